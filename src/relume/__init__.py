@@ -1,0 +1,35 @@
+"""relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks on the same kernels.
+
+``relume.nn`` and ``relume.datasets`` load when first used.
+"""
+
+import importlib
+
+from relume.activations import *  # noqa: F403
+from relume.activations import __all__ as _activations
+from relume.config import show_config, simd
+from relume.kernels.threads import get_num_threads, num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ["datasets", "nn"]
+
+__all__ = [  # noqa: PLE0604
+    *_activations,
+    *_SUBMODULES,
+    "get_num_threads",
+    "num_threads",
+    "set_num_threads",
+    "show_config",
+    "simd",
+]
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"relume.{name}")
+    raise AttributeError(f"module 'relume' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBMODULES})

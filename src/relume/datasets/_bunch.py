@@ -1,0 +1,65 @@
+"""What a loader returns: a dict whose keys are attributes."""
+
+import reprlib
+
+
+class Bunch(dict):
+    """A dict whose keys are attributes too; it is made as a dict is.
+
+    Its `repr` has one line a key and gives an array's dtype and shape, not its values.
+    A key that is also the name of a dict method, such as ``"items"``, is reached by
+    subscript only.
+
+    Raises
+    ------
+    AttributeError
+        Where an attribute is read that is neither a key nor a dict method. The message
+        lists the keys.
+
+    See Also
+    --------
+    load_digits : Returns its data in a Bunch.
+    load_fashion_mnist : Returns its data in a Bunch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relume.datasets import Bunch
+    >>> bunch = Bunch(data=np.zeros((3, 2)), names=["a", "b"])
+    >>> bunch.names is bunch["names"]
+    True
+    >>> bunch
+    Bunch(
+        data=<float64 (3, 2)>,
+        names=['a', 'b'],
+    )
+    """
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            keys = ", ".join(map(str, self)) or "none"
+            raise AttributeError(f"Bunch has no attribute {name!r}; its keys: {keys}") from None
+
+    def __setattr__(self, name, value):
+        self[name] = value
+
+    def __dir__(self):
+        return [*super().__dir__(), *map(str, self)]
+
+    def __repr__(self):
+        lines = (f"    {key}={_SUMMARY.repr(value)},\n" for key, value in self.items())
+        return f"Bunch(\n{''.join(lines)})"
+
+
+class _Summary(reprlib.Repr):
+    """Shortens long strings and lists as reprlib does; an array becomes its dtype and shape."""
+
+    def repr_ndarray(self, array, level):
+        return f"<{array.dtype} {array.shape}>"
+
+
+_SUMMARY = _Summary()
+_SUMMARY.maxlist = 4
+_SUMMARY.maxstring = 60

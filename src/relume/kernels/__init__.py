@@ -1,0 +1,1 @@
+"""The compiled kernels, the choice between their builds, and the ufuncs made of them."""

@@ -1,0 +1,94 @@
+/* The few things the kernels need and C or Cython cannot say, each with a portable fallback.
+ * Everything here is branch-free, so that the loops calling it are vectorized. */
+#ifndef RELUME_INTRINSICS_H
+#define RELUME_INTRINSICS_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define RELUME_INLINE static __forceinline
+#else
+#define RELUME_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* a * b + c, with one rounding where the instruction set has it, else with two. Contraction is off
+ * (-ffp-contract=off), so a vector body and its scalar tail always round alike. */
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+RELUME_INLINE float mul_add_float(float a, float b, float c) { return fmaf(a, b, c); }
+RELUME_INLINE double mul_add_double(double a, double b, double c) { return fma(a, b, c); }
+#else
+RELUME_INLINE float mul_add_float(float a, float b, float c) { return a * b + c; }
+RELUME_INLINE double mul_add_double(double a, double b, double c) { return a * b + c; }
+#endif
+
+RELUME_INLINE uint32_t bits_of_float(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+RELUME_INLINE uint64_t bits_of_double(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
+RELUME_INLINE float float_of_bits(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+RELUME_INLINE double double_of_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
+
+/* 2^n for n = shifted - 1.5 * 2^23 (float) or - 1.5 * 2^52 (double): adding that constant rounds
+ * to an integer and leaves it in the low bits, which move to the exponent by one shift. */
+RELUME_INLINE float power_of_two_float(float shifted)
+{
+    return float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000u);
+}
+RELUME_INLINE double power_of_two_double(double shifted)
+{
+    return double_of_bits((bits_of_double(shifted) << 52) + 0x3ff0000000000000u);
+}
+
+/* float16 in blocks of eight: compilers do not vectorize _Float16 conversions. */
+enum { HALF_BLOCK = 8 };
+
+#if defined(__F16C__)
+RELUME_INLINE void half_to_float_block(const uint16_t *x, float *out)
+{
+    _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x)));
+}
+RELUME_INLINE void float_to_half_block(const float *x, uint16_t *out)
+{
+    _mm_storeu_si128((__m128i *)out, _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+/* Subnormal halves are normal floats: they get their value from an exact float subtraction. */
+RELUME_INLINE float half_to_float(uint16_t h)
+{
+    const uint32_t magnitude = (uint32_t)(h & 0x7fffu) << 13, sign = (uint32_t)(h & 0x8000u) << 16;
+    const uint32_t exponent = magnitude & 0x0f800000u;
+    const uint32_t normal = magnitude + 0x38000000u;          /* rebias: 127 - 15 = 112 = 0x38 << 1 */
+    const uint32_t special = magnitude + 0x70000000u;         /* infinity, NaN: exponent 255 */
+    const float subnormal = float_of_bits(magnitude + 0x38800000u) - float_of_bits(0x38800000u);
+    uint32_t r = exponent == 0x0f800000u ? special : normal;
+    r = exponent == 0 ? bits_of_float(subnormal) : r;
+    r = magnitude > 0x0f800000u ? r | 0x00400000u : r;        /* a quiet NaN, as the hardware does */
+    return float_of_bits(r | sign);
+}
+/* Round to nearest even: for normal halves by integer carry, for subnormal ones by adding 0.5,
+ * whose last place is the smallest half. */
+RELUME_INLINE uint16_t float_to_half(float x)
+{
+    const uint32_t bits = bits_of_float(x), magnitude = bits & 0x7fffffffu;
+    const uint32_t sign = (bits >> 16) & 0x8000u;
+    const uint32_t carried = magnitude + 0xc8000fffu + ((magnitude >> 13) & 1u);
+    const uint32_t small = bits_of_float(float_of_bits(magnitude) + 0.5f) - 0x3f000000u;
+    uint32_t r = carried >> 13;
+    r = magnitude < 0x38800000u ? small : r;                  /* below 2^-14 */
+    r = magnitude >= 0x47800000u ? 0x7c00u : r;               /* 65536 and above, infinity */
+    r = magnitude > 0x7f800000u ? 0x7e00u | ((magnitude >> 13) & 0x3ffu) : r;
+    return (uint16_t)(r | sign);
+}
+RELUME_INLINE void half_to_float_block(const uint16_t *x, float *out)
+{
+    for (int i = 0; i < HALF_BLOCK; i++) out[i] = half_to_float(x[i]);
+}
+RELUME_INLINE void float_to_half_block(const float *x, uint16_t *out)
+{
+    for (int i = 0; i < HALF_BLOCK; i++) out[i] = float_to_half(x[i]);
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+# Scalar functions made into kernels: a function handed over by name is inlined and its loop
+# vectorized. In each: inputs first, then parameters, one value (`scalar`) or a span, then out.
+
+cdef inline void map1(floating (*f)(floating) noexcept nogil,
+                      floating** args, Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef floating* out = args[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(x[i])
+
+
+cdef inline void map2(floating (*f)(floating, floating) noexcept nogil,
+                      floating** args, Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef const floating* y = args[1]
+    cdef floating* out = args[2]
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(x[i], y[i])
+
+
+cdef inline void map1_with1(floating (*f)(floating, floating) noexcept nogil,
+                            floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef const floating* a = args[1]
+    cdef floating* out = args[2]
+    cdef floating a0 = a[0]
+    cdef Py_ssize_t i
+    if scalar:
+        for i in range(n):
+            out[i] = f(x[i], a0)
+    else:
+        for i in range(n):
+            out[i] = f(x[i], a[i])
+
+
+cdef inline void map2_with1(floating (*f)(floating, floating, floating) noexcept nogil,
+                            floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef const floating* y = args[1]
+    cdef const floating* a = args[2]
+    cdef floating* out = args[3]
+    cdef floating a0 = a[0]
+    cdef Py_ssize_t i
+    if scalar:
+        for i in range(n):
+            out[i] = f(x[i], y[i], a0)
+    else:
+        for i in range(n):
+            out[i] = f(x[i], y[i], a[i])
+
+
+cdef inline void map1_integer(integer (*f)(integer) noexcept nogil,
+                              integer** args, Py_ssize_t n) noexcept nogil:
+    cdef const integer* x = args[0]
+    cdef integer* out = args[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(x[i])

@@ -1,0 +1,161 @@
+"""The number of threads: what was asked for, what OpenMP allows, and one in a forked child.
+
+libgomp hangs in a child whose parent had used it, so a child works on one thread. It is told by its
+process id, which is asked only where threads would start: no fork handler, nothing global.
+"""
+
+import math
+import os
+from pathlib import Path
+
+cdef extern from "platform.h" nogil:
+    long process_id()
+
+cdef extern from *:
+    """
+    #if defined(_OPENMP)
+    #define RELUME_OPENMP _OPENMP
+    #else
+    #define RELUME_OPENMP 0
+    #endif
+    """
+    int RELUME_OPENMP
+
+cdef int n_threads = 1
+cdef long home = process_id()
+
+
+cdef int available_threads() noexcept nogil:
+    if n_threads == 1 or process_id() != home:
+        return 1
+    return n_threads
+
+
+def openmp_version():
+    """OpenMP's version as yyyymm, 0 if relume was built without it."""
+    return RELUME_OPENMP
+
+
+def set_num_threads(n):
+    """Set how many threads relume's functions and networks may use in this process.
+
+    Results do not depend on it. A process forked from this one works on one thread, whatever it
+    asks for, and so does a build without OpenMP.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1.
+
+    Examples
+    --------
+    >>> import relume
+    >>> relume.set_num_threads(1)
+    >>> relume.get_num_threads()
+    1
+    """
+    global n_threads
+    n_threads = checked(n, "n") if RELUME_OPENMP else min(1, checked(n, "n"))
+
+
+def get_num_threads():
+    """The number of threads that relume may use in this process.
+
+    Returns
+    -------
+    n : int
+        1 in a forked child, and in a build without OpenMP.
+
+    Examples
+    --------
+    >>> import relume
+    >>> with relume.num_threads(2):
+    ...     relume.get_num_threads()
+    2
+    """
+    return available_threads()
+
+
+class num_threads:
+    """Set the number of threads for the length of a ``with`` block.
+
+    The number belongs to the process: other Python threads see it too.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1.
+
+    Examples
+    --------
+    >>> import relume
+    >>> with relume.num_threads(1):
+    ...     y = relume.relu([-1.0, 2.0])
+    """
+
+    def __init__(self, n):
+        self.n = checked(n, "n")
+
+    def __enter__(self):
+        self.before = n_threads
+        set_num_threads(self.n)
+        return self
+
+    def __exit__(self, *exception):
+        set_num_threads(self.before)
+
+
+def checked(n, argument):
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{argument} must be an integer of at least 1, got {n!r}")
+    if not 1 <= n.__index__() <= 4096:
+        raise ValueError(f"{argument} must be between 1 and 4096, got {n!r}")
+    return n.__index__()
+
+
+def default_num_threads():
+    """RELUME_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use."""
+    for variable in ("RELUME_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(variable, "").partition(",")[0].strip()
+        if value:
+            try:
+                return checked(int(value), variable)
+            except ValueError:
+                if variable == "RELUME_NUM_THREADS":
+                    raise ValueError(
+                        f"{variable} must be an integer of at least 1, got {value!r}") from None
+    affinity = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))
+    return max(1, min(len(affinity(0)), cgroup_quota()))
+
+
+def cgroup_quota():
+    """The CPUs that the cgroup may use, rounded up; many if it has no limit (Linux, v2 then v1)."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            cpu = Path("/sys/fs/cgroup/cpu")
+            quota = (cpu / "cpu.cfs_quota_us").read_text()
+            period = (cpu / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return 4096
+    if quota == "max" or int(quota) <= 0:
+        return 4096
+    return math.ceil(int(quota) / int(period))
+
+
+set_num_threads(default_num_threads())

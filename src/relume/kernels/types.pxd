@@ -1,0 +1,71 @@
+"""What a kernel is, what a table is. Only C types: every other part of relume is built on these."""
+
+from libc.stdint cimport int64_t, uint16_t
+
+cdef enum:
+    TABLE_VERSION = 1
+    MAX_ACTIVATIONS = 96
+    N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
+    N_HYPER = 8                 # an optimizer's numbers: learning rate first
+
+# A kernel maps contiguous spans of one dtype: args holds the inputs in the ufunc's order, then the
+# output, which may be exactly one of the inputs. Parameters come last among the inputs; `scalar`
+# says that each of them is one value instead of a span. A kernel knows nothing else: no strides,
+# no threads, no Python, no allocation.
+ctypedef void (*Kernel)(void** args, bint scalar, Py_ssize_t n) noexcept nogil
+
+cdef struct Kernels:            # one direction of one activation; NULL where there is none
+    Kernel float32
+    Kernel float64
+    Kernel integer[N_INTEGERS]
+
+cdef struct Activation:         # one row of the table; the text is what docstrings are made of
+    const char* name
+    const char* layer           # the class of relume.nn, named as torch.nn's
+    const char* summary
+    const char* formula
+    const char* derivative
+    const char* special         # the values at kinks and infinities
+    const char* reference
+    const char* parameters      # "negative_slope=0.01"; without a default the function is the ufunc
+    const char* domain          # what a scalar parameter must fulfil, as a Python expression
+    const char* from_output_domain
+    const char* initializer     # the family that keeps the variance: he, glorot, lecun
+    Kernels forward                 # (x, *parameters)
+    Kernels backward                # (grad, x, *parameters)
+    Kernels backward_from_output    # (grad, y, *parameters)
+    Kernels parameter_gradient      # (grad, x): by the parameter, an element each, not reduced
+
+# What the engine needs beside activations, once per dtype. A matrix is row-major without gaps.
+ctypedef void (*Update)(void* p, const void* g, void* s1, void* s2, Py_ssize_t n,
+                        const double* hyper, int64_t t) noexcept nogil
+ctypedef void (*Loss)(const void* z, const void* y, Py_ssize_t rows, Py_ssize_t n, double scale,
+                      void* dz, void* row_loss) noexcept nogil
+
+ctypedef bint (*Gather)(const void* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
+                        void* out) noexcept nogil
+ctypedef bint (*AllFinite)(const void* x, Py_ssize_t n) noexcept nogil
+ctypedef void (*ColumnSum)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
+ctypedef double (*Total)(const void* x, Py_ssize_t n) noexcept nogil
+ctypedef void (*Softmax)(const void* z, Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
+
+cdef struct Spans:
+    Gather gather               # rows x[index[i]]; tells whether all they hold is finite
+    AllFinite all_finite
+    ColumnSum column_sum
+    Total total
+    Softmax softmax
+    Loss cross_entropy          # y holds int64 labels
+    Loss mse
+    Update sgd                  # hyper: learning rate, momentum, nesterov
+    Update adam                 # hyper: learning rate, beta1, beta2, eps
+
+cdef struct Table:
+    int version
+    size_t size                 # with the version, tells a stale build apart
+    int n_activations
+    Activation activations[MAX_ACTIVATIONS]
+    Spans float32
+    Spans float64
+    void (*half_to_float)(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil
+    void (*float_to_half)(const float* x, uint16_t* out, Py_ssize_t n) noexcept nogil

@@ -1,0 +1,284 @@
+"""The one inner loop behind every ufunc, and the making of ufuncs from the table.
+
+NumPy broadcasts, casts and calls `inner_loop` with pointers and strides. In this order it
+  1. goes element by element where an output partly overlaps an input or has a stride of 0, since
+     NumPy leaves such calls uncopied for loops that work in sequence;
+  2. splits large calls into chunks over OpenMP threads (NumPy has released the GIL);
+  3. hands contiguous spans straight to the kernel, and packs strided operands, and float16 as
+     float32, into a block on the stack.
+A kernel never sees a stride, so a strided result has the bits of a contiguous one.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+
+from relume.kernels.dispatch cimport table
+from relume.kernels.threads cimport available_threads
+from relume.kernels.types cimport N_INTEGERS, Activation, Kernel, Kernels
+
+cdef extern from "platform.h" nogil:
+    ctypedef struct float_flags:
+        pass
+    float_flags save_float_flags()
+    void restore_float_flags(float_flags flags)
+
+cdef enum:
+    NPY_HALF = 23               # missing in Cython's numpy
+    MAX_OPERANDS = 6            # grad, x, three parameters, out
+    MAX_UFUNCS = 512
+    MAX_LOOPS = N_INTEGERS + 3
+
+    BLOCK = 512                 # elements a packed block: six of float64 are 24 KB of stack
+    CHUNK = 16384
+    PARALLEL = 65536
+
+cdef struct Loop:               # what NumPy hands back to the inner loop
+    Kernel kernel
+    int n_in
+    int n_parameters            # how many of the inputs, from the right, are parameters
+    Py_ssize_t itemsize
+    bint half
+
+cdef enum Source:               # where a kernel's operand is
+    IN_PLACE                    # contiguous in the caller's memory
+    ONCE                        # in the block, the same for all blocks
+    PACKED                      # in the block, packed anew for each block
+
+
+cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* steps,
+                     void* data) noexcept nogil:
+    cdef const Loop* loop = <const Loop*> data
+    cdef float_flags flags = save_float_flags()
+    cdef Py_ssize_t i, n = dims[0], chunks = (n + CHUNK - 1) // CHUNK
+    cdef int threads = 1
+    if in_order_only(loop, args, steps, n):
+        for i in range(n):
+            run(loop, args, steps, i, 1)
+    else:
+        if n >= PARALLEL:
+            threads = available_threads()
+        if threads == 1:
+            run(loop, args, steps, 0, n)
+        else:
+            # Dynamic: a thread that the busy machine does not run leaves its chunks to the others.
+            for i in prange(chunks, schedule="dynamic", num_threads=threads):
+                run(loop, args, steps, i * CHUNK, min(<Py_ssize_t> CHUNK, n - i * CHUNK))
+    restore_float_flags(flags)
+
+
+cdef bint in_order_only(const Loop* loop, char** args, const cnp.npy_intp* steps,
+                        Py_ssize_t n) noexcept nogil:
+    """Whether an element of the output may be read as an element of an input, later or earlier."""
+    cdef int k, out = loop.n_in
+    if n < 2:
+        return False
+    if steps[out] == 0:
+        return True
+    for k in range(out):
+        if args[k] == args[out] and steps[k] == steps[out]:
+            continue                                        # exactly in place: each its own element
+        if (lowest(args[k], steps[k], n) < highest(args[out], steps[out], n, loop.itemsize)
+                and lowest(args[out], steps[out], n) < highest(args[k], steps[k], n, loop.itemsize)):
+            return True
+    return False
+
+
+cdef inline uintptr_t lowest(char* start, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    return <uintptr_t> (start if step >= 0 else start + step * (n - 1))
+
+
+cdef inline uintptr_t highest(char* start, Py_ssize_t step, Py_ssize_t n,
+                              Py_ssize_t itemsize) noexcept nogil:
+    return <uintptr_t> ((start if step <= 0 else start + step * (n - 1)) + itemsize)
+
+
+cdef void run(const Loop* loop, char** args, const cnp.npy_intp* steps, Py_ssize_t start,
+              Py_ssize_t n) noexcept nogil:
+    """Elements start .. start + n: straight to the kernel if all is contiguous, else packed."""
+    cdef void* spans[MAX_OPERANDS]
+    cdef int k, first_parameter = loop.n_in - loop.n_parameters
+    cdef bint scalar = True, contiguous = not loop.half
+    for k in range(first_parameter, loop.n_in):
+        scalar &= steps[k] == 0
+    for k in range(loop.n_in + 1):
+        contiguous &= steps[k] == loop.itemsize or (scalar and first_parameter <= k < loop.n_in)
+        spans[k] = args[k] + start * steps[k]
+    if contiguous:
+        loop.kernel(spans, scalar, n)
+    else:
+        run_packed(loop, <char**> spans, steps, scalar, n)
+
+
+cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, bint scalar,
+                     Py_ssize_t n) noexcept nogil:
+    cdef double blocks[MAX_OPERANDS][BLOCK]
+    cdef void* spans[MAX_OPERANDS]
+    cdef Source sources[MAX_OPERANDS]
+    cdef Py_ssize_t block, i, size
+    cdef int k, out = loop.n_in
+    for k in range(out + 1):
+        spans[k] = blocks[k]
+        if steps[k] == 0 and k < out:
+            sources[k] = ONCE
+            pack(loop, args[k], 0, blocks[k],
+                 1 if scalar and k >= out - loop.n_parameters else min(n, <Py_ssize_t> BLOCK))
+        else:
+            sources[k] = IN_PLACE if steps[k] == loop.itemsize and not loop.half else PACKED
+    for block in range((n + BLOCK - 1) // BLOCK):
+        i = block * BLOCK
+        size = min(<Py_ssize_t> BLOCK, n - i)
+        for k in range(out + 1):
+            if sources[k] == IN_PLACE:
+                spans[k] = args[k] + i * steps[k]
+            elif sources[k] == PACKED and k < out:
+                pack(loop, args[k] + i * steps[k], steps[k], blocks[k], size)
+        loop.kernel(spans, scalar, size)
+        if sources[out] == PACKED:
+            unpack(loop, blocks[out], args[out] + i * steps[out], steps[out], size)
+
+
+cdef void pack(const Loop* loop, const char* x, Py_ssize_t step, void* block,
+               Py_ssize_t n) noexcept nogil:
+    """Bring n strided elements into a block; float16 becomes float32 on the way."""
+    cdef uint16_t halves[BLOCK]
+    if not loop.half:
+        copy_strided(x, step, <char*> block, loop.itemsize, loop.itemsize, n)
+    elif step == sizeof(uint16_t):
+        table.half_to_float(<const uint16_t*> x, <float*> block, n)
+    else:
+        copy_strided(x, step, <char*> halves, sizeof(uint16_t), sizeof(uint16_t), n)
+        table.half_to_float(halves, <float*> block, n)
+
+
+cdef void unpack(const Loop* loop, const void* block, char* out, Py_ssize_t step,
+                 Py_ssize_t n) noexcept nogil:
+    cdef uint16_t halves[BLOCK]
+    if not loop.half:
+        copy_strided(<const char*> block, loop.itemsize, out, step, loop.itemsize, n)
+    elif step == sizeof(uint16_t):
+        table.float_to_half(<const float*> block, <uint16_t*> out, n)
+    else:
+        table.float_to_half(<const float*> block, halves, n)
+        copy_strided(<const char*> halves, sizeof(uint16_t), out, step, sizeof(uint16_t), n)
+
+
+cdef void copy_strided(const char* x, Py_ssize_t x_step, char* out, Py_ssize_t out_step,
+                       Py_ssize_t itemsize, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    if itemsize == 4:
+        for i in range(n):
+            (<uint32_t*> (out + i * out_step))[0] = (<const uint32_t*> (x + i * x_step))[0]
+    elif itemsize == 8:
+        for i in range(n):
+            (<uint64_t*> (out + i * out_step))[0] = (<const uint64_t*> (x + i * x_step))[0]
+    elif itemsize == 2:
+        for i in range(n):
+            (<uint16_t*> (out + i * out_step))[0] = (<const uint16_t*> (x + i * x_step))[0]
+    else:
+        for i in range(n):
+            (<uint8_t*> (out + i * out_step))[0] = (<const uint8_t*> (x + i * x_step))[0]
+
+
+# -- from the table to ufuncs ------------------------------------------------------------------------
+# NumPy keeps the pointers that it is given, so what they point to lives as long as the module.
+
+cdef cnp.PyUFuncGenericFunction inner_loops[MAX_LOOPS]
+cdef Loop loops[MAX_UFUNCS][MAX_LOOPS]
+cdef void* data[MAX_UFUNCS][MAX_LOOPS]
+cdef char types[MAX_UFUNCS][MAX_LOOPS * MAX_OPERANDS]
+cdef int n_ufuncs = 0
+texts = []
+
+cnp.import_array()
+cnp.import_ufunc()
+for _k in range(MAX_LOOPS):
+    inner_loops[_k] = <cnp.PyUFuncGenericFunction> inner_loop
+
+
+cdef const Kernels* kernels_of(const Activation* row, str direction) except NULL:
+    if direction == "forward":
+        return &row.forward
+    elif direction == "backward":
+        return &row.backward
+    elif direction == "backward_from_output":
+        return &row.backward_from_output
+    elif direction == "parameter_gradient":
+        return &row.parameter_gradient
+    raise ValueError(f"no direction {direction!r}")
+
+
+cdef str text(const char* value):
+    return value.decode() if value != NULL else ""
+
+
+cdef dict describe(const Activation* row):
+    return {
+        "name": text(row.name),
+        "layer": text(row.layer),
+        "summary": text(row.summary),
+        "formula": text(row.formula),
+        "derivative": text(row.derivative),
+        "special": text(row.special),
+        "reference": text(row.reference),
+        "parameters": text(row.parameters),
+        "domain": text(row.domain),
+        "from_output_domain": text(row.from_output_domain),
+        "initializer": text(row.initializer),
+        "integers": row.forward.integer[0] != NULL,
+        "directions": [],
+    }
+
+
+def rows():
+    """The table as dicts: the texts of each activation, and which directions it has."""
+    cdef int i, j
+    result = []
+    for i in range(table.n_activations):
+        entry = describe(&table.activations[i])
+        entry["index"] = i
+        for direction in ("forward", "backward", "backward_from_output", "parameter_gradient"):
+            if kernels_of(&table.activations[i], direction).float32 != NULL:
+                entry["directions"].append(direction)
+        for j in range(i, -1, -1):          # the first row that computes the same
+            if table.activations[j].forward.float32 == table.activations[i].forward.float32:
+                entry["same_kernel_as"] = j
+        result.append(entry)
+    return result
+
+
+def make_ufunc(int index, str direction, int n_parameters, str name, str doc):
+    """Make the ufunc of one direction of a row, and keep it here under its name, for pickle."""
+    global n_ufuncs
+    cdef const Kernels* kernels = kernels_of(&table.activations[index], direction)
+    cdef int n_in = n_parameters + (1 if direction == "forward" else 2)
+    cdef int k, n_loops = 0
+    if n_ufuncs == MAX_UFUNCS or n_in >= MAX_OPERANDS:
+        raise SystemError("MAX_UFUNCS or MAX_OPERANDS in ufuncs.pyx is too small")
+    for k in range(N_INTEGERS):
+        if kernels.integer[k] != NULL:
+            n_loops = add_loop(n_loops, kernels.integer[k], n_in, n_parameters, cnp.NPY_BYTE + k)
+    n_loops = add_loop(n_loops, kernels.float32, n_in, n_parameters, NPY_HALF)
+    n_loops = add_loop(n_loops, kernels.float32, n_in, n_parameters, cnp.NPY_FLOAT)
+    n_loops = add_loop(n_loops, kernels.float64, n_in, n_parameters, cnp.NPY_DOUBLE)
+    texts.append((name.encode(), doc.encode()))
+    ufunc = cnp.PyUFunc_FromFuncAndData(
+        inner_loops, data[n_ufuncs], types[n_ufuncs], n_loops, n_in, 1, cnp.PyUFunc_None,
+        texts[-1][0], texts[-1][1], 0)
+    n_ufuncs += 1
+    globals()[name] = ufunc
+    return ufunc
+
+
+cdef int add_loop(int n_loops, Kernel kernel, int n_in, int n_parameters, int dtype) except -1:
+    cdef Loop* loop = &loops[n_ufuncs][n_loops]
+    cdef int k
+    loop.kernel = kernel
+    loop.n_in = n_in
+    loop.n_parameters = n_parameters
+    loop.half = dtype == NPY_HALF
+    loop.itemsize = cnp.PyArray_DescrFromType(dtype).itemsize
+    data[n_ufuncs][n_loops] = loop
+    for k in range(n_in + 1):
+        types[n_ufuncs][n_loops * (n_in + 1) + k] = dtype
+    return n_loops + 1

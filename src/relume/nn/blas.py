@@ -1,0 +1,43 @@
+"""BLAS held to one thread while the engine runs: the engine spreads rows and blocks itself."""
+
+import threading
+
+from threadpoolctl import ThreadpoolController
+
+
+class SingleThreadedBlas:
+    """A context manager that many Python threads may be inside of at once.
+
+    The first to enter notes the caller's settings, the last to leave restores them. The libraries are
+    looked up once, since that costs milliseconds; a look at them then costs microseconds.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._libraries = None
+        self._before = []
+
+    def __enter__(self):
+        with self._lock:
+            if self._libraries is None:
+                blas = ThreadpoolController().select(user_api="blas")
+                self._libraries = blas.lib_controllers
+            if self._inside == 0:
+                self._before = [library.get_num_threads() for library in self._libraries]
+                self._set([1] * len(self._libraries))
+            self._inside += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._set(self._before)
+
+    def _set(self, numbers):
+        for library, number in zip(self._libraries, numbers, strict=True):
+            if library.get_num_threads() != number:
+                library.set_num_threads(number)
+
+
+single_threaded_blas = SingleThreadedBlas()

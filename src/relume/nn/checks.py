@@ -1,0 +1,74 @@
+"""Checks of arguments: an error names the argument, what came, and what is allowed."""
+
+import difflib
+import math
+import numbers
+
+import numpy as np
+
+
+def integer(value, name, least=1):
+    """An integer of at least `least`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    return int(value)
+
+
+def number(value, name, allowed, holds):
+    """A finite real number for which `holds` is true; `allowed` says so in words."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, {allowed}, got {value!r}")
+    if not (math.isfinite(value) and holds(value)):
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return float(value)
+
+
+def positive(value, name):
+    """A number greater than 0."""
+    return number(value, name, "greater than 0", lambda x: x > 0)
+
+
+def flag(value, name):
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def choice(value, name, allowed):
+    """One of the names in `allowed`; the error lists them, the closest first."""
+    if value in allowed:
+        return value
+    likeness = {
+        key: difflib.SequenceMatcher(None, str(value).lower(), key).ratio() for key in allowed
+    }
+    ordered = sorted(allowed, key=lambda key: (-likeness[key], key))
+    raise ValueError(f"{name} must be one of {', '.join(ordered)}; got {value!r}")
+
+
+def matrix(X, name, dtype, width=None):
+    """X as a C-contiguous matrix of a dtype, copied only if it is not one already.
+
+    Whether its values are finite is not looked at: the engine does, as it reads them.
+    """
+    array = np.asarray(X)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have shape (n_samples, n_features), got {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    if width is not None and array.shape[1] != width:
+        raise ValueError(f"{name} must have {width} features, got {array.shape[1]}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.require(array, dtype, ["C", "A"])
+
+
+def same_length(X, y, names):
+    """Raise unless X and y have as many rows."""
+    if len(X) != len(y):
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same length, got {len(X)} and {len(y)}"
+        )

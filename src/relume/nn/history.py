@@ -1,0 +1,72 @@
+"""What a fit records, and how it shows its progress."""
+
+import sys
+from collections.abc import Mapping
+
+
+class History(Mapping):
+    """What `Network.fit` recorded: a list for each quantity, with an entry an epoch.
+
+    ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"`` the
+    time since the fit began; with validation data there are ``"val_loss"`` and, for a classifier,
+    ``"val_accuracy"``.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> net = nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.SGD(0.1), seed=0)
+    >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=2)
+    >>> len(history["loss"])
+    2
+    """
+
+    def __init__(self):
+        self._records = {}
+
+    def add(self, **values):
+        """Add an epoch."""
+        for name, value in values.items():
+            self._records.setdefault(name, []).append(value)
+
+    def __getitem__(self, name):
+        return self._records[name]
+
+    def __iter__(self):
+        return iter(self._records)
+
+    def __len__(self):
+        return len(self._records)
+
+    def __repr__(self):
+        epochs = len(self._records.get("loss", []))
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self._records.items())
+        return f"History({epochs} epochs{': ' + last if last else ''})"
+
+
+class Progress:
+    """A bar over the epochs where the output is a terminal, else a plain line an epoch."""
+
+    def __init__(self, epochs, shown):
+        self._epochs, self._done, self._bar = epochs, 0, None
+        self._lines = shown and not sys.stderr.isatty()
+        if shown and not self._lines:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=epochs, unit="epoch", leave=False)
+
+    def epoch(self, **values):
+        """Show the end of an epoch."""
+        self._done += 1
+        text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update()
+        elif self._lines:
+            print(f"epoch {self._done}/{self._epochs}  {text}", file=sys.stderr, flush=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._bar is not None:
+            self._bar.close()

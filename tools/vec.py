@@ -1,0 +1,116 @@
+"""Prove from GCC's own report that every kernel loop is vectorized, for every instruction set.
+
+Each build of src/relume/kernels is compiled as setup.py compiles it, and for each function
+  - every innermost loop of the source, or a loop around it, is reported vectorized, and none is
+    reported missed; an in-order (fold-left) reduction does not count;
+  - every span has at least one vectorized loop;
+  - a float32 span never converts to double, as a constant without a cast would make it.
+A loop whose line says "by hand" is written in intrinsics and passed over.
+
+    python tools/vec.py [KERNELS.pyx ...]       without a file: the builds of this project
+"""
+
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from setup import BUILDS, DIRECTIVES, kernel_flags  # noqa: E402
+
+REPORT = re.compile(r"^(?P<file>\S+\.px[id]|\S+\.pyx):(?P<line>\d+):\d+: (?P<text>.*)")
+FUNCTION = re.compile(r"^;; Function (\S+)")
+SPAN = re.compile(r"^static void (__pyx_\w+_span)\(.*\) {", re.MULTILINE)
+
+
+def loops_of(path):
+    """The loops of a source file: {line of an innermost loop: lines of the loops around it}."""
+    stack, around, lines = [], {}, Path(path).read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        indent = len(line) - len(line.lstrip())
+        while stack and stack[-1][0] >= indent:
+            stack.pop()
+        if line.lstrip().startswith("for "):
+            for _, outer in stack:
+                around.pop(outer, None)
+            if "by hand" not in line:
+                around[number] = [outer for _, outer in stack]
+            stack.append((indent, number))
+    return around
+
+
+def compile_kernels(source, build, folder):
+    """Compile one build; return the vectorizer's report, the assembly, and the C code."""
+    c, report, asm = (folder / f"{build}{suffix}" for suffix in (".c", ".vect", ".s"))
+    directives = [f"-X{key}={value}" for key, value in DIRECTIVES.items() if key != "language_level"]
+    subprocess.run(
+        [sys.executable, "-m", "cython", "-3", "--line-directives", *directives, "-I", "src",
+         "--module-name", f"relume.kernels.{build}", str(source), "-o", str(c)],
+        cwd=ROOT, check=True)  # fmt: skip
+    subprocess.run(
+        ["gcc", *kernel_flags(build), "-fPIC", "-fno-ipa-icf", f"-I{sysconfig.get_path('include')}",
+         "-Isrc/relume/kernels", f"-I{Path(source).parent}", "-w", "-S", str(c), "-o", str(asm),
+         f"-fdump-tree-vect-optimized-missed={report}"],
+        cwd=ROOT, check=True)  # fmt: skip
+    return report.read_text(), asm.read_text(), c.read_text()
+
+
+def findings_of(report, loops):
+    """Per function: the source lines reported vectorized, and those reported missed."""
+    vectorized, missed, name = defaultdict(Counter), defaultdict(Counter), ""
+    for text in report.splitlines():
+        if function := FUNCTION.match(text):
+            name = function[1]
+        elif found := REPORT.match(text):
+            place = Path(found["file"]).name, int(found["line"])
+            if "loop vectorized" in found["text"] or "turned into a library call" in found["text"]:
+                vectorized[name][place] += 1
+            elif "couldn't vectorize loop" in found["text"] or "fold-left" in found["text"]:
+                missed[name][place] += 1
+    return vectorized, missed
+
+
+def failures_of(source, build, folder):
+    report, asm, c = compile_kernels(source, build, folder)
+    files = {path.name: path for path in [*(ROOT / "src/relume/kernels").glob("*.pxi"), Path(source)]}
+    loops = {name: loops_of(path) for name, path in files.items()}
+    vectorized, missed = findings_of(report, loops)
+    for function in sorted({*vectorized, *missed}):
+        for file, innermost in loops.items():
+            for line, around in innermost.items():
+                here, outer = (file, line), [(file, number) for number in around]
+                seen = [place for place in outer if vectorized[function][place] or missed[function][place]]
+                unrolled = not vectorized[function][here] and not missed[function][here]
+                lost = seen and unrolled and not any(vectorized[function][place] for place in seen)
+                if missed[function][here] or lost:
+                    yield f"{build}: {file}:{line} in {function} is not vectorized"
+    for span in SPAN.findall(c):
+        if not vectorized[span]:
+            yield f"{build}: {span} has no vectorized loop"
+    for body in re.findall(r"^(__pyx_fuse_0\w*_span):\n(.*?)\.size\t", asm, re.MULTILINE | re.DOTALL):
+        if re.search(r"\tv?cvt(ps2pd|ss2sd)", body[1]):
+            yield f"{build}: {body[0]} converts float to double"
+
+
+def main(sources):
+    failures, n_loops = [], 0
+    with tempfile.TemporaryDirectory() as name:
+        for build in BUILDS:
+            found = []
+            for source in sources or [ROOT / f"src/relume/kernels/{build}.pyx"]:
+                found += failures_of(Path(source).resolve(), build, Path(name))
+            print(f"{build}: {len(found)} loops not vectorized")
+            failures += found
+    print(*failures, sep="\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
