@@ -16,7 +16,7 @@ class SingleThreadedBlas:
         self._lock = threading.Lock()
         self._inside = 0
         self._libraries = None
-        self._before = []
+        self._changed = []
 
     def __enter__(self):
         with self._lock:
@@ -24,20 +24,18 @@ class SingleThreadedBlas:
                 blas = ThreadpoolController().select(user_api="blas")
                 self._libraries = blas.lib_controllers
             if self._inside == 0:
-                self._before = [library.get_num_threads() for library in self._libraries]
-                self._set([1] * len(self._libraries))
+                threads = ((library, library.get_num_threads()) for library in self._libraries)
+                self._changed = [(library, n) for library, n in threads if n != 1]
+                for library, _ in self._changed:
+                    library.set_num_threads(1)
             self._inside += 1
 
     def __exit__(self, *exception):
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._set(self._before)
-
-    def _set(self, numbers):
-        for library, number in zip(self._libraries, numbers, strict=True):
-            if library.get_num_threads() != number:
-                library.set_num_threads(number)
+                for library, before in self._changed:
+                    library.set_num_threads(before)
 
 
 single_threaded_blas = SingleThreadedBlas()

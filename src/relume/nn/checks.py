@@ -67,8 +67,9 @@ def matrix(X, name, dtype, width=None):
 
 
 def same_length(X, y, names):
-    """Raise unless X and y have as many rows."""
-    if len(X) != len(y):
+    """Raise unless the arrays X and y have as many rows."""
+    if y.ndim == 0 or len(X) != len(y):
+        rows = len(y) if y.ndim else f"the single value {y!r}"
         raise ValueError(
-            f"{names[0]} and {names[1]} must have the same length, got {len(X)} and {len(y)}"
+            f"{names[0]} and {names[1]} must have the same length, got {len(X)} and {rows}"
         )

@@ -269,7 +269,7 @@ class Network:
         training = self._training(X, y, batch_size)
         with single_threaded_blas, Progress(epochs, progress) as shown:
             for epoch in range(1, epochs + 1):
-                good = self._snapshot()
+                good = before if epoch == 1 and before[0] else self._snapshot()
                 order = self._rng.permutation(len(X)) if shuffle else np.arange(len(X))
                 loss = self._epoch(training, order, epoch, before, good)
                 figures = {"loss": loss}
@@ -548,8 +548,8 @@ class Network:
         return checks.matrix(X, name, self.dtype, self._plan.n_in if self._plan else width)
 
     def _data(self, X, y, names=("X", "y"), width=None):
-        X = self._features(X, names[0], width)
-        checks.same_length(X, np.asarray(y).reshape(np.shape(y) or (1,)), names)
+        X, y = self._features(X, names[0], width), np.asarray(y)
+        checks.same_length(X, y, names)
         y = LOSSES[self.loss].targets(y, names[1], self.layers[-1].units, self.dtype)
         return X, y
 
