@@ -109,12 +109,20 @@ class BuildExtensions(build_ext):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "openmp.c")
             path.write_text(source)
-            command = [*self.compiler.compiler, str(path), *flags, "-o", str(Path(folder, "openmp"))]
+            command = [
+                *self.compiler.compiler,
+                str(path),
+                *flags,
+                "-o",
+                str(Path(folder, "openmp")),
+            ]
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 if __name__ == "__main__":
     setup(
-        ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES),
+        ext_modules=cythonize(
+            extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES
+        ),
         cmdclass={"build_ext": BuildExtensions},
     )

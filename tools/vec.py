@@ -49,15 +49,18 @@ def loops_of(path):
 def compile_kernels(source, build, folder):
     """Compile one build; return the vectorizer's report, the assembly, and the C code."""
     c, report, asm = (folder / f"{build}{suffix}" for suffix in (".c", ".vect", ".s"))
-    directives = [f"-X{key}={value}" for key, value in DIRECTIVES.items() if key != "language_level"]
+    directives = [
+        f"-X{key}={value}" for key, value in DIRECTIVES.items() if key != "language_level"
+    ]
     subprocess.run(
         [sys.executable, "-m", "cython", "-3", "--line-directives", *directives, "-I", "src",
          "--module-name", f"relume.kernels.{build}", str(source), "-o", str(c)],
         cwd=ROOT, check=True)  # fmt: skip
     subprocess.run(
-        ["gcc", *kernel_flags(build), "-fPIC", "-fno-ipa-icf", f"-I{sysconfig.get_path('include')}",
-         "-Isrc/relume/kernels", f"-I{Path(source).parent}", "-w", "-S", str(c), "-o", str(asm),
-         f"-fdump-tree-vect-optimized-missed={report}"],
+        ["gcc", *kernel_flags(build), "-fPIC", "-fno-ipa-icf",
+         f"-I{sysconfig.get_path('include')}", "-Isrc/relume/kernels", "-w", "-S", str(c),
+         "-o", str(asm),
+         f"-fdump-tree-vect-optimized-missed-note={report}"],
         cwd=ROOT, check=True)  # fmt: skip
     return report.read_text(), asm.read_text(), c.read_text()
 
@@ -79,14 +82,20 @@ def findings_of(report, loops):
 
 def failures_of(source, build, folder):
     report, asm, c = compile_kernels(source, build, folder)
-    files = {path.name: path for path in [*(ROOT / "src/relume/kernels").glob("*.pxi"), Path(source)]}
+    files = {
+        path.name: path for path in [*(ROOT / "src/relume/kernels").glob("*.pxi"), Path(source)]
+    }
     loops = {name: loops_of(path) for name, path in files.items()}
     vectorized, missed = findings_of(report, loops)
     for function in sorted({*vectorized, *missed}):
         for file, innermost in loops.items():
             for line, around in innermost.items():
                 here, outer = (file, line), [(file, number) for number in around]
-                seen = [place for place in outer if vectorized[function][place] or missed[function][place]]
+                seen = [
+                    place
+                    for place in outer
+                    if vectorized[function][place] or missed[function][place]
+                ]
                 unrolled = not vectorized[function][here] and not missed[function][here]
                 lost = seen and unrolled and not any(vectorized[function][place] for place in seen)
                 if missed[function][here] or lost:
@@ -94,13 +103,15 @@ def failures_of(source, build, folder):
     for span in SPAN.findall(c):
         if not vectorized[span]:
             yield f"{build}: {span} has no vectorized loop"
-    for body in re.findall(r"^(__pyx_fuse_0\w*_span):\n(.*?)\.size\t", asm, re.MULTILINE | re.DOTALL):
+    for body in re.findall(
+        r"^(__pyx_fuse_0\w*_span):\n(.*?)\.size\t", asm, re.MULTILINE | re.DOTALL
+    ):
         if re.search(r"\tv?cvt(ps2pd|ss2sd)", body[1]):
             yield f"{build}: {body[0]} converts float to double"
 
 
 def main(sources):
-    failures, n_loops = [], 0
+    failures = []
     with tempfile.TemporaryDirectory() as name:
         for build in BUILDS:
             found = []

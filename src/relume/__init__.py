@@ -1,4 +1,5 @@
-"""relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks on the same kernels.
+"""relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks on the same
+kernels.
 
 ``relume.nn`` and ``relume.datasets`` load when first used.
 """
@@ -14,7 +15,7 @@ __version__ = "0.1.0"
 
 _SUBMODULES = ["datasets", "nn"]
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     *_activations,
     *_SUBMODULES,
     "get_num_threads",

@@ -1,7 +1,9 @@
-"""The public activation functions, made from the kernels' table: nothing here names one, but prelu.
+"""The public activation functions, made from the kernels' table: nothing here names one, but
+prelu.
 
-A row without parameters, or whose parameter has no default, is its ufunc. A row with parameters that
-have defaults is a thin function over a ufunc in which each parameter is one more broadcasting input.
+A row without parameters, or whose parameter has no default, is its ufunc. A row with parameters
+that have defaults is a thin function over a ufunc in which each parameter is one more broadcasting
+input.
 """
 
 import math
@@ -37,12 +39,13 @@ Parameters
 ----------
 {parameters}
 {keywords} : optional
-    ``out``, ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every `numpy.ufunc`.
+    ``out``, ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every
+    `numpy.ufunc`.
 
 Returns
 -------
-result : ndarray or scalar
-    float16, float32 or float64 as the inputs are{integers}; of their broadcast shape.
+ndarray or scalar
+    Of float16, float32 or float64 as the inputs are{integers}; of their broadcast shape.
 
 Raises
 ------
@@ -77,7 +80,7 @@ def parameters_of(row):
 
 def holds(domain, values):
     """Whether a domain, a Python expression in the parameters' names, is true of these values."""
-    return not domain or bool(eval(domain, {"inf": math.inf}, dict(values)))  # noqa: S307
+    return not domain or bool(eval(domain, {"inf": math.inf}, dict(values)))
 
 
 def _domain(row, direction):
@@ -104,7 +107,9 @@ def _docstring(row, direction, function):
         special=row["special"],
         reference=row["reference"],
         function=function,
-        example=", ".join(["np.array([-1.0, 2.0])"] * len(_INPUTS[direction]) + ["0.1"] * len(required)),
+        example=", ".join(
+            ["np.array([-1.0, 2.0])"] * len(_INPUTS[direction]) + ["0.1"] * len(required)
+        ),
     )
 
 
@@ -135,7 +140,7 @@ def _function(row, direction, name, ufunc):
         + f"    return ufunc({', '.join([*_INPUTS[direction], *parameters])}, **kwargs)\n"
     )
     scope = {"require": _require, "ufunc": ufunc, "inf": math.inf, "__name__": __name__}
-    exec(compile(source, f"<relume.{name}>", "exec"), scope)  # noqa: S102
+    exec(compile(source, f"<relume.{name}>", "exec"), scope)
     function = scope[name]
     function.__doc__ = _docstring(row, direction, name)
     function.ufunc = ufunc
@@ -145,7 +150,7 @@ def _function(row, direction, name, ufunc):
 def _make(row, direction):
     """The public function or ufunc of one direction of a row."""
     name = row["name"] if direction == "forward" else f"{row['name']}_{direction}"
-    parameters = parameters_of(row)
+    parameters = {} if direction == "parameter_gradient" else parameters_of(row)
     shared = list(ROWS.values())[row["same_kernel_as"]]
     if direction == "forward" and shared is not row:
         ufunc = getattr(ufuncs, shared["name"])
@@ -157,27 +162,26 @@ def _make(row, direction):
     return name, _function(row, direction, name, ufunc)
 
 
-def _sum_to_shape(elementwise, shape, *inputs):
-    """The broadcast result of a ufunc, summed over the axes that `shape` lacks or has as 1.
+def _summed(elementwise, grad, x, like, shape):
+    """A gradient of `like`'s shape and dtype, an element each, summed to `shape`.
 
-    The summed axes are laid out last, where NumPy sums pairwise.
+    Summed are the axes that `shape` lacks or has as 1. They are laid out last, where NumPy sums
+    pairwise.
     """
-    full = np.broadcast_shapes(*(np.shape(x) for x in inputs), shape)
-    padded = (1,) * (len(full) - len(shape)) + shape
-    summed = [axis for axis in range(len(full)) if padded[axis] == 1]
-    order = [axis for axis in range(len(full)) if padded[axis] != 1] + summed
-    dtype = np.result_type(*inputs)
-    product = np.empty([full[axis] for axis in order], dtype)
-    elementwise(*inputs, out=product.transpose(np.argsort(order)))
-    kept = product.shape[: len(order) - len(summed)]
-    return np.add.reduce(product.reshape(*kept, math.prod(full[axis] for axis in summed)), axis=-1).reshape(shape)
+    padded = (1,) * (like.ndim - len(shape)) + shape
+    kept = [axis for axis in range(like.ndim) if padded[axis] != 1]
+    order = kept + [axis for axis in range(like.ndim) if padded[axis] == 1]
+    product = np.empty([like.shape[axis] for axis in order], like.dtype)
+    elementwise(grad, x, out=product.transpose(np.argsort(order)))
+    rows = product.reshape(*(like.shape[axis] for axis in kept), -1)
+    return np.asarray(np.add.reduce(rows, axis=-1)).reshape(shape)
 
 
 def prelu_backward(grad, x, weight):
-    """Gradients of `prelu` with respect to its input and its weight.
+    """Compute the gradients of `prelu` with respect to its input and its weight.
 
-    Computes ``grad * (1 where x > 0, else weight)``, and ``grad * (x where x < 0, else 0)`` summed,
-    pairwise, over the axes along which `weight` was broadcast.
+    Computes ``grad * (1 where x > 0, else weight)``, and ``grad * (x where x < 0, else 0)``
+    summed, pairwise, over the axes along which `weight` was broadcast.
 
     Parameters
     ----------
@@ -219,11 +223,16 @@ def prelu_backward(grad, x, weight):
     (array([0.5, 0.5, 1. ]), array(-2.))
     """
     grad_x = ufuncs.prelu_backward(grad, x, weight)
-    return grad_x, _sum_to_shape(ufuncs.prelu_parameter_gradient, np.shape(weight), grad, x)
+    grad_weight = _summed(
+        ufuncs.prelu_parameter_gradient, grad, x, np.asarray(grad_x), np.shape(weight)
+    )
+    return grad_x, grad_weight
 
 
 _made = [
-    (row, direction, *_make(row, direction)) for row in ROWS.values() for direction in row["directions"]
+    (row, direction, *_make(row, direction))
+    for row in ROWS.values()
+    for direction in row["directions"]
 ]
 # A learnable parameter's row gives its two gradients together, by a function of this module.
 _public = {

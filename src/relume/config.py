@@ -12,7 +12,7 @@ def simd():
 
     Returns
     -------
-    name : str
+    str
         ``"baseline"`` (x86-64-v2, or whatever the machine is if not x86-64), ``"avx2"`` or
         ``"avx512"``: the best that CPU and operating system support, unless the environment
         variable ``RELUME_SIMD`` named another when relume was imported.

@@ -26,7 +26,7 @@ cdef struct Layer:
     Py_ssize_t output           # output (the same place if from_output),
     Py_ssize_t delta            # gradient with respect to the output, then to z
 
-cdef struct Block:              # rows first .. last of a layer's parameters, the bias being row n_in
+cdef struct Block:              # rows first .. last of a layer's parameters; row n_in is the bias
     Py_ssize_t layer
     Py_ssize_t first
     Py_ssize_t last
@@ -54,20 +54,21 @@ cdef class Plan:
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil
     cdef char* on_tape(self, char* tape, Py_ssize_t rows, Py_ssize_t place, Py_ssize_t row,
                        Py_ssize_t width) noexcept nogil
-    cdef void forward_layer(self, const Layer* layer, const char* parameters, const char* x, char* z,
-                            char* output, Py_ssize_t rows) noexcept nogil
+    cdef void forward_layer(self, const Layer* layer, const char* parameters, const char* x,
+                            char* z, char* output, Py_ssize_t rows) noexcept nogil
     cdef void backward_layer(self, const Layer* layer, const char* parameters, const char* saved,
                              char* delta, char* dx, Py_ssize_t rows) noexcept nogil
-    cdef void forward_shard(self, const char* parameters, const char* x, char* tape, Py_ssize_t rows,
-                            Py_ssize_t shard) noexcept nogil
+    cdef void forward_shard(self, const char* parameters, const char* x, char* tape,
+                            Py_ssize_t rows, Py_ssize_t shard) noexcept nogil
     cdef void backward_shard(self, const char* parameters, char* tape, char* dx, Py_ssize_t rows,
                              Py_ssize_t shard) noexcept nogil
     cdef const Layer* last_layer(self) noexcept nogil
     cdef void block_gradient(self, const Block* block, const char* x, char* tape, Py_ssize_t rows,
                              char* gradient) noexcept nogil
     cdef Py_ssize_t block_start(self, Py_ssize_t i) noexcept nogil
-    cdef bint predict_shard(self, const char* parameters, const char* x, char* memory, char* result,
-                            Py_ssize_t shard, Py_ssize_t rows, bint softmax) noexcept nogil
+    cdef bint predict_shard(self, const char* parameters, const char* x, char* memory,
+                            char* result, Py_ssize_t shard, Py_ssize_t rows,
+                            bint softmax) noexcept nogil
 
 
 cdef char* data_of(cnp.ndarray array, dtype, Py_ssize_t size, str name) except NULL

@@ -1,14 +1,16 @@
 """A network as a flat plan, and the two phases of a minibatch over it.
 
-Phase 1 goes by shards of SHARD rows: gather, forward, loss, input gradients. Phase 2 goes by blocks
-of weights: the gradient of one block over all rows, then at once its update while it is in cache.
-Shards and blocks depend on shapes alone and nothing is summed across threads, so the bits are the
-same for any number of threads. BLAS must be held to one thread by the caller (relume.nn.blas).
+Phase 1 goes by shards of SHARD rows: gather, forward, loss, input gradients. Phase 2 goes by
+blocks of weights: the gradient of one block over all rows, then at once its update while it is in
+cache. Shards and blocks depend on shapes alone and nothing is summed across threads, so the bits
+are the same for any number of threads. BLAS must be held to one thread by the caller
+(relume.nn.blas).
 
-The parameters of a layer are one row-major matrix of n_in + 1 rows: the weights, then the bias. All
-layers lie in one buffer, gradients and optimizer state in others of the same layout. What a
-minibatch leaves for its backward pass, the tape, is one buffer too: for each layer the values of all
-rows, one after the other. Pointers are char*, offsets count elements: one code for both precisions.
+The parameters of a layer are one row-major matrix of n_in + 1 rows: the weights, then the bias.
+All layers lie in one buffer, gradients and optimizer state in others of the same layout. What a
+minibatch leaves for its backward pass, the tape, is one buffer too: for each layer the values of
+all rows, one after the other. Pointers are char*, offsets count elements: one code for both
+precisions.
 """
 
 cimport numpy as cnp
@@ -74,7 +76,6 @@ cdef class Plan:
 
     cdef int add_layer(self, Layer* layer, Py_ssize_t n_out, int activation,
                        tuple parameters) except -1:
-        cdef int k
         layer.n_in, layer.n_out = self.n_out, n_out
         layer.parameters = self.n_parameters
         layer.from_output = True
@@ -91,7 +92,7 @@ cdef class Plan:
         self.multiply_adds += layer.n_in * n_out
 
     cdef int set_activation(self, Layer* layer, int activation, tuple parameters) except -1:
-        """Take the kernels of a row; without a backward from the output, keep the pre-activation."""
+        """Take a row's kernels; without a backward from the output, keep the pre-activation."""
         cdef const Activation* row = &table.activations[activation]
         cdef bytes value
         backward_from_output, values = parameters[0], parameters[1:]
@@ -121,7 +122,7 @@ cdef class Plan:
             self.largest_block = max(self.largest_block, size * layer.n_out)
 
     def layout(self):
-        """Where the parameters are: a list of (offset, n_in, n_out), the bias behind the weights."""
+        """Where the parameters are: a list of (offset, n_in, n_out), the bias at the end."""
         cdef Py_ssize_t i
         return [(self.layers[i].parameters, self.layers[i].n_in, self.layers[i].n_out)
                 for i in range(self.n_layers)]
@@ -133,14 +134,15 @@ cdef class Plan:
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
 
-    # -- one layer ---------------------------------------------------------------------------------
+    # -- one layer
+    # ---------------------------------------------------------------------------------
 
     cdef char* on_tape(self, char* tape, Py_ssize_t rows, Py_ssize_t place, Py_ssize_t row,
                        Py_ssize_t width) noexcept nogil:
         return tape + (rows * place + row * width) * self.itemsize
 
-    cdef void forward_layer(self, const Layer* layer, const char* parameters, const char* x, char* z,
-                            char* output, Py_ssize_t rows) noexcept nogil:
+    cdef void forward_layer(self, const Layer* layer, const char* parameters, const char* x,
+                            char* z, char* output, Py_ssize_t rows) noexcept nogil:
         """z = x W + b; output = f(z)."""
         cdef const char* weights = parameters + layer.parameters * self.itemsize
         cdef Py_ssize_t i, row_size = layer.n_out * self.itemsize
@@ -161,10 +163,11 @@ cdef class Plan:
                       <int> layer.n_out, parameters + layer.parameters * self.itemsize,
                       <int> layer.n_out, False, dx, <int> layer.n_in)
 
-    # -- phase 1: a shard of rows --------------------------------------------------------------------
+    # -- phase 1: a shard of rows
+    # --------------------------------------------------------------------
 
-    cdef void forward_shard(self, const char* parameters, const char* x, char* tape, Py_ssize_t rows,
-                            Py_ssize_t shard) noexcept nogil:
+    cdef void forward_shard(self, const char* parameters, const char* x, char* tape,
+                            Py_ssize_t rows, Py_ssize_t shard) noexcept nogil:
         """From x, rows of inputs, to all outputs of a shard's rows."""
         cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first)
         cdef const Layer* layer
@@ -200,7 +203,8 @@ cdef class Plan:
     cdef const Layer* last_layer(self) noexcept nogil:
         return &self.layers[self.n_layers - 1]
 
-    # -- phase 2: a block of weights -----------------------------------------------------------------
+    # -- phase 2: a block of weights
+    # -----------------------------------------------------------------
 
     cdef void block_gradient(self, const Block* block, const char* x, char* tape, Py_ssize_t rows,
                              char* gradient) noexcept nogil:
@@ -221,7 +225,8 @@ cdef class Plan:
             self.spans.column_sum(delta, rows, layer.n_out,
                                   gradient + (last - block.first) * layer.n_out * self.itemsize)
 
-    # -- what Python calls ---------------------------------------------------------------------------
+    # -- what Python calls
+    # ---------------------------------------------------------------------------
 
     def predict(self, parameters, X, bint softmax=False):
         """The outputs for the rows of X, through softmax if asked; None where X is not finite."""
@@ -240,12 +245,13 @@ cdef class Plan:
             else:
                 for i in prange(shards, schedule="dynamic", num_threads=threads):
                     bad += not self.predict_shard(
-                        p, x, memory + 2 * threadid() * SHARD * self.widest * self.itemsize, result,
-                        i, n, softmax)
+                        p, x, memory + 2 * threadid() * SHARD * self.widest * self.itemsize,
+                        result, i, n, softmax)
         return None if bad else out
 
-    cdef bint predict_shard(self, const char* parameters, const char* x, char* memory, char* result,
-                            Py_ssize_t shard, Py_ssize_t rows, bint softmax) noexcept nogil:
+    cdef bint predict_shard(self, const char* parameters, const char* x, char* memory,
+                            char* result, Py_ssize_t shard, Py_ssize_t rows,
+                            bint softmax) noexcept nogil:
         """One shard through all layers, between two pieces of memory that stay in cache."""
         cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), i
         cdef const char* entering = x + first * self.n_in * self.itemsize

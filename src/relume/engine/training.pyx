@@ -11,7 +11,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from relume.engine.plan cimport SHARD, Block, Plan, ceil_div, data_of, loss_of, update_of
+from relume.engine.plan cimport SHARD, Block, Layer, Plan, ceil_div, data_of, loss_of, update_of
 from relume.kernels.types cimport N_HYPER, Loss, Update
 
 import numpy as np
@@ -105,7 +105,8 @@ cdef class Training:
         loss : float
             Their mean loss, each row counting the same.
         """
-        cdef const int64_t* rows = <const int64_t*> data_of(order, np.dtype(np.int64), self.n, "order")
+        cdef const int64_t* rows = <const int64_t*> data_of(
+            order, np.dtype(np.int64), self.n, "order")
         cdef Py_ssize_t start, size, steps = ceil_div(self.n, self.batch_size), step
         cdef double total = 0
         cdef Status status
@@ -150,17 +151,17 @@ cdef class Training:
         """Phase 1 for one shard; tells whether its input is finite."""
         cdef Py_ssize_t first = i * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), row
         cdef char* y = self.batch_y + first * self.y_size
+        cdef const Layer* last = self.plan.last_layer()
         cdef bint finite = self.plan.spans.gather(
             self.x, order + first, n, self.plan.n_in,
             self.batch_x + first * self.plan.n_in * self.plan.itemsize)
         for row in range(n):
             memcpy(y + row * self.y_size, self.y + order[first + row] * self.y_size, self.y_size)
         self.plan.forward_shard(self.parameters, self.batch_x, self.tape, rows, i)
-        self.loss(
-            self.plan.on_tape(self.tape, rows, self.plan.last_layer().output, first, self.plan.n_out), y, n,
-            self.plan.n_out, 1.0 / rows,
-            self.plan.on_tape(self.tape, rows, self.plan.last_layer().delta, first, self.plan.n_out),
-            self.row_loss + first * self.plan.itemsize)
+        self.loss(self.plan.on_tape(self.tape, rows, last.output, first, last.n_out), y, n,
+                  last.n_out, 1.0 / rows,
+                  self.plan.on_tape(self.tape, rows, last.delta, first, last.n_out),
+                  self.row_loss + first * self.plan.itemsize)
         self.plan.backward_shard(self.parameters, self.tape, NULL, rows, i)
         return finite
 
@@ -171,7 +172,8 @@ cdef class Training:
         self.plan.block_gradient(block, self.batch_x, self.tape, rows, gradient)
         self.update(self.parameters + start, gradient, self.state + start,
                     self.state + start + self.plan.n_parameters * self.plan.itemsize,
-                    (block.last - block.first) * self.plan.layers[block.layer].n_out, self.hyper, self.t)
+                    (block.last - block.first) * self.plan.layers[block.layer].n_out,
+                    self.hyper, self.t)
 
 
 def apply_update(Plan plan, parameters, gradients, state, str optimizer, hyper, int64_t t):

@@ -45,7 +45,8 @@ cdef void fill_integers(Kernels* kernels, SpanByte b, SpanUbyte ub, SpanShort h,
                        <Kernel> l, <Kernel> ul, <Kernel> q, <Kernel> uq]
 
 
-# -- relu: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010 ---
+# -- relu: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010
+# ---
 
 cdef inline floating relu(floating x) noexcept nogil:
     return <floating> 0 if x <= 0 else x           # NaN is not <= 0; -0.0 is, and becomes +0.0
@@ -72,8 +73,8 @@ row.summary = b"Rectified linear unit."
 row.formula = b"max(x, 0)"
 row.derivative = b"1 where x > 0, else 0"
 row.special = b"The derivative at 0 is 0, as PyTorch's. ``relu(-0.0)`` is ``+0.0``."
-row.reference = (b"V. Nair and G. E. Hinton, \"Rectified linear units improve restricted Boltzmann "
-                 b"machines\", ICML 2010.")
+row.reference = (b"V. Nair and G. E. Hinton, \"Rectified linear units improve restricted "
+                 b"Boltzmann machines\", ICML 2010.")
 fill(&row.forward, relu_span, relu_span)
 fill(&row.backward, relu_backward_span, relu_backward_span)
 fill(&row.backward_from_output, relu_backward_span, relu_backward_span)     # y > 0 where x > 0
@@ -82,7 +83,8 @@ fill_integers(&row.forward, relu_integer_span, relu_integer_span, relu_integer_s
               relu_integer_span, relu_integer_span, relu_integer_span)
 
 
-# -- prelu: He et al., "Delving deep into rectifiers", ICCV 2015; leaky_relu: Maas et al., 2013 -----
+# -- prelu: He et al., "Delving deep into rectifiers", ICCV 2015; leaky_relu: Maas et al., 2013
+# -----
 
 cdef inline floating leaky_relu(floating x, floating negative_slope) noexcept nogil:
     cdef floating product = negative_slope * x
@@ -126,8 +128,8 @@ row.formula = b"x where x > 0, else negative_slope * x"
 row.derivative = b"1 where x > 0, else negative_slope"
 row.special = (b"The derivative at 0 is ``negative_slope``, as PyTorch's; a slope of 0 gives 0 at "
                b"-inf.")
-row.reference = (b"A. L. Maas, A. Y. Hannun and A. Y. Ng, \"Rectifier nonlinearities improve neural "
-                 b"network acoustic models\", ICML 2013.")
+row.reference = (b"A. L. Maas, A. Y. Hannun and A. Y. Ng, \"Rectifier nonlinearities improve "
+                 b"neural network acoustic models\", ICML 2013.")
 row.parameters = b"negative_slope=0.01"
 row.domain = b"negative_slope == negative_slope"
 row.from_output_domain = b"negative_slope > 0"
@@ -136,7 +138,8 @@ fill(&row.backward, leaky_relu_backward_span, leaky_relu_backward_span)
 fill(&row.backward_from_output, leaky_relu_backward_span, leaky_relu_backward_span)
 
 
-# -- sigmoid ----------------------------------------------------------------------------------------
+# -- sigmoid
+# ----------------------------------------------------------------------------------------
 
 cdef inline floating sigmoid(floating x) noexcept nogil:
     cdef floating below = sigmoid_below[floating](-absolute(x))
@@ -171,7 +174,8 @@ fill(&row.backward, sigmoid_backward_span, sigmoid_backward_span)
 fill(&row.backward_from_output, sigmoid_from_output_span, sigmoid_from_output_span)
 
 
-# -- tanh -------------------------------------------------------------------------------------------
+# -- tanh
+# -------------------------------------------------------------------------------------------
 
 cdef inline floating tanh(floating x) noexcept nogil:
     cdef floating magnitude = absolute(x)

@@ -26,7 +26,7 @@ cdef extern from *:
 def builds():
     """The compiled builds, best last, with the CPU features that each needs."""
     entries = (entry.partition(":") for entry in RELUME_BUILDS.decode().split(";"))
-    return {name: [feature for feature in needs.split(",") if feature] for name, _, needs in entries}
+    return {name: needs.split(",") if needs else [] for name, _, needs in entries}
 
 
 def missing_features(needs):
@@ -42,7 +42,8 @@ def choose():
     if wanted:
         if wanted not in lacks:
             raise ImportError(
-                f"RELUME_SIMD={wanted!r} is not a build of relume; allowed are: {', '.join(lacks)}")
+                f"RELUME_SIMD={wanted!r} is not a build of relume; allowed are: "
+                f"{', '.join(lacks)}")
         if lacks[wanted]:
             raise ImportError(
                 f"RELUME_SIMD={wanted!r} cannot run here: CPU or operating system lacks "
@@ -60,7 +61,7 @@ cdef const Table* load(str name) except NULL:
     cdef const Table* loaded = <const Table*> PyCapsule_GetPointer(
         importlib.import_module(f"relume.kernels.{name}").capsule, b"relume.kernels.table")
     if loaded.version != TABLE_VERSION or loaded.size != sizeof(Table):
-        raise ImportError(f"relume.kernels.{name} was built from other sources; build relume again")
+        raise ImportError(f"relume.kernels.{name} was built from other sources; build again")
     return loaded
 
 

@@ -52,7 +52,8 @@ RELUME_INLINE void half_to_float_block(const uint16_t *x, float *out)
 }
 RELUME_INLINE void float_to_half_block(const float *x, uint16_t *out)
 {
-    _mm_storeu_si128((__m128i *)out, _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT));
+    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128((__m128i *)out, halves);
 }
 #else
 /* Subnormal halves are normal floats: they get their value from an exact float subtraction. */
@@ -60,12 +61,12 @@ RELUME_INLINE float half_to_float(uint16_t h)
 {
     const uint32_t magnitude = (uint32_t)(h & 0x7fffu) << 13, sign = (uint32_t)(h & 0x8000u) << 16;
     const uint32_t exponent = magnitude & 0x0f800000u;
-    const uint32_t normal = magnitude + 0x38000000u;          /* rebias: 127 - 15 = 112 = 0x38 << 1 */
+    const uint32_t normal = magnitude + 0x38000000u;          /* rebias by 127 - 15 */
     const uint32_t special = magnitude + 0x70000000u;         /* infinity, NaN: exponent 255 */
     const float subnormal = float_of_bits(magnitude + 0x38800000u) - float_of_bits(0x38800000u);
     uint32_t r = exponent == 0x0f800000u ? special : normal;
     r = exponent == 0 ? bits_of_float(subnormal) : r;
-    r = magnitude > 0x0f800000u ? r | 0x00400000u : r;        /* a quiet NaN, as the hardware does */
+    r = magnitude > 0x0f800000u ? r | 0x00400000u : r;        /* quiet, as the hardware does */
     return float_of_bits(r | sign);
 }
 /* Round to nearest even: for normal halves by integer carry, for subnormal ones by adding 0.5,

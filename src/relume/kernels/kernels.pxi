@@ -1,5 +1,5 @@
-# Everything the kernels are, in reading order. baseline.pyx, avx2.pyx and avx512.pyx include it, and
-# setup.py builds each with the flags of its instruction set. The table leaves in a capsule.
+# Everything the kernels are, in reading order. baseline.pyx, avx2.pyx and avx512.pyx include it,
+# and setup.py builds each with the flags of its instruction set. The table leaves in a capsule.
 
 from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
@@ -8,8 +8,8 @@ from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.types cimport (
-    MAX_ACTIVATIONS, TABLE_VERSION, Activation, AllFinite, ColumnSum, Gather, Kernel, Kernels, Loss,
-    Softmax, Spans, Table, Total, Update,
+    MAX_ACTIVATIONS, TABLE_VERSION, Activation, AllFinite, ColumnSum, Gather, Kernel, Kernels,
+    Loss, Softmax, Spans, Table, Total, Update,
 )
 
 ctypedef signed char schar
@@ -39,7 +39,6 @@ include "rows.pxi"
 include "losses.pxi"
 include "optimizers.pxi"
 include "half.pxi"
-
 
 
 cdef void fill_spans(Spans* spans, floating like) noexcept:

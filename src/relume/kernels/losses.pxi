@@ -1,5 +1,5 @@
-# Losses over a minibatch of rows: the loss of each row, and scale * d loss / d z for all. `scale` is
-# 1 / (rows of the minibatch), so that shards of a minibatch add up to its mean.
+# Losses over a minibatch of rows: the loss of each row, and scale * d loss / d z for all. `scale`
+# is 1 / (rows of the minibatch), so that shards of a minibatch add up to its mean.
 
 cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows, Py_ssize_t n,
                         double scale, floating* dz, floating* row_loss) noexcept nogil:

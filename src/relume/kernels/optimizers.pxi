@@ -1,5 +1,5 @@
-# Optimizers: one fused loop over a span of parameters p, gradients g and state s1, s2 (same length).
-# hyper[0] is the learning rate; t counts the steps from 1.
+# Optimizers: one fused loop over a span of parameters p, gradients g and state s1, s2 (same
+# length). hyper[0] is the learning rate; t counts the steps from 1.
 
 cdef void sgd(floating* p, const floating* g, floating* s1, floating* s2, Py_ssize_t n,
               const double* hyper, int64_t t) noexcept nogil:

@@ -42,7 +42,10 @@ static inline float_flags save_float_flags(void)
     fegetexceptflag(&flags, FE_ALL_EXCEPT);
     return flags;
 }
-static inline void restore_float_flags(float_flags flags) { fesetexceptflag(&flags, FE_ALL_EXCEPT); }
+static inline void restore_float_flags(float_flags flags)
+{
+    fesetexceptflag(&flags, FE_ALL_EXCEPT);
+}
 #endif
 
 #if RELUME_X86
@@ -67,18 +70,18 @@ static inline unsigned saved_states(void)
 }
 #endif
 
-/* Whether CPU and operating system support a feature, named as GCC's -m flags name it; 0 for a name
- * that is not known. */
+/* Whether CPU and operating system support a feature, named as GCC's -m flags name it; 0 for
+ * a name that is not known. */
 static inline int cpu_supports(const char *feature)
 {
 #if RELUME_X86
     enum { VECTOR = 0, YMM = 0x6, ZMM = 0xe6 };      /* the states a feature needs saved */
     static const struct { const char *name; int leaf, reg, bit; unsigned states; } known[] = {
-        {"sse3", 1, 2, 0, VECTOR},      {"ssse3", 1, 2, 9, VECTOR},    {"sse4.1", 1, 2, 19, VECTOR},
-        {"sse4.2", 1, 2, 20, VECTOR},   {"popcnt", 1, 2, 23, VECTOR},  {"cx16", 1, 2, 13, VECTOR},
-        {"avx", 1, 2, 28, YMM},         {"fma", 1, 2, 12, YMM},        {"f16c", 1, 2, 29, YMM},
-        {"avx2", 7, 1, 5, YMM},         {"avx512f", 7, 1, 16, ZMM},    {"avx512dq", 7, 1, 17, ZMM},
-        {"avx512cd", 7, 1, 28, ZMM},    {"avx512bw", 7, 1, 30, ZMM},   {"avx512vl", 7, 1, 31, ZMM},
+        {"sse3", 1, 2, 0, VECTOR},    {"ssse3", 1, 2, 9, VECTOR},   {"sse4.1", 1, 2, 19, VECTOR},
+        {"sse4.2", 1, 2, 20, VECTOR}, {"popcnt", 1, 2, 23, VECTOR}, {"cx16", 1, 2, 13, VECTOR},
+        {"avx", 1, 2, 28, YMM},       {"fma", 1, 2, 12, YMM},       {"f16c", 1, 2, 29, YMM},
+        {"avx2", 7, 1, 5, YMM},       {"avx512f", 7, 1, 16, ZMM},   {"avx512dq", 7, 1, 17, ZMM},
+        {"avx512cd", 7, 1, 28, ZMM},  {"avx512bw", 7, 1, 30, ZMM},  {"avx512vl", 7, 1, 31, ZMM},
     };
     unsigned highest[4], basic[4], r[4], states = 0;
     cpuid(0, highest);
@@ -88,7 +91,8 @@ static inline int cpu_supports(const char *feature)
         if (strcmp(known[i].name, feature) != 0) continue;
         if ((unsigned)known[i].leaf > highest[0]) return 0;
         cpuid((unsigned)known[i].leaf, r);
-        return (r[known[i].reg] >> known[i].bit & 1) && (states & known[i].states) == known[i].states;
+        return (r[known[i].reg] >> known[i].bit & 1)
+            && (states & known[i].states) == known[i].states;
     }
 #else
     (void)feature;

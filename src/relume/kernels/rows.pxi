@@ -1,6 +1,6 @@
-# Reductions and matrices of rows: gathering a minibatch, column sums, softmax. A reduction runs over
-# LANES accumulators, combined in a fixed order: vectorized without reordering anything, and the same
-# bits on every instruction set.
+# Reductions and matrices of rows: gathering a minibatch, column sums, softmax. A reduction runs
+# over LANES accumulators, combined in a fixed order: vectorized without reordering anything, and
+# the same bits on every instruction set.
 
 cdef enum:
     LANES = 16
@@ -57,7 +57,8 @@ cdef bint gather(const floating* x, const int64_t* index, Py_ssize_t rows, Py_ss
     return finite
 
 
-cdef void column_sum(const floating* x, Py_ssize_t rows, Py_ssize_t n, floating* out) noexcept nogil:
+cdef void column_sum(const floating* x, Py_ssize_t rows, Py_ssize_t n,
+                     floating* out) noexcept nogil:
     cdef Py_ssize_t i, j
     memset(out, 0, n * sizeof(floating))
     for i in range(rows):

@@ -1,7 +1,7 @@
 """The number of threads: what was asked for, what OpenMP allows, and one in a forked child.
 
-libgomp hangs in a child whose parent had used it, so a child works on one thread. It is told by its
-process id, which is asked only where threads would start: no fork handler, nothing global.
+libgomp hangs in a child whose parent had used it, so a child works on one thread. It is told by
+its process id, which is asked only where threads would start: no fork handler, nothing global.
 """
 
 import math
@@ -143,7 +143,7 @@ def default_num_threads():
 
 
 def cgroup_quota():
-    """The CPUs that the cgroup may use, rounded up; many if it has no limit (Linux, v2 then v1)."""
+    """The CPUs that the cgroup may use, rounded up; many if there is no limit (v2, then v1)."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
     except (OSError, ValueError):

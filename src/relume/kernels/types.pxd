@@ -1,4 +1,4 @@
-"""What a kernel is, what a table is. Only C types: every other part of relume is built on these."""
+"""What a kernel is, what a table is. Only C types: all of relume is built on these."""
 
 from libc.stdint cimport int64_t, uint16_t
 
@@ -27,7 +27,7 @@ cdef struct Activation:         # one row of the table; the text is what docstri
     const char* derivative
     const char* special         # the values at kinks and infinities
     const char* reference
-    const char* parameters      # "negative_slope=0.01"; without a default the function is the ufunc
+    const char* parameters      # "negative_slope=0.01"; without a default: the ufunc itself
     const char* domain          # what a scalar parameter must fulfil, as a Python expression
     const char* from_output_domain
     const char* initializer     # the family that keeps the variance: he, glorot, lecun

@@ -71,15 +71,16 @@ cdef bint in_order_only(const Loop* loop, char** args, const cnp.npy_intp* steps
                         Py_ssize_t n) noexcept nogil:
     """Whether an element of the output may be read as an element of an input, later or earlier."""
     cdef int k, out = loop.n_in
+    cdef Py_ssize_t size = loop.itemsize
     if n < 2:
         return False
     if steps[out] == 0:
         return True
     for k in range(out):
         if args[k] == args[out] and steps[k] == steps[out]:
-            continue                                        # exactly in place: each its own element
-        if (lowest(args[k], steps[k], n) < highest(args[out], steps[out], n, loop.itemsize)
-                and lowest(args[out], steps[out], n) < highest(args[k], steps[k], n, loop.itemsize)):
+            continue                                    # exactly in place: each its own element
+        if (lowest(args[k], steps[k], n) < highest(args[out], steps[out], n, size)
+                and lowest(args[out], steps[out], n) < highest(args[k], steps[k], n, size)):
             return True
     return False
 
@@ -180,8 +181,9 @@ cdef void copy_strided(const char* x, Py_ssize_t x_step, char* out, Py_ssize_t o
             (<uint8_t*> (out + i * out_step))[0] = (<const uint8_t*> (x + i * x_step))[0]
 
 
-# -- from the table to ufuncs ------------------------------------------------------------------------
-# NumPy keeps the pointers that it is given, so what they point to lives as long as the module.
+# -- from the table to ufuncs
+# ------------------------------------------------------------------------ NumPy keeps the pointers
+# that it is given, so what they point to lives as long as the module.
 
 cdef cnp.PyUFuncGenericFunction inner_loops[MAX_LOOPS]
 cdef Loop loops[MAX_UFUNCS][MAX_LOOPS]

@@ -7,7 +7,7 @@ from relume.nn.optimizers import SGD, Adam
 
 globals().update({cls.__name__: cls for cls in ACTIVATIONS.values()})
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "SGD",
     "Activation",
     "Adam",

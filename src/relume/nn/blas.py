@@ -8,8 +8,8 @@ from threadpoolctl import ThreadpoolController
 class SingleThreadedBlas:
     """A context manager that many Python threads may be inside of at once.
 
-    The first to enter notes the caller's settings, the last to leave restores them. The libraries are
-    looked up once, since that costs milliseconds; a look at them then costs microseconds.
+    The first to enter notes the caller's settings, the last to leave restores them. The libraries
+    are looked up once, since that costs milliseconds; a look at them then costs microseconds.
     """
 
     def __init__(self):

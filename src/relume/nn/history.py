@@ -7,8 +7,9 @@ from collections.abc import Mapping
 class History(Mapping):
     """What `Network.fit` recorded: a list for each quantity, with an entry an epoch.
 
-    ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"`` the
-    time since the fit began; with validation data there are ``"val_loss"`` and, for a classifier,
+    ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
+    the time since the fit began; with validation data there are ``"val_loss"`` and, for a
+    classifier,
     ``"val_accuracy"``.
 
     Examples

@@ -1,8 +1,8 @@
 """Initial weights: the normal distribution that keeps the variance, by kind of activation.
 
 He keeps it through rectifiers, whose slope below 0 enters the gain; Glorot balances forward and
-backward passes for functions that saturate; LeCun is for linear and self-normalizing layers. Biases
-begin at 0.
+backward passes for functions that saturate; LeCun is for linear and self-normalizing layers.
+Biases begin at 0.
 """
 
 import math
@@ -21,9 +21,9 @@ def draw(rng, activation, n_in, n_out):
 
     References
     ----------
-    K. He et al., "Delving deep into rectifiers", ICCV 2015. X. Glorot and Y. Bengio, "Understanding
-    the difficulty of training deep feedforward neural networks", AISTATS 2010. Y. LeCun et al.,
-    "Efficient BackProp", 1998.
+    K. He et al., "Delving deep into rectifiers", ICCV 2015. X. Glorot and Y. Bengio,
+    "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010. Y.
+    LeCun et al., "Efficient BackProp", 1998.
     """
     family = "lecun" if activation is None else activation.initializer
     slope = 0.0 if activation is None else activation.parameters.get("negative_slope", 0.0)

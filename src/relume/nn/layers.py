@@ -1,4 +1,4 @@
-"""Layers, and the activation classes made from the kernels' table, one for each row that names one."""
+"""Layers, and the activation classes made from the kernels' table, one a row that names one."""
 
 import inspect
 import math
@@ -33,7 +33,7 @@ class Activation:
 
     @property
     def from_output(self):
-        """Whether the derivative can be had from the output, so that the input need not be kept."""
+        """Whether the derivative can be had from the output, so that the input is not kept."""
         return "backward_from_output" in self.row["directions"] and holds(
             self.row["from_output_domain"], self.parameters
         )
@@ -90,8 +90,8 @@ class Dense:
         Number of outputs, at least 1.
     activation : str, Activation or None, default=None
         Name of a function of relume, such as ``"relu"``, or an activation with parameters, such as
-        ``nn.LeakyReLU(0.1)``. None and ``"linear"`` leave the layer linear, as the last one is under
-        both losses.
+        ``nn.LeakyReLU(0.1)``. None and ``"linear"`` leave the layer linear, as the last one is
+        under both losses.
 
     Raises
     ------

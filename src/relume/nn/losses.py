@@ -54,7 +54,8 @@ class MeanSquaredError:
             values = values.reshape(-1, 1)
         if values.ndim != 2 or values.shape[1] != n_out:
             raise ValueError(
-                f"{name} must have shape (n, {n_out}), as the network has outputs; got {np.shape(y)}"
+                f"{name} must have shape (n, {n_out}), as the network has outputs; "
+                f"got {np.shape(y)}"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.ascontiguousarray(values, dtype)

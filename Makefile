@@ -1,0 +1,54 @@
+# The developers' manual: `make help`. `make demo` and `make test` do all their set-up themselves, on
+# a machine with python3 (3.11 or newer), its venv module and headers, a C compiler, make and git.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
+
+.PHONY: help demo test lint vec bench figures clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo "variables   PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/built: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/built
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: $(VENV)/built  ## train one network with four activations on real data, and compare them
+	$(BIN)/relume demo
+
+test: $(VENV)/tested  ## build, lint and run the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/tested  ## only the checks of how the code reads
+	$(BIN)/python -m pytest tests/test_project.py
+
+vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vectorized
+	$(BIN)/python tools/vec.py
+
+bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formulas, one epoch
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	cd benchmarks && ../$(BIN)/asv machine --yes --machine reference > /dev/null
+	cd benchmarks && ../$(BIN)/asv run --python=same --machine reference --quick --show-stderr
+
+figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, scikit-learn and PyTorch
+	$(VENV)-peers/bin/python benchmarks/figures.py
+
+$(VENV)-peers/built: $(SOURCES) benchmarks/requirements-peers.txt
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/pip install --quiet -r benchmarks/requirements-peers.txt .
+	touch $@
+
+clean:  ## remove what was built and the virtual environments
+	rm -rf build dist .venv .venv-peers .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	find src -name '*.so' -delete

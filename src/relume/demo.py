@@ -1,0 +1,118 @@
+"""The demonstration: one network on real data with four activations in its hidden layers."""
+
+import time
+
+import numpy as np
+
+import relume
+from relume import datasets, nn
+
+HIDDEN_ACTIVATIONS = ["relu", "leaky_relu", "tanh", "sigmoid"]
+GOAL = 0.95  # of held-out accuracy, for the epochs it takes
+
+
+def stratified_split(y, held_out, seed):
+    """Rows to train on and rows held out: the same share of each class, drawn at random."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
+    cuts = [round(len(of_class) * held_out) for of_class in rows]
+    test = np.concatenate([of_class[:cut] for of_class, cut in zip(rows, cuts, strict=True)])
+    train = np.concatenate([of_class[cut:] for of_class, cut in zip(rows, cuts, strict=True)])
+    return rng.permutation(train), rng.permutation(test)
+
+
+def load_digits():
+    """The digits: pixels from 0 to 1, a stratified random quarter held out."""
+    X, y = datasets.load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    train, test = stratified_split(y, held_out=0.25, seed=0)
+    return X[train], y[train], X[test], y[test]
+
+
+def load_fashion_mnist():
+    """Fashion-MNIST: pixels from 0 to 1, its own test set held out."""
+    data = datasets.load_fashion_mnist()
+    X_train, X_test = (X.astype(np.float32) / 255 for X in (data.X_train, data.X_test))
+    return X_train, data.y_train, X_test, data.y_test
+
+
+# name: (loader, units of the hidden layers, batch size, epochs)
+JOBS = {
+    "digits": (load_digits, [256, 128], 32, 60),
+    "fashion-mnist": (load_fashion_mnist, [256, 128], 128, 10),
+}
+
+
+def hidden_outputs(net, X):
+    """The outputs of each hidden layer, by relume's functions from the network's weights."""
+    values = list(net.state_dict().values())
+    for layer, weight, bias in zip(net.layers[:-1], values[::2], values[1::2], strict=False):
+        X = getattr(relume, layer.activation.name)(
+            X @ weight.T + bias, **layer.activation.parameters
+        )
+        yield X
+
+
+def run(name, out=print):
+    """Train with each activation, then print the table; return its rows."""
+    load, units, batch_size, epochs = JOBS[name]
+    X, y, X_test, y_test = load()
+    shape = "-".join(map(str, [X.shape[1], *units, 10]))
+    out(
+        f"{name}: {len(X)} images to train on, {len(X_test)} held out; network {shape}, "
+        f"Adam, batches of {batch_size}, {epochs} epochs"
+    )
+    table = []
+    for activation in HIDDEN_ACTIVATIONS:
+        out(f"\ntraining with {activation} ...")
+        layers = [*(nn.Dense(n, activation=activation) for n in units), nn.Dense(10)]
+        net = nn.Network(layers, optimizer=nn.Adam(1e-3), seed=0)
+        begin = time.perf_counter()
+        history = net.fit(
+            X,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=(X_test, y_test),
+            progress=True,
+        )
+        seconds = time.perf_counter() - begin
+        table.append(row_of(activation, net, history, X, seconds))
+    out("\n" + format_table(table))
+    return table
+
+
+def row_of(activation, net, history, X, seconds):
+    """What the table says of one network."""
+    accuracy = history["val_accuracy"]
+    reached = [epoch for epoch, share in enumerate(accuracy, 1) if share >= GOAL]
+    zeros, units, dead = 0.0, 0, 0
+    for outputs in hidden_outputs(net, X):
+        zero = outputs == 0
+        zeros += zero.mean(axis=0).sum()
+        dead += int(zero.all(axis=0).sum())
+        units += outputs.shape[1]
+    return {
+        "activation": activation,
+        "seconds": seconds,
+        "epochs to 95 %": reached[0] if reached else None,
+        "held-out accuracy": accuracy[-1],
+        "zeros": zeros / units,
+        "dead units": f"{dead} of {units}",
+    }
+
+
+def format_table(table):
+    """The rows as text, a column each for what was measured."""
+    formats = {"seconds": "{:.2f}", "held-out accuracy": "{:.2%}", "zeros": "{:.1%}"}
+    cells = [
+        {
+            key: formats.get(key, "{}").format("-" if value is None else value)
+            for key, value in row.items()
+        }
+        for row in table
+    ]
+    widths = {key: max(len(key), *(len(row[key]) for row in cells)) for key in cells[0]}
+    lines = ["  ".join(f"{key:>{width}}" for key, width in widths.items())]
+    lines += ["  ".join(f"{row[key]:>{width}}" for key, width in widths.items()) for row in cells]
+    return "\n".join(lines)
