@@ -1,6 +1,6 @@
 """Builds the compiled modules. What relume is, is in pyproject.toml.
 
-RELUME_DEBUG=1   bounds and None checks on, -O1 -g, assertions on
+RELUME_DEBUG=1   bounds checks on, -O1 -g, assertions on
 RELUME_OPENMP=0  build without OpenMP: relume then works on one thread
 """
 
@@ -42,7 +42,6 @@ DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
     "initializedcheck": DEBUG,
-    "nonecheck": DEBUG,
     "cdivision": True,  # division as in C: by 0 gives infinity, and // truncates
     "embedsignature": True,
 }
