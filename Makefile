@@ -42,11 +42,11 @@ bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formu
 	cd benchmarks && ../$(BIN)/asv run --python=same --machine reference --quick --show-stderr
 
 figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, scikit-learn and PyTorch
-	$(VENV)-peers/bin/python benchmarks/figures.py
+	$(VENV)-peers/bin/python benchmarks/peers/figures.py
 
-$(VENV)-peers/built: $(SOURCES) benchmarks/requirements-peers.txt
+$(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(VENV)-peers
-	$(VENV)-peers/bin/pip install --quiet -r benchmarks/requirements-peers.txt .
+	$(VENV)-peers/bin/pip install --quiet -r benchmarks/peers/requirements.txt .
 	touch $@
 
 clean:  ## remove what was built and the virtual environments

@@ -1,6 +1,6 @@
 """Measures the figures of the README, each against a peer in the same interleaved run.
 
-Ratios of medians (or means where said); needs benchmarks/requirements-peers.txt. `make figures`.
+Ratios of medians (or means where said); needs benchmarks/peers/requirements.txt. `make figures`.
 """
 
 import multiprocessing
