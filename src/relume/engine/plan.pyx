@@ -20,7 +20,7 @@ from libc.string cimport memcpy
 
 from relume.engine.blas cimport gemm_double, gemm_float
 from relume.kernels.dispatch cimport table
-from relume.kernels.threads cimport available_threads
+from relume.kernels.threads cimport Region, available_threads, begin, done, end
 from relume.kernels.types cimport Activation, Kernel, Kernels, Loss, Spans, Update
 
 import numpy as np
@@ -234,11 +234,14 @@ cdef class Plan:
         cdef const char* p = data_of(parameters, self.dtype, self.n_parameters, "parameters")
         cdef const char* x = data_of(X, self.dtype, n * self.n_in, "X")
         cdef int threads = self.threads_for(n), bad = 0
+        cdef Region region
         out = np.empty((n, self.n_out), self.dtype)
         scratch = np.empty(2 * threads * SHARD * self.widest, self.dtype)
         cdef char* result = <char*> cnp.PyArray_DATA(out)
         cdef char* memory = <char*> cnp.PyArray_DATA(scratch)
         with nogil:
+            if threads > 1:
+                threads = min(begin(&region), threads)
             if threads == 1:
                 for i in range(shards):
                     bad += not self.predict_shard(p, x, memory, result, i, n, softmax)
@@ -247,6 +250,8 @@ cdef class Plan:
                     bad += not self.predict_shard(
                         p, x, memory + 2 * threadid() * SHARD * self.widest * self.itemsize,
                         result, i, n, softmax)
+                    done(&region, threadid())
+                end(&region, shards)
         return None if bad else out
 
     cdef bint predict_shard(self, const char* parameters, const char* x, char* memory,

@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from relume.engine.plan cimport SHARD, Block, Layer, Plan, ceil_div, data_of, loss_of, update_of
+from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport N_HYPER, Loss, Update
 
 import numpy as np
@@ -125,27 +126,43 @@ cdef class Training:
 
     cdef Status minibatch(self, const int64_t* order, Py_ssize_t rows) noexcept nogil:
         cdef Py_ssize_t i, shards = ceil_div(rows, SHARD)
-        cdef int bad = 0
-        if self.threads == 1 or shards == 1:
+        cdef int bad = 0, threads = 1
+        cdef Region region
+        if self.threads > 1 and shards > 1:
+            threads = min(begin(&region), self.threads)
+        if threads == 1:
             for i in range(shards):
                 bad += not self.shard(order, rows, i)
         else:
-            for i in prange(shards, schedule="dynamic", num_threads=self.threads):
+            for i in prange(shards, schedule="dynamic", num_threads=threads):
                 bad += not self.shard(order, rows, i)
+                done(&region, threadid())
+            end(&region, shards)
         if bad:
             return INPUT_NOT_FINITE
         self.batch_loss = self.plan.spans.total(self.row_loss, rows) / rows
         if not isfinite(self.batch_loss):
             return LOSS_NOT_FINITE
         self.t += 1
-        if self.threads == 1:
-            for i in range(self.plan.n_blocks):
+        self.update_blocks(rows)
+        return FINE
+
+    cdef void update_blocks(self, Py_ssize_t rows) noexcept nogil:
+        """Phase 2: every block, its memory for the gradient being its thread's."""
+        cdef Py_ssize_t i, blocks = self.plan.n_blocks
+        cdef Py_ssize_t size = self.plan.largest_block * self.plan.itemsize
+        cdef Region region
+        cdef int threads = 1
+        if self.threads > 1 and blocks > 1:
+            threads = min(begin(&region), self.threads)
+        if threads == 1:
+            for i in range(blocks):
                 self.update_block(i, rows, self.gradient)
         else:
-            for i in prange(self.plan.n_blocks, schedule="dynamic", num_threads=self.threads):
-                self.update_block(i, rows, self.gradient + threadid() * self.plan.largest_block
-                                  * self.plan.itemsize)
-        return FINE
+            for i in prange(blocks, schedule="dynamic", num_threads=threads):
+                self.update_block(i, rows, self.gradient + threadid() * size)
+                done(&region, threadid())
+            end(&region, blocks)
 
     cdef bint shard(self, const int64_t* order, Py_ssize_t rows, Py_ssize_t i) noexcept nogil:
         """Phase 1 for one shard; tells whether its input is finite."""

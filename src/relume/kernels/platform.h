@@ -19,9 +19,24 @@
 #endif
 
 #if defined(_WIN32)
+#include <windows.h>
+static inline double seconds(void)                  /* of a clock that never goes back */
+{
+    LARGE_INTEGER count, frequency;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&frequency);
+    return (double)count.QuadPart / (double)frequency.QuadPart;
+}
 static inline long process_id(void) { return 0; }          /* no fork */
 #else
+#include <time.h>
 #include <unistd.h>
+static inline double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 static inline long process_id(void) { return (long)getpid(); }
 #endif
 

@@ -1,7 +1,13 @@
-"""The number of threads: what was asked for, what OpenMP allows, and one in a forked child.
+"""The number of threads: what was asked for, what OpenMP allows, and one where they do not pay.
 
 libgomp hangs in a child whose parent had used it, so a child works on one thread. It is told by
 its process id, which is asked only where threads would start: no fork handler, nothing global.
+
+At the end of a region OpenMP waits for all threads, also for one that a busy machine does not
+run: then a call of 30 us takes 16 ms, by luck, and no wait policy of ours could help where another
+library loaded its OpenMP first. So each region is measured: the calling thread's own parts tell
+what one thread would have taken. Where the region took longer, threads rest for PAUSE times as
+long, which bounds what they can cost. The bits of a result do not depend on it.
 """
 
 import math
@@ -10,6 +16,7 @@ from pathlib import Path
 
 cdef extern from "platform.h" nogil:
     long process_id()
+    double seconds()
 
 cdef extern from *:
     """
@@ -21,7 +28,11 @@ cdef extern from *:
     """
     int RELUME_OPENMP
 
+cdef double PAUSE = 32          # at most 1/32 of the time is lost to regions that do not pay
+cdef double WORTH = 1.1         # of the one-thread time: a region that took longer did not pay
+
 cdef int n_threads = 1
+cdef double resting_until = 0
 cdef long home = process_id()
 
 
@@ -29,6 +40,33 @@ cdef int available_threads() noexcept nogil:
     if n_threads == 1 or process_id() != home:
         return 1
     return n_threads
+
+
+cdef int begin(Region* region) noexcept nogil:
+    """The threads for a region that begins now."""
+    cdef int threads = available_threads()
+    if threads > 1:
+        region.begin = region.last = seconds()
+        region.own = 0
+        if region.begin < resting_until:
+            return 1
+    return threads
+
+
+cdef void done(Region* region, int thread) noexcept nogil:
+    """Note that a thread has done a part; only the calling thread's count."""
+    if thread == 0:
+        region.own += 1
+        region.last = seconds()
+
+
+cdef void end(const Region* region, Py_ssize_t n) noexcept nogil:
+    """Judge a region of n parts that has ended: did it take less than one thread would have?"""
+    global resting_until
+    cdef double now = seconds()
+    cdef double alone = (region.last - region.begin) * n / max(region.own, <Py_ssize_t> 1)
+    if now - region.begin > WORTH * alone:
+        resting_until = now + PAUSE * (now - region.begin)
 
 
 def openmp_version():

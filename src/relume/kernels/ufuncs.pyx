@@ -10,11 +10,11 @@ A kernel never sees a stride, so a strided result has the bits of a contiguous o
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from relume.kernels.dispatch cimport table
-from relume.kernels.threads cimport available_threads
+from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport N_INTEGERS, Activation, Kernel, Kernels
 
 cdef extern from "platform.h" nogil:
@@ -51,19 +51,22 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
     cdef const Loop* loop = <const Loop*> data
     cdef float_flags flags = save_float_flags()
     cdef Py_ssize_t i, n = dims[0], chunks = (n + CHUNK - 1) // CHUNK
+    cdef Region region
     cdef int threads = 1
     if in_order_only(loop, args, steps, n):
         for i in range(n):
             run(loop, args, steps, i, 1)
     else:
         if n >= PARALLEL:
-            threads = available_threads()
+            threads = begin(&region)
         if threads == 1:
             run(loop, args, steps, 0, n)
         else:
             # Dynamic: a thread that the busy machine does not run leaves its chunks to the others.
             for i in prange(chunks, schedule="dynamic", num_threads=threads):
                 run(loop, args, steps, i * CHUNK, min(<Py_ssize_t> CHUNK, n - i * CHUNK))
+                done(&region, threadid())
+            end(&region, chunks)
     restore_float_flags(flags)
 
 
