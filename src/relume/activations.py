@@ -7,6 +7,7 @@ input.
 """
 
 import math
+import textwrap
 
 import numpy as np
 
@@ -23,7 +24,7 @@ _INPUTS = {
 _EXPRESSION = {
     "forward": "{formula}",
     "backward": "grad * ({derivative})",
-    "backward_from_output": "grad * ({derivative}) with the derivative taken from y = {name}(x)",
+    "backward_from_output": "grad * ({derivative})`` from ``y = {name}(x)",
     "parameter_gradient": "grad * (derivative by the parameter)",
 }
 _INPUT_DOC = {
@@ -33,7 +34,7 @@ _INPUT_DOC = {
 }
 _DOC = """{summary}
 
-Computes ``{expression}``, element by element.
+{computes}
 
 Parameters
 ----------
@@ -56,8 +57,7 @@ ValueError
 
 Notes
 -----
-{derivative}{special} NaN in an input gives NaN. Results do not depend on array length, strides
-or number of threads.
+{notes}
 
 References
 ----------
@@ -88,6 +88,10 @@ def _domain(row, direction):
     return row["from_output_domain" if direction == "backward_from_output" else "domain"]
 
 
+def _paragraph(text):
+    return textwrap.fill(text, 79)
+
+
 def _docstring(row, direction, function):
     parameters = parameters_of(row)
     documented = [_INPUT_DOC[name] for name in _INPUTS[direction]]
@@ -98,14 +102,18 @@ def _docstring(row, direction, function):
     required = [n for n, default in parameters.items() if default is None]
     return _DOC.format(
         summary=row["summary"] if direction == "forward" else f"Gradient of `{row['name']}`.",
-        expression=_EXPRESSION[direction].format(**row),
+        computes=_paragraph(f"Computes ``{_EXPRESSION[direction].format(**row)}``."),
         parameters="\n".join(documented),
         keywords="**kwargs",
         integers=", or integer" if direction == "forward" and row["integers"] else "",
         domain=f", or if not ``{domain}``" if domain else "",
-        derivative=f"The derivative is {row['derivative']}. " if direction == "forward" else "",
-        special=row["special"],
-        reference=row["reference"],
+        notes=_paragraph(
+            f"The derivative is {row['derivative']}. {row['special']} NaN in an input gives NaN. "
+            f"The error is at most {2 if direction == 'forward' else 4} ULP in float32 and "
+            "float64, 0.51 in float16. Results do not depend on array length, strides or number "
+            "of threads."
+        ),
+        reference=_paragraph(row["reference"]),
         function=function,
         example=", ".join(
             ["np.array([-1.0, 2.0])"] * len(_INPUTS[direction]) + ["0.1"] * len(required)
@@ -114,8 +122,13 @@ def _docstring(row, direction, function):
 
 
 def _require(condition, domain, values, arrays):
-    """Raise unless the condition holds; conditions on arrays count only if `arrays`."""
-    if condition is True or (np.ndim(condition) and not arrays) or np.all(condition):
+    """Raise unless a condition on parameters holds; on arrays it counts only if `arrays`."""
+    values = {
+        name: value if isinstance(value, int | float) else np.asarray(value)
+        for name, value in values.items()
+    }
+    fulfilled = condition(**values)
+    if np.all(fulfilled) or (np.ndim(fulfilled) and not arrays):
         return
     got = ", ".join(f"{name}={value!r}" for name, value in values.items())
     raise ValueError(f"{got} is outside the domain; allowed is {domain}")
@@ -128,19 +141,21 @@ def _function(row, direction, name, ufunc):
     function written by hand, and has its signature.
     """
     parameters = parameters_of(row)
-    signature = ", ".join(
-        _INPUTS[direction] + [f"{key}={default!r}" for key, default in parameters.items()]
-    )
-    domain = _domain(row, direction)
-    values = ", ".join(f"{key}={key}" for key in parameters)
-    check = f"    require({domain}, {domain!r}, dict({values}), {direction != 'forward'})\n"
-    source = (
-        f"def {name}({signature}, **kwargs):\n"
-        + (check if domain else "")
-        + f"    return ufunc({', '.join([*_INPUTS[direction], *parameters])}, **kwargs)\n"
-    )
+    names = ", ".join(parameters)
+    inputs = ", ".join(_INPUTS[direction])
+    defaults = ", ".join(f"{key}={default!r}" for key, default in parameters.items())
+    lines = [f"def {name}({inputs}, {defaults}, **kwargs):"]
+    if domain := _domain(row, direction):
+        floats = " and ".join(f"type({key}) is float" for key in parameters)
+        values = ", ".join(f"{key}={key}" for key in parameters)
+        arrays = direction != "forward"
+        lines += [
+            f"    if not ({floats} and {domain}):",
+            f"        require(lambda {names}: {domain}, {domain!r}, dict({values}), {arrays})",
+        ]
+    lines += [f"    return ufunc({inputs}, {names}, **kwargs)"]
     scope = {"require": _require, "ufunc": ufunc, "inf": math.inf, "__name__": __name__}
-    exec(compile(source, f"<relume.{name}>", "exec"), scope)
+    exec(compile("\n".join(lines), f"<relume.{name}>", "exec"), scope)
     function = scope[name]
     function.__doc__ = _docstring(row, direction, name)
     function.ufunc = ufunc
@@ -173,8 +188,11 @@ def _summed(elementwise, grad, x, like, shape):
     order = kept + [axis for axis in range(like.ndim) if padded[axis] == 1]
     product = np.empty([like.shape[axis] for axis in order], like.dtype)
     elementwise(grad, x, out=product.transpose(np.argsort(order)))
-    rows = product.reshape(*(like.shape[axis] for axis in kept), -1)
-    return np.asarray(np.add.reduce(rows, axis=-1)).reshape(shape)
+    rows = product.reshape(
+        *(like.shape[axis] for axis in kept), math.prod(product.shape[len(kept) :])
+    )
+    with np.errstate(all="ignore"):
+        return np.asarray(np.add.reduce(rows, axis=-1)).reshape(shape)
 
 
 def prelu_backward(grad, x, weight):

@@ -127,6 +127,11 @@ cdef class Plan:
         return [(self.layers[i].parameters, self.layers[i].n_in, self.layers[i].n_out)
                 for i in range(self.n_layers)]
 
+    def all_finite(self, parameters):
+        """Whether all parameters are finite."""
+        return self.spans.all_finite(
+            data_of(parameters, self.dtype, self.n_parameters, "parameters"), self.n_parameters)
+
     def new_tape(self, Py_ssize_t rows):
         """Memory for what a minibatch of so many rows leaves for its backward pass."""
         return np.empty(rows * self.tape_width, self.dtype)

@@ -179,11 +179,11 @@ fill(&row.backward_from_output, sigmoid_from_output_span, sigmoid_from_output_sp
 
 cdef inline floating tanh(floating x) noexcept nogil:
     cdef floating magnitude = absolute(x)
-    cdef floating small = tanh_small[floating](x)
+    cdef floating small = tanh_small[floating](magnitude)
     cdef floating large = <floating> 1 - <floating> 2 * sigmoid_below[floating](
         <floating> -2 * magnitude)
-    cdef floating signed_large = -large if x < 0 else large
-    return small if magnitude < <floating> 0.55 else signed_large
+    cdef floating r = small if magnitude < <floating> 0.55 else large
+    return with_sign_of(r, x)
 
 cdef inline floating tanh_backward(floating g, floating x) noexcept nogil:
     cdef floating below = sigmoid_below[floating](<floating> -2 * absolute(x))

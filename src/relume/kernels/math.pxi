@@ -14,6 +14,8 @@ cdef extern from "<math.h>" nogil:
     float fabsf(float x)
     double fabs(double x)
     float sqrtf(float x)
+    float copysignf(float x, float y)
+    double copysign(double x, double y)
 
 
 cdef inline floating mul_add(floating a, floating b, floating c) noexcept nogil:
@@ -35,6 +37,13 @@ cdef inline floating square_root(floating x) noexcept nogil:
         return sqrtf(x)
     else:
         return sqrt(x)
+
+
+cdef inline floating with_sign_of(floating x, floating y) noexcept nogil:
+    if floating is float:
+        return copysignf(x, y)
+    else:
+        return copysign(x, y)
 
 
 cdef inline floating keep_nan(floating r, floating x) noexcept nogil:
@@ -137,7 +146,7 @@ cdef inline floating sigmoid_below(floating x) noexcept nogil:
 
 
 cdef inline floating tanh_small(floating x) noexcept nogil:
-    """tanh(x) for |x| <= 0.55, as x + x^3 c(x^2)."""
+    """tanh(x) for 0 <= x <= 0.55, as x + x^3 c(x^2)."""
     cdef floating c, z = x * x
     if floating is float:
         c = <float> -0.00661022783

@@ -11,6 +11,7 @@ long, which bounds what they can cost. The bits of a result do not depend on it.
 """
 
 import math
+import operator
 import os
 from pathlib import Path
 
@@ -147,22 +148,27 @@ class num_threads:
 
     def __init__(self, n):
         self.n = checked(n, "n")
+        self.before = []            # a stack, since one object may be entered again inside itself
 
     def __enter__(self):
-        self.before = n_threads
+        self.before.append(n_threads)
         set_num_threads(self.n)
         return self
 
     def __exit__(self, *exception):
-        set_num_threads(self.before)
+        set_num_threads(self.before.pop())
 
 
 def checked(n, argument):
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
+    try:
+        number = None if isinstance(n, bool) else operator.index(n)
+    except TypeError:
+        number = None
+    if number is None:
         raise TypeError(f"{argument} must be an integer of at least 1, got {n!r}")
-    if not 1 <= n.__index__() <= 4096:
+    if not 1 <= number <= 4096:
         raise ValueError(f"{argument} must be between 1 and 4096, got {n!r}")
-    return n.__index__()
+    return number
 
 
 def default_num_threads():

@@ -17,6 +17,8 @@ from relume.kernels.dispatch cimport table
 from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport N_INTEGERS, Activation, Kernel, Kernels
 
+import contextlib
+
 cdef extern from "platform.h" nogil:
     ctypedef struct float_flags:
         pass
@@ -272,6 +274,8 @@ def make_ufunc(int index, str direction, int n_parameters, str name, str doc):
         texts[-1][0], texts[-1][1], 0)
     n_ufuncs += 1
     globals()[name] = ufunc
+    with contextlib.suppress(AttributeError):       # an older NumPy: pickle then looks for it
+        ufunc.__module__ = __name__
     return ufunc
 
 

@@ -27,7 +27,7 @@ class SingleThreadedBlas:
                 threads = ((library, library.get_num_threads()) for library in self._libraries)
                 self._changed = [(library, n) for library, n in threads if n != 1]
                 for library, _ in self._changed:
-                    library.set_num_threads(1)
+                    _set_num_threads(library, 1)
             self._inside += 1
 
     def __exit__(self, *exception):
@@ -35,7 +35,16 @@ class SingleThreadedBlas:
             self._inside -= 1
             if self._inside == 0:
                 for library, before in self._changed:
-                    library.set_num_threads(before)
+                    _set_num_threads(library, before)
+
+
+def _set_num_threads(library, n):
+    """Set a library's number of threads from any Python thread.
+
+    From 3.7 on, threadpoolctl's own set_num_threads does nothing in all Python threads but the
+    one that came first, so that overlapping limits do not fight. Here they are counted instead.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
 
 
 single_threaded_blas = SingleThreadedBlas()

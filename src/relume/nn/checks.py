@@ -48,22 +48,52 @@ def choice(value, name, allowed):
     raise ValueError(f"{name} must be one of {', '.join(ordered)}; got {value!r}")
 
 
+def as_array(values, name):
+    """The values as an array of whatever dtype; ValueError where rows differ in length."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+
+
+def real(values, name):
+    """An array of real numbers, of whatever dtype."""
+    array = as_array(values, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
+def contiguous(array, dtype):
+    """The array aligned, C-contiguous and of a dtype, copied only if it is not so already.
+
+    What the dtype cannot hold becomes infinite, for which the caller looks.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.require(array, dtype, ["C", "A"])
+
+
+def finite(values, name, dtype):
+    """Real numbers as an array of a dtype, all finite in it."""
+    array = contiguous(real(values, name), dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite in {np.dtype(dtype)}, got NaN or infinity")
+    return array
+
+
 def matrix(X, name, dtype, width=None):
-    """X as a C-contiguous matrix of a dtype, copied only if it is not one already.
+    """X as a contiguous matrix of a dtype, copied only if it is not one already.
 
     Whether its values are finite is not looked at: the engine does, as it reads them.
     """
-    array = np.asarray(X)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    array = real(X, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_features), got {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if width is not None and array.shape[1] != width:
         raise ValueError(f"{name} must have {width} features, got {array.shape[1]}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.require(array, dtype, ["C", "A"])
+    return contiguous(array, dtype)
 
 
 def same_length(X, y, names):

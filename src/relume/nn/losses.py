@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from relume.nn import checks
+
 
 def _labels(y, name, n_out):
     """Class labels 0 .. n_out - 1 as int64."""
-    labels = np.asarray(y)
+    labels = checks.as_array(y, name)
     if labels.ndim != 1:
         raise ValueError(f"{name} must hold one class label a row, shape (n,), got {labels.shape}")
     if labels.dtype.kind not in "iubf":
@@ -21,7 +23,7 @@ def _labels(y, name, n_out):
             f"{name} must hold class labels 0 to {n_out - 1}, since the network has {n_out} "
             f"outputs; got {strange}"
         )
-    return np.ascontiguousarray(labels, np.int64)
+    return checks.contiguous(labels, np.int64)
 
 
 class CrossEntropy:
@@ -47,9 +49,7 @@ class MeanSquaredError:
 
     def targets(self, y, name, n_out, dtype):
         """Values as the engine takes them: one column for a network of one output."""
-        values = np.asarray(y)
-        if values.dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
+        values = checks.finite(y, name, dtype)
         if values.ndim == 1 and n_out == 1:
             values = values.reshape(-1, 1)
         if values.ndim != 2 or values.shape[1] != n_out:
@@ -57,10 +57,6 @@ class MeanSquaredError:
                 f"{name} must have shape (n, {n_out}), as the network has outputs; "
                 f"got {np.shape(y)}"
             )
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = np.ascontiguousarray(values, dtype)
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name} must be finite in {np.dtype(dtype)}, got NaN or infinity")
         return values
 
     def metrics(self, z, y):

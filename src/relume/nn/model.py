@@ -14,6 +14,23 @@ from relume.nn.weights import Weights, from_state_dict
 DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 
+def _name_of(dtype):
+    """float32 for np.float32 and np.dtype("float32"); what is no dtype as it is."""
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        return dtype
+
+
+def _generator_of(seed):
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"seed must be a non-negative integer, a numpy.random.Generator or None, got {seed!r}"
+        ) from None
+
+
 class Model:
     """The settings of a `Network`, its values, and prediction with them."""
 
@@ -30,9 +47,8 @@ class Model:
         self.layers = list(layers)
         self.loss = checks.choice(loss, "loss", LOSSES)
         self.optimizer = optimizer_of(optimizer)
-        name = dtype if isinstance(dtype, str) else getattr(np.dtype(dtype), "name", dtype)
-        self.dtype = DTYPES[checks.choice(name, "dtype", DTYPES)]
-        self._rng = np.random.default_rng(seed)
+        self.dtype = DTYPES[checks.choice(_name_of(dtype), "dtype", DTYPES)]
+        self._rng = _generator_of(seed)
         self._weights = None
         self._tape = None
 
@@ -217,7 +233,7 @@ class Model:
         return checks.matrix(X, name, self.dtype, width)
 
     def _data(self, X, y, names=("X", "y"), width=None):
-        X, y = self._features(X, names[0], width), np.asarray(y)
+        X, y = self._features(X, names[0], width), checks.as_array(y, names[1])
         checks.same_length(X, y, names)
         y = LOSSES[self.loss].targets(y, names[1], self.layers[-1].units, self.dtype)
         return X, y

@@ -120,6 +120,8 @@ class Network(Model):
 
     def _training(self, X, y, batch_size):
         weights = self._weights
+        self._tape = weights.gradients = None
+        batch_size = min(batch_size, len(X))
         return Training(
             weights.plan, weights.parameters, weights.optimizer_state, X, y, batch_size, self.loss,
             self.optimizer.kernel, self.optimizer.hyper(), weights.steps,
@@ -134,10 +136,12 @@ class Network(Model):
         if status == STATUS["input not finite"]:
             self._restore(before)
             raise ValueError(f"X must be finite in {self.dtype}, got NaN or infinity")
-        if status == STATUS["loss not finite"]:
+        # The last step's weights are met by no loss of this epoch.
+        if status == STATUS["loss not finite"] or not self._weights.are_finite():
             self._restore(good)
+            where = step + 1 if status == STATUS["loss not finite"] else step
             raise FloatingPointError(
-                f"the loss stopped being finite at epoch {epoch}, step {step + 1}; the network "
+                f"the loss stopped being finite at epoch {epoch}, step {where}; the network "
                 "has the weights of the beginning of that epoch again. "
                 "A lower learning rate may help"
             )
@@ -241,12 +245,13 @@ class Network(Model):
         RuntimeError
             If there was no such `forward`.
         ValueError
-            If `dz` has another shape.
+            If `dz` has another shape, or is not finite.
         """
         if self._tape is None:
             raise RuntimeError("call forward(X, training=True) before backward")
         (X, tape), weights = self._tape, self._weights
         dz = checks.matrix(dz, "dz", self.dtype, weights.plan.n_out)
+        checks.finite(dz, "dz", self.dtype)
         checks.same_length(X, dz, ("X", "dz"))
         gradients = np.zeros_like(weights.parameters)
         with single_threaded_blas:

@@ -40,6 +40,10 @@ class Weights:
             for key, value in ((weight_name, weight.T), (bias_name, bias))
         }
 
+    def are_finite(self):
+        """Whether all parameters are finite."""
+        return self.plan.all_finite(self.parameters)
+
     def snapshot(self):
         """All that training changes."""
         return self.parameters.copy(), self.optimizer_state.copy(), self.steps
@@ -82,15 +86,13 @@ def from_state_dict(state, layers, dtype, n_features=None):
             raise ValueError(f"state lacks {name!r}; it must hold {', '.join(expected)}")
     for name in state:
         checks.choice(name, "a name in state", expected)
-    values = {name: np.asarray(state[name], dtype) for name in expected}
+    values = {name: checks.finite(state[name], name, dtype) for name in expected}
     first = values[expected[0]]
     n_in = n_features or (first.shape[1] if first.ndim == 2 else -1)
     for layer, (weight, bias) in zip(layers, names, strict=True):
         for name, shape in ((weight, (layer.units, n_in)), (bias, (layer.units,))):
             if values[name].shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {values[name].shape}")
-            if not np.isfinite(values[name]).all():
-                raise ValueError(f"{name} must be finite in {dtype}, got NaN or infinity")
         n_in = layer.units
     weights = Weights(layers, first.shape[1], dtype)
     for name, view in weights.named(weights.parameters).items():

@@ -1,0 +1,205 @@
+"""The slow obvious twin of `relume.nn.Network`: the same network in plain NumPy and float64.
+
+It is the oracle of the trainer's tests: it shares no line with the engine, knows nothing of
+shards, blocks or threads, and has formulas of its own for each activation.
+"""
+
+import re
+
+import numpy as np
+import pytest
+
+from relume import nn
+
+
+def sigmoid(x):
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+
+# name: (f(x, parameters), f'(x, parameters), parameters to test besides the defaults)
+ACTIVATIONS = {
+    "relu": (lambda x: np.where(x > 0, x, 0), lambda x: np.where(x > 0, 1, 0), []),
+    "leaky_relu": (
+        lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
+        lambda x, negative_slope=0.01: np.where(x > 0, 1, negative_slope),
+        [{"negative_slope": slope} for slope in (0.1, 1.5, 0.0, -0.3)],
+    ),
+    "sigmoid": (sigmoid, lambda x: sigmoid(x) * (1 - sigmoid(x)), []),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2, []),
+}
+# The standard deviation of the initial weights: f(n_in, n_out, parameters).
+HE = {"relu": 0.0, "leaky_relu": 0.01}  # the slope the gain is made with, where none is given
+GLOROT = {"sigmoid", "tanh"}
+
+# Every activation of the library with its defaults, and with the parameters named above.
+CASES = [(name, {}) for name in nn.ACTIVATIONS]
+CASES += [(name, p) for name, row in ACTIVATIONS.items() for p in row[2]]
+
+
+def case_id(case):
+    """Return how pytest is to name a row of CASES, or None for a linear layer."""
+    if case is None:
+        return "linear"
+    return case[0] + "".join(f"-{value}" for value in case[1].values())
+
+
+def activation(case):
+    """Return the library's activation of a row of CASES."""
+    return nn.ACTIVATIONS[case[0]](**case[1])
+
+
+def initial_std(case, n_in, n_out):
+    """Return the standard deviation of initial weights; `case` is None for a linear layer."""
+    if case is None:
+        return np.sqrt(1 / n_in)
+    name, parameters = case
+    if name in GLOROT:
+        return np.sqrt(2 / (n_in + n_out))
+    slope = parameters.get("negative_slope", HE[name])
+    return np.sqrt(2 / (1 + slope**2) / n_in)
+
+
+class SGD:
+    """As torch.optim.SGD."""
+
+    def __init__(self, lr=0.01, momentum=0.0, nesterov=False):
+        self.lr, self.momentum, self.nesterov = lr, momentum, nesterov
+        self.velocity = None
+
+    def step(self, parameters, gradients):
+        if self.velocity is None:
+            self.velocity = [np.zeros_like(p) for p in parameters]
+        for p, g, v in zip(parameters, gradients, self.velocity, strict=True):
+            v[...] = self.momentum * v + g
+            p -= self.lr * (g + self.momentum * v if self.nesterov else v)
+
+
+class Adam:
+    """As torch.optim.Adam."""
+
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+        self.lr, self.betas, self.eps = lr, betas, eps
+        self.t, self.m, self.v = 0, None, None
+
+    def step(self, parameters, gradients):
+        if self.m is None:
+            self.m = [np.zeros_like(p) for p in parameters]
+            self.v = [np.zeros_like(p) for p in parameters]
+        self.t += 1
+        b1, b2 = self.betas
+        for p, g, m, v in zip(parameters, gradients, self.m, self.v, strict=True):
+            m[...] = b1 * m + (1 - b1) * g
+            v[...] = b2 * v + (1 - b2) * g * g
+            p -= self.lr * (m / (1 - b1**self.t)) / (np.sqrt(v / (1 - b2**self.t)) + self.eps)
+
+
+def cross_entropy(z, y):
+    """Return the mean over rows of -log softmax at the label, and its gradient by z."""
+    log_sum = np.log(np.exp(z - z.max(1, keepdims=True)).sum(1, keepdims=True))
+    log_p = z - z.max(1, keepdims=True) - log_sum
+    target = np.arange(z.shape[1]) == np.reshape(y, (-1, 1))
+    return -log_p[target].mean(), (np.exp(log_p) - target) / len(z)
+
+
+def mse(z, y):
+    """Return the mean over all elements of the squared difference, and its gradient by z."""
+    difference = z - np.reshape(y, z.shape)
+    return np.mean(difference**2), 2 * difference / z.size
+
+
+LOSSES = {"cross_entropy": cross_entropy, "mse": mse}
+
+
+class Twin:
+    """A network with the weights of `state`, as torch's; a case for each layer, None if linear."""
+
+    def __init__(self, state, cases, loss=cross_entropy, optimizer=None):
+        arrays = [np.array(a, dtype="float64") for a in state.values()]
+        self.weights, self.biases = arrays[0::2], arrays[1::2]
+        self.cases, self.loss, self.optimizer = cases, loss, optimizer
+
+    def forward(self, X):
+        self.inputs, self.sums = [], []
+        a = np.asarray(X, dtype="float64")
+        for weight, bias, case in zip(self.weights, self.biases, self.cases, strict=True):
+            self.inputs.append(a)
+            self.sums.append(a @ weight.T + bias)
+            a = ACTIVATIONS[case[0]][0](self.sums[-1], **case[1]) if case else self.sums[-1]
+        return a
+
+    def backward(self, dz):
+        """Return the gradient by X and those by the parameters, in the order of the state."""
+        gradients, g = [], np.asarray(dz, dtype="float64")
+        for k in reversed(range(len(self.weights))):
+            if self.cases[k]:
+                name, parameters = self.cases[k]
+                g = g * ACTIVATIONS[name][1](self.sums[k], **parameters)
+            gradients[:0] = [g.T @ self.inputs[k], g.sum(0)]
+            g = g @ self.weights[k]
+        return g, gradients
+
+    def parameters(self):
+        return [p for pair in zip(self.weights, self.biases, strict=True) for p in pair]
+
+    def train_on_batch(self, X, y):
+        loss, dz = self.loss(self.forward(X), y)
+        self.optimizer.step(self.parameters(), self.backward(dz)[1])
+        return loss
+
+
+# -- What the tests of the trainer share --
+
+
+def data(rows, n_in, n_out, loss="cross_entropy", seed=1):
+    """Return X in float32, and labels or values (of shape (rows,) for one output)."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, n_in)).astype("float32")
+    if loss == "cross_entropy":
+        return X, rng.integers(n_out, size=rows)
+    return X, rng.normal(size=(rows, n_out) if n_out > 1 else rows).astype("float32")
+
+
+def pair(n_in, widths, cases, loss="cross_entropy", optimizer=("Adam", {}), dtype="float64"):
+    """Return a network with random biases, and its twin."""
+    name, options = optimizer
+    layers = [nn.Dense(w, c and activation(c)) for w, c in zip(widths, cases, strict=True)]
+    made = getattr(nn, name)(**options)
+    net = nn.Network(layers, loss=loss, optimizer=made, seed=0, dtype=dtype).build(n_in)
+    state, rng = net.state_dict(), np.random.default_rng(2)
+    net.load_state_dict(
+        {k: rng.normal(size=a.shape) if "bias" in k else a for k, a in state.items()}
+    )
+    twin = {"SGD": SGD, "Adam": Adam}[name](**options)
+    return net, Twin(net.state_dict(), cases, LOSSES[loss], twin)
+
+
+def bits(net):
+    """Return the parameters of a network as bytes, by name."""
+    return {key: value.tobytes() for key, value in net.state_dict().items()}
+
+
+def assert_same_bits(net, other, message=""):
+    mine, others = bits(net), bits(other)
+    assert mine.keys() == others.keys(), message
+    wrong = [key for key in mine if mine[key] != others[key]]
+    assert not wrong, f"{message}: bits differ in {wrong}"
+
+
+def assert_close(actual, expected, tolerance, message=""):
+    """Compare to the largest element: one near 0 owes its error to the others of its sum."""
+    assert actual.shape == expected.shape, f"{message}: {actual.shape}, not {expected.shape}"
+    error = np.abs(actual - expected).max() / max(np.abs(expected).max(), 1e-3)
+    assert error <= tolerance, f"{message}: error {error:.2e} over {tolerance:.0e}"
+
+
+def assert_close_parameters(net, twin, tolerance, message=""):
+    for (key, value), expected in zip(net.state_dict().items(), twin.parameters(), strict=True):
+        assert_close(value, expected, tolerance, f"{message} {key}")
+
+
+def assert_raises(error, words, call):
+    """Call, and ask that the message has each of the regular expressions `words`."""
+    with pytest.raises(error) as caught:
+        call()
+    missing = [word for word in words if not re.search(word, str(caught.value))]
+    assert not missing, f"{caught.type.__name__}: {caught.value!s} lacks {missing}"
