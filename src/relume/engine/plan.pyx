@@ -284,13 +284,13 @@ cdef class Plan:
         cdef const char* p = data_of(parameters, self.dtype, self.n_parameters, "parameters")
         cdef const char* x = data_of(X, self.dtype, rows * self.n_in, "X")
         cdef char* t = data_of(tape, self.dtype, rows * self.tape_width, "tape")
-        cdef Py_ssize_t begin = rows * self.last_layer().output
+        cdef Py_ssize_t start = rows * self.last_layer().output
         if not self.spans.all_finite(x, rows * self.n_in):
             return None
         with nogil:
             for i in range(ceil_div(rows, SHARD)):
                 self.forward_shard(p, x, t, rows, i)
-        return tape[begin:begin + rows * self.n_out].reshape(rows, self.n_out).copy()
+        return tape[start:start + rows * self.n_out].reshape(rows, self.n_out).copy()
 
     def backward(self, parameters, gradients, X, tape, dz):
         """From the outputs' gradient to the gradients of parameters (written) and X (returned)."""
