@@ -6,6 +6,7 @@ rows come OPS, one for each activation and direction, over which all tests are p
 """
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -307,6 +308,11 @@ def ulps(actual, expected, floor=0):
 def underflows(expected, dtype):
     """Where a product is too small for the dtype's full precision (float16 has float32's)."""
     return expected.exponent <= np.finfo(np.promote_types(dtype, np.float32)).minexp
+
+
+def wake_threads():
+    """Wait, since after a large call in which threads did not pay they rest for a while."""
+    time.sleep(0.04)
 
 
 def describe(op, *inputs):

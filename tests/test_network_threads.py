@@ -278,6 +278,7 @@ def test_signal_handler_that_returns(caller):
 
 
 INTERRUPTED = """
+import signal
 import time
 import numpy as np
 import threadpoolctl
@@ -293,6 +294,7 @@ net = nn.Network(layers, seed=0)
 net.fit(X[:100], y[:100])
 before = blas()
 assert before
+signal.signal(signal.SIGINT, signal.default_int_handler)    # a background job ignores Ctrl-C
 print("fitting", flush=True)
 try:
     net.fit(X, y, epochs=1000, batch_size={batch_size}, progress=True)

@@ -11,7 +11,7 @@ import pytest
 from relume.kernels.threads import openmp_version
 
 import relume
-from tests.reference import OPS, UFUNCS, assert_same, each_op
+from tests.reference import OPS, UFUNCS, assert_same, each_op, wake_threads
 
 needs_openmp = pytest.mark.skipif(not openmp_version(), reason="built without OpenMP")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -162,6 +162,7 @@ def test_bits_are_equal_for_any_number_of_threads(op):
         with relume.num_threads(1):
             expected = op.function(*inputs)
         for threads in (2, 3, 16):
+            wake_threads()
             with relume.num_threads(threads):
                 actual = op.function(*inputs)
             assert_same(actual, expected, f"{op} with {threads} threads")

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import relume
-from tests.reference import DTYPES, OPS, UFUNCS, assert_same, each, each_dtype, each_op, each_ufunc
+from tests.reference import (
+    DTYPES,
+    OPS,
+    UFUNCS,
+    assert_same,
+    each,
+    each_dtype,
+    each_op,
+    each_ufunc,
+    wake_threads,
+)
 
 pytestmark = pytest.mark.op
 
@@ -243,7 +253,7 @@ def test_in_place(op, dtype):
 
 
 @each_ufunc
-@pytest.mark.parametrize("shift", [1, -1, 20_000, -20_000])
+@pytest.mark.parametrize("shift", [1, -1, 20_000])
 def test_overlap_at_a_million_elements(op, shift):
     size = abs(shift)
     for k in range(op.ufunc.nin):
@@ -251,8 +261,11 @@ def test_overlap_at_a_million_elements(op, shift):
         memory = op.random(np.float32, MILLION + size, seed=4)[0]
         ahead, behind = memory[size:], memory[:MILLION]
         inputs[k], out = (ahead, behind) if shift > 0 else (behind, ahead)
-        expected = op.ufunc(*[a.copy() for a in inputs])
-        op.ufunc(*inputs, out=out)
+        with relume.num_threads(1):
+            expected = op.ufunc(*[a.copy() for a in inputs])
+        wake_threads()
+        with relume.num_threads(2):
+            op.ufunc(*inputs, out=out)
         assert_same(out, expected, f"{op}, input {k} {shift} elements from out")
 
 

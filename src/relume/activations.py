@@ -108,7 +108,7 @@ def _docstring(row, direction, function):
         integers=", or integer" if direction == "forward" and row["integers"] else "",
         domain=f", or if not ``{domain}``" if domain else "",
         notes=_paragraph(
-            f"The derivative is {row['derivative']}. {row['special']} NaN in an input gives NaN. "
+            f"The derivative is {row['derivative']}. {row['special']} NaN in x or grad gives NaN. "
             f"The error is at most {2 if direction == 'forward' else 4} ULP in float32 and "
             "float64, 0.51 in float16. Results do not depend on array length, strides or number "
             "of threads."
@@ -226,7 +226,7 @@ def prelu_backward(grad, x, weight):
 
     Notes
     -----
-    At 0 the derivatives are ``weight`` and 0, as PyTorch's. NaN in an input gives NaN.
+    At 0 the derivatives are ``weight`` and 0, as PyTorch's. NaN in x or grad gives NaN.
 
     References
     ----------
