@@ -111,8 +111,9 @@ cdef class Training:
         cdef Py_ssize_t start, size, steps = ceil_div(self.n, self.batch_size), step
         cdef double total = 0
         cdef Status status
-        if order.min() < 0 or order.max() >= self.n:
-            raise ValueError("order must hold the rows of X")
+        for start in range(self.n):
+            if not 0 <= rows[start] < self.n:
+                raise ValueError(f"order must hold rows 0 to {self.n - 1} of X, got {rows[start]}")
         for step in range(steps):
             start = step * self.batch_size
             size = min(self.batch_size, self.n - start)

@@ -6,8 +6,8 @@ its process id, which is asked only where threads would start: no fork handler, 
 At the end of a region OpenMP waits for all threads, also for one that a busy machine does not
 run: then a call of 30 us takes 16 ms, by luck, and no wait policy of ours could help where another
 library loaded its OpenMP first. So each region is measured: the calling thread's own parts tell
-what one thread would have taken. Where the region took longer, threads rest for PAUSE times as
-long, which bounds what they can cost. The bits of a result do not depend on it.
+what one thread would have taken. Where STRIKES regions in a row took longer, threads rest for
+PAUSE times as long, which bounds what they can cost. The bits of a result do not depend on it.
 """
 
 import math
@@ -29,10 +29,12 @@ cdef extern from *:
     """
     int RELUME_OPENMP
 
-cdef double PAUSE = 32          # at most 1/32 of the time is lost to regions that do not pay
 cdef double WORTH = 1.1         # of the one-thread time: a region that took longer did not pay
+cdef int STRIKES = 3            # such regions in a row: the first may only have woken a thread
+cdef double PAUSE = 64          # of the last one's time: so STRIKES / PAUSE of the time is lost
 
 cdef int n_threads = 1
+cdef int strikes = 0
 cdef double resting_until = 0
 cdef long home = process_id()
 
@@ -63,10 +65,15 @@ cdef void done(Region* region, int thread) noexcept nogil:
 
 cdef void end(const Region* region, Py_ssize_t n) noexcept nogil:
     """Judge a region of n parts that has ended: did it take less than one thread would have?"""
-    global resting_until
+    global strikes, resting_until
     cdef double now = seconds()
     cdef double alone = (region.last - region.begin) * n / max(region.own, <Py_ssize_t> 1)
-    if now - region.begin > WORTH * alone:
+    if now - region.begin <= WORTH * alone:
+        strikes = 0
+        return
+    strikes += 1
+    if strikes >= STRIKES:
+        strikes = 0
         resting_until = now + PAUSE * (now - region.begin)
 
 
