@@ -7,8 +7,8 @@ from relume.kernels.types cimport Kernel, Kernels, Loss, Spans, Update
 
 cdef enum:
     SHARD = 64                  # rows: 784 x 256 products lose 11 % at 64 rows, 38 % at 32
-    # Elements of a weight block, about. A step of 784-256-128-10, batch 128, with one thread: 2,411
-    # us at 8,192, 2,108 at 16,384, 2,094 at 32,768; with two 1,337, 1,178 and 1,218.
+    # Elements of a weight block, about. A step of 784-256-128-10, batch 128, on one thread takes
+    # 2,411 us at 8,192, 2,108 at 16,384, 2,094 at 32,768; on two 1,337, 1,178 and 1,218.
     BLOCK = 16384
     ALIGN = 16                  # elements: a layer's parameters begin on a cache line
     MAX_PARAMETERS = 3
