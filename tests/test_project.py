@@ -59,9 +59,7 @@ def run(*command):
     ids=" ".join,
 )
 def test_lint(command):
-    status, output = (
-        run(sys.executable, "-m", "ruff", *command[1:]) if command[0] == "ruff" else run(*command)
-    )
+    status, output = run(*command)
     assert status == 0, output
 
 

@@ -27,6 +27,7 @@ import numpy as np
 
 cnp.import_array()
 
+
 cdef char* data_of(cnp.ndarray array, dtype, Py_ssize_t size, str name) except NULL:
     """The memory of an array, once it is known to be what the plan takes it for."""
     if (array.dtype != dtype or array.size != size
@@ -139,8 +140,7 @@ cdef class Plan:
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
 
-    # -- one layer
-    # ---------------------------------------------------------------------------------
+    # -- one layer -------------------------------------------------------------------------------
 
     cdef char* on_tape(self, char* tape, Py_ssize_t rows, Py_ssize_t place, Py_ssize_t row,
                        Py_ssize_t width) noexcept nogil:
@@ -168,8 +168,7 @@ cdef class Plan:
                       <int> layer.n_out, parameters + layer.parameters * self.itemsize,
                       <int> layer.n_out, False, dx, <int> layer.n_in)
 
-    # -- phase 1: a shard of rows
-    # --------------------------------------------------------------------
+    # -- phase 1: a shard of rows ----------------------------------------------------------------
 
     cdef void forward_shard(self, const char* parameters, const char* x, char* tape,
                             Py_ssize_t rows, Py_ssize_t shard) noexcept nogil:
@@ -208,8 +207,7 @@ cdef class Plan:
     cdef const Layer* last_layer(self) noexcept nogil:
         return &self.layers[self.n_layers - 1]
 
-    # -- phase 2: a block of weights
-    # -----------------------------------------------------------------
+    # -- phase 2: a block of weights -------------------------------------------------------------
 
     cdef void block_gradient(self, const Block* block, const char* x, char* tape, Py_ssize_t rows,
                              char* gradient) noexcept nogil:
@@ -230,8 +228,7 @@ cdef class Plan:
             self.spans.column_sum(delta, rows, layer.n_out,
                                   gradient + (last - block.first) * layer.n_out * self.itemsize)
 
-    # -- what Python calls
-    # ---------------------------------------------------------------------------
+    # -- what Python calls -----------------------------------------------------------------------
 
     def predict(self, parameters, X, bint softmax=False):
         """The outputs for the rows of X, through softmax if asked; None where X is not finite."""

@@ -45,8 +45,7 @@ cdef void fill_integers(Kernels* kernels, SpanByte b, SpanUbyte ub, SpanShort h,
                        <Kernel> l, <Kernel> ul, <Kernel> q, <Kernel> uq]
 
 
-# -- relu: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010
-# ---
+# -- relu: Nair and Hinton, 2010 ------------------------------------------------------------------
 
 cdef inline floating relu(floating x) noexcept nogil:
     return <floating> 0 if x <= 0 else x           # NaN is not <= 0; -0.0 is, and becomes +0.0
@@ -83,8 +82,7 @@ fill_integers(&row.forward, relu_integer_span, relu_integer_span, relu_integer_s
               relu_integer_span, relu_integer_span, relu_integer_span)
 
 
-# -- prelu: He et al., "Delving deep into rectifiers", ICCV 2015; leaky_relu: Maas et al., 2013
-# -----
+# -- prelu: He et al., "Delving deep into rectifiers", 2015; leaky_relu: Maas et al., 2013 --------
 
 cdef inline floating leaky_relu(floating x, floating negative_slope) noexcept nogil:
     cdef floating product = negative_slope * x
@@ -138,8 +136,7 @@ fill(&row.backward, leaky_relu_backward_span, leaky_relu_backward_span)
 fill(&row.backward_from_output, leaky_relu_backward_span, leaky_relu_backward_span)
 
 
-# -- sigmoid
-# ----------------------------------------------------------------------------------------
+# -- sigmoid ------------------------------------------------------------------------------------
 
 cdef inline floating sigmoid(floating x) noexcept nogil:
     cdef floating below = sigmoid_below[floating](-absolute(x))
@@ -174,8 +171,7 @@ fill(&row.backward, sigmoid_backward_span, sigmoid_backward_span)
 fill(&row.backward_from_output, sigmoid_from_output_span, sigmoid_from_output_span)
 
 
-# -- tanh
-# -------------------------------------------------------------------------------------------
+# -- tanh ---------------------------------------------------------------------------------------
 
 cdef inline floating tanh(floating x) noexcept nogil:
     cdef floating magnitude = absolute(x)
