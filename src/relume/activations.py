@@ -39,7 +39,7 @@ _DOC = """{summary}
 Parameters
 ----------
 {parameters}
-{keywords} : optional
+**kwargs : optional
     ``out``, ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every
     `numpy.ufunc`.
 
@@ -104,7 +104,6 @@ def _docstring(row, direction, function):
         summary=row["summary"] if direction == "forward" else f"Gradient of `{row['name']}`.",
         computes=_paragraph(f"Computes ``{_EXPRESSION[direction].format(**row)}``."),
         parameters="\n".join(documented),
-        keywords="**kwargs",
         integers=", or integer" if direction == "forward" and row["integers"] else "",
         domain=f", or if not ``{domain}``" if domain else "",
         notes=_paragraph(

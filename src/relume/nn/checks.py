@@ -73,11 +73,16 @@ def contiguous(array, dtype):
         return np.require(array, dtype, ["C", "A"])
 
 
+def not_finite(name, dtype):
+    """The error for an array that is not finite in a dtype."""
+    return ValueError(f"{name} must be finite in {np.dtype(dtype)}, got NaN or infinity")
+
+
 def finite(values, name, dtype):
     """Real numbers as an array of a dtype, all finite in it."""
     array = contiguous(real(values, name), dtype)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite in {np.dtype(dtype)}, got NaN or infinity")
+        raise not_finite(name, dtype)
     return array
 
 

@@ -223,7 +223,7 @@ class Model:
         with single_threaded_blas:
             z = self._weights.plan.predict(self._weights.parameters, X, softmax)
         if z is None:
-            raise ValueError(f"X must be finite in {self.dtype}, got NaN or infinity")
+            raise checks.not_finite("X", self.dtype)
         return z
 
     # -- data -------------------------------------------------------------------------------------
@@ -245,7 +245,5 @@ class Model:
             raise TypeError(f"validation_data must be a tuple (X, y) or None, got {type(data)}")
         X, y = self._data(*data, ("validation_data X", "validation_data y"), width)
         if not np.isfinite(X).all():
-            raise ValueError(
-                f"validation_data X must be finite in {self.dtype}, got NaN or infinity"
-            )
+            raise checks.not_finite("validation_data X", self.dtype)
         return X, y

@@ -135,7 +135,7 @@ class Network(Model):
             self._weights.steps = training.t
         if status == STATUS["input not finite"]:
             self._restore(before)
-            raise ValueError(f"X must be finite in {self.dtype}, got NaN or infinity")
+            raise checks.not_finite("X", self.dtype)
         # The last step's weights are met by no loss of this epoch.
         if status == STATUS["loss not finite"] or not self._weights.are_finite():
             self._restore(good)
@@ -186,7 +186,7 @@ class Network(Model):
             if before is not None:
                 self._restore(before)
             if status == STATUS["input not finite"]:
-                raise ValueError(f"X must be finite in {self.dtype}, got NaN or infinity")
+                raise checks.not_finite("X", self.dtype)
             raise FloatingPointError("the loss of this minibatch is not finite; no step was made")
         return loss
 
@@ -223,7 +223,7 @@ class Network(Model):
         with single_threaded_blas:
             z = plan.forward(parameters, X, tape)
         if z is None:
-            raise ValueError(f"X must be finite in {self.dtype}, got NaN or infinity")
+            raise checks.not_finite("X", self.dtype)
         self._tape = X, tape
         return z
 
