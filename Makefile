@@ -4,14 +4,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
+SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec bench figures clean
+.PHONY: help demo test lint vec bench figures peers-activations clean
 
 help:  ## show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
-	@echo "variables   PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
+	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,9 @@ bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formu
 
 figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, scikit-learn and PyTorch
 	$(VENV)-peers/bin/python benchmarks/peers/figures.py
+
+peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
+	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
 
 $(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(VENV)-peers

@@ -6,6 +6,7 @@ RELUME_OPENMP=0  build without OpenMP: relume then works on one thread
 
 import os
 import platform
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,7 @@ def extensions():
         extension("kernels.dispatch", macros=[("RELUME_BUILDS", f'"{builds}"')]),
         extension("kernels.threads"),
         extension("kernels.ufuncs"),
+        extension("kernels.axis"),
         extension("engine.plan"),
         extension("engine.training"),
     ]
@@ -119,6 +121,7 @@ class BuildExtensions(build_ext):
 
 
 if __name__ == "__main__":
+    runpy.run_path(str(Path(__file__).with_name("tools") / "stubs.py"), run_name="__main__")
     setup(
         ext_modules=cythonize(
             extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES

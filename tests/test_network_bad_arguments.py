@@ -50,6 +50,27 @@ CONSTRUCTORS = {
         TypeError,
         ["activation", "tanh", "name"],
     ),
+    "activation 'heaviside'": (
+        lambda: nn.Dense(3, "heaviside"),
+        ValueError,
+        ["activation", "heaviside", "derivative is 0 everywhere", "learn", r"\bsigmoid\b"],
+    ),
+    "activation np.heaviside": (
+        lambda: nn.Dense(3, activation=np.heaviside),
+        ValueError,
+        ["activation", "heaviside", "derivative is 0 everywhere", "learn", r"\bsigmoid\b"],
+    ),
+    "activation 'threshold'": (
+        lambda: nn.Dense(3, "threshold"),
+        ValueError,
+        ["activation", r"nn\.Threshold\(threshold, value\)", "'threshold'"],
+    ),
+    "activation class Threshold": (
+        lambda: nn.Dense(3, nn.Threshold),
+        ValueError,
+        ["activation", r"nn\.Threshold\(threshold, value\)", "'threshold'"],
+    ),
+    "threshold without value": (lambda: nn.Threshold(1.0), TypeError, ["value"]),
     "slope 'a'": (lambda: nn.LeakyReLU("a"), TypeError, ["negative_slope", "number", "'a'"]),
     "slope nan": (lambda: nn.LeakyReLU(NAN), ValueError, ["negative_slope", "finite", "nan"]),
     "slope inf": (lambda: nn.LeakyReLU(INF), ValueError, ["negative_slope", "finite", "inf"]),

@@ -76,13 +76,31 @@ def test_files_are_short():
     assert not long
 
 
-def test_every_activation_has_a_reference_row():
-    """Adding an activation is a block in activations.pxi and a row in tests/reference.py."""
-    table = set(relume.activations.ROWS)
-    missing = sorted(table - set(reference.ROWS))
+def assert_rows_match(table, rows):
+    """Adding an activation is one block in src/relume/kernels and one row in tests/reference.py."""
+    missing = sorted(set(table) - set(rows))
     assert not missing, f"tests/reference.py has no row for {missing}"
-    extra = sorted(set(reference.ROWS) - table)
-    assert not extra, f"activations.pxi has no block for {extra}"
+    extra = sorted(set(rows) - set(table))
+    assert not extra, f"src/relume/kernels has no block for {extra}"
+
+
+def test_every_activation_has_a_reference_row():
+    assert_rows_match(relume.activations.ROWS, reference.ROWS)
+
+
+def test_a_missing_row_or_block_is_named():
+    """The guard above, on copies: it must fail whichever side is forgotten."""
+    table = dict.fromkeys(relume.activations.ROWS)
+    rows = {name: row for name, row in reference.ROWS.items() if name in table}
+    dummy = {"dummy": reference.Row(abs, abs, lambda: ((0, 0), (0, 0)))}
+    without = {name: row for name, row in rows.items() if name != "tanh"}
+    assert_rows_match(table | dummy, rows | dummy)
+    with pytest.raises(AssertionError, match=r"reference.py has no row for \['tanh'\]"):
+        assert_rows_match(table, without)
+    with pytest.raises(AssertionError, match=r"reference.py has no row for \['dummy'\]"):
+        assert_rows_match(table | dummy, rows)
+    with pytest.raises(AssertionError, match=r"kernels has no block for \['dummy'\]"):
+        assert_rows_match(table, rows | dummy)
 
 
 def test_every_activation_is_public_in_all_its_directions():
@@ -134,5 +152,5 @@ def test_one_version():
 @SOURCE
 def test_make_help_lists_the_targets():
     _, output = run("make", "help")
-    for target in ("demo", "test", "vec", "bench", "figures"):
+    for target in ("demo", "test", "vec", "accuracy", "sweep", "bench", "figures"):
         assert target in output

@@ -8,10 +8,10 @@ import threading
 
 import numpy as np
 import pytest
-from relume.kernels.threads import openmp_version
 
 import relume
-from tests.reference import OPS, UFUNCS, assert_same, each_op, wake_threads
+from relume.kernels.threads import openmp_version
+from tests.ops import OPS, UFUNCS, assert_same, each_op, wake_threads
 
 needs_openmp = pytest.mark.skipif(not openmp_version(), reason="built without OpenMP")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -158,7 +158,7 @@ def test_default_is_the_cpus_this_process_may_use():
 @each_op
 def test_bits_are_equal_for_any_number_of_threads(op):
     for n in (65_535, 65_537, 200_001):
-        inputs = [*op.random(np.float32, n), *op.slopes(np.float32, n)]
+        inputs = op.operands(np.float32, n)
         with relume.num_threads(1):
             expected = op.function(*inputs)
         for threads in (2, 3, 16):
@@ -170,7 +170,7 @@ def test_bits_are_equal_for_any_number_of_threads(op):
 
 def test_ten_python_threads_at_once():
     relume.set_num_threads(2)
-    inputs = [[*op.random("f", 200_003), *op.slopes("f", 200_003)] for op in UFUNCS]
+    inputs = [op.operands("f", 200_003) for op in UFUNCS]
     calls = [(op, a, op.ufunc(*a)) for op, a in zip(UFUNCS, inputs, strict=True)]
     barrier, failures = threading.Barrier(10), []
 

@@ -2,13 +2,14 @@
 
 import ctypes
 import ctypes.util
+import itertools
 import platform
 import sys
 
 import numpy as np
 import pytest
 
-from tests.reference import (
+from tests.ops import (
     DTYPES,
     OPS,
     assert_same,
@@ -24,13 +25,10 @@ pytestmark = pytest.mark.op
 
 # NumPy's own ufuncs of so many inputs, float16 to float64 and more, to behave as.
 TWINS = {1: np.cbrt, 2: np.hypot}
-each_with_twin = each(op for op in OPS if op.ufunc.nin in TWINS and not op.row["integers"])
-each_of_integers = each(op for op in OPS if op.row["integers"] and op.direction == "forward")
+of_integers = [op for op in OPS if op.reference.integers and op.direction == "forward"]
+each_of_integers = each(of_integers)
+each_with_twin = each(op for op in OPS if op.ufunc.nin in TWINS and op not in of_integers)
 INTEGERS = "bBhHiIlLqQ"
-
-
-def operands(op, dtype, shape):
-    return [*op.random(dtype, shape), *op.slopes(dtype, shape)]
 
 
 def outcome(call, *arguments, **keywords):
@@ -58,7 +56,7 @@ def assert_as_numpy(op, *arguments, **keywords):
 @each_dtype
 def test_dtype_in_is_dtype_out(op, dtype):
     for shape in [(), (3,), (0,), (2, 300)]:
-        assert op.function(*operands(op, dtype, shape)).dtype == dtype, f"{op} of shape {shape}"
+        assert op.function(*op.operands(dtype, shape)).dtype == dtype, f"{op} of shape {shape}"
 
 
 @each_with_twin
@@ -82,32 +80,68 @@ def test_unsupported_dtypes(op):
                 op.ufunc(*inputs)
 
 
+def integer_parameters(op, info):
+    """Sets of as many integers as the function has parameters, within the dtype's range."""
+    values = [0, 1, 3, info.max - 1, info.max, info.min, info.min // 2]
+    return list(itertools.product(values, repeat=len(op.parameter_names)))[::5]
+
+
 @each_of_integers
-def test_integers_as_maximum(op):
+def test_integers_as_in_numpy(op):
     for code in INTEGERS:
         info = np.iinfo(code)
-        values = [info.min, info.min + 1, info.min // 2, 0, 1, 2, info.max - 1, info.max]
-        for length in (*range(1, 70), 1000, 70_001):
-            for step in (1, -1, 3):
-                x = np.resize(np.array(values, code), length * abs(step))[::step]
-                assert_same(op.function(x), np.maximum(x, 0), f"{op}, {length}, step {step}")
-        x = np.array(values, code)
-        assert_same(op.function(x.astype(x.dtype.newbyteorder())), np.maximum(x, 0), f"{op}")
-        expected = np.maximum(x[1:], 0)
-        assert_same(op.function(x[1:], out=x[:-1]).copy(), expected, f"{op} of overlapping {code}")
+        values = [info.min, info.min // 2, 0, 1, 2, 5, 6, 7, info.max - 1, info.max]
+        values = np.array(values, code)
+        for parameters in integer_parameters(op, info):
+            for length in (*range(1, 70), 1000):
+                for step in (1, -1, 3):
+                    x = np.resize(values, length * abs(step))[::step]
+                    expected = op.reference.integers(x, *parameters)
+                    what = f"{op}{parameters} of {length} {code}, step {step}"
+                    assert_same(op.function(x, *parameters), expected, what)
+            expected = op.reference.integers(values, *parameters)
+            swapped = values.astype(values.dtype.newbyteorder())
+            scalars = [values.dtype.type(p) for p in parameters]
+            arrays = [np.full(len(values), p) for p in scalars]
+            for x, given in [(swapped, parameters), (values, scalars), (values, arrays)]:
+                assert_same(op.function(x, *given), expected, f"{op}{given} of {code}")
+            x = values.copy()
+            op.function(x[1:], *parameters, out=x[:-1])
+            assert_same(x[:-1], expected[1:], f"{op} of overlapping {code}")
+            many = np.resize(values, 70_001)
+            expected = op.reference.integers(many, *parameters)
+            assert_same(op.function(many, *parameters), expected, f"{op} of 70001 {code}")
 
 
 @each_of_integers
+def test_integer_parameters_beyond_the_range(op):
+    """As with NumPy's functions, Python integers must fit; what has a dtype promotes."""
+    for k in range(len(op.parameter_names)):
+        parameters = [1] * len(op.parameter_names)
+        parameters[k] = 1000
+        with pytest.raises(OverflowError):
+            op.function(np.arange(3, dtype="b"), *parameters)
+        parameters[k] = np.int32(1000)
+        result = op.function(np.arange(3, dtype="b"), *parameters)
+        expected = op.reference.integers(np.arange(3, dtype="i"), *parameters)
+        assert_same(result, expected, f"{op} of int8 and int32")
+
+
+@each(op for op in of_integers if not op.parameter_names)
 def test_bool_takes_the_first_loop_as_in_numpy(op):
     x = np.array([True, False])
     expected = np.left_shift(x, False)  # has no loop of bool either
     assert_same(op.function(x), expected, f"{op} of bool")
+
+
+@each_of_integers
+def test_complex_and_long_double_have_no_loop(op):
     for code in "FDG":
         with pytest.raises(TypeError, match="not supported for the input types"):
-            op.function(np.ones(3, code))
+            op.function(np.ones(3, code), *op.parameter_sets[0])
 
 
-@each(op for op in OPS if op.direction == "forward" and not op.row["integers"])
+@each(op for op in OPS if op.direction == "forward" and op not in of_integers)
 def test_integers_and_bool_become_floats(op):
     for code, dtype in zip("?bBhHiQ", "eeeffdd", strict=True):
         x = np.array([0, 1, 3]).astype(code)
@@ -124,9 +158,7 @@ def test_python_scalars_and_sequences(op):
     result = op.function(*[0.5] * op.ufunc.nin)
     assert type(result) is np.float64
     assert_same(result, expected[0], f"{op} of Python floats")
-    assert op.function(*[1] * op.ufunc.nin).dtype == (
-        int if op.ufunc.types[0][0] == "b" else float
-    )
+    assert op.function(*[1] * op.ufunc.nin).dtype == (int if op in of_integers else float)
 
 
 @each_with_parameters
@@ -139,7 +171,7 @@ def test_python_parameters_do_not_promote(op, dtype):
         assert result.dtype == dtype, f"{op} of {data[0].dtype} and {value!r}: {result.dtype}"
         expected = op.function(*data, *[np.full(7, value, dtype)] * count)
         assert_same(result, expected, f"{op} with {value!r}")
-    if op.function is not op.ufunc:
+    if op.has_defaults:
         assert op.function(*data).dtype == dtype, f"{op} with its defaults"
 
 
@@ -159,7 +191,7 @@ def test_numpy_parameters_promote(op, dtype):
 @each_op
 def test_mixed_dtypes(op):
     for k in range(op.ufunc.nin):
-        inputs = operands(op, np.float16, 600)
+        inputs = op.operands(np.float16, 600)
         inputs[k] = inputs[k].astype(np.float64)
         expected = op.function(*(a.astype(np.float64) for a in inputs))
         assert_same(op.function(*inputs), expected, f"{op}, input {k} float64, others float16")
@@ -167,7 +199,7 @@ def test_mixed_dtypes(op):
 
 @each_op
 def test_dtype_argument(op):
-    inputs = operands(op, np.float32, 9000)
+    inputs = op.operands(np.float32, 9000)
     wide = op.function(*(a.astype(np.float64) for a in inputs))
     assert_same(op.function(*inputs, dtype=np.float64), wide, f"{op} with dtype=float64")
     signature = (np.float64,) * (op.ufunc.nin + 1)
@@ -183,7 +215,7 @@ def test_dtype_argument(op):
 
 @each_op
 def test_casting_errors(op):
-    inputs = operands(op, np.float64, 4)
+    inputs = op.operands(np.float64, 4)
     with pytest.raises(TypeError, match=r"Cannot cast ufunc .* output from dtype"):
         op.function(*inputs, out=np.zeros(4, int))
     with pytest.raises(TypeError, match=r"Cannot cast ufunc .* input"):
@@ -202,7 +234,7 @@ def test_casting_errors(op):
 
 @each_with_twin
 def test_keywords_as_numpy(op):
-    inputs = operands(op, np.float64, 4)
+    inputs = op.operands(np.float64, 4)
     for keywords in [
         {"dtype": np.float32},
         {"dtype": np.float32, "casting": "safe"},
@@ -231,7 +263,7 @@ def test_keywords_as_numpy(op):
 def test_no_warning_whatever_the_values(op, dtype):
     for parameters in op.parameter_sets:
         rounded = [dtype(p) for p in parameters]
-        inputs = special_inputs(op, dtype, rounded)
+        inputs = special_inputs(op, parameters, dtype)
         for length in (1, 5, 64, 1000, 100_000):
             data = [np.resize(column, length) for column in inputs]
             for slopes in (rounded, [np.full(length, p) for p in rounded]):
@@ -260,7 +292,7 @@ def test_no_warning_in_reductions(op):
 
 @each_op
 def test_errstate_is_left_as_it_was(op):
-    inputs = operands(op, np.float64, 100_000)
+    inputs = op.operands(np.float64, 100_000)
     with np.errstate(divide="raise", over="warn", under="print", invalid="ignore"):
         before = np.geterr()
         op.function(*inputs)
@@ -288,7 +320,7 @@ def test_the_callers_floating_point_flags_are_as_after_a_clean_numpy_call(op):
     libm = ctypes.CDLL(name)
     every = 0x3D  # invalid, by zero, overflow, underflow, inexact
     parameters = op.parameter_sets[0]
-    inputs = [np.resize(a, 999) for a in special_inputs(op, np.float64, parameters)]
+    inputs = [np.resize(a, 999) for a in special_inputs(op, parameters, np.float64)]
     ones = np.ones(999)
     for raised in (0, every):
         libm.feclearexcept(every)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import relume
-from tests.reference import (
+from tests.ops import (
     DTYPES,
     OPS,
     UFUNCS,
@@ -81,10 +81,6 @@ LAYOUTS = {
 INPUT_LAYOUTS = {**LAYOUTS, "read-only": read_only}
 
 
-def operands(op, dtype, shape):
-    return [*op.random(dtype, shape), *op.slopes(dtype, shape)]
-
-
 # -- layouts --
 
 
@@ -92,7 +88,7 @@ def operands(op, dtype, shape):
 @pytest.mark.parametrize("layout", INPUT_LAYOUTS)
 def test_layout_of_inputs(op, layout):
     for dtype, shape in itertools.product(DTYPES, SHAPES):
-        inputs = operands(op, dtype, shape)
+        inputs = op.operands(dtype, shape)
         before = [a.copy() for a in inputs]
         expected = np.asarray(op.function(*inputs))
         laid_out = [INPUT_LAYOUTS[layout](a) for a in inputs]
@@ -109,7 +105,7 @@ def test_layout_of_inputs(op, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_of_out(op, layout):
     for dtype, shape in itertools.product(DTYPES, SHAPES):
-        inputs = operands(op, dtype, shape)
+        inputs = op.operands(dtype, shape)
         expected = np.asarray(op.function(*inputs))
         out = LAYOUTS[layout](np.full(shape, -7, dtype))
         assert op.function(*inputs, out=out) is out
@@ -120,7 +116,7 @@ def test_layout_of_out(op, layout):
 
 @each_op
 def test_writes_nothing_beside_out(op):
-    inputs = operands(op, np.float32, (6, 700))
+    inputs = op.operands(np.float32, (6, 700))
     memory = np.full((12, 2103), 9, np.float32)
     out = memory[1::2, 3::3]
     inside = np.zeros(memory.shape, bool)
@@ -134,7 +130,7 @@ def test_writes_nothing_beside_out(op):
 @each_op
 @each_dtype
 def test_memory_mapped(op, dtype, tmp_path):
-    inputs = operands(op, dtype, 5000)
+    inputs = op.operands(dtype, 5000)
     mapped = []
     for k, a in enumerate(inputs):
         a.tofile(tmp_path / f"{k}")
@@ -151,7 +147,7 @@ def test_memory_mapped(op, dtype, tmp_path):
 @each_op
 @each_dtype
 def test_0_d_and_empty(op, dtype):
-    inputs = operands(op, dtype, ())
+    inputs = op.operands(dtype, ())
     result = op.function(*inputs)
     assert type(result) is dtype, f"{op} of 0-d: {type(result)}"
     assert_same(result, op.function(*(a[None] for a in inputs))[0], f"{op} of 0-d")
@@ -159,14 +155,14 @@ def test_0_d_and_empty(op, dtype):
     assert op.function(*inputs, out=out) is out
     assert_same(out, result, f"{op} of 0-d into out")
     for shape in [(0,), (3, 0), (0, 3), (2, 0, 4)]:
-        actual = op.function(*operands(op, dtype, shape))
+        actual = op.function(*op.operands(dtype, shape))
         assert_same(actual, np.empty(shape, dtype), f"{op} of shape {shape}")
 
 
 @each_op
 @each_dtype
 def test_bits_do_not_depend_on_alignment(op, dtype):
-    inputs = operands(op, dtype, 1100)
+    inputs = op.operands(dtype, 1100)
     expected = op.function(*inputs)
     for n_bytes in range(64):
         moved = [offset(a, n_bytes) for a in inputs]
@@ -182,7 +178,8 @@ def test_broadcasting(op, data):
     dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
     nin = op.ufunc.nin
     shapes = data.draw(mutually_broadcastable_shapes(num_shapes=nin, max_dims=4, max_side=9))
-    full = [operands(op, dtype, shape)[k] for k, shape in enumerate(shapes.input_shapes)]
+    operands = [op.operands(dtype, shape, mixed=True) for shape in shapes.input_shapes]
+    full = [operands[k][k] for k in range(nin)]
     if data.draw(st.booleans()):
         full = [LAYOUTS[data.draw(st.sampled_from(list(LAYOUTS)))](a) for a in full]
     copies = [np.broadcast_to(a, shapes.result_shape).astype(dtype) for a in full]
@@ -200,7 +197,7 @@ def test_broadcasting_of_large_arrays(op, dtype):
     """Rows, columns and single elements against a matrix: packed once, or anew for each block."""
     shapes = itertools.product([(60, 700), (700,), (60, 1), (1, 1), ()], repeat=op.ufunc.nin)
     for chosen in itertools.islice(shapes, 0, None, 1 if op.ufunc.nin < 3 else 7):
-        inputs = [operands(op, dtype, shape)[k] for k, shape in enumerate(chosen)]
+        inputs = [op.operands(dtype, shape, mixed=True)[k] for k, shape in enumerate(chosen)]
         result = np.broadcast_shapes(*chosen)
         copies = [np.broadcast_to(a, result).copy() for a in inputs]
         assert_same(op.function(*inputs), op.function(*copies), f"{op} of shapes {chosen}")
@@ -213,14 +210,14 @@ def test_shapes_that_do_not_broadcast():
             with pytest.raises(ValueError, match="could not be broadcast together"):
                 op.function(*inputs)
         with pytest.raises(ValueError, match=r"broadcast|doesn't match"):
-            op.function(*operands(op, np.float32, 3), out=np.empty(4, np.float32))
+            op.function(*op.operands(np.float32, 3), out=np.empty(4, np.float32))
 
 
 @each_op
 @each_dtype
 def test_where(op, dtype):
     for n in (7, 600, 70_000):
-        inputs = operands(op, dtype, n)
+        inputs = op.operands(dtype, n)
         mask = np.random.default_rng(3).random(n) < 0.4
         mask[: n // 3] = True
         out = np.full(n, 5, dtype)
@@ -241,12 +238,12 @@ def test_in_place(op, dtype):
     layouts = ("C", "reversed", "strided", "unaligned")
     for n, layout in [*itertools.product((5, 700), layouts), (70_001, "C")]:
         for k in range(op.ufunc.nin):
-            inputs = operands(op, dtype, n)
+            inputs = op.operands(dtype, n)
             expected = op.ufunc(*inputs)
             inputs[k] = LAYOUTS[layout](inputs[k])
             assert op.ufunc(*inputs, out=inputs[k]) is inputs[k]
             assert_same(inputs[k], expected, f"{op} in place of input {k}, {layout}")
-        same = LAYOUTS[layout](operands(op, dtype, n)[0])
+        same = LAYOUTS[layout](op.operands(dtype, n)[0])
         expected = op.ufunc(*[same.copy() for _ in range(op.ufunc.nin)])
         op.ufunc(*[same] * op.ufunc.nin, out=same)
         assert_same(same, expected, f"{op}, all operands one array, {layout}")
@@ -257,7 +254,7 @@ def test_in_place(op, dtype):
 def test_overlap_at_a_million_elements(op, shift):
     size = abs(shift)
     for k in range(op.ufunc.nin):
-        inputs = operands(op, np.float32, MILLION)
+        inputs = op.operands(np.float32, MILLION)
         memory = op.random(np.float32, MILLION + size, seed=4)[0]
         ahead, behind = memory[size:], memory[:MILLION]
         inputs[k], out = (ahead, behind) if shift > 0 else (behind, ahead)
@@ -301,7 +298,7 @@ def test_overlap_with_other_strides(op, dtype):
     ):
         if target == "one element":
             continue
-        inputs = operands(op, dtype, n)
+        inputs = op.operands(dtype, n)
         memory = op.random(dtype, 2 * n, seed=6)[0]
         inputs[k], out = views[source](memory), views[target](memory)
         expected = op.ufunc(*[a.copy() for a in inputs])

@@ -1,21 +1,22 @@
 """Parameters: what they may be, what is an error, and the gradient of a learnable one."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 import relume
-from tests.reference import (
+from tests.ops import (
     DTYPES,
     OPS,
-    ROWS,
     assert_same,
     each,
     each_dtype,
     each_with_parameters,
     special_inputs,
 )
+from tests.reference import ROWS
 
 pytestmark = pytest.mark.op
 
@@ -60,32 +61,60 @@ def test_parameters_broadcast(op, dtype):
         assert_same(op.function(*data, *slopes), op.function(*copies), what)
 
 
-def function_ops(direction=None):
-    ops = [op for op in OPS if op.function is not op.ufunc]
-    return [op for op in ops if direction in (None, op.direction)]
+def forms(value):
+    """A scalar in every form in which it may be given."""
+    scalars = [np.float32(value), np.float64(value)]
+    return [value, *scalars, *map(np.asarray, scalars)]
 
 
-@each(op for op in function_ops() if op.row["domain"])
-def test_nan_parameter_is_an_error(op):
-    data = op.random(np.float32, 3)
-    for nan in (float("nan"), np.float32("nan"), np.float64("nan"), np.array(np.nan)):
-        for k in range(len(op.parameter_sets[0])):
-            parameters = list(op.parameter_sets[0])
-            parameters[k] = nan
-            with pytest.raises(ValueError, match="nan"):
-                op.function(*data, *parameters)
+def assert_refused(op, parameters, chosen):
+    """A call with these parameters is a ValueError that says what is wrong, and writes nothing."""
+    out = np.full(4, 5, np.float32)
+    with pytest.raises(ValueError, match="|".join(op.parameter_names)) as caught:
+        op.function(*op.random(np.float32, 4), *chosen, out=out)
+    assert (out == 5).all(), f"{op}{parameters} wrote before it raised"
+    said = str(caught.value)
+    assert any(f"{value:g}" in said for value in parameters), f"{op}{parameters}: {said}"
+
+
+@each(op for op in OPS if op.reference.outside and op.direction != "parameter_gradient")
+def test_parameters_outside_their_domain(op):
+    for parameters in op.reference.outside:
+        for chosen in itertools.product(*map(forms, parameters)):
+            assert_refused(op, parameters, chosen)
+        by_name = dict(zip(op.parameter_names, parameters, strict=True))
+        with pytest.raises(ValueError, match="|".join(by_name)):
+            op.function(*op.random(np.float64, 3), **by_name)
+
+
+@each(op for op in OPS if op.reference.outside and op.reference.integers)
+def test_parameters_outside_their_domain_with_integers(op):
+    for parameters in op.reference.outside:
+        with pytest.raises(ValueError, match="|".join(op.parameter_names)):
+            op.function(*[np.arange(3)] * op.n_data, *parameters)
+
+
+@each(op for op in OPS if op.reference.outside and op.direction != "parameter_gradient")
+@each_dtype
+def test_parameters_at_the_edge_of_their_domain_are_allowed(op, dtype):
+    for parameters in op.parameter_sets:
+        expected = op.function(*op.random(dtype, 3), *parameters)
+        for given in ([dtype(p) for p in parameters], [np.asarray(dtype(p)) for p in parameters]):
+            assert_same(op.function(*op.random(dtype, 3), *given), expected, f"{op}{parameters}")
+        whole = [int(p) if p == int(p) else p for p in parameters]
+        assert_same(op.function(*op.random(dtype, 3), *whole), expected, f"{op} with {whole}")
 
 
 @each(
     op
-    for op in function_ops("backward_from_output")
-    if op.parameter_sets != list(op.reference.parameters)
+    for op in OPS
+    if op.direction == "backward_from_output"
+    and op.parameter_sets != list(op.reference.parameters)
 )
 @each_dtype
 def test_parameters_that_make_the_derivative_from_output_impossible(op, dtype):
     data = op.random(dtype, 4)
     good, out = op.parameter_sets[0], np.full(4, 5, dtype)
-    names = [text.partition("=")[0].strip() for text in op.row["parameters"].split(",")]
     bad = [p for p in op.reference.parameters if not op.reference.from_output_needs(*p)]
     bad += [tuple(-0.0 if value == 0 else value for value in p) for p in bad]
     bad += [(float("nan"),) * len(good)]
@@ -93,13 +122,51 @@ def test_parameters_that_make_the_derivative_from_output_impossible(op, dtype):
         arrays = [np.array([g, g, b, g], dtype) for g, b in zip(good, parameters, strict=True)]
         scalars = [dtype(p) for p in parameters]
         for values in (parameters, scalars, map(np.asarray, scalars), arrays):
-            with pytest.raises(ValueError, match="|".join(names)):
+            with pytest.raises(ValueError, match="|".join(op.parameter_names)):
                 op.function(*data, *values, out=out)
     assert (out == 5).all(), f"{op} wrote before it raised"
 
 
 def test_leaky_relu_is_prelu():
     assert relume.leaky_relu.ufunc is relume.prelu
+
+
+# -- gelu's choice --
+
+
+@each_dtype
+@pytest.mark.parametrize("suffix", ["", "_backward"])
+def test_gelu_chooses_one_of_two_ufuncs(suffix, dtype):
+    gelu, tanh = getattr(relume, f"gelu{suffix}"), getattr(relume, f"gelu_tanh{suffix}")
+    data = np.random.default_rng(13).normal(size=(tanh.nin, 600)).astype(dtype)
+    assert isinstance(gelu.ufunc, np.ufunc)
+    assert isinstance(tanh, np.ufunc)
+    expected = gelu.ufunc(*data)
+    assert (expected != tanh(*data)).any()
+    assert_same(gelu(*data), expected, "by default")
+    assert_same(gelu(*data, "none"), expected, "by position")
+    assert_same(gelu(*data, approximate="none"), expected, "by name")
+    assert_same(gelu(*data, "tanh"), tanh(*data), "tanh by position")
+    assert_same(gelu(*data, approximate="tanh"), tanh(*data), "tanh by name")
+    for approximate in ("none", "tanh"):
+        out = np.full(600, 5, dtype)
+        where = data[0] > 0
+        assert gelu(*data, approximate=approximate, out=out, where=where) is out
+        assert_same(out[where], gelu(*data, approximate)[where], f"{approximate} into out")
+        assert (out[~where] == 5).all()
+
+
+@pytest.mark.parametrize("suffix", ["", "_backward"])
+@pytest.mark.parametrize("approximate", ["", "tanhh", "Tanh", "exact", None, True, 0, b"tanh", []])
+def test_gelu_knows_no_other_approximation(suffix, approximate):
+    out = np.full(3, 5.0)
+    gelu = getattr(relume, f"gelu{suffix}")
+    with pytest.raises(ValueError, match="approximate") as caught:
+        gelu(*np.ones((gelu.ufunc.nin, 3)), approximate=approximate, out=out)
+    assert repr(approximate) in str(caught.value)
+    assert "none" in str(caught.value)
+    assert "tanh" in str(caught.value)
+    assert (out == 5).all()
 
 
 # -- the gradient of a learnable parameter --
@@ -242,7 +309,7 @@ def test_learnable_takes_sequences_and_integers(name):
 @each_dtype
 def test_learnable_warns_of_nothing(name, dtype):
     op = next(op for op in OPS if op.name == f"{name}_parameter_gradient")
-    grad, x = special_inputs(op, dtype)
+    grad, x = special_inputs(op, (), dtype)
     big = np.finfo(dtype).max
     backward = getattr(relume, f"{name}_backward")
     with np.errstate(all="raise"):

@@ -10,19 +10,15 @@ import numpy as np
 import pandas
 import pytest
 
-from tests.reference import (
+from tests.ops import (
     OPS,
     assert_same,
+    each,
     each_dtype,
-    each_function,
     each_op,
 )
 
 pytestmark = pytest.mark.op
-
-
-def operands(op, dtype, shape):
-    return [*op.random(dtype, shape), *op.slopes(dtype, shape)]
 
 
 # -- other array types --
@@ -37,7 +33,7 @@ class Marked(np.ndarray):
 
 @each_op
 def test_ndarray_subclasses(op):
-    inputs = operands(op, np.float32, 50)
+    inputs = op.operands(np.float32, 50)
     expected = op.function(*inputs)
     for k in range(len(inputs)):
         marked = inputs[k].view(Marked)
@@ -52,7 +48,7 @@ def test_ndarray_subclasses(op):
 
 @each_op
 def test_order_and_subok(op):
-    inputs = [a.copy("F") for a in operands(op, np.float64, (4, 5))]
+    inputs = [a.copy("F") for a in op.operands(np.float64, (4, 5))]
     for order in "CFAK":
         flags = op.function(*inputs, order=order).flags
         assert flags.c_contiguous == (order == "C"), f"{op}, order {order}"
@@ -62,7 +58,7 @@ def test_order_and_subok(op):
 
 @each_op
 def test_masked_arrays(op):
-    inputs = operands(op, np.float64, 9)
+    inputs = op.operands(np.float64, 9)
     mask = np.arange(9) % 3 == 0
     masked = [np.ma.array(inputs[0], mask=mask), *inputs[1:]]
     result = op.function(*masked)
@@ -84,7 +80,7 @@ def test_array_ufunc_is_asked(op):
         inputs = [1.5] * op.ufunc.nin
         inputs[k] = recorder = Recorder()
         if k >= op.n_data and op.row["from_output_domain"] + op.row["domain"]:
-            continue  # a parameter that has a domain is compared first
+            continue  # a parameter that has a domain is compared with it first
         ufunc, method, seen, keywords = op.function(*inputs, where=False)
         assert (ufunc, method, keywords) == (op.ufunc, "__call__", {"where": False})
         assert seen[k] is recorder
@@ -94,7 +90,7 @@ def test_array_ufunc_is_asked(op):
     assert keywords == {"out": (recorder,)}
 
 
-@each_function
+@each(op for op in OPS if op.function is not op.ufunc and op.has_defaults)
 def test_defaults_reach_array_ufunc_as_inputs(op):
     inputs = [Recorder()] * op.n_data
     ufunc, _, seen, _ = op.function(*inputs)
@@ -114,7 +110,7 @@ def test_array_ufunc_none_is_a_type_error(op):
 @each_op
 @each_dtype
 def test_dask(op, dtype):
-    inputs = operands(op, dtype, (30, 40))
+    inputs = op.operands(dtype, (30, 40))
     expected = op.function(*inputs)
     lazy = [dask.array.from_array(a, chunks=(16, 17)) for a in inputs]
     result = op.function(*lazy)
@@ -131,7 +127,7 @@ def test_dask(op, dtype):
 @each_op
 @each_dtype
 def test_pandas(op, dtype):
-    inputs = operands(op, dtype, 20)
+    inputs = op.operands(dtype, 20)
     index = pandas.Index(range(100, 120), name="row")
     columns = [pandas.Series(a, index=index, name="activity") for a in inputs]
     for parameters in (columns[op.n_data :], *op.parameter_sets):

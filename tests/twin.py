@@ -1,7 +1,7 @@
 """The slow obvious twin of `relume.nn.Network`: the same network in plain NumPy and float64.
 
-It is the oracle of the trainer's tests: it shares no line with the engine, knows nothing of
-shards, blocks or threads, and has formulas of its own for each activation.
+It is the oracle of the trainer's tests: it shares no line with the engine and knows nothing of
+shards, blocks or threads. Its activations are the rows of tests/reference.py, element by element.
 """
 
 import re
@@ -9,31 +9,30 @@ import re
 import numpy as np
 import pytest
 
+import relume
 from relume import nn
+from tests.reference import ROWS
 
 
-def sigmoid(x):
-    return 0.5 + 0.5 * np.tanh(0.5 * x)
+def parameters_of(name, values=None):
+    """A set of parameters by name, the first of the reference if none is given."""
+    values = ROWS[name].parameters[0] if values is None else values
+    return dict(zip(ROWS[name].forward.__code__.co_varnames[1:], values, strict=False))
 
 
-# name: (f(x, parameters), f'(x, parameters), parameters to test besides the defaults)
-ACTIVATIONS = {
-    "relu": (lambda x: np.where(x > 0, x, 0), lambda x: np.where(x > 0, 1, 0), []),
-    "leaky_relu": (
-        lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
-        lambda x, negative_slope=0.01: np.where(x > 0, 1, negative_slope),
-        [{"negative_slope": slope} for slope in (0.1, 1.5, 0.0, -0.3)],
-    ),
-    "sigmoid": (sigmoid, lambda x: sigmoid(x) * (1 - sigmoid(x)), []),
-    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2, []),
-}
-# The standard deviation of the initial weights: f(n_in, n_out, parameters).
-HE = {"relu": 0.0, "leaky_relu": 0.01}  # the slope the gain is made with, where none is given
-GLOROT = {"sigmoid", "tanh"}
+def _cases(name):
+    """The defaults, a second set of parameters, and those for which the input must be kept."""
+    row = ROWS[name]
+    has_defaults = not row.parameters[0] or "=" in relume.activations.ROWS[name]["parameters"]
+    yield name, {} if has_defaults else parameters_of(name)
+    for values in row.parameters[1:]:
+        if values == row.parameters[1] or not row.from_output_needs(*values):
+            yield name, parameters_of(name, values)
 
-# Every activation of the library with its defaults, and with the parameters named above.
-CASES = [(name, {}) for name in nn.ACTIVATIONS]
-CASES += [(name, p) for name, row in ACTIVATIONS.items() for p in row[2]]
+
+# (name, parameters) for every activation of the library; and some for tests of the trainer itself.
+CASES = [case for name in nn.ACTIVATIONS if name in ROWS for case in _cases(name)]
+SAMPLE = [case for case in CASES if case[0] in ("relu", "leaky_relu", "sigmoid", "tanh", "silu")]
 
 
 def case_id(case):
@@ -53,10 +52,24 @@ def initial_std(case, n_in, n_out):
     if case is None:
         return np.sqrt(1 / n_in)
     name, parameters = case
-    if name in GLOROT:
-        return np.sqrt(2 / (n_in + n_out))
-    slope = parameters.get("negative_slope", HE[name])
-    return np.sqrt(2 / (1 + slope**2) / n_in)
+    family = relume.activations.ROWS[name]["initializer"]
+    slope = (parameters_of(name) | parameters).get("negative_slope", 0)
+    return {
+        "he": np.sqrt(2 / (1 + slope**2) / n_in),
+        "glorot": np.sqrt(2 / (n_in + n_out)),
+        "lecun": np.sqrt(1 / n_in),
+    }[family]
+
+
+def activate(x, case, derivative=False):
+    """The activation of a case, or its derivative, of each element; x itself if linear."""
+    if case is None:
+        return x
+    row = ROWS[case[0]]
+    arguments = [*(parameters_of(case[0]) | case[1]).values(), *map(float, row.constants)]
+    function = row.derivative if derivative else row.forward
+    result = np.frompyfunc(lambda element: function(element, *arguments), 1, 1)(x)
+    return result.astype("float64")
 
 
 class SGD:
@@ -124,7 +137,7 @@ class Twin:
         for weight, bias, case in zip(self.weights, self.biases, self.cases, strict=True):
             self.inputs.append(a)
             self.sums.append(a @ weight.T + bias)
-            a = ACTIVATIONS[case[0]][0](self.sums[-1], **case[1]) if case else self.sums[-1]
+            a = activate(self.sums[-1], case)
         return a
 
     def backward(self, dz):
@@ -132,8 +145,7 @@ class Twin:
         gradients, g = [], np.asarray(dz, dtype="float64")
         for k in reversed(range(len(self.weights))):
             if self.cases[k]:
-                name, parameters = self.cases[k]
-                g = g * ACTIVATIONS[name][1](self.sums[k], **parameters)
+                g = g * activate(self.sums[k], self.cases[k], derivative=True)
             gradients[:0] = [g.T @ self.inputs[k], g.sum(0)]
             g = g @ self.weights[k]
         return g, gradients

@@ -1,12 +1,32 @@
-"""Fit the polynomials of src/relume/kernels/math.pxi and print coefficients and errors.
+"""Fit the polynomials of src/relume/kernels/math.pxi and print them as they stand there.
 
-Chebyshev interpolation in 40 digits, which is within a few per cent of minimax for functions as
-smooth as these. Needs mpmath.
+Polynomials are Chebyshev interpolations in 40 digits, which for functions as smooth as these are
+within a few per cent of minimax. The quotient for the normal distribution is fitted by weighted
+least squares, the weights following the errors (Lawson), until these have one size everywhere.
+Needs mpmath.
 """
 
-from mpmath import chebyfit, expm1, fabs, log, mp, mpf, nstr, tanh
+from mpmath import (
+    chebyfit,
+    cos,
+    erfc,
+    exp,
+    expm1,
+    fabs,
+    log,
+    log1p,
+    lu_solve,
+    matrix,
+    mp,
+    mpf,
+    nstr,
+    pi,
+    polyval,
+    sqrt,
+    tanh,
+)  # fmt: skip
 
-mp.dps = 40
+mp.dps = 90
 
 
 def expm1_tail(r):
@@ -16,23 +36,75 @@ def expm1_tail(r):
     return (expm1(r) - r) / r**2
 
 
-def tanh_tail(z):
-    """The c of tanh(x) = x + x^3 c(x^2)."""
-    if z < mpf("1e-12"):
-        return mpf(-1) / 3 + 2 * z / 15
-    x = z**0.5
-    return (tanh(x) / x - 1) / z
+def log1p_over(e):
+    return log1p(e) / e if e > mpf("1e-30") else 1 - e / 2
+
+
+def tanhshrink_over(z):
+    """The c of x - tanh(x) = x^3 c(x^2)."""
+    if z < mpf("1e-14"):
+        return mpf(1) / 3 - 2 * z / 15 + 17 * z**2 / 315
+    x = sqrt(z)
+    return (1 - tanh(x) / x) / z
+
+
+def mills(a):
+    """The tail of the standard normal distribution, without its exponential factor."""
+    return exp(a * a / 2) * erfc(a / sqrt(mpf(2))) / 2
+
+
+def quotient(function, most, n, m, nodes=160, rounds=25):
+    """Coefficients, lowest first, of p / q with degrees n and m near function on [0, most]."""
+    spread = [
+        (1 - cos(pi * (i + mpf(1) / 2) / nodes)) / 2 * most / (most + 2) for i in range(nodes)
+    ]
+    points = [2 * s / (1 - s) for s in spread]
+    values = [function(a) for a in points]
+    weights, denominators, best = [mpf(1)] * nodes, [mpf(1)] * nodes, None
+    for _ in range(rounds):
+        left, right = matrix(n + 1 + m, n + 1 + m), matrix(n + 1 + m, 1)
+        for a, value, weight, q in zip(points, values, weights, denominators, strict=True):
+            row = [a**j for j in range(n + 1)] + [-value * a**j for j in range(1, m + 1)]
+            for i in range(n + 1 + m):
+                right[i] += row[i] * value * weight / (value * q) ** 2
+                for j in range(n + 1 + m):
+                    left[i, j] += row[i] * row[j] * weight / (value * q) ** 2
+        solved = list(lu_solve(left, right))
+        p, q = solved[: n + 1], [mpf(1), *solved[n + 1 :]]
+        denominators = [polyval(q[::-1], a) for a in points]
+        errors = [
+            fabs(polyval(p[::-1], a) / d / value - 1)
+            for a, d, value in zip(points, denominators, values, strict=True)
+        ]
+        if best is None or max(errors) < best[0]:
+            best = max(errors), p, q
+        weights = [w * e for w, e in zip(weights, errors, strict=True)]
+        weights = [w / sum(weights) for w in weights]
+    return best
 
 
 HALF_LN2 = log(2) / 2 * mpf("1.0001")
 FITS = [
     ("expm1_reduced", expm1_tail, [-HALF_LN2, HALF_LN2], {"float": 6, "double": 11}),
-    ("tanh, small", tanh_tail, [mpf(0), mpf("0.3025")], {"float": 5, "double": 11}),
+    ("log1p_over", log1p_over, [mpf(0), mpf(1)], {"float": 10, "double": 21}),
+    ("tanhshrink_over", tanhshrink_over, [mpf(0), mpf(1)], {"float": 8, "double": 15}),
 ]
+QUOTIENTS = {"float": (mpf("14.7"), 4, 5), "double": (mpf(39), 9, 10)}
 
-for name, function, interval, terms in FITS:
-    for dtype, n in terms.items():
-        coefficients, error = chebyfit(function, interval, n, error=True)
-        print(f"{name}, {dtype}: largest absolute error {nstr(error, 3)}")
-        for value in coefficients:
-            print("   ", nstr(value, 9 if dtype == "float" else 18))
+
+def show(name, dtype, error, coefficients):
+    """Print coefficients, highest first, with the digits that the dtype needs."""
+    print(f"{name}, {dtype}: largest error {nstr(error, 3)}")
+    for value in coefficients:
+        print("   ", nstr(value, 9 if dtype == "float" else 18))
+
+
+if __name__ == "__main__":
+    for name, function, interval, terms in FITS:
+        for dtype, n in terms.items():
+            coefficients, error = chebyfit(function, interval, n, error=True)
+            show(name, dtype, error, coefficients)
+    for dtype, (most, n, m) in QUOTIENTS.items():
+        error, p, q = quotient(mills, most, n, m)
+        show("mills, numerator", dtype, error, p[::-1])
+        show("mills, denominator", dtype, error, q[::-1])

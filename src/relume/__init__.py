@@ -8,8 +8,14 @@ import importlib
 
 from relume.activations import *  # noqa: F403
 from relume.activations import __all__ as _activations
+from relume.axis import *  # noqa: F403
+from relume.axis import __all__ as _axis
 from relume.config import show_config, simd
+from relume.gated import *  # noqa: F403
+from relume.gated import __all__ as _gated
 from relume.kernels.threads import get_num_threads, num_threads, set_num_threads
+from relume.pieces import *  # noqa: F403
+from relume.pieces import __all__ as _pieces
 
 __version__ = "0.1.0"
 
@@ -17,6 +23,9 @@ _SUBMODULES = ["datasets", "nn"]
 
 __all__ = [
     *_activations,
+    *_axis,
+    *_gated,
+    *_pieces,
     *_SUBMODULES,
     "get_num_threads",
     "num_threads",

@@ -1,123 +1,32 @@
-"""The public activation functions, made from the kernels' table: nothing here names one, but
-prelu.
+"""The public activation functions, made from the kernels' table.
 
-A row without parameters, or whose parameter has no default, is its ufunc. A row with parameters
-that have defaults is a thin function over a ufunc in which each parameter is one more broadcasting
-input.
+A row without parameters, or whose parameter is learnable, is its ufunc. A row with parameters is a
+thin function over a ufunc in which each parameter is one more broadcasting input. By hand there
+are those that are more than one ufunc: `prelu_backward`, `gelu`, which has two forms, and `rrelu`,
+which draws its slopes.
 """
 
 import math
-import textwrap
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from relume._docs import INPUTS, docstring, domain_of
 from relume.kernels import ufuncs
 
-ROWS = {row["name"]: row for row in ufuncs.rows()}
-
-_INPUTS = {
-    "forward": ["x"],
-    "backward": ["grad", "x"],
-    "backward_from_output": ["grad", "y"],
-    "parameter_gradient": ["grad", "x"],
-}
-_EXPRESSION = {
-    "forward": "{formula}",
-    "backward": "grad * ({derivative})",
-    "backward_from_output": "grad * ({derivative})`` from ``y = {name}(x)",
-    "parameter_gradient": "grad * (derivative by the parameter)",
-}
-_INPUT_DOC = {
-    "x": "x : array_like\n    Input.",
-    "y": "y : array_like\n    Output of the forward pass.",
-    "grad": "grad : array_like\n    Gradient with respect to the output.",
-}
-_DOC = """{summary}
-
-{computes}
-
-Parameters
-----------
-{parameters}
-**kwargs : optional
-    ``out``, ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every
-    `numpy.ufunc`.
-
-Returns
--------
-ndarray or scalar
-    Of float16, float32 or float64 as the inputs are{integers}; of their broadcast shape.
-
-Raises
-------
-TypeError
-    If an input has a dtype that cannot be cast safely to one of these.
-ValueError
-    If the shapes do not broadcast{domain}.
-
-Notes
------
-{notes}
-
-References
-----------
-{reference}
-
-Examples
---------
->>> import numpy as np
->>> import relume
->>> relume.{function}({example}).shape
-(2,)
-"""
+ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in ufuncs.rows()}
 
 
-def parameters_of(row):
+def parameters_of(row: dict[str, Any]) -> dict[str, float | None]:
     """The parameters of a row as {name: default, or None where it has none}."""
     pairs = (text.partition("=") for text in row["parameters"].split(",") if text)
     return {name.strip(): float(value) if value else None for name, _, value in pairs}
 
 
-def holds(domain, values):
+def holds(domain: str, values: dict[str, Any]) -> bool:
     """Whether a domain, a Python expression in the parameters' names, is true of these values."""
     return not domain or bool(eval(domain, {"inf": math.inf}, dict(values)))
-
-
-def _domain(row, direction):
-    """What parameters must fulfil in a direction, as a Python expression; empty if nothing."""
-    return row["from_output_domain" if direction == "backward_from_output" else "domain"]
-
-
-def _paragraph(text):
-    return textwrap.fill(text, 79)
-
-
-def _docstring(row, direction, function):
-    parameters = parameters_of(row)
-    documented = [_INPUT_DOC[name] for name in _INPUTS[direction]]
-    for name, default in parameters.items():
-        optional = "" if default is None else f", default={default:g}"
-        documented.append(f"{name} : array_like{optional}\n    Broadcast against the inputs.")
-    domain = _domain(row, direction)
-    required = [n for n, default in parameters.items() if default is None]
-    return _DOC.format(
-        summary=row["summary"] if direction == "forward" else f"Gradient of `{row['name']}`.",
-        computes=_paragraph(f"Computes ``{_EXPRESSION[direction].format(**row)}``."),
-        parameters="\n".join(documented),
-        integers=", or integer" if direction == "forward" and row["integers"] else "",
-        domain=f", or if not ``{domain}``" if domain else "",
-        notes=_paragraph(
-            f"The derivative is {row['derivative']}. {row['special']} NaN in x or grad gives NaN. "
-            f"The error is at most {2 if direction == 'forward' else 4} ULP in float32 and "
-            "float64, 0.51 in float16. Results do not depend on array length, strides or number "
-            "of threads."
-        ),
-        reference=_paragraph(row["reference"]),
-        function=function,
-        example=", ".join(
-            ["np.array([-1.0, 2.0])"] * len(_INPUTS[direction]) + ["0.1"] * len(required)
-        ),
-    )
 
 
 def _require(condition, domain, values, arrays):
@@ -134,17 +43,19 @@ def _require(condition, domain, values, arrays):
 
 
 def _function(row, direction, name, ufunc):
-    """The function `name(*inputs, <parameter>=<default>, **kwargs)` over a ufunc.
+    """The function `name(*inputs, <parameter>[=<default>], **kwargs)` over a ufunc.
 
     Written as source and compiled, as dataclasses does, so that it costs a call no more than a
     function written by hand, and has its signature.
     """
     parameters = parameters_of(row)
     names = ", ".join(parameters)
-    inputs = ", ".join(_INPUTS[direction])
-    defaults = ", ".join(f"{key}={default!r}" for key, default in parameters.items())
+    inputs = ", ".join(INPUTS[direction])
+    defaults = ", ".join(
+        key if default is None else f"{key}={default!r}" for key, default in parameters.items()
+    )
     lines = [f"def {name}({inputs}, {defaults}, **kwargs):"]
-    if domain := _domain(row, direction):
+    if domain := domain_of(row, direction):
         floats = " and ".join(f"type({key}) is float" for key in parameters)
         values = ", ".join(f"{key}={key}" for key in parameters)
         arrays = direction != "forward"
@@ -156,7 +67,7 @@ def _function(row, direction, name, ufunc):
     scope = {"require": _require, "ufunc": ufunc, "inf": math.inf, "__name__": __name__}
     exec(compile("\n".join(lines), f"<relume.{name}>", "exec"), scope)
     function = scope[name]
-    function.__doc__ = _docstring(row, direction, name)
+    function.__doc__ = docstring(row, direction, name, parameters)
     function.ufunc = ufunc
     return function
 
@@ -169,11 +80,38 @@ def _make(row, direction):
     if direction == "forward" and shared is not row:
         ufunc = getattr(ufuncs, shared["name"])
     else:
-        doc = _docstring(row, direction, name)
+        doc = docstring(row, direction, name, parameters)
         ufunc = ufuncs.make_ufunc(row["index"], direction, len(parameters), name, doc)
-    if not parameters or None in parameters.values():
+    if not parameters or "parameter_gradient" in row["directions"]:
         return name, ufunc
     return name, _function(row, direction, name, ufunc)
+
+
+def _public():
+    """The public names and what they are."""
+    functions = {}
+    for row in ROWS.values():
+        for direction in row["directions"]:
+            name, made = _make(row, direction)
+            # A learnable parameter's row gives its two gradients together, by hand.
+            if direction == "forward" or "parameter_gradient" not in row["directions"]:
+                functions[name] = made
+                if row["alias"]:
+                    functions[name.replace(row["name"], row["alias"])] = made
+    return functions
+
+
+_functions = _public()
+globals().update(_functions)
+__all__ = [
+    *_functions,
+    "prelu_backward",
+    "rrelu",
+    "rrelu_backward",
+]
+
+
+# -- prelu ----------------------------------------------------------------------------------------
 
 
 def _summed(elementwise, grad, x, like, shape):
@@ -194,7 +132,9 @@ def _summed(elementwise, grad, x, like, shape):
         return np.asarray(np.add.reduce(rows, axis=-1)).reshape(shape)
 
 
-def prelu_backward(grad, x, weight):
+def prelu_backward(
+    grad: ArrayLike, x: ArrayLike, weight: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Compute the gradients of `prelu` with respect to its input and its weight.
 
     Computes ``grad * (1 where x > 0, else weight)``, and ``grad * (x where x < 0, else 0)``
@@ -246,16 +186,176 @@ def prelu_backward(grad, x, weight):
     return grad_x, grad_weight
 
 
-_made = [
-    (row, direction, *_make(row, direction))
-    for row in ROWS.values()
-    for direction in row["directions"]
-]
-# A learnable parameter's row gives its two gradients together, by a function of this module.
-_public = {
-    name: made
-    for row, direction, name, made in _made
-    if direction == "forward" or "parameter_gradient" not in row["directions"]
-}
-globals().update(_public)
-__all__ = [*_public, "prelu_backward"]
+# -- gelu -----------------------------------------------------------------------------------------
+
+
+def _gelu(approximate, exact, by_tanh):
+    """The ufunc that `approximate` names."""
+    if approximate == "none":
+        return exact
+    if approximate == "tanh":
+        return by_tanh
+    raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
+
+
+def gelu(x, approximate: Literal["none", "tanh"] = "none", **kwargs):
+    return _gelu(approximate, ufuncs.gelu, ufuncs.gelu_tanh)(x, **kwargs)
+
+
+def gelu_backward(grad, x, approximate: Literal["none", "tanh"] = "none", **kwargs):
+    return _gelu(approximate, ufuncs.gelu_backward, ufuncs.gelu_tanh_backward)(grad, x, **kwargs)
+
+
+for _function_by_hand in (gelu, gelu_backward):
+    _ufunc = getattr(ufuncs, _function_by_hand.__name__)
+    _function_by_hand.ufunc = _ufunc
+    _function_by_hand.__doc__ = _ufunc.__doc__.partition(")\n\n")[2].replace(
+        "**kwargs : optional",
+        'approximate : {"none", "tanh"}, default="none"\n'
+        "    Whether to compute the function itself, or `gelu_tanh`.\n"
+        "**kwargs : optional",
+    )
+
+
+# -- rrelu: Xu et al., 2015 -----------------------------------------------------------------------
+
+
+def _mean_slope(lower, upper):
+    if not (lower <= upper and math.isfinite(lower) and math.isfinite(upper)):
+        raise ValueError(
+            f"lower={lower!r}, upper={upper!r}: lower <= upper, both finite, is needed"
+        )
+    return (lower + upper) / 2
+
+
+@overload
+def rrelu(
+    x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
+    rng: np.random.Generator | None = ..., return_slope: Literal[False] = ..., **kwargs: Any,
+) -> NDArray[Any]: ...  # fmt: skip
+@overload
+def rrelu(
+    x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
+    rng: np.random.Generator | None = ..., return_slope: Literal[True], **kwargs: Any,
+) -> tuple[NDArray[Any], Any]: ...  # fmt: skip
+def rrelu(x, lower=1 / 8, upper=1 / 3, training=False, *, rng=None, return_slope=False, **kwargs):
+    """Randomized leaky rectified linear unit.
+
+    Computes ``x where x > 0, else slope * x``, the slope drawn for each element in training.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    lower, upper : float, default=1/8, 1/3
+        The slopes are uniform in [lower, upper).
+    training : bool, default=False
+        Whether to draw the slopes. Otherwise each is their mean.
+    rng : numpy.random.Generator, optional
+        What draws the slopes; needed in training.
+    return_slope : bool, default=False
+        Whether to return the slopes too, as the backward pass needs them.
+    **kwargs : optional
+        As for `prelu`, which computes it.
+
+    Returns
+    -------
+    y : ndarray or scalar
+        Of the floating dtype and shape of `x`.
+    slope : ndarray or float
+        With ``return_slope=True``: of the same dtype and shape; the mean slope out of training.
+
+    Raises
+    ------
+    TypeError
+        If `rng` is no Generator in training.
+    ValueError
+        If not ``lower <= upper``, both finite.
+
+    Notes
+    -----
+    The derivative at 0 is the slope, as PyTorch's. NaN in x gives NaN. The error is at most 2 ULP.
+
+    References
+    ----------
+    B. Xu, N. Wang, T. Chen and M. Li, "Empirical evaluation of rectified activations in
+    convolutional network", arXiv:1505.00853.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relume
+    >>> relume.rrelu(np.array([-2.0, 3.0]), 0.25, 0.75)
+    array([-1.,  3.])
+    >>> y, slope = relume.rrelu(np.array([-2.0, 3.0]), training=True, return_slope=True,
+    ...                         rng=np.random.default_rng(0))
+    >>> bool(y[0] == -2 * slope[0])
+    True
+    """
+    slope = _mean_slope(lower, upper)
+    if training:
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator in training, got {rng!r}")
+        dtype = ufuncs.sigmoid.resolve_dtypes((np.asarray(x).dtype, None))[1]
+        precise = np.promote_types(dtype, np.float32)
+        slope = lower + (upper - lower) * rng.random(np.shape(x), precise)
+        slope = np.asarray(slope).astype(dtype)
+    y = ufuncs.prelu(x, slope, **kwargs)
+    return (y, slope) if return_slope else y
+
+
+def rrelu_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    *,
+    slope: ArrayLike | None = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    """Gradient of `rrelu`.
+
+    Computes ``grad * (1 where x > 0, else slope)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output.
+    x : array_like
+        Input of the forward pass.
+    lower, upper : float, default=1/8, 1/3
+        Where no slopes are given, each is their mean.
+    slope : array_like, optional
+        The slopes that the forward pass returned.
+    **kwargs : optional
+        As for every `numpy.ufunc`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of the inputs' common dtype and shape.
+
+    Raises
+    ------
+    ValueError
+        If not ``lower <= upper``, both finite.
+
+    Notes
+    -----
+    The derivative at 0 is the slope, as PyTorch's. NaN in x or grad gives NaN. The error is at
+    most 2 ULP.
+
+    References
+    ----------
+    B. Xu, N. Wang, T. Chen and M. Li, "Empirical evaluation of rectified activations in
+    convolutional network", arXiv:1505.00853.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relume
+    >>> relume.rrelu_backward(np.ones(2), np.array([-2.0, 3.0]), 0.25, 0.75)
+    array([0.5, 1. ])
+    """
+    mean = _mean_slope(lower, upper)
+    return ufuncs.prelu_backward(grad, x, mean if slope is None else slope, **kwargs)

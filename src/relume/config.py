@@ -7,7 +7,7 @@ import numpy as np
 from relume.kernels import dispatch, threads
 
 
-def simd():
+def simd() -> str:
     """The instruction set in use.
 
     Returns
@@ -26,7 +26,7 @@ def simd():
     return dispatch.name
 
 
-def show_config():
+def show_config() -> None:
     """Print versions, instruction sets, and the threading layer with its number of threads.
 
     Examples

@@ -1,9 +1,10 @@
 """What a loader returns: a dict whose keys are attributes."""
 
 import reprlib
+from typing import Any
 
 
-class Bunch(dict):
+class Bunch(dict[str, Any]):
     """A dict whose keys are attributes too; it is made as a dict is.
 
     Its `repr` has one line a key and gives an array's dtype and shape, not its values.
@@ -35,20 +36,20 @@ class Bunch(dict):
     )
     """
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         try:
             return self[name]
         except KeyError:
             keys = ", ".join(map(str, self)) or "none"
             raise AttributeError(f"Bunch has no attribute {name!r}; its keys: {keys}") from None
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return [*super().__dir__(), *map(str, self)]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = (f"    {key}={_SUMMARY.repr(value)},\n" for key, value in self.items())
         return f"Bunch(\n{''.join(lines)})"
 

@@ -11,8 +11,10 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume.datasets._bunch import Bunch
 
@@ -65,7 +67,13 @@ Licence: MIT, copyright 2017 Zalando SE, https://github.com/zalandoresearch/fash
 """
 
 
-def load_digits(*, return_X_y=False):
+@overload
+def load_digits(*, return_X_y: Literal[False] = False) -> Bunch: ...
+@overload
+def load_digits(*, return_X_y: Literal[True]) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+def load_digits(
+    *, return_X_y: bool = False
+) -> Bunch | tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Load 1797 handwritten digits of 8 x 8 pixels; the file is part of relume.
 
     Names, shapes, dtypes and values are those of ``sklearn.datasets.load_digits``.
@@ -124,7 +132,7 @@ def load_digits(*, return_X_y=False):
     )
 
 
-def load_fashion_mnist(path=None):
+def load_fashion_mnist(path: str | os.PathLike[str] | None = None) -> Bunch:
     """Load Fashion-MNIST, 70000 images of clothes in ten classes, from a local folder.
 
     The folder holds the four files as published: ``train-images-idx3-ubyte.gz``,

@@ -31,6 +31,38 @@ RELUME_INLINE uint64_t bits_of_double(double x) { uint64_t u; memcpy(&u, &x, 8);
 RELUME_INLINE float float_of_bits(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 RELUME_INLINE double double_of_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 
+/* a * b - product, where product is a * b rounded: the other half of an exact product. Without a
+ * fused multiply-add, by halves of which all products are exact (Dekker). */
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+RELUME_INLINE float product_error_float(float a, float b, float p) { return fmaf(a, b, -p); }
+RELUME_INLINE double product_error_double(double a, double b, double p) { return fma(a, b, -p); }
+#else
+RELUME_INLINE float product_error_float(float a, float b, float product)
+{
+    const float a1 = float_of_bits(bits_of_float(a) & 0xfffff000u), a2 = a - a1;
+    const float b1 = float_of_bits(bits_of_float(b) & 0xfffff000u), b2 = b - b1;
+    return ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2;
+}
+RELUME_INLINE double product_error_double(double a, double b, double product)
+{
+    const double a1 = double_of_bits(bits_of_double(a) & 0xfffffffff8000000u), a2 = a - a1;
+    const double b1 = double_of_bits(bits_of_double(b) & 0xfffffffff8000000u), b2 = b - b1;
+    return ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2;
+}
+#endif
+
+/* x / 6. A multiplication by 1/6 rounded would cost half a unit, so it takes 1/6 in two parts. */
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+RELUME_INLINE float sixth_float(float x) { return fmaf(x, 0.16666667f, x * -4.967053731e-9f); }
+RELUME_INLINE double sixth_double(double x)
+{
+    return fma(x, 0.16666666666666666, x * 9.25185853854297e-18);
+}
+#else
+RELUME_INLINE float sixth_float(float x) { return x / 6; }
+RELUME_INLINE double sixth_double(double x) { return x / 6; }
+#endif
+
 /* 2^n for n = shifted - 1.5 * 2^23 (float) or - 1.5 * 2^52 (double): adding that constant rounds
  * to an integer and leaves it in the low bits, which move to the exponent by one shift. */
 RELUME_INLINE float power_of_two_float(float shifted)

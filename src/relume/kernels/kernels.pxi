@@ -8,8 +8,10 @@ from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.types cimport (
-    MAX_ACTIVATIONS, TABLE_VERSION, Activation, AllFinite, ColumnSum, Gather, Kernel, Kernels,
-    Loss, Softmax, Spans, Table, Total, Update,
+    LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
+    LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MAXOUT, SOFTMAX, SOFTMAX_BACKWARD,
+    SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, ColumnSum, Gather, Kernel,
+    Kernels, Loss, RowKernel, Softmax, Spans, Table, Total, Update,
 )
 
 ctypedef signed char schar
@@ -43,6 +45,16 @@ include "half.pxi"
 
 cdef void fill_spans(Spans* spans, floating like) noexcept:
     """Enter the kernels of one dtype; `like` only tells which."""
+    spans.rows[SOFTMAX] = <RowKernel> softmax_axis[floating]
+    spans.rows[LOG_SOFTMAX] = <RowKernel> log_softmax_axis[floating]
+    spans.rows[LOGSUMEXP] = <RowKernel> logsumexp_axis[floating]
+    spans.rows[SOFTMAX_BACKWARD] = <RowKernel> softmax_backward_axis[floating]
+    spans.rows[LOG_SOFTMAX_BACKWARD] = <RowKernel> log_softmax_backward_axis[floating]
+    spans.rows[LOGSUMEXP_BACKWARD] = <RowKernel> logsumexp_backward_axis[floating]
+    spans.rows[SOFTMAX_BACKWARD_FROM_OUTPUT] = <RowKernel> softmax_from_output_axis[floating]
+    spans.rows[LOG_SOFTMAX_BACKWARD_FROM_OUTPUT] = (
+        <RowKernel> log_softmax_from_output_axis[floating])
+    spans.rows[MAXOUT] = <RowKernel> maxout_axis[floating]
     spans.gather = <Gather> gather[floating]
     spans.all_finite = <AllFinite> all_finite[floating]
     spans.column_sum = <ColumnSum> column_sum[floating]

@@ -5,11 +5,12 @@ cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows
                         double scale, floating* dz, floating* row_loss) noexcept nogil:
     """-log softmax(z)[label]; its gradient is softmax(z) - onehot(label)."""
     cdef Py_ssize_t i, j
-    cdef floating most, sum, factor
+    cdef floating most, factor
+    cdef double sum
     for i in range(rows):
-        sum = exp_shifted[floating](z + i * n, n, dz + i * n, &most)
+        sum = exp_shifted_sum[floating](z + i * n, n, dz + i * n, &most)
         row_loss[i] = <floating> log(sum) - (z[i * n + label[i]] - most)
-        factor = <floating> scale / sum
+        factor = <floating> (scale / sum)
         for j in range(n):
             dz[i * n + j] = dz[i * n + j] * factor
         dz[i * n + label[i]] = dz[i * n + label[i]] - <floating> scale

@@ -1,12 +1,19 @@
 # Elementary functions, branch-free, one value at a time, so that a compiler vectorizes every loop
 # that calls them. The only place where float and double differ: constants and polynomial degrees.
+#   - A tail that ends in subnormal numbers is carried multiplied by 2^64 (float) or 2^128 (double)
+#     and unscaled last, so that it is rounded once.
+#   - Arguments are clamped where the result has ended; NaN passes through every clamp.
+#   - Polynomials alternate two chains (Estrin), for less latency. Fits: tools/polynomials.py.
 # A constant beside a `floating` is cast, <floating> 1, since Cython writes it as a C double, which
 # would carry a float expression to double and back; `make vec` fails on one that is forgotten.
-# Polynomials: near-minimax (Chebyshev) fits made by tools/polynomials.py; errors are stated there.
 
 cdef extern from "intrinsics.h" nogil:
     float mul_add_float(float a, float b, float c)
     double mul_add_double(double a, double b, double c)
+    float product_error_float(float a, float b, float product)
+    double product_error_double(double a, double b, double product)
+    float sixth_float(float x)
+    double sixth_double(double x)
     float power_of_two_float(float shifted)
     double power_of_two_double(double shifted)
 
@@ -18,11 +25,29 @@ cdef extern from "<math.h>" nogil:
     double copysign(double x, double y)
 
 
+# -- arithmetic -------------------------------------------------------------------------------
+
 cdef inline floating mul_add(floating a, floating b, floating c) noexcept nogil:
     if floating is float:
         return mul_add_float(a, b, c)
     else:
         return mul_add_double(a, b, c)
+
+
+cdef inline floating product_error(floating a, floating b, floating product) noexcept nogil:
+    """a * b - product, where product is a * b rounded."""
+    if floating is float:
+        return product_error_float(a, b, product)
+    else:
+        return product_error_double(a, b, product)
+
+
+cdef inline floating sixth(floating x) noexcept nogil:
+    """x / 6 for a finite x."""
+    if floating is float:
+        return sixth_float(x)
+    else:
+        return sixth_double(x)
 
 
 cdef inline floating absolute(floating x) noexcept nogil:
@@ -46,42 +71,82 @@ cdef inline floating with_sign_of(floating x, floating y) noexcept nogil:
         return copysign(x, y)
 
 
+cdef inline floating at_least(floating x, floating least) noexcept nogil:
+    return least if x < least else x
+
+
+cdef inline floating at_most(floating x, floating most) noexcept nogil:
+    return most if x > most else x
+
+
+cdef inline floating above_0(floating x) noexcept nogil:
+    """max(x, 0), where NaN stays and -0.0 becomes 0.0."""
+    return <floating> 0 if x <= 0 else x
+
+
 cdef inline floating keep_nan(floating r, floating x) noexcept nogil:
     """r, but NaN where x is NaN."""
     return r if x == x else x
 
 
-cdef inline floating chain(floating g, floating slope) noexcept nogil:
+cdef inline floating product(floating g, floating slope) noexcept nogil:
     """g * slope, where a slope of 0 gives 0 for an infinite g too, and NaN gives NaN."""
-    cdef floating product = g * slope
-    return keep_nan[floating](<floating> 0 if slope == 0 else product, g)
+    cdef floating ordinary = g * slope
+    return keep_nan[floating](<floating> 0 if slope == 0 else ordinary, g)
 
 
-cdef inline floating nearest(floating x) noexcept nogil:
-    """x rounded to an integer, for |x| < 2^22 (float) or 2^51 (double)."""
-    cdef floating shift
+# -- exponentials -------------------------------------------------------------------------------
+
+cdef inline floating last_exponential(floating like) noexcept nogil:
+    """An x > 0 from which exp(-x) and x * exp(-x) round to 0."""
+    return <floating> 110 if floating is float else <floating> 760
+
+
+cdef inline floating unscaled(floating x) noexcept nogil:
+    """x / 2^64 (float) or x / 2^128 (double)."""
     if floating is float:
-        shift = 12582912.0              # 1.5 * 2^23: no bits are left for a fraction
+        return x * <float> 5.421010862427522e-20
     else:
-        shift = 6755399441055744.0      # 1.5 * 2^52
-    return (x + shift) - shift
+        return x * 2.938735877055719e-39
 
 
-cdef inline floating power_of_two(floating n) noexcept nogil:
-    """2^n for an integer n whose power is a normal number."""
+cdef inline floating shift_of(floating like, int bias) noexcept nogil:
+    """The number that, added, rounds to an integer and leaves this plus bias in the low bits."""
     if floating is float:
-        return power_of_two_float(n + <float> 12582912.0)
+        return <float> 12582912.0 + <float> bias            # 1.5 * 2^23
     else:
-        return power_of_two_double(n + 6755399441055744.0)
+        return 6755399441055744.0 + bias                    # 1.5 * 2^52
 
 
-cdef inline floating exponent_of(floating x) noexcept nogil:
-    """The n that brings x - n ln 2 into [-ln(2) / 2, ln(2) / 2]."""
-    return nearest[floating](x * <floating> 1.4426950408889634)
+cdef inline floating power_of_two(floating shifted) noexcept nogil:
+    """2^n for the n in the low bits of shifted, a normal number."""
+    if floating is float:
+        return power_of_two_float(shifted)
+    else:
+        return power_of_two_double(shifted)
+
+
+cdef inline floating expm1_reduced(floating r) noexcept nogil:
+    """exp(r) - 1 for |r| <= ln(2) / 2, as r + r^2 c(r)."""
+    cdef floating c, high, r2 = r * r
+    if floating is float:
+        c = mul_add(r, <float> 1.98909908e-4, <float> 1.39336500e-3)
+        high = mul_add(r, <float> 8.33331093e-3, <float> 4.16664649e-2)
+        c = mul_add(c, r2, high)
+        high = mul_add(r, <float> 1.66666667e-1, <float> 0.5)
+        c = mul_add(c, r2, high)
+    else:
+        c = 2.09146869680868772e-9
+        c = mul_add(c, r2, mul_add(r, 2.51052170047207452e-8, 2.75572736431102953e-7))
+        c = mul_add(c, r2, mul_add(r, 2.75572554002064244e-6, 2.48015873255477412e-5))
+        c = mul_add(c, r2, mul_add(r, 1.98412698748206253e-4, 1.38888888888837483e-3))
+        c = mul_add(c, r2, mul_add(r, 8.33333333332613513e-3, 4.16666666666666698e-2))
+        c = mul_add(c, r2, mul_add(r, 1.66666666666666710e-1, 0.5))
+    return mul_add(c, r2, r)
 
 
 cdef inline floating reduced(floating x, floating n) noexcept nogil:
-    """x - n ln 2, with ln 2 in two parts of which the first has room for n (Cody and Waite)."""
+    """x - n ln 2, with ln 2 in two parts of which the first has room for n."""
     if floating is float:
         return mul_add(n, <float> 2.12194440e-4, mul_add(n, <float> -0.693359375, x))
     else:
@@ -89,81 +154,262 @@ cdef inline floating reduced(floating x, floating n) noexcept nogil:
                        mul_add(n, -6.93147180369123816490e-01, x))
 
 
-cdef inline floating expm1_reduced(floating r) noexcept nogil:
-    """exp(r) - 1 for |r| <= ln(2) / 2, as r + r^2 c(r)."""
-    cdef floating c
+cdef inline floating reduced_two(floating x, floating low, floating n) noexcept nogil:
+    """x + low - n ln 2."""
     if floating is float:
-        c = <float> 1.98909908e-4
-        c = mul_add(c, r, <float> 1.39336500e-3)
-        c = mul_add(c, r, <float> 8.33331093e-3)
-        c = mul_add(c, r, <float> 4.16664649e-2)
-        c = mul_add(c, r, <float> 1.66666667e-1)
-        c = mul_add(c, r, <float> 0.5)
+        return mul_add(n, <float> -0.693359375, x) + mul_add(n, <float> 2.12194440e-4, low)
     else:
-        c = 2.09146869680868772e-9
-        c = mul_add(c, r, 2.51052170047207452e-8)
-        c = mul_add(c, r, 2.75572736431102953e-7)
-        c = mul_add(c, r, 2.75572554002064244e-6)
-        c = mul_add(c, r, 2.48015873255477412e-5)
-        c = mul_add(c, r, 1.98412698748206253e-4)
-        c = mul_add(c, r, 1.38888888888837483e-3)
-        c = mul_add(c, r, 8.33333333332613513e-3)
-        c = mul_add(c, r, 4.16666666666666698e-2)
-        c = mul_add(c, r, 1.66666666666666710e-1)
-        c = mul_add(c, r, 0.5)
-    return mul_add(c * r, r, r)
+        return (mul_add(n, -6.93147180369123816490e-01, x)
+                + mul_add(n, -1.90821492927058770002e-10, low))
 
 
-cdef inline floating exp_negative(floating x, floating* low) noexcept nogil:
-    """exp(x) for x <= 0 as the returned value plus `low`; NaN gives NaN.
-
-    The power of two is applied in two halves, since 2^n itself may be too small for a normal
-    number; all products but the last are exact, so that subnormal results are rounded once.
-    """
-    cdef floating least = <floating> -104.0 if floating is float else <floating> -746.0
-    cdef floating clamped = least if x < least else x       # exp(least) rounds to 0
-    cdef floating n = exponent_of[floating](clamped)
-    cdef floating half_n = nearest[floating](n * <floating> 0.5)
-    cdef floating q = expm1_reduced(reduced[floating](clamped, n))
-    cdef floating p = <floating> 1 + q
-    cdef floating scale = power_of_two[floating](n - half_n)
-    low[0] = (q - (p - <floating> 1)) * power_of_two[floating](half_n) * scale
-    return p * power_of_two[floating](half_n) * scale
+cdef inline floating rounded(floating x, floating shift) noexcept nogil:
+    """x / ln 2 rounded to an integer, in the low bits."""
+    return mul_add(x, <floating> 1.4426950408889634, shift)
 
 
-cdef inline floating sigmoid_below(floating x) noexcept nogil:
-    """e / (1 + e) with e = exp(x), for x <= 0: the small one of sigmoid(x) and 1 - sigmoid(x).
-
-    What the roundings of e and of d = 1 + e lost is put back after the division, where 1 / d, of
-    which a few bits suffice, is a straight line on [1, 2].
-    """
-    cdef floating low
-    cdef floating e = exp_negative[floating](x, &low)
-    cdef floating d = <floating> 1 + e
-    cdef floating d_low = e - (d - <floating> 1) + low
-    cdef floating u = e / d
-    return u + (low - u * d_low) * (<floating> 1.457 - <floating> 0.5 * d)
+cdef inline floating times_power(floating q, floating shifted) noexcept nogil:
+    """(1 + q) 2^n."""
+    cdef floating power = power_of_two[floating](shifted)
+    return mul_add(power, q, power)
 
 
-cdef inline floating tanh_small(floating x) noexcept nogil:
-    """tanh(x) for 0 <= x <= 0.55, as x + x^3 c(x^2)."""
-    cdef floating c, z = x * x
+cdef inline floating exp_scaled(floating x) noexcept nogil:
+    """exp(x), scaled, for -last_exponential() <= x <= 0."""
+    cdef floating shift = shift_of(x, 64 if floating is float else 128)
+    cdef floating n = rounded[floating](x, shift)
+    return times_power[floating](expm1_reduced[floating](reduced[floating](x, n - shift)), n)
+
+
+cdef inline floating exp_parts(floating x, floating low, floating* q) noexcept nogil:
+    """The power of two that times 1 + q is exp(x + low), scaled, for the same x."""
+    cdef floating shift = shift_of(x, 64 if floating is float else 128)
+    cdef floating n = rounded[floating](x, shift)
+    q[0] = expm1_reduced[floating](reduced_two[floating](x, low, n - shift))
+    return power_of_two[floating](n)
+
+
+cdef inline floating exp_scaled_two(floating x, floating low) noexcept nogil:
+    """exp(x + low), scaled, for the same x."""
+    cdef floating q
+    cdef floating power = exp_parts[floating](x, low, &q)
+    return mul_add(power, q, power)
+
+
+cdef inline floating exp_negative(floating x) noexcept nogil:
+    """exp(x) for any x <= 0."""
+    return unscaled[floating](exp_scaled[floating](at_least[floating](x, -last_exponential(x))))
+
+
+cdef inline floating exp_below(floating x) noexcept nogil:
+    """exp(-|x|), scaled, for any x."""
+    return exp_scaled[floating](-at_most[floating](absolute(x), last_exponential(x)))
+
+
+cdef inline floating exp_below_two(floating x, floating low) noexcept nogil:
+    """exp(-|x + low|), scaled, for any x; low may be NaN where x is infinite."""
+    cdef floating magnitude = absolute(x), last = last_exponential(x)
+    cdef floating signed_low = low if x < 0 else -low
+    return exp_scaled_two[floating](-at_most[floating](magnitude, last),
+                                    signed_low if magnitude < last else <floating> 0)
+
+
+cdef inline floating expm1_negative(floating x) noexcept nogil:
+    """exp(x) - 1 for any x <= 0."""
+    cdef floating clamped = at_least[floating](x, <floating> -40)
+    cdef floating shift = shift_of(x, 0)
+    cdef floating n = rounded[floating](clamped, shift)
+    cdef floating q = expm1_reduced[floating](reduced[floating](clamped, n - shift))
+    cdef floating power = power_of_two[floating](n)
+    return mul_add(power, q, power - <floating> 1)
+
+
+cdef inline floating expm1(floating x) noexcept nogil:
+    """exp(x) - 1 for any x; half of it is made first, since 2^n itself may overflow."""
+    cdef floating most = <floating> 89 if floating is float else <floating> 710
+    cdef floating clamped = at_most[floating](at_least[floating](x, <floating> -40), most)
+    cdef floating shift = shift_of(x, -1)
+    cdef floating n = rounded[floating](clamped, shift)
+    cdef floating q = expm1_reduced[floating](reduced[floating](clamped, n - shift))
+    cdef floating half_power = power_of_two[floating](n)
+    return <floating> 2 * mul_add(half_power, q, half_power - <floating> 0.5)
+
+
+cdef inline floating exp_two(floating x, floating low) noexcept nogil:
+    """exp(x + low) for any x, scaled down above 0 as it is scaled up below."""
+    cdef floating last = last_exponential(x), one = <floating> 1 / unscaled[floating](1)
+    cdef floating clamped = at_most[floating](at_least[floating](x, -last), last)
+    cdef floating up = shift_of(x, 64 if floating is float else 128)
+    cdef floating down = shift_of(x, -64 if floating is float else -128)
+    cdef floating shift = down if x > 0 else up
+    cdef floating n = rounded[floating](clamped, shift)
+    cdef floating r = reduced_two[floating](clamped, low if clamped == x else <floating> 0,
+                                            n - shift)
+    cdef floating scaled = times_power[floating](expm1_reduced[floating](r), n)
+    return scaled * one if x > 0 else unscaled[floating](scaled)
+
+
+# -- logarithm, sigmoid, tanh, normal distribution ----------------------------------------------
+
+cdef inline floating log1p_over(floating e) noexcept nogil:
+    """log(1 + e) / e for 0 <= e <= 1."""
+    cdef floating c, e2 = e * e
     if floating is float:
-        c = <float> -0.00661022783
-        c = mul_add(c, z, <float> 0.0213093887)
-        c = mul_add(c, z, <float> -0.0539094288)
-        c = mul_add(c, z, <float> 0.133331137)
-        c = mul_add(c, z, <float> -0.33333332)
+        c = <float> -0.00317605702
+        c = mul_add(c, e2, mul_add(e, <float> 0.0195425273, <float> -0.0563736128))
+        c = mul_add(c, e2, mul_add(e, <float> 0.105436238, <float> -0.152696671))
+        c = mul_add(c, e2, mul_add(e, <float> 0.196632743, <float> -0.249516163))
+        c = mul_add(c, e2, mul_add(e, <float> 0.333297105, <float> -0.499998926))
+        return mul_add(c, e, <float> 0.999999995)
     else:
-        c = -0.0000206027653763663416
-        c = mul_add(c, z, 0.0000851131368557767152)
-        c = mul_add(c, z, -0.000234634741088723714)
-        c = mul_add(c, z, 0.000588936052007405777)
-        c = mul_add(c, z, -0.00145566183010071603)
-        c = mul_add(c, z, 0.00359211037868902388)
-        c = mul_add(c, z, -0.00886323439781435484)
-        c = mul_add(c, z, 0.0218694884936669419)
-        c = mul_add(c, z, -0.0539682539674340145)
-        c = mul_add(c, z, 0.133333333333327148)
-        c = mul_add(c, z, -0.333333333333333326)
-    return mul_add(c * z, x, x)
+        c = mul_add(e, 0.0000244379739485809471, -0.000282742113937410716)
+        c = mul_add(c, e2, mul_add(e, 0.00155352440343343336, -0.00542173399100160966))
+        c = mul_add(c, e2, mul_add(e, 0.0135987780906172537, -0.0263987794807432172))
+        c = mul_add(c, e2, mul_add(e, 0.0419257098539041573, -0.0571897853419390586))
+        c = mul_add(c, e2, mul_add(e, 0.0701529623652647141, -0.0807095457843020583))
+        c = mul_add(c, e2, mul_add(e, 0.0900909581519863245, -0.0997976809658656833))
+        c = mul_add(c, e2, mul_add(e, 0.111072115852995379, -0.124994270635143811))
+        c = mul_add(c, e2, mul_add(e, 0.142856519752759262, -0.166666618482485386))
+        c = mul_add(c, e2, mul_add(e, 0.199999997498565228, -0.249999999920095234))
+        c = mul_add(c, e2, mul_add(e, 0.333333333331975252, -0.49999999999999079))
+        return mul_add(c, e, 0.99999999999999999)
+
+
+cdef inline floating log1p_of(floating scaled) noexcept nogil:
+    """log(1 + e), scaled as e is, for 0 <= e <= 1."""
+    return scaled * log1p_over[floating](unscaled[floating](scaled))
+
+
+cdef inline floating sigmoid_of(floating x, floating scaled) noexcept nogil:
+    """1 / (1 + exp(-x)) from the scaled exp(-|x|), which is e.
+
+    With u = e / (1 + e) it is 1 - u above 0, and e - e u below: there u counts less than e, so
+    that its three roundings hardly show.
+    """
+    cdef floating one = <floating> 1 / unscaled[floating](1)
+    cdef floating e = unscaled[floating](scaled)
+    cdef floating u = scaled / (<floating> 1 + e)
+    return unscaled[floating](mul_add(-e, u, scaled) if x < 0 else one - u)
+
+
+cdef inline floating sigmoid_slope(floating scaled) noexcept nogil:
+    """e / (1 + e)^2 from the scaled e."""
+    cdef floating u = scaled / (<floating> 1 + unscaled[floating](scaled))
+    return unscaled[floating](u * (<floating> 1 - unscaled[floating](u)))
+
+
+cdef inline floating tanh_of(floating a) noexcept nogil:
+    """tanh(a) for a >= 0, with e = exp(-2 a), y = 1 - e and d = 1 + e.
+
+    It is 1 - 2 e / d where that loses nothing. Below, t = y / d also is y / 2 + t y / 2, where the
+    roundings of d and of the division count less than half.
+    """
+    cdef floating x = <floating> -2 * at_most[floating](a, <floating> 20)
+    cdef floating shift = shift_of(x, 0)
+    cdef floating n = rounded[floating](x, shift)
+    cdef floating q = expm1_reduced[floating](reduced[floating](x, n - shift))
+    cdef floating power = power_of_two[floating](n)
+    cdef floating e = mul_add(power, q, power)
+    cdef floating half_y = <floating> 0.5 * mul_add(-power, q, <floating> 1 - power)
+    cdef floating t = <floating> 2 * (half_y if a < <floating> 0.55 else e) / (<floating> 1 + e)
+    return mul_add(half_y, t, half_y) if a < <floating> 0.55 else <floating> 1 - t
+
+
+cdef inline floating tanhshrink_over(floating z) noexcept nogil:
+    """(x - tanh(x)) / x^3 for 0 <= z = x^2 <= 1."""
+    cdef floating c, z2 = z * z
+    if floating is float:
+        c = <float> -0.000142793188
+        c = mul_add(c, z2, mul_add(z, <float> 0.000923500846, <float> -0.00320680339))
+        c = mul_add(c, z2, mul_add(z, <float> 0.00869784759, <float> -0.0218295488))
+        c = mul_add(c, z2, mul_add(z, <float> 0.0539634148, <float> -0.133333107))
+        return mul_add(c, z, <float> 0.333333332)
+    else:
+        c = mul_add(z, 7.41114097654017933e-8, -7.3869814723840815e-7)
+        c = mul_add(c, z2, mul_add(z, 3.69860968095216049e-6, -0.0000128894236234141449))
+        c = mul_add(c, z2, mul_add(z, 0.0000367972132587446816, -0.0000954077882353072089))
+        c = mul_add(c, z2, mul_add(z, 0.00023845344045191567, -0.00058980673077831739))
+        c = mul_add(c, z2, mul_add(z, 0.00145578291384504525, -0.00359211974254414635))
+        c = mul_add(c, z2, mul_add(z, 0.00886323465252543848, -0.0218694884799973715))
+        c = mul_add(c, z2, mul_add(z, 0.0539682539663639423, -0.133333333333308135))
+        return mul_add(c, z, 0.333333333333333277)
+
+
+cdef inline floating normal_bump(floating a) noexcept nogil:
+    """a exp(a^2 / 2) Phi(-a) for a >= 0, Phi the standard normal distribution function.
+
+    A quotient of polynomials with positive coefficients, so that nothing cancels. From 1 on it is
+    its limit 1 / sqrt(2 pi) less a quotient over the same denominator, the smaller part.
+    """
+    cdef floating p, rest, q, limit = <floating> 0.3989422804014327, a2 = a * a
+    if floating is float:
+        p = mul_add(a, <float> 0.00413164916, <float> 0.0407362295)
+        p = mul_add(p, a2, mul_add(a, <float> 0.183540023, <float> 0.438705353))
+        p = mul_add(p, a2, a * <floating> 0.5)
+        rest = <float> -4.64421891e-8
+        rest = mul_add(rest, a2, mul_add(a, <float> 2.51766502e-6, <float> 0.00407281684))
+        rest = mul_add(rest, a2, mul_add(a, <float> 0.0415284886, <float> 0.168346282))
+        rest = mul_add(rest, a, <float> 0.39894228)
+        q = <float> 0.0103563922
+        q = mul_add(q, a2, mul_add(a, <float> 0.102116895, <float> 0.470275648))
+        q = mul_add(q, a2, mul_add(a, <float> 1.20376773, <float> 1.6752957))
+        q = mul_add(q, a, <float> 1.0)
+    else:
+        p = 1.38640378707898506e-6
+        p = mul_add(p, a2, mul_add(a, 0.0000372701476482803888, 0.000490594733860042422))
+        p = mul_add(p, a2, mul_add(a, 0.00409054562565896951, 0.0236282413511208127))
+        p = mul_add(p, a2, mul_add(a, 0.0977184114369224719, 0.289375119061149091))
+        p = mul_add(p, a2, mul_add(a, 0.594105734039433845, 0.774914939035411417))
+        p = mul_add(p, a2, a * <floating> 0.5)
+        rest = mul_add(a, 4.09718999315930696e-18, -8.48581966130930944e-16)
+        rest = mul_add(rest, a2, mul_add(a, 1.38640386632324381e-6, 0.0000372701431983423303))
+        rest = mul_add(rest, a2, mul_add(a, 0.000487822095567277191, 0.00401600066657860975))
+        rest = mul_add(rest, a2, mul_add(a, 0.0226610131055945139, 0.0899084426574251306))
+        rest = mul_add(rest, a2, mul_add(a, 0.24694242926843965, 0.436602551975635154))
+        rest = mul_add(rest, a, 0.398942280401432678)
+        q = mul_add(a, 3.47519893275795143e-6, 0.0000934224058927246323)
+        q = mul_add(q, a2, mul_add(a, 0.0012332138304100366, 0.0103468997186854403))
+        q = mul_add(q, a2, mul_add(a, 0.060450006508263506, 0.255010353881598091))
+        q = mul_add(q, a2, mul_add(a, 0.78215859159565536, 1.71456927555679192))
+        q = mul_add(q, a2, mul_add(a, 2.56141657203045702, 2.34771443887367825))
+        q = mul_add(q, a, 1.0)
+    cdef floating quotient = (p if a < 1 else rest) / q
+    return quotient if a < 1 else limit - quotient
+
+
+cdef inline floating normal_bump_slope(floating a) noexcept nogil:
+    """exp(a^2 / 2) (Phi(-a) - a phi(a)) for a >= 0, the root as a factor, so that nothing cancels.
+
+    The other factor is its limit 1 / sqrt(2 pi) and a quotient, the smaller part.
+    """
+    cdef floating p, q, from_root, limit = <floating> 0.3989422804014327, a2 = a * a
+    if floating is float:
+        from_root = (<float> 0.751791536808 - a) + <float> -1.21144495e-8
+        p = mul_add(a, <float> 4.13564982e-8, <float> 0.00836056675)
+        p = mul_add(p, a2, mul_add(a, <float> 0.0639326448, <float> 0.199650234))
+        p = mul_add(p, a, <float> 0.266135701)
+        q = mul_add(a, <float> 0.0278829073, <float> 0.229138349)
+        q = mul_add(q, a2, mul_add(a, <float> 0.812201458, <float> 1.41395136))
+        q = mul_add(q, a, <float> 1.0)
+    else:
+        from_root = (0.75179152469356447241 - a) + -1.49567591770098833e-17
+        p = 7.58968962881995087e-7
+        p = mul_add(p, a2, mul_add(a, 0.0000210856869395730016, 0.000284096049405769127))
+        p = mul_add(p, a2, mul_add(a, 0.00240640547580339972, 0.0140226109073633396))
+        p = mul_add(p, a2, mul_add(a, 0.0580783646975717189, 0.170802477453711389))
+        p = mul_add(p, a2, mul_add(a, 0.344607006613355343, 0.435431191098040308))
+        p = mul_add(p, a, 0.266135714730001577)
+        q = mul_add(a, 2.53055933651861973e-6, 0.0000717676224706887299)
+        q = mul_add(q, a2, mul_add(a, 0.000989843081088461379, 0.00862460952809591034))
+        q = mul_add(q, a2, mul_add(a, 0.0520989320230218369, 0.226488951160043272))
+        q = mul_add(q, a2, mul_add(a, 0.71398987938221572, 1.6051693684705607))
+        q = mul_add(q, a2, mul_add(a, 2.45487280433862236, 2.29989665458129616))
+        q = mul_add(q, a, 1.0)
+    return from_root * (limit + p / q)
+
+
+cdef inline floating exp_half_square(floating a) noexcept nogil:
+    """exp(-a^2 / 2), scaled, for a up to 14.7 (float) or 39 (double)."""
+    cdef floating square = a * a
+    return exp_scaled_two[floating](<floating> -0.5 * square,
+                                    <floating> -0.5 * product_error(a, a, square))

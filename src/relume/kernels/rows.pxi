@@ -1,9 +1,11 @@
-# Reductions and matrices of rows: gathering a minibatch, column sums, softmax. A reduction runs
-# over LANES accumulators, combined in a fixed order: vectorized without reordering anything, and
-# the same bits on every instruction set.
+# Reductions and rows of a matrix: sums, gathering a minibatch, softmax and its relatives. A
+# reduction runs over LANES accumulators, combined in a fixed order: vectorized without reordering
+# anything, and the same bits on every instruction set. Long sums are made of short ones, added
+# with their rounding errors.
 
 cdef enum:
     LANES = 16
+    SHORT = 1024                        # elements of a sum that needs no correction
 
 
 cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil, floating start,
@@ -21,6 +23,12 @@ cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil,
     memcpy(tail, x + whole, (n - whole) * sizeof(floating))
     for k in range(LANES):
         lane[k] = step(lane[k], tail[k])
+    return combined[floating](step, lane)
+
+
+cdef inline floating combined(floating (*step)(floating, floating) noexcept nogil,
+                              floating* lane) noexcept nogil:
+    cdef Py_ssize_t k
     for k in range(8):
         lane[k] = step(lane[k], lane[k + 8])
     for k in range(4):
@@ -34,12 +42,32 @@ cdef inline floating add(floating sum, floating x) noexcept nogil:
 cdef inline floating add_nonfinite(floating sum, floating x) noexcept nogil:
     return sum + (x - x)                # 0, but NaN for ever after an infinity or a NaN
 
+cdef inline floating add_nan(floating sum, floating x) noexcept nogil:
+    return sum if x == x else x         # 0, but NaN for ever after a NaN
+
 cdef inline floating maximum(floating most, floating x) noexcept nogil:
     return x if x > most else most      # passes over NaN, which the exponentials then meet
 
 
+cdef inline void add_exactly(double* sum, double* error, double x) noexcept nogil:
+    """Add x; what the rounding of the sum lost goes to error (Knuth)."""
+    cdef double total = sum[0] + x
+    cdef double seen = total - sum[0]
+    error[0] += (sum[0] - (total - seen)) + (x - seen)
+    sum[0] = total
+
+
+cdef inline double corrected(double sum, double error) noexcept nogil:
+    return sum + error if error == error else sum       # an infinite sum has no error
+
+
 cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
-    return reduce[floating](add, 0, x, n)
+    cdef double sum = 0, error = 0
+    cdef Py_ssize_t block
+    for block in range((n + SHORT - 1) // SHORT):
+        add_exactly(&sum, &error, reduce[floating](
+            add, 0, x + block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)))
+    return corrected(sum, error)
 
 
 cdef bint all_finite(const floating* x, Py_ssize_t n) noexcept nogil:
@@ -66,25 +94,165 @@ cdef void column_sum(const floating* x, Py_ssize_t rows, Py_ssize_t n,
             out[j] = out[j] + x[i * n + j]
 
 
-cdef inline floating exp_shifted(const floating* z, Py_ssize_t n, floating* out,
-                                 floating* most) noexcept nogil:
-    """out = exp(z - max(z)), its sum returned: the stable half of softmax and of its logarithm.
+# -- softmax and its relatives --------------------------------------------------------------------
+
+cdef inline floating short_exp_sum(const floating* x, floating shift, floating* out, bint store,
+                                   Py_ssize_t n) noexcept nogil:
+    """The sum of exp(x - shift), whose terms go to out if they are to be stored."""
+    cdef floating lane[LANES]
+    cdef floating tail[LANES]
+    cdef floating e
+    cdef Py_ssize_t i, k, whole = n // LANES * LANES
+    for k in range(LANES):
+        lane[k] = 0
+        tail[k] = -INFINITY
+    for i in range(n // LANES):
+        for k in range(LANES):
+            e = exp_negative[floating](x[i * LANES + k] - shift)
+            lane[k] = lane[k] + e
+            if store:
+                out[i * LANES + k] = e
+    if whole < n:
+        memcpy(tail, x + whole, (n - whole) * sizeof(floating))
+        for k in range(LANES):
+            tail[k] = exp_negative[floating](tail[k] - shift)
+            lane[k] = lane[k] + tail[k]
+        if store:
+            memcpy(out + whole, tail, (n - whole) * sizeof(floating))
+    return combined[floating](add, lane)
+
+
+cdef inline double exp_sum(const floating* x, floating shift, floating* out, bint store,
+                           Py_ssize_t n) noexcept nogil:
+    cdef double sum = 0, error = 0
+    cdef Py_ssize_t block, start
+    for block in range((n + SHORT - 1) // SHORT):
+        start = block * SHORT
+        add_exactly(&sum, &error, short_exp_sum[floating](
+            x + start, shift, out + start if store else out, store,
+            min(<Py_ssize_t> SHORT, n - start)))
+    return corrected(sum, error)
+
+
+cdef inline double exp_shifted_sum(const floating* x, Py_ssize_t n, floating* out,
+                                   floating* most) noexcept nogil:
+    """out = exp(x - max(x)), its sum returned: the stable half of softmax and of its logarithm.
 
     An infinite maximum would give inf - inf; the NaN that it leaves is what the row is worth.
     """
+    most[0] = reduce[floating](maximum, -INFINITY, x, n)
+    return exp_sum[floating](x, most[0], out, True, n)
+
+
+cdef inline void softmax_row(const floating* x, Py_ssize_t n, floating* out) noexcept nogil:
     cdef Py_ssize_t j
-    cdef floating low
-    cdef floating shift = reduce[floating](maximum, -INFINITY, z, n)
+    cdef floating most
+    cdef floating scale = <floating> (1 / exp_shifted_sum[floating](x, n, out, &most))
     for j in range(n):
-        out[j] = exp_negative[floating](z[j] - shift, &low)
-    most[0] = shift
-    return reduce[floating](add, 0, out, n)
+        out[j] = out[j] * scale
+
+
+cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
+    """The sum of x * y, where a y of 0 counts for nothing."""
+    cdef double sum = 0, error = 0
+    cdef floating lane[LANES]
+    cdef Py_ssize_t block, i, k, start, size
+    for block in range((n + SHORT - 1) // SHORT):
+        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
+        for k in range(LANES):
+            lane[k] = 0
+        for i in range(size // LANES):
+            for k in range(LANES):
+                lane[k] = lane[k] + product(x[start + i * LANES + k], y[start + i * LANES + k])
+        add_exactly(&sum, &error, combined[floating](add, lane))
+        for i in range(size // LANES * LANES, size):            # by hand: fewer than LANES
+            add_exactly(&sum, &error, product(x[start + i], y[start + i]))
+    return corrected(sum, error)
 
 
 cdef void softmax(const floating* z, Py_ssize_t rows, Py_ssize_t n, floating* out) noexcept nogil:
-    cdef Py_ssize_t i, j
-    cdef floating scale, most
+    cdef Py_ssize_t i
     for i in range(rows):
-        scale = <floating> 1 / exp_shifted[floating](z + i * n, n, out + i * n, &most)
-        for j in range(n):
-            out[i * n + j] = out[i * n + j] * scale
+        softmax_row[floating](z + i * n, n, out + i * n)
+
+
+cdef void softmax_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    softmax_row[floating](args[0], n, args[1])
+
+
+cdef void log_softmax_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef floating* out = args[1]
+    cdef floating most = reduce[floating](maximum, -INFINITY, x, n)
+    cdef floating logarithm = <floating> log(exp_sum[floating](x, most, NULL, False, n))
+    cdef Py_ssize_t j
+    for j in range(n):
+        out[j] = (x[j] - most) - logarithm
+
+
+cdef void logsumexp_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    cdef floating most = reduce[floating](maximum, -INFINITY, args[0], n)
+    if absolute(most) == INFINITY:
+        args[1][0] = most + reduce[floating](add_nan, 0, args[0], n)
+    else:
+        args[1][0] = <floating> (most + log(exp_sum[floating](args[0], most, NULL, False, n)))
+
+
+cdef inline void softmax_gradient(const floating* grad, const floating* y, Py_ssize_t n,
+                                  floating* out) noexcept nogil:
+    """y (grad - grad . y)."""
+    cdef floating mean = <floating> dot[floating](grad, y, n)
+    cdef Py_ssize_t j
+    for j in range(n):
+        out[j] = product(grad[j] - mean, y[j])
+
+
+cdef void softmax_backward_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    softmax_row[floating](args[1], n, args[2])
+    softmax_gradient[floating](args[0], args[2], n, args[2])
+
+
+cdef void softmax_from_output_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    softmax_gradient[floating](args[0], args[1], n, args[2])
+
+
+cdef void log_softmax_backward_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    cdef const floating* grad = args[0]
+    cdef floating* out = args[2]
+    cdef floating sum = <floating> total[floating](grad, n)
+    cdef Py_ssize_t j
+    softmax_row[floating](args[1], n, out)
+    for j in range(n):
+        out[j] = grad[j] - product(sum, out[j])
+
+
+cdef void log_softmax_from_output_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    cdef const floating* grad = args[0]
+    cdef const floating* y = args[1]
+    cdef floating* out = args[2]
+    cdef floating sum = <floating> total[floating](grad, n)
+    cdef Py_ssize_t j
+    for j in range(n):
+        out[j] = grad[j] - product(sum, exp_two[floating](y[j], 0))
+
+
+cdef void logsumexp_backward_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    cdef floating grad = args[0][0]
+    cdef floating* out = args[2]
+    cdef Py_ssize_t j
+    softmax_row[floating](args[1], n, out)
+    for j in range(n):
+        out[j] = product(grad, out[j])
+
+
+cdef void maxout_axis(floating** args, Py_ssize_t n) noexcept nogil:
+    """The first maximum and its index; NaN counts as the largest."""
+    cdef const floating* x = args[0]
+    cdef floating best = x[0]
+    cdef Py_ssize_t j, which = 0
+    for j in range(1, n):                       # by hand: in order, since the pieces are few
+        if best == best and not x[j] <= best:
+            best = x[j]
+            which = j
+    args[1][0] = best
+    (<Py_ssize_t*> args[2])[0] = which

@@ -3,15 +3,16 @@
 from libc.stdint cimport int64_t, uint16_t
 
 cdef enum:
-    TABLE_VERSION = 1
+    TABLE_VERSION = 2
     MAX_ACTIVATIONS = 96
+    MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
     N_HYPER = 8                 # an optimizer's numbers: learning rate first
 
 # A kernel maps contiguous spans of one dtype: args holds the inputs in the ufunc's order, then the
-# output, which may be exactly one of the inputs. Parameters come last among the inputs; `scalar`
-# says that each of them is one value instead of a span. A kernel knows nothing else: no strides,
-# no threads, no Python, no allocation.
+# outputs, each of which may be exactly one of the inputs. Parameters come last among the inputs;
+# `scalar` says that each of them is one value instead of a span. A kernel knows nothing else: no
+# strides, no threads, no Python, no allocation.
 ctypedef void (*Kernel)(void** args, bint scalar, Py_ssize_t n) noexcept nogil
 
 cdef struct Kernels:            # one direction of one activation; NULL where there is none
@@ -21,6 +22,7 @@ cdef struct Kernels:            # one direction of one activation; NULL where th
 
 cdef struct Activation:         # one row of the table; the text is what docstrings are made of
     const char* name
+    const char* alias           # a second public name, or NULL
     const char* layer           # the class of relume.nn, named as torch.nn's
     const char* summary
     const char* formula
@@ -31,6 +33,9 @@ cdef struct Activation:         # one row of the table; the text is what docstri
     const char* domain          # what a scalar parameter must fulfil, as a Python expression
     const char* from_output_domain
     const char* initializer     # the family that keeps the variance: he, glorot, lecun
+    const char* values          # f(-2), f(0) and f(3) with the defaults, for the docstring
+    const char* slopes          # and f' there
+    int ulp                     # the forward error that is promised
     Kernels forward                 # (x, *parameters)
     Kernels backward                # (grad, x, *parameters)
     Kernels backward_from_output    # (grad, y, *parameters)
@@ -49,7 +54,24 @@ ctypedef void (*ColumnSum)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* o
 ctypedef double (*Total)(const void* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*Softmax)(const void* z, Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
 
+# A function along an axis takes whole contiguous rows: inputs, then outputs, which overlap none of
+# them. A row holds n elements, or one where the axis is reduced away; `maxout` ends in an intp.
+ctypedef void (*RowKernel)(void** args, Py_ssize_t n) noexcept nogil
+
+cdef enum:
+    SOFTMAX
+    LOG_SOFTMAX
+    LOGSUMEXP
+    SOFTMAX_BACKWARD
+    LOG_SOFTMAX_BACKWARD
+    LOGSUMEXP_BACKWARD
+    SOFTMAX_BACKWARD_FROM_OUTPUT
+    LOG_SOFTMAX_BACKWARD_FROM_OUTPUT
+    MAXOUT
+    N_ROW_KERNELS
+
 cdef struct Spans:
+    RowKernel rows[N_ROW_KERNELS]
     Gather gather               # rows x[index[i]]; tells whether all they hold is finite
     AllFinite all_finite
     ColumnSum column_sum
@@ -65,6 +87,8 @@ cdef struct Table:
     size_t size                 # with the version, tells a stale build apart
     int n_activations
     Activation activations[MAX_ACTIVATIONS]
+    int n_gated
+    Activation gated[MAX_GATED]     # forward (a, b), backward (grad, a, b) to two outputs
     Spans float32
     Spans float64
     void (*half_to_float)(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil

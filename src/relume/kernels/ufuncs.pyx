@@ -11,9 +11,10 @@ A kernel never sees a stride, so a strided result has the bits of a contiguous o
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint16_t, uintptr_t
 
 from relume.kernels.dispatch cimport table
+from relume.kernels.strided cimport copy_strided
 from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport N_INTEGERS, Activation, Kernel, Kernels
 
@@ -44,6 +45,7 @@ cdef enum:
 cdef struct Loop:               # what NumPy hands back to the inner loop
     Kernel kernel
     int n_in
+    int n_out
     int n_parameters            # how many of the inputs, from the right, are parameters
     Py_ssize_t itemsize
     bint half
@@ -80,19 +82,20 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
 
 cdef bint in_order_only(const Loop* loop, char** args, const cnp.npy_intp* steps,
                         Py_ssize_t n) noexcept nogil:
-    """Whether an element of the output may be read as an element of an input, later or earlier."""
-    cdef int k, out = loop.n_in
+    """Whether an element of an output may be read as an element of an input, later or earlier."""
+    cdef int k, out
     cdef Py_ssize_t size = loop.itemsize
     if n < 2:
         return False
-    if steps[out] == 0:
-        return True
-    for k in range(out):
-        if args[k] == args[out] and steps[k] == steps[out]:
-            continue                                    # exactly in place: each its own element
-        if (lowest(args[k], steps[k], n) < highest(args[out], steps[out], n, size)
-                and lowest(args[out], steps[out], n) < highest(args[k], steps[k], n, size)):
+    for out in range(loop.n_in, loop.n_in + loop.n_out):
+        if steps[out] == 0:
             return True
+        for k in range(out):
+            if args[k] == args[out] and steps[k] == steps[out]:
+                continue                                # exactly in place: each its own element
+            if (lowest(args[k], steps[k], n) < highest(args[out], steps[out], n, size)
+                    and lowest(args[out], steps[out], n) < highest(args[k], steps[k], n, size)):
+                return True
     return False
 
 
@@ -113,7 +116,7 @@ cdef void run(const Loop* loop, char** args, const cnp.npy_intp* steps, Py_ssize
     cdef bint scalar = True, contiguous = not loop.half
     for k in range(first_parameter, loop.n_in):
         scalar &= steps[k] == 0
-    for k in range(loop.n_in + 1):
+    for k in range(loop.n_in + loop.n_out):
         contiguous &= steps[k] == loop.itemsize or (scalar and first_parameter <= k < loop.n_in)
         spans[k] = args[k] + start * steps[k]
     if contiguous:
@@ -128,8 +131,8 @@ cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, b
     cdef void* spans[MAX_OPERANDS]
     cdef Source sources[MAX_OPERANDS]
     cdef Py_ssize_t block, i, size
-    cdef int k, out = loop.n_in
-    for k in range(out + 1):
+    cdef int k, out = loop.n_in, operands = loop.n_in + loop.n_out
+    for k in range(operands):
         spans[k] = blocks[k]
         if steps[k] == 0 and k < out:
             sources[k] = ONCE
@@ -140,14 +143,15 @@ cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, b
     for block in range((n + BLOCK - 1) // BLOCK):
         i = block * BLOCK
         size = min(<Py_ssize_t> BLOCK, n - i)
-        for k in range(out + 1):
+        for k in range(operands):
             if sources[k] == IN_PLACE:
                 spans[k] = args[k] + i * steps[k]
             elif sources[k] == PACKED and k < out:
                 pack(loop, args[k] + i * steps[k], steps[k], blocks[k], size)
         loop.kernel(spans, scalar, size)
-        if sources[out] == PACKED:
-            unpack(loop, blocks[out], args[out] + i * steps[out], steps[out], size)
+        for k in range(out, operands):
+            if sources[k] == PACKED:
+                unpack(loop, blocks[k], args[k] + i * steps[k], steps[k], size)
 
 
 cdef void pack(const Loop* loop, const char* x, Py_ssize_t step, void* block,
@@ -175,26 +179,8 @@ cdef void unpack(const Loop* loop, const void* block, char* out, Py_ssize_t step
         copy_strided(<const char*> halves, sizeof(uint16_t), out, step, sizeof(uint16_t), n)
 
 
-cdef void copy_strided(const char* x, Py_ssize_t x_step, char* out, Py_ssize_t out_step,
-                       Py_ssize_t itemsize, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    if itemsize == 4:
-        for i in range(n):
-            (<uint32_t*> (out + i * out_step))[0] = (<const uint32_t*> (x + i * x_step))[0]
-    elif itemsize == 8:
-        for i in range(n):
-            (<uint64_t*> (out + i * out_step))[0] = (<const uint64_t*> (x + i * x_step))[0]
-    elif itemsize == 2:
-        for i in range(n):
-            (<uint16_t*> (out + i * out_step))[0] = (<const uint16_t*> (x + i * x_step))[0]
-    else:
-        for i in range(n):
-            (<uint8_t*> (out + i * out_step))[0] = (<const uint8_t*> (x + i * x_step))[0]
-
-
-# -- from the table to ufuncs
-# ------------------------------------------------------------------------ NumPy keeps the pointers
-# that it is given, so what they point to lives as long as the module.
+# -- from the table to ufuncs ---------------------------------------------------------------------
+# NumPy keeps the pointers that it is given, so what they point to lives as long as the module.
 
 cdef cnp.PyUFuncGenericFunction inner_loops[MAX_LOOPS]
 cdef Loop loops[MAX_UFUNCS][MAX_LOOPS]
@@ -228,6 +214,7 @@ cdef str text(const char* value):
 cdef dict describe(const Activation* row):
     return {
         "name": text(row.name),
+        "alias": text(row.alias),
         "layer": text(row.layer),
         "summary": text(row.summary),
         "formula": text(row.formula),
@@ -238,6 +225,9 @@ cdef dict describe(const Activation* row):
         "domain": text(row.domain),
         "from_output_domain": text(row.from_output_domain),
         "initializer": text(row.initializer),
+        "values": text(row.values),
+        "slopes": text(row.slopes),
+        "ulp": row.ulp,
         "integers": row.forward.integer[0] != NULL,
         "directions": [],
     }
@@ -260,23 +250,42 @@ def rows():
     return result
 
 
+def gated_rows():
+    """The table's gated functions as dicts; they go forward and backward."""
+    return [describe(&table.gated[i]) for i in range(table.n_gated)]
+
+
 def make_ufunc(int index, str direction, int n_parameters, str name, str doc):
     """Make the ufunc of one direction of a row, and keep it here under its name, for pickle."""
-    global n_ufuncs
     cdef const Kernels* kernels = kernels_of(&table.activations[index], direction)
-    cdef int n_in = n_parameters + (1 if direction == "forward" else 2)
+    return made(kernels, n_parameters + (1 if direction == "forward" else 2), 1, n_parameters,
+                name, doc)
+
+
+def make_gated_ufunc(int index, str direction, str name, str doc):
+    """Make the ufunc (a, b) -> out, or (grad, a, b) -> (grad_a, grad_b), of a gated function."""
+    cdef const Kernels* kernels = kernels_of(&table.gated[index], direction)
+    if direction == "forward":
+        return made(kernels, 2, 1, 0, name, doc)
+    return made(kernels, 3, 2, 0, name, doc)
+
+
+cdef object made(const Kernels* kernels, int n_in, int n_out, int n_parameters, str name,
+                 str doc):
+    global n_ufuncs
+    cdef Loop loop = Loop(NULL, n_in, n_out, n_parameters, 0, False)
     cdef int k, n_loops = 0
-    if n_ufuncs == MAX_UFUNCS or n_in >= MAX_OPERANDS:
+    if n_ufuncs == MAX_UFUNCS or n_in + n_out > MAX_OPERANDS:
         raise SystemError("MAX_UFUNCS or MAX_OPERANDS in ufuncs.pyx is too small")
     for k in range(N_INTEGERS):
         if kernels.integer[k] != NULL:
-            n_loops = add_loop(n_loops, kernels.integer[k], n_in, n_parameters, cnp.NPY_BYTE + k)
-    n_loops = add_loop(n_loops, kernels.float32, n_in, n_parameters, NPY_HALF)
-    n_loops = add_loop(n_loops, kernels.float32, n_in, n_parameters, cnp.NPY_FLOAT)
-    n_loops = add_loop(n_loops, kernels.float64, n_in, n_parameters, cnp.NPY_DOUBLE)
+            n_loops = add_loop(n_loops, kernels.integer[k], loop, cnp.NPY_BYTE + k)
+    n_loops = add_loop(n_loops, kernels.float32, loop, NPY_HALF)
+    n_loops = add_loop(n_loops, kernels.float32, loop, cnp.NPY_FLOAT)
+    n_loops = add_loop(n_loops, kernels.float64, loop, cnp.NPY_DOUBLE)
     texts.append((name.encode(), doc.encode()))
     ufunc = cnp.PyUFunc_FromFuncAndData(
-        inner_loops, data[n_ufuncs], types[n_ufuncs], n_loops, n_in, 1, cnp.PyUFunc_None,
+        inner_loops, data[n_ufuncs], types[n_ufuncs], n_loops, n_in, n_out, cnp.PyUFunc_None,
         texts[-1][0], texts[-1][1], 0)
     n_ufuncs += 1
     globals()[name] = ufunc
@@ -285,15 +294,13 @@ def make_ufunc(int index, str direction, int n_parameters, str name, str doc):
     return ufunc
 
 
-cdef int add_loop(int n_loops, Kernel kernel, int n_in, int n_parameters, int dtype) except -1:
-    cdef Loop* loop = &loops[n_ufuncs][n_loops]
-    cdef int k
+cdef int add_loop(int n_loops, Kernel kernel, Loop loop, int dtype) except -1:
+    cdef int k, operands = loop.n_in + loop.n_out
     loop.kernel = kernel
-    loop.n_in = n_in
-    loop.n_parameters = n_parameters
     loop.half = dtype == NPY_HALF
     loop.itemsize = cnp.PyArray_DescrFromType(dtype).itemsize
-    data[n_ufuncs][n_loops] = loop
-    for k in range(n_in + 1):
-        types[n_ufuncs][n_loops * (n_in + 1) + k] = dtype
+    loops[n_ufuncs][n_loops] = loop
+    data[n_ufuncs][n_loops] = &loops[n_ufuncs][n_loops]
+    for k in range(operands):
+        types[n_ufuncs][n_loops * operands + k] = dtype
     return n_loops + 1

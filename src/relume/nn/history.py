@@ -1,10 +1,10 @@
 """What a fit records, and how it shows its progress."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 
-class History(Mapping):
+class History(Mapping[str, list[float]]):
     """What `Network.fit` recorded: a list for each quantity, with an entry an epoch.
 
     ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
@@ -21,24 +21,24 @@ class History(Mapping):
     2
     """
 
-    def __init__(self):
-        self._records = {}
+    def __init__(self) -> None:
+        self._records: dict[str, list[float]] = {}
 
-    def add(self, **values):
+    def add(self, **values: float) -> None:
         """Add an epoch."""
         for name, value in values.items():
             self._records.setdefault(name, []).append(value)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> list[float]:
         return self._records[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._records)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._records)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         epochs = len(self._records.get("loss", []))
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self._records.items())
         return f"History({epochs} epochs{': ' + last if last else ''})"

@@ -1,17 +1,20 @@
 """What a network is before it is trained: settings, values, prediction."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from relume.nn import checks
 from relume.nn.blas import single_threaded_blas
 from relume.nn.layers import Dense
 from relume.nn.losses import LOSSES
-from relume.nn.optimizers import optimizer_of
+from relume.nn.optimizers import SGD, Adam, optimizer_of
 from relume.nn.weights import Weights, from_state_dict
 
-DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("float32", "float64")}
 
 
 def _name_of(dtype):
@@ -35,8 +38,14 @@ class Model:
     """The settings of a `Network`, its values, and prediction with them."""
 
     def __init__(
-        self, layers, *, loss="cross_entropy", optimizer=None, seed=None, dtype="float32"
-    ):
+        self,
+        layers: list[Dense] | tuple[Dense, ...],
+        *,
+        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+        optimizer: SGD | Adam | Literal["sgd", "adam"] | None = None,
+        seed: int | np.random.Generator | None = None,
+        dtype: DTypeLike = "float32",
+    ) -> None:
         if not isinstance(layers, list | tuple):
             raise TypeError(f"layers must be a list of layers, got {layers!r}")
         if not layers:
@@ -45,14 +54,14 @@ class Model:
             if not isinstance(layer, Dense):
                 raise TypeError(f"layers[{i}] must be a layer such as nn.Dense, got {layer!r}")
         self.layers = list(layers)
-        self.loss = checks.choice(loss, "loss", LOSSES)
-        self.optimizer = optimizer_of(optimizer)
+        self.loss: str = checks.choice(loss, "loss", LOSSES)
+        self.optimizer: SGD | Adam = optimizer_of(optimizer)
         self.dtype = DTYPES[checks.choice(_name_of(dtype), "dtype", DTYPES)]
         self._rng = _generator_of(seed)
-        self._weights = None
-        self._tape = None
+        self._weights: Any = None  # Weights, once built
+        self._tape: Any = None  # what `forward` keeps for `backward`
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return (
             f"Network([{layers}], loss={self.loss!r}, optimizer={self.optimizer!r}, "
@@ -61,7 +70,7 @@ class Model:
 
     # -- values -----------------------------------------------------------------------------------
 
-    def build(self, n_features):
+    def build(self, n_features: int) -> Self:
         """Draw the initial weights for inputs of a width; what `fit` does first if need be.
 
         Parameters
@@ -90,7 +99,7 @@ class Model:
             )
         return self
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, NDArray[np.floating]]:
         """The parameters by the names of the `torch.nn.Sequential` that computes the same.
 
         Returns
@@ -107,7 +116,7 @@ class Model:
         weights = self._built()
         return {name: value.copy() for name, value in weights.named(weights.parameters).items()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Take over parameters, as `state_dict` gives them; the optimizer starts afresh.
 
         Parameters
@@ -140,7 +149,7 @@ class Model:
 
     # -- prediction -------------------------------------------------------------------------------
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Class labels under ``"cross_entropy"``, values under ``"mse"``.
 
         Parameters
@@ -165,7 +174,7 @@ class Model:
             return z.argmax(axis=1)
         return z.ravel() if z.shape[1] == 1 else z
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Class probabilities: the softmax of the logits.
 
         Parameters
@@ -188,7 +197,7 @@ class Model:
             raise RuntimeError(f"loss={self.loss!r} has no class probabilities; use predict")
         return self._outputs(self._features(X), softmax=True)
 
-    def evaluate(self, X, y):
+    def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
         """The mean loss, and for a classifier the accuracy.
 
         Parameters

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from relume.engine.training import STATUS, Training, apply_update
 from relume.nn import checks
@@ -54,15 +55,15 @@ class Network(Model):
 
     def fit(
         self,
-        X,
-        y,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        epochs=1,
-        batch_size=32,
-        shuffle=True,
-        validation_data=None,
-        progress=False,
-    ):
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        progress: bool = False,
+    ) -> History:
         """Train for some epochs, going on from the present weights, optimizer and random state.
 
         Parameters
@@ -159,7 +160,7 @@ class Network(Model):
         else:
             self._weights.restore(values)
 
-    def train_on_batch(self, X, y):
+    def train_on_batch(self, X: ArrayLike, y: ArrayLike) -> float:
         """Make one step on one minibatch.
 
         Parameters
@@ -196,7 +197,7 @@ class Network(Model):
         self._weights.steps = training.t
         return result
 
-    def forward(self, X, training=False):
+    def forward(self, X: ArrayLike, training: bool = False) -> NDArray[np.floating]:
         """The raw outputs: logits under ``"cross_entropy"``.
 
         Parameters
@@ -227,7 +228,7 @@ class Network(Model):
         self._tape = X, tape
         return z
 
-    def backward(self, dz):
+    def backward(self, dz: ArrayLike) -> NDArray[np.floating]:
         """From the gradient of a loss of one's own by the raw outputs to all gradients.
 
         Parameters
@@ -259,7 +260,7 @@ class Network(Model):
         self._tape, weights.gradients = None, gradients
         return dX
 
-    def gradients(self):
+    def gradients(self) -> dict[str, NDArray[np.floating]]:
         """The gradients of the last `backward`, by the names and shapes of `state_dict`.
 
         Returns
@@ -274,7 +275,7 @@ class Network(Model):
         weights = self._with_gradients()
         return {name: value.copy() for name, value in weights.named(weights.gradients).items()}
 
-    def step(self):
+    def step(self) -> None:
         """Let the optimizer make a step with the gradients of the last `backward`.
 
         Raises

@@ -41,18 +41,18 @@ class SGD:
 
     kernel = "sgd"
 
-    def __init__(self, lr=0.01, momentum=0.0, nesterov=False):
-        self.lr = checks.positive(lr, "lr")
-        self.momentum = _fraction(momentum, "momentum")
-        self.nesterov = checks.flag(nesterov, "nesterov")
+    def __init__(self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
+        self.lr: float = checks.positive(lr, "lr")
+        self.momentum: float = _fraction(momentum, "momentum")
+        self.nesterov: bool = checks.flag(nesterov, "nesterov")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum greater than 0, got momentum=0.0")
 
-    def hyper(self):
+    def hyper(self) -> list[float]:
         """The kernel's numbers."""
         return [self.lr, self.momentum, float(self.nesterov)]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SGD(lr={self.lr}, momentum={self.momentum}, nesterov={self.nesterov})"
 
 
@@ -86,18 +86,23 @@ class Adam:
 
     kernel = "adam"
 
-    def __init__(self, lr=0.001, betas=(0.9, 0.999), eps=1e-8):
-        self.lr = checks.positive(lr, "lr")
+    def __init__(
+        self, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        self.lr: float = checks.positive(lr, "lr")
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"betas must be a tuple of two numbers, got {betas!r}")
-        self.betas = _fraction(betas[0], "betas[0]"), _fraction(betas[1], "betas[1]")
-        self.eps = checks.positive(eps, "eps")
+        self.betas: tuple[float, float] = (
+            _fraction(betas[0], "betas[0]"),
+            _fraction(betas[1], "betas[1]"),
+        )
+        self.eps: float = checks.positive(eps, "eps")
 
-    def hyper(self):
+    def hyper(self) -> list[float]:
         """The kernel's numbers."""
         return [self.lr, *self.betas, self.eps]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Adam(lr={self.lr}, betas={self.betas}, eps={self.eps})"
 
 

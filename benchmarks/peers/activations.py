@@ -1,0 +1,386 @@
+"""Times every activation, forward and backward, beside the fastest of its peers.
+
+One thread on one CPU, unless --threads says more. The contenders (contenders/) of a function run
+in turn, round by round, so that a drift of the machine meets all of them; a ratio is the median
+over the rounds. Of several ways of a library, and of relume's backward from input or from output,
+the fastest is taken. All results go to filled memory, but for JAX, and where a library can only
+allocate them (PyTorch's prelu, mish_backward, hardswish_backward; relume's prelu_backward). The
+arrays begin on cache lines; x is normal with a standard deviation of 2, so it has the tails on
+which functions with branches differ; gradients are normal.
+
+RELUME_SIMD and ATEN_CPU_CAPABILITY choose the instruction sets, as always: with both at avx2
+PyTorch's AVX2 is compared. XLA_FLAGS gains what keeps JAX to one thread.
+
+`short` marks a ratio (fastest peer over relume) below the target: 1, and 0.8 for the exact gelu,
+whose tails PyTorch gets wrong; who takes at most 1.1 times as long as a copy of x is never short.
+Needs benchmarks/peers/requirements.txt. `make peers-activations`; --help says how to time less.
+"""
+
+import argparse
+import inspect
+import math
+import os
+import re
+import statistics
+import sys
+import timeit
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+from contenders import CASES
+
+import relume
+
+PEERS = ["numpy", "torch", "jax", "numexpr"]
+COLUMNS = ["copy", "relume", *PEERS]
+TARGETS = {"gelu": 0.8}
+OVER_TORCH = {"elu": 2.5, "selu": 2.5, "celu": 2.5, "mish": 2.5, "softplus": 2.0}
+ROUND = 100e-6  # seconds that one contender runs in one round, at least
+TOLERANCE = {"float16": 4e-2, "float32": 1e-4, "float64": 1e-9}
+
+
+# -- the libraries --
+
+
+class Library(NamedTuple):
+    """What a library's statements may name, and how it sees a NumPy array."""
+
+    names: dict
+    convert: object = lambda array: array
+
+
+def load(options, stack):
+    """The libraries that are there, each with as many threads as asked for."""
+    relume.set_num_threads(options.threads)
+    names = {"np": np, "special": scipy.special, "relume": relume, "rng": np.random.default_rng(1)}
+    libraries = {name: Library(names) for name in ("copy", "relume", "numpy")}
+    for peer in set(options.peers) - {"numpy"}:
+        try:
+            libraries[peer] = LOADERS[peer](options, stack)
+        except ImportError as error:
+            print(f"{peer} is left out: {error}", file=sys.stderr)
+    return {
+        name: libraries[name] for name in ("copy", *options.peers, "relume") if name in libraries
+    }
+
+
+def load_torch(options, stack):
+    import torch
+
+    torch.set_num_threads(options.threads)
+    stack.enter_context(torch.inference_mode())
+    names = {"torch": torch, "aten": torch.ops.aten, "native": torch._C._nn}
+    return Library(names, torch.from_numpy)
+
+
+def load_jax(options, stack):
+    if options.threads == 1:
+        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    import jax
+
+    jax.config.update("jax_enable_x64", options.dtype == "float64")
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # another thread, on the same CPU
+    names = {"jax": jax, "jnp": jax.numpy, "nn": jax.nn, "block": jax.block_until_ready}
+    return Library({**names, "key": jax.random.key(0)}, jax.numpy.asarray)
+
+
+def load_numexpr(options, stack):
+    import numexpr
+
+    if options.dtype == "float16":
+        raise ImportError("it has no float16")
+    numexpr.set_num_threads(options.threads)
+    return Library({"numexpr": numexpr, "number": NUMEXPR_NUMBER[options.dtype]})
+
+
+NUMEXPR_NUMBER = {"float32": float, "float64": np.float64}  # its names of them
+LOADERS = {"torch": load_torch, "jax": load_jax, "numexpr": load_numexpr}
+
+
+# -- one function: its arrays and its contenders --
+
+
+def filled(values, place):
+    """A copy that begins on a cache line, in another place of its page than the other arrays."""
+    memory = np.zeros(values.nbytes + 8192, np.uint8)
+    start = -memory.ctypes.data % 4096 + 576 * place % 4096
+    array = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    array[...] = values
+    return array
+
+
+def shapes(case, n):
+    """The shapes of the input, and of the output and its gradient, where x has n elements.
+
+    Of two inputs or a split one, the output has n elements.
+    """
+    rows = (n // 100, 100)
+    return {
+        "flat": (n, n),
+        "rrelu": (n, n),
+        "gated": (n, n),
+        "prelu": (rows, rows),
+        "rows": (rows, rows),
+        "reduced": (rows, rows[:1] if case.axis else rows[1:]),
+        "crelu": (rows, (n // 100, 200)),
+        "split": ((n // 100, 200), rows),
+        "maxout": ((n // 100, 25, 4), (n // 100, 25)),
+    }[case.kind]
+
+
+def operands(case, n, dtype):
+    """All arrays that statements may name, by name."""
+    rng = np.random.default_rng(0)
+    into, of = shapes(case, n)
+    shape_of = dict.fromkeys(["x", "a", "b", "t", "u", "buffer", "dx", "da", "db"], into)
+    shape_of |= dict.fromkeys(["y", "g", "out"], of)
+    made = {name: rng.standard_normal(shape, np.float32) for name, shape in shape_of.items()}
+    for name in "xab":
+        made[name] *= 2
+    x = made["x"]
+    made["slope"] = rng.uniform(1 / 8, 1 / 3, x.shape)
+    made["noise"] = np.where(x > 0, 1, made["slope"])
+    if x.ndim == 2:
+        made |= {"s": x.sum(case.axis, keepdims=True), "w": np.full(100, 0.25), "dw": np.ones(100)}
+    made = {key: filled(a.astype(dtype), place) for place, (key, a) in enumerate(made.items())}
+    made |= {"m": np.zeros(into, bool), "which": np.zeros(of, np.intp)}
+    if case.kind == "crelu":
+        halves = {
+            f"{name}{k}": made[name][:, 100 * k - 100 :][:, :100]
+            for name in ("g", "out")
+            for k in (1, 2)
+        }
+        made |= halves
+    if case.kind == "reduced":
+        made |= {f"{name}k": np.expand_dims(made[name], case.axis) for name in "yg"}
+    return made
+
+
+# -- what runs --
+
+
+class Contender(NamedTuple):
+    """A statement ready to be timed, and the results of running it once."""
+
+    timer: timeit.Timer
+    results: list
+
+
+def contender(case, name, library, way, backward, arrays):
+    """A statement with the names it needs: compiled by JAX or numexpr, else as it stands."""
+    scope = {**library.names, "axis": case.axis}
+    if name == "jax":
+        statement = jax_statement(way, backward, arrays, library, scope)
+        targets = ["results"]
+    else:
+        scope |= {key: library.convert(array) for key, array in arrays.items()}
+        targets = case.gradients if backward else case.outputs
+        statement = numexpr_statement(way, targets, scope) if name == "numexpr" else way
+    once = dict(scope)
+    exec(statement, once)
+    results = [once[target] for target in targets]
+    if isinstance(results[0], tuple | list):
+        results = results[0]
+    return Contender(
+        timeit.Timer(statement, globals=scope), [np.asarray(r).copy() for r in results]
+    )
+
+
+def jax_statement(way, backward, arrays, library, scope):
+    """The call of the compiled function, or of its vjp, or of the backward in its place."""
+    function = eval(way if way.startswith("lambda") else f"lambda x: {way}", scope)
+    arguments = list(inspect.signature(function).parameters)
+    if backward and "g" not in arguments:
+        arguments.insert(0, "g")
+        forward, vjp = function, scope["jax"].vjp
+
+        def function(g, *inputs):
+            return vjp(forward, *inputs)[1](g)
+
+    scope |= {key: library.convert(arrays[key]) for key in arguments if key in arrays}
+    scope["call"] = scope["jax"].jit(function)
+    return f"results = block(call({', '.join(arguments)}))"
+
+
+def numexpr_statement(way, targets, scope):
+    """Calls of the compiled expressions; a literal would make float32 float64, so it is named."""
+    calls = []
+    for expression, target in zip(way.split("; "), targets, strict=True):
+        for literal in sorted(set(re.findall(r"\d+\.\d+", expression)), key=len, reverse=True):
+            name = f"c{literal.replace('.', '_')}"
+            scope[name] = np.asarray(float(literal), scope[target].dtype)
+            expression = expression.replace(literal, name)
+        names = sorted({n for n in re.findall(r"[a-z]\w*", expression) if n in scope})
+        signature = [(name, scope["number"]) for name in names]
+        scope[f"call_{target}"] = scope["numexpr"].NumExpr(expression, signature)
+        calls.append(f"call_{target}({', '.join(names)}, out={target}, ex_uses_vml=False)")
+    return "; ".join(calls)
+
+
+def contenders(name, case, libraries, backward, arrays, notes):
+    """The fastest way of each library, checked against the first library that has one."""
+    direction = "backward" if backward else "forward"
+    fastest, expected = {}, None
+    for library_name, library in libraries.items():
+        copy = library_name == "copy"
+        ways = ["np.copyto(u, x)"] if copy else case.ways(library_name, name.split()[0], backward)
+        found = []
+        for way in ways:
+            try:
+                one = contender(case, library_name, library, way, backward, arrays)
+            except Exception as error:
+                absent = library_name == "relume" and isinstance(error, AttributeError)
+                why = "not there yet" if absent else f"{type(error).__name__}: {error}"
+                notes.append(f"{name} {direction}, {library_name}: {why}"[:200])
+                continue
+            if copy:
+                pass
+            elif expected is None:
+                expected = one.results
+            elif not case.random and not agree(one.results, expected):
+                notes.append(f"{name} {direction}, {library_name} differs: {way}")
+            found.append(one)
+        if found:
+            fastest[library_name] = min(found, key=lambda one: min(one.timer.repeat(5, 1)))
+    return fastest, expected
+
+
+def agree(results, expected):
+    for one, other in zip(results, expected, strict=True):
+        tolerance = TOLERANCE.get(other.dtype.name, 0)
+        one, other = one.astype(np.float64), other.astype(np.float64)
+        if not np.allclose(one, other, rtol=tolerance, atol=tolerance):
+            return False
+    return True
+
+
+class Row(NamedTuple):
+    """Times in seconds an element, round by round, of one function and direction."""
+
+    name: str
+    backward: bool
+    times: dict
+
+    def over(self, peer):
+        """How many times as long as relume a peer takes."""
+        pairs = zip(self.times[peer], self.times["relume"], strict=True)
+        return statistics.median(theirs / ours for theirs, ours in pairs)
+
+    def ratio(self):
+        """Of the fastest peer; None without relume or without a peer."""
+        peers = [peer for peer in PEERS if peer in self.times]
+        return min(map(self.over, peers)) if peers and "relume" in self.times else None
+
+    def short(self):
+        ratio = self.ratio()
+        return (
+            ratio is not None and ratio < TARGETS.get(self.name, 1) and self.over("copy") < 1 / 1.1
+        )
+
+
+def measure(name, libraries, arrays, n, rounds, notes):
+    """The rows of a function: forward and backward."""
+    case = CASES[name]
+    for backward in (False, True):
+        fastest, expected = contenders(name, case, libraries, backward, arrays, notes)
+        if not backward and expected is not None:
+            arrays["y"][...] = expected[0]
+        number = {}
+        for library, one in fastest.items():
+            number[library] = max(1, math.ceil(ROUND / min(one.timer.repeat(3, 1))))
+        times = {library: [] for library in fastest}
+        for _ in range(rounds):
+            for library, one in fastest.items():
+                one.timer.timeit(1)  # brings its own arrays back into the cache
+                times[library].append(one.timer.timeit(number[library]) / number[library] / n)
+        if len(times) > 1:
+            yield Row(name, backward, times)
+
+
+# -- the table --
+
+
+def mean(ratios):
+    return math.exp(statistics.fmean(map(math.log, ratios)))
+
+
+def line(cells):
+    widths = [18, 8, *[7] * len(COLUMNS), 5, 5, 5]
+    return "| " + " | ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)) + " |"
+
+
+def show(row, statistic):
+    of = statistics.median if statistic == "median" else min
+    cells = [f"{of(row.times[c]) * 1e9:.3f}" if c in row.times else "" for c in COLUMNS]
+    cells += [f"{1 / row.over('copy'):.2f}" if "relume" in row.times else ""]
+    cells += ["" if row.ratio() is None else f"{row.ratio():.2f}", "short" if row.short() else ""]
+    print(line([row.name, "backward" if row.backward else "forward", *cells]), flush=True)
+
+
+def summary(rows):
+    rows = [row for row in rows if row.ratio() is not None]
+    if not rows:
+        return
+    short = sum(map(Row.short, rows))
+    print(
+        f"\nfastest peer over relume, geometric mean of {len(rows)}: "
+        f"{mean(row.ratio() for row in rows):.2f} (at least 1.5, aim 2); {short} short"
+    )
+    for name, target in OVER_TORCH.items():
+        ratios = [row.over("torch") for row in rows if row.name == name and "torch" in row.times]
+        if ratios:
+            parts = ", ".join(f"{r:.2f}" for r in ratios)
+            mark = " short" if min(ratios) < target else ""
+            print(f"PyTorch over relume, {name}: {parts} (at least {target}){mark}")
+
+
+def parse():
+    parser = argparse.ArgumentParser(description="Time every activation beside its peers.")
+    many = {"type": lambda text: text.split(",")}
+    parser.add_argument("--functions", **many, default=[], help="names (all)")
+    parser.add_argument("--sizes", **many, default=["100000"], help="multiples of 100 (100000)")
+    parser.add_argument("--dtype", choices=TOLERANCE, default="float32")
+    parser.add_argument("--peers", **many, default=PEERS, help=",".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=101)
+    parser.add_argument("--threads", type=int, default=1, help="and CPUs; the copy has one")
+    parser.add_argument("--statistic", choices=["median", "min"], default="median", help="shown")
+    options = parser.parse_args()
+    asked = set(options.functions)
+    if unknown := asked - {part for name in CASES for part in (name, name.split()[0])}:
+        parser.error(f"--functions: {unknown}; there are {', '.join(CASES)}")
+    options.functions = [name for name in CASES if not asked or {name, name.split()[0]} & asked]
+    return options
+
+
+def main():
+    options = parse()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
+    notes = []
+    for name in set(relume.activations.ROWS) - set(CASES):
+        notes.append(f"{name} has no contenders")
+    with ExitStack() as stack:
+        libraries = load(options, stack)
+        for n in map(int, options.sizes):
+            print(
+                f"\n{options.dtype}, {n:,} elements, {options.threads} thread(s), ns an element "
+                f"({options.statistic} of {options.rounds}); relume.simd() is {relume.simd()}\n"
+            )
+            print(line(["function", "", *COLUMNS, "/copy", "ratio", ""]))
+            print("|---" * (len(COLUMNS) + 5) + "|")
+            rows = []
+            for name in options.functions:
+                arrays = operands(CASES[name], n, options.dtype)
+                for row in measure(name, libraries, arrays, n, options.rounds, notes):
+                    rows.append(row)
+                    show(row, options.statistic)
+            summary(rows)
+    if notes:
+        print("\nnotes:", *dict.fromkeys(notes), sep="\n- ")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+import numpy as np
+
+FUNCTIONS: list[tuple[str, int, str]]
+texts: list[tuple[bytes, bytes]]
+
+def __getattr__(name: str) -> np.ufunc: ...  # those of FUNCTIONS

@@ -1,0 +1,104 @@
+# Gated linear units: the product of one half of the features and an activation of the other. The
+# backward passes have two results, the gradients of both halves.
+
+# -- glu: Dauphin et al., 2017 --------------------------------------------------------------------
+
+cdef inline floating glu(floating a, floating b) noexcept nogil:
+    return product(a, sigmoid[floating](b))
+
+cdef inline void glu_backward(floating g, floating a, floating b, floating* grad_a,
+                              floating* grad_b) noexcept nogil:
+    grad_a[0] = product(g, sigmoid[floating](b))
+    grad_b[0] = product(g, sigmoid_backward[floating](a, b))
+
+cdef void glu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](glu, args, n)
+
+cdef void glu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map3_to2[floating](glu_backward, args, n)
+
+row = new_gated_row(b"glu")
+row.summary = b"Gated linear unit."
+row.formula = b"a / (1 + exp(-b))"
+row.derivative = b"s by a, and a * s * (1 - s) by b, with s = 1 / (1 + exp(-b))"
+row.reference = (b"Y. N. Dauphin, A. Fan, M. Auli and D. Grangier, \"Language modeling with gated "
+                 b"convolutional networks\", ICML 2017.")
+row.values = b"1.9051"
+row.slopes = b"[0.9526, 0.0904]"
+fill(&row.forward, glu_span, glu_span)
+fill(&row.backward, glu_backward_span, glu_backward_span)
+
+
+# -- reglu, geglu, swiglu: Shazeer, "GLU variants improve transformer", 2020 ----------------------
+
+cdef inline floating reglu(floating a, floating b) noexcept nogil:
+    return product(b, relu[floating](a))
+
+cdef inline void reglu_backward(floating g, floating a, floating b, floating* grad_a,
+                                floating* grad_b) noexcept nogil:
+    grad_a[0] = product(g, relu_backward[floating](b, a))
+    grad_b[0] = product(g, relu[floating](a))
+
+cdef inline floating geglu(floating a, floating b) noexcept nogil:
+    return product(b, gelu[floating](a))
+
+cdef inline void geglu_backward(floating g, floating a, floating b, floating* grad_a,
+                                floating* grad_b) noexcept nogil:
+    grad_a[0] = product(g, gelu_slope[floating](b, a))
+    grad_b[0] = product(g, gelu[floating](a))
+
+cdef inline floating swiglu(floating a, floating b) noexcept nogil:
+    return product(b, silu[floating](a))
+
+cdef inline void swiglu_backward(floating g, floating a, floating b, floating* grad_a,
+                                 floating* grad_b) noexcept nogil:
+    grad_a[0] = product(g, silu_slope[floating](b, a))
+    grad_b[0] = product(g, silu[floating](a))
+
+cdef void reglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](reglu, args, n)
+
+cdef void reglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map3_to2[floating](reglu_backward, args, n)
+
+cdef void geglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](geglu, args, n)
+
+cdef void geglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map3_to2[floating](geglu_backward, args, n)
+
+cdef void swiglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](swiglu, args, n)
+
+cdef void swiglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map3_to2[floating](swiglu_backward, args, n)
+
+row = new_gated_row(b"reglu")
+row.summary = b"Gated linear unit whose gate is the ReLU."
+row.formula = b"max(a, 0) * b"
+row.derivative = b"(b where a > 0, else 0) by a, and max(a, 0) by b"
+row.reference = b"N. Shazeer, \"GLU variants improve transformer\", arXiv:2002.05202."
+row.values = b"6.0"
+row.slopes = b"[3., 2.]"
+fill(&row.forward, reglu_span, reglu_span)
+fill(&row.backward, reglu_backward_span, reglu_backward_span)
+
+row = new_gated_row(b"geglu")
+row.summary = b"Gated linear unit whose gate is the GELU."
+row.formula = b"gelu(a) * b"
+row.derivative = b"gelu'(a) * b by a, and gelu(a) by b"
+row.reference = b"N. Shazeer, \"GLU variants improve transformer\", arXiv:2002.05202."
+row.values = b"5.8635"
+row.slopes = b"[3.2557, 1.9545]"
+fill(&row.forward, geglu_span, geglu_span)
+fill(&row.backward, geglu_backward_span, geglu_backward_span)
+
+row = new_gated_row(b"swiglu")
+row.summary = b"Gated linear unit whose gate is the SiLU."
+row.formula = b"silu(a) * b"
+row.derivative = b"silu'(a) * b by a, and silu(a) by b"
+row.reference = b"N. Shazeer, \"GLU variants improve transformer\", arXiv:2002.05202."
+row.values = b"5.2848"
+row.slopes = b"[3.2724, 1.7616]"
+fill(&row.forward, swiglu_span, swiglu_span)
+fill(&row.backward, swiglu_backward_span, swiglu_backward_span)

@@ -1,0 +1,300 @@
+# Activations that multiply x by a sigmoid of it. But for mish, each is max(x, 0) less an even bump,
+# a * sigmoid(-u) with a = |x|, which is small and has the same relative error everywhere: so
+# f(x) = max(x, 0) - bump(a), and f'(x) is bump'(a) below 0 and 1 - bump'(a) above.
+
+cdef inline floating less_bump(floating x, floating scaled_bump) noexcept nogil:
+    return above_0[floating](x) - unscaled[floating](scaled_bump)
+
+cdef inline floating slope_of_bump(floating g, floating x, floating scaled_slope) noexcept nogil:
+    cdef floating slope = unscaled[floating](scaled_slope)
+    return product(g, <floating> 1 - slope if x > 0 else slope)
+
+cdef inline floating sigmoid_bump(floating a, floating e) noexcept nogil:
+    """a e / (1 + e), scaled as e is."""
+    return a * (e / (<floating> 1 + unscaled[floating](e)))
+
+cdef inline floating sigmoid_bump_slope(
+        floating u, floating low, floating rest) noexcept nogil:
+    """The derivative of a e / (1 + e), scaled, where e = exp(-u - low) and rest = 1 - a u'(a).
+
+    rest + e crosses 0, so e is added to it before it is rounded, in two parts.
+    """
+    cdef floating q
+    cdef floating power = exp_parts[floating](-u, -low, &q)
+    cdef floating scaled = mul_add(power, q, power)
+    cdef floating e = unscaled[floating](scaled)
+    cdef floating whole = mul_add(unscaled[floating](power), q, rest + unscaled[floating](power))
+    return scaled * whole / mul_add(e, <floating> 2 + e, <floating> 1)          # over (1 + e)^2
+
+
+# -- silu: Elfwing, Uchibe and Doya, 2018 ---------------------------------------------------------
+
+cdef inline floating silu(floating x) noexcept nogil:
+    cdef floating a = at_most[floating](absolute(x), last_exponential(x))
+    return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled[floating](-a)))
+
+cdef inline floating silu_slope(floating g, floating x) noexcept nogil:
+    cdef floating a = at_most[floating](absolute(x), last_exponential(g))
+    cdef floating slope = sigmoid_bump_slope[floating](a, 0, <floating> 1 - a)
+    return slope_of_bump[floating](g, x, slope)
+
+cdef void silu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map1[floating](silu, args, n)
+
+cdef void silu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](silu_slope, args, n)
+
+row = new_row(b"silu")
+row.alias = b"swish"
+row.layer = b"SiLU"
+row.summary = b"Sigmoid linear unit, also called swish."
+row.formula = b"x / (1 + exp(-x))"
+row.derivative = b"s * (1 + x * (1 - s)) with s = 1 / (1 + exp(-x))"
+row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
+               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.reference = (b"S. Elfwing, E. Uchibe and K. Doya, \"Sigmoid-weighted linear units for neural "
+                 b"network function approximation in reinforcement learning\", Neural Networks "
+                 b"107, 2018.")
+row.ulp = 4
+row.values = b"[-0.2384,  0.    ,  2.8577]"
+row.slopes = b"[-0.0908,  0.5   ,  1.0881]"
+fill(&row.forward, silu_span, silu_span)
+fill(&row.backward, silu_backward_span, silu_backward_span)
+
+
+# -- quick_gelu: Hendrycks and Gimpel, 2016 -------------------------------------------------------
+
+cdef inline floating quick_gelu_exp(floating a) noexcept nogil:
+    """exp(-1.702 a), scaled."""
+    cdef floating rate = <floating> 1.702
+    cdef floating u = rate * a
+    return exp_scaled_two[floating](-u, -product_error(rate, a, u))
+
+cdef inline floating quick_gelu_last(floating like) noexcept nogil:
+    return <floating> 65 if floating is float else <floating> 447
+
+cdef inline floating quick_gelu(floating x) noexcept nogil:
+    cdef floating a = at_most[floating](absolute(x), quick_gelu_last(x))
+    return less_bump[floating](x, sigmoid_bump[floating](a, quick_gelu_exp[floating](a)))
+
+cdef inline floating quick_gelu_slope(floating g, floating x) noexcept nogil:
+    cdef floating a = at_most[floating](absolute(x), quick_gelu_last(g))
+    cdef floating rate = <floating> 1.702
+    cdef floating u = rate * a
+    cdef floating low = product_error(rate, a, u)
+    cdef floating slope = sigmoid_bump_slope[floating](u, low, (<floating> 1 - u) - low)
+    return slope_of_bump[floating](g, x, slope)
+
+cdef void quick_gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map1[floating](quick_gelu, args, n)
+
+cdef void quick_gelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](quick_gelu_slope, args, n)
+
+row = new_row(b"quick_gelu")
+row.layer = b"QuickGELU"
+row.summary = b"Gaussian error linear unit, approximated by a sigmoid."
+row.formula = b"x / (1 + exp(-1.702 * x))"
+row.derivative = b"s * (1 + 1.702 * x * (1 - s)) with s = 1 / (1 + exp(-1.702 * x))"
+row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
+               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.reference = (b"D. Hendrycks and K. Gimpel, \"Gaussian error linear units (GELUs)\", "
+                 b"arXiv:1606.08415.")
+row.ulp = 4
+row.values = b"[-0.0643,  0.    ,  2.9819]"
+row.slopes = b"[-0.0738,  0.5   ,  1.0245]"
+fill(&row.forward, quick_gelu_span, quick_gelu_span)
+fill(&row.backward, quick_gelu_backward_span, quick_gelu_backward_span)
+
+
+# -- gelu: Hendrycks and Gimpel, 2016 -------------------------------------------------------------
+
+cdef inline floating gelu_last(floating like) noexcept nogil:
+    return <floating> 14.7 if floating is float else <floating> 39
+
+cdef inline floating gelu(floating x) noexcept nogil:
+    cdef floating a = at_most[floating](absolute(x), gelu_last(x))
+    return less_bump[floating](x, exp_half_square[floating](a) * normal_bump[floating](a))
+
+cdef inline floating gelu_slope(floating g, floating x) noexcept nogil:
+    cdef floating a = at_most[floating](absolute(x), gelu_last(g))
+    return slope_of_bump[floating](
+        g, x, exp_half_square[floating](a) * normal_bump_slope[floating](a))
+
+cdef void gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map1[floating](gelu, args, n)
+
+cdef void gelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](gelu_slope, args, n)
+
+row = new_row(b"gelu")
+row.layer = b"GELU"
+row.summary = b"Gaussian error linear unit."
+row.formula = b"x * Phi(x), Phi the standard normal distribution function"
+row.derivative = b"Phi(x) + x * phi(x), phi the standard normal density"
+row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
+               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.reference = (b"D. Hendrycks and K. Gimpel, \"Gaussian error linear units (GELUs)\", "
+                 b"arXiv:1606.08415.")
+row.ulp = 4
+row.values = b"[-0.0455,  0.    ,  2.996 ]"
+row.slopes = b"[-0.0852,  0.5   ,  1.0119]"
+fill(&row.forward, gelu_span, gelu_span)
+fill(&row.backward, gelu_backward_span, gelu_backward_span)
+
+
+# -- gelu_tanh: x / 2 (1 + tanh(u / 2)) = x sigmoid(u), u = 2 sqrt(2 / pi) (x + 0.044715 x^3) -----
+
+cdef inline floating gelu_tanh_linear(floating like) noexcept nogil:
+    return <floating> 1.5957691216057308            # 2 sqrt(2 / pi)
+
+cdef inline floating gelu_tanh_cubic(floating like) noexcept nogil:
+    """Its product with 0.044715, both rounded, as the formula has them."""
+    return gelu_tanh_linear(like) * <floating> 0.044715
+
+cdef inline floating gelu_tanh_argument(floating a, floating* low) noexcept nogil:
+    """u = a (linear + cubic a^2), in two words since it grows to a hundred."""
+    cdef floating linear = gelu_tanh_linear(a), cubic = gelu_tanh_cubic(a)
+    cdef floating square = a * a
+    cdef floating term = cubic * square
+    cdef floating rate = linear + term
+    cdef floating term_seen = rate - linear
+    cdef floating rate_low = (linear - (rate - term_seen)) + (term - term_seen)
+    cdef floating cubic_low = product_error(linear, <floating> 0.044715, cubic)
+    rate_low = rate_low + product_error(cubic, square, term)
+    rate_low = mul_add(cubic, product_error(a, a, square), rate_low)
+    rate_low = mul_add(cubic_low, square, rate_low)
+    cdef floating u = a * rate
+    low[0] = mul_add(a, rate_low, product_error(a, rate, u))
+    return u
+
+cdef inline floating gelu_tanh_last(floating like) noexcept nogil:
+    return <floating> 11 if floating is float else <floating> 21.8
+
+cdef inline floating gelu_tanh(floating x) noexcept nogil:
+    cdef floating low, a = at_most[floating](absolute(x), gelu_tanh_last(x))
+    cdef floating u = gelu_tanh_argument[floating](a, &low)
+    return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled_two[floating](-u, -low)))
+
+cdef inline floating gelu_tanh_slope(floating g, floating x) noexcept nogil:
+    cdef floating low, a = at_most[floating](absolute(x), gelu_tanh_last(g))
+    cdef floating u = gelu_tanh_argument[floating](a, &low)
+    # a u' = 3 u - 2 linear a, whose leading parts cancel in 1 - a u' without rounding.
+    cdef floating linear = gelu_tanh_linear(g) * a
+    cdef floating rest = (<floating> 1 - u) - <floating> 2 * (u - linear)
+    rest = rest + (<floating> 2 * product_error(gelu_tanh_linear(g), a, linear)
+                   - <floating> 3 * low)
+    cdef floating slope = sigmoid_bump_slope[floating](u, low, rest)
+    return slope_of_bump[floating](g, x, slope)
+
+cdef void gelu_tanh_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map1[floating](gelu_tanh, args, n)
+
+cdef void gelu_tanh_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](gelu_tanh_slope, args, n)
+
+row = new_row(b"gelu_tanh")
+row.layer = b"GELUTanh"
+row.summary = b"Gaussian error linear unit, approximated by a hyperbolic tangent."
+row.formula = b"x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))"
+row.derivative = (b"s * (1 + x * (1 - s) * u') with s = 1 / (1 + exp(-u)), "
+                  b"u = 2 * sqrt(2 / pi) * (x + 0.044715 * x**3)")
+row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. sqrt(2 / pi) and 0.044715 "
+               b"are rounded to the dtype. Where the derivative is smaller than 2**-6, its error "
+               b"counts in ULP of that.")
+row.reference = (b"D. Hendrycks and K. Gimpel, \"Gaussian error linear units (GELUs)\", "
+                 b"arXiv:1606.08415.")
+row.ulp = 4
+row.values = b"[-0.0454,  0.    ,  2.9964]"
+row.slopes = b"[-0.0861,  0.5   ,  1.0116]"
+fill(&row.forward, gelu_tanh_span, gelu_tanh_span)
+fill(&row.backward, gelu_tanh_backward_span, gelu_tanh_backward_span)
+
+
+# -- mish: Misra, 2020 ----------------------------------------------------------------------------
+# With e = exp(-a), tanh(log(1 + exp(x))) is e (2 + e) / (2 + 2 e + e^2) below 0, and 1 less
+# 2 e^2 / (1 + 2 e + 2 e^2) above.
+
+cdef inline floating mish(floating x) noexcept nogil:
+    cdef floating a = at_most[floating](absolute(x), last_exponential(x))
+    cdef floating scaled = exp_scaled[floating](-a)
+    cdef floating e = unscaled[floating](scaled)
+    cdef floating below = mul_add(scaled, e, <floating> 2 * scaled)
+    cdef floating under_below = mul_add(e, e, <floating> 2 * e) + <floating> 2
+    cdef floating above = <floating> 2 * e * scaled
+    cdef floating under_above = <floating> 2 * mul_add(e, e, e) + <floating> 1
+    cdef floating rest = (above if x > 0 else below) / (under_above if x > 0 else under_below)
+    return less_bump[floating](x, a * rest)
+
+cdef inline floating mish_slope_near_0(floating a) noexcept nogil:
+    """The derivative of mish at -a for 0 <= a <= 2, its root as a factor."""
+    cdef floating c, from_root, t = a - <floating> 1
+    cdef floating t2 = t * t
+    if floating is float:
+        from_root = (<float> 1.19243121147 - a) + <float> 3.04393759e-9
+        c = <float> -7.43066822e-6
+        c = mul_add(c, t2, mul_add(t, <float> -4.92655033e-5, <float> 0.000191320665))
+        c = mul_add(c, t2, mul_add(t, <float> 3.28018464e-5, <float> -0.00127569156))
+        c = mul_add(c, t2, mul_add(t, <float> 0.00266502357, <float> 0.00124093426))
+        c = mul_add(c, t2, mul_add(t, <float> -0.0181830822, <float> 0.0334873906))
+        c = mul_add(c, t2, mul_add(t, <float> 0.0264791122, <float> -0.218136139))
+        c = mul_add(c, t, <float> 0.307729466)
+    else:
+        from_root = (1.1924312145154951637 - a) + 4.84848298480310455e-17
+        c = -1.23478017347405224e-11
+        c = mul_add(c, t2, mul_add(t, 9.82902508223205298e-11, -9.08538583781598126e-11))
+        c = mul_add(c, t2, mul_add(t, -8.61523075469306419e-10, 2.61292079097990389e-9))
+        c = mul_add(c, t2, mul_add(t, 3.08591036329157428e-10, -1.79877140342740858e-8))
+        c = mul_add(c, t2, mul_add(t, 4.20295765296198571e-8, 1.19242696837986321e-8))
+        c = mul_add(c, t2, mul_add(t, -3.06759486067519855e-7, 7.01987868723247143e-7))
+        c = mul_add(c, t2, mul_add(t, 2.26528271528705534e-7, -5.13473563494345176e-6))
+        c = mul_add(c, t2, mul_add(t, 0.0000114635107167680715, 4.09282876966664787e-6))
+        c = mul_add(c, t2, mul_add(t, -0.0000827920619661063138, 0.000179742083353468584))
+        c = mul_add(c, t2, mul_add(t, 0.0000698765150588991924, -0.00127001966433609489))
+        c = mul_add(c, t2, mul_add(t, 0.0026459963988723702, 0.00123964522153952733))
+        c = mul_add(c, t2, mul_add(t, -0.0181786494818627908, 0.0334874994331444346))
+        c = mul_add(c, t2, mul_add(t, 0.0264787334036282904, -0.218136140838865653))
+        c = mul_add(c, t, 0.307729471159298922)
+    return from_root * c
+
+cdef inline floating mish_slope(floating g, floating x) noexcept nogil:
+    """Above 0 it is 1 less 2 e^2 (d - 2 a (1 + e)) / d^2 with d = 1 + 2 e + 2 e^2.
+
+    Below it is e ((2 + e) d - 4 a (1 + e)) / d^2 with d = 2 + 2 e + e^2, whose sum is sorted; where
+    it cancels, a polynomial.
+    """
+    cdef floating a = at_most[floating](absolute(x), last_exponential(g))
+    cdef floating scaled = exp_scaled[floating](-a)
+    cdef floating e = unscaled[floating](scaled)
+    cdef floating d = <floating> 2 * mul_add(e, e, e) + <floating> 1
+    cdef floating above = <floating> 2 * e * (d - <floating> 2 * a * (<floating> 1 + e))
+    cdef floating below = mul_add(e, (<floating> 6 - <floating> 4 * a) + mul_add(
+        e, e, <floating> 4 * e), <floating> 4 - <floating> 4 * a)
+    cdef floating under_below = mul_add(e, mul_add(e, mul_add(
+        e, <floating> 4 + e, <floating> 8), <floating> 8), <floating> 4)        # d^2
+    cdef floating slope = unscaled[floating](
+        scaled * (above if x > 0 else below) / (d * d if x > 0 else under_below))
+    cdef floating near_0 = mish_slope_near_0[floating](a)
+    slope = <floating> 1 - slope if x > 0 else slope
+    return product(g, near_0 if x <= 0 and a < 2 else slope)
+
+cdef void mish_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map1[floating](mish, args, n)
+
+cdef void mish_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map2[floating](mish_slope, args, n)
+
+row = new_row(b"mish")
+row.layer = b"Mish"
+row.summary = b"A smooth, non-monotonic rectifier."
+row.formula = b"x * tanh(log(1 + exp(x)))"
+row.derivative = b"t + x * (1 - t**2) / (1 + exp(-x)) with t = tanh(log(1 + exp(x)))"
+row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
+               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.reference = (b"D. Misra, \"Mish: a self regularized non-monotonic activation function\", "
+                 b"BMVC 2020.")
+row.ulp = 4
+row.values = b"[-0.2525,  0.    ,  2.9865]"
+row.slopes = b"[-0.1084,  0.6   ,  1.0211]"
+fill(&row.forward, mish_span, mish_span)
+fill(&row.backward, mish_backward_span, mish_backward_span)

@@ -1,0 +1,56 @@
+"""What type checkers see of relume: a user's code, and every stub beside what it describes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import relume
+
+from . import typed_sample
+
+ROOT = Path(__file__).parent.parent
+SOURCE = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the source tree is not here")
+
+# What stubtest is to leave out, and why.
+ALLOWED = {
+    r"relume\.kernels\.(baseline|avx2|avx512)": "importing what the CPU cannot run could crash",
+    r"relume\.(kernels|engine)\.\w+\.__\w+__": "Cython's own",
+    r"relume\.kernels\.(axis|ufuncs)\.\w+": "ufuncs made from tables, kept there for pickle",
+    r"relume(\.nn)?\.__all__": "made from the table; the stubs say `import *`",
+    r"relume\.nn\.activations\.\w+\.__init__": "one for all, which takes what __signature__ says",
+}
+
+
+def mypy(module, *arguments):
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_package_says_that_it_is_typed():
+    assert (Path(relume.__file__).parent / "py.typed").exists()
+
+
+def test_user_code_is_checked_strictly(tmp_path):
+    """Right code passes, wrong code does not, with what relume is installed as."""
+    status, output = mypy(
+        "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path, typed_sample.__file__
+    )
+    assert status == 0, output
+
+
+def test_what_is_accepted_runs():
+    typed_sample.accepted()
+
+
+@SOURCE
+def test_stubs_are_what_they_describe(tmp_path):
+    allowlist = tmp_path / "allowlist"
+    allowlist.write_text("".join(f"{names}  # {why}\n" for names, why in ALLOWED.items()))
+    status, output = mypy(
+        "mypy.stubtest", "relume", "--concise", "--allowlist", allowlist,
+        "--mypy-config-file", "pyproject.toml",
+    )  # fmt: skip
+    assert status == 0, output
