@@ -49,10 +49,13 @@ DIRECTIVES = {
 
 
 def kernel_flags(build):
+    # A loop is vectorized only when all it calls is inlined, which compilers stop doing in a file
+    # as large as the kernels'.
     if MSVC:
-        return FLAGS + MSVC_FLAGS[build]
+        return [*FLAGS, *MSVC_FLAGS[build], "/DCYTHON_INLINE=__forceinline"]
+    inline = "-DCYTHON_INLINE=inline __attribute__((always_inline))"
     width = ["-mprefer-vector-width=512"] if build == "avx512" else []
-    return FLAGS + [f"-m{feature}" for feature in BUILDS[build]] + width
+    return [*FLAGS, inline, *(f"-m{feature}" for feature in BUILDS[build]), *width]
 
 
 def extension(name, flags=FLAGS, macros=()):

@@ -80,7 +80,7 @@ def assert_close(name, result, actual, grads, a, b, tolerance=0.0):
     expected = exact([v if ok else mp.zero for (v, *_), ok in zip(found, finite, strict=True)])
     # A gradient counts as at least 2**-6 of its outside factors; and what underflows on the way
     # loses its last bits before another factor meets it.
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         outside = abs(np.array([factors for _, factors, _ in found]))
         product = outside.prod(1) * 2.0**-6 * (result != "forward" and dtype != np.float16)
         floor = np.maximum(product, np.maximum(1, outside.max(1)) * smallest)
@@ -111,6 +111,14 @@ def test_the_oracle_of_gradients_is_the_derivative(name):
             )
             slope = (up - down) / (2 * step)
             assert abs(slope - exactly(name, result, 1, a, b)[0]) < 1e-22, (name, result, a, b)
+
+
+def test_an_error_is_noticed():
+    one = np.ones(1)
+    for wrong in (1.0, 0.5, 0.731058578630006, -0.731058578630005, np.nan, np.inf):
+        with pytest.raises(AssertionError, match="glu forward of grad, a, b"):
+            assert_close("glu", "forward", np.array([wrong]), one, one, one)
+    assert_close("glu", "forward", np.array([0.7310585786300049]), one, one, one)
 
 
 # -- values --

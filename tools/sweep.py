@@ -92,17 +92,18 @@ FORMULAS = {
 }
 
 
-def call(op, x):
+def call(op, x, *parameters):
     """The function with a gradient of 1."""
-    return op.function(*[np.ones_like(x)] * (op.n_data - 1), x)
+    return op.function(*[np.ones_like(x)] * (op.n_data - 1), x, *parameters)
 
 
 def reference(op, x):
     """The reference for finite x in float64."""
-    arguments = op.arguments(op.reference.parameters[0], np.float32)
+    parameters = op.reference.parameters[0]
+    arguments = op.arguments(parameters, np.float32)
     formulas = FORMULAS.get(op.row["name"])
     if formulas is None:
-        return call(op, x)
+        return call(op, x, *arguments[: len(parameters)])
     with np.errstate(all="ignore"):
         return formulas[op.n_data - 1](x, *arguments)
 

@@ -299,7 +299,9 @@ def rrelu(x, lower=1 / 8, upper=1 / 3, training=False, *, rng=None, return_slope
         dtype = ufuncs.sigmoid.resolve_dtypes((np.asarray(x).dtype, None))[1]
         precise = np.promote_types(dtype, np.float32)
         slope = lower + (upper - lower) * rng.random(np.shape(x), precise)
-        slope = np.asarray(slope).astype(dtype)
+        # Rounding may reach `upper`, which the interval does not hold.
+        below = np.nextafter(dtype.type(upper), dtype.type(-math.inf))
+        slope = np.minimum(np.asarray(slope).astype(dtype), max(below, dtype.type(lower)))
     y = ufuncs.prelu(x, slope, **kwargs)
     return (y, slope) if return_slope else y
 

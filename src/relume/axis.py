@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from relume.kernels import axis as kernels
@@ -69,6 +70,11 @@ _MAXIMUM = """A row of only -inf is NaN, as is one that holds inf, where the lim
 beside finite numbers is a probability of 0."""
 
 
+def _checked(x, axis):
+    """The axis; where x has none, NumPy's error of an axis and not of a signature."""
+    return normalize_axis_index(axis, 0) if np.ndim(x) == 0 else axis
+
+
 def _documented(**fields):
     """Give a function the docstring that these fields make."""
     fields = {"keepdims": "", "notes": _MAXIMUM, "shape": "their shape", **fields}
@@ -90,7 +96,7 @@ def _documented(**fields):
 def softmax(
     x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
 ) -> NDArray[Any]:
-    return kernels.softmax(x, axis=axis, out=out, **kwargs)
+    return kernels.softmax(x, axis=_checked(x, axis), out=out, **kwargs)
 
 
 @_documented(
@@ -103,7 +109,7 @@ def softmax(
 def log_softmax(
     x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
 ) -> NDArray[Any]:
-    return kernels.log_softmax(x, axis=axis, out=out, **kwargs)
+    return kernels.log_softmax(x, axis=_checked(x, axis), out=out, **kwargs)
 
 
 @_documented(
@@ -123,7 +129,7 @@ def logsumexp(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.logsumexp(x, axis=axis, keepdims=keepdims, out=out, **kwargs)
+    return kernels.logsumexp(x, axis=_checked(x, axis), keepdims=keepdims, out=out, **kwargs)
 
 
 @_documented(
@@ -141,7 +147,7 @@ def softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.softmax_backward(grad, x, axis=axis, out=out, **kwargs)
+    return kernels.softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
 
 
 @_documented(
@@ -160,7 +166,7 @@ def softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
+    return kernels.softmax_backward_from_output(grad, y, axis=_checked(y, axis), out=out, **kwargs)
 
 
 @_documented(
@@ -178,7 +184,7 @@ def log_softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.log_softmax_backward(grad, x, axis=axis, out=out, **kwargs)
+    return kernels.log_softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
 
 
 @_documented(
@@ -198,7 +204,9 @@ def log_softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.log_softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
+    return kernels.log_softmax_backward_from_output(
+        grad, y, axis=_checked(y, axis), out=out, **kwargs
+    )
 
 
 @_documented(
@@ -221,4 +229,4 @@ def logsumexp_backward(
 ) -> NDArray[Any]:
     if keepdims:
         grad = np.squeeze(np.asanyarray(grad), axis)
-    return kernels.logsumexp_backward(grad, x, axis=axis, out=out, **kwargs)
+    return kernels.logsumexp_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)

@@ -29,7 +29,7 @@ def _backward(ufunc, name):
     def function(grad, a, b=None, *, axis=-1, out=None, **kwargs):
         if b is not None:
             _refuse_int(b)
-            return ufunc(grad, a, b, out=out, **kwargs)
+            return ufunc(grad, a, b, out=(None, None) if out is None else out, **kwargs)
         a = np.asanyarray(a)
         parts = halves(a, axis, "a")
         if out is None:

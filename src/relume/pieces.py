@@ -75,7 +75,7 @@ def maxout(
     (array([3., 5.]), array([1, 0]))
     """
     x = np.asanyarray(x)
-    if x.shape and x.shape[normalize_axis_index(operator.index(axis), x.ndim)] == 0:
+    if x.shape[normalize_axis_index(operator.index(axis), x.ndim)] == 0:
         raise ValueError(f"maxout needs at least one piece, got shape {x.shape} and axis={axis}")
     if out is not None:
         kwargs["out"] = out

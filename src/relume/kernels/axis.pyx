@@ -91,6 +91,9 @@ cdef void set_memory_error() noexcept with gil:
 cdef inline bint in_place(const Call* call, int k) noexcept nogil:
     """Whether a kernel can work in the caller's memory."""
     cdef const Operand* operand = &call.loop.operands[k]
+    # A kernel of two inputs writes its output before it has read the gradient.
+    if k == 0 and call.loop.n_in == 2 and call.args[0] == call.args[2]:
+        return False
     return not operand.half and (
         not operand.row or call.inner[k] == operand.itemsize or call.n == 1)
 

@@ -93,7 +93,7 @@ fill(&row.backward_from_output, selu_from_output_span, selu_from_output_span)
 cdef inline floating celu(floating x, floating alpha) noexcept nogil:
     cdef floating t = x / alpha
     cdef floating straight = <floating> 1e-4 if floating is float else <floating> 1e-8
-    cdef floating small = mul_add(<floating> 0.5 * x, t, x)     # t may be subnormal, where x is not
+    cdef floating small = mul_add(<floating> 0.5 * x, t, x)   # t may be subnormal, where x is not
     cdef floating curved = alpha * expm1[floating](t)
     cdef floating below = small if absolute(t) < straight else curved
     return x if x > 0 else below

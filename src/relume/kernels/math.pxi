@@ -110,6 +110,14 @@ cdef inline floating unscaled(floating x) noexcept nogil:
         return x * 2.938735877055719e-39
 
 
+cdef inline floating plus_unscaled(floating x, floating scaled) noexcept nogil:
+    """x + unscaled(scaled), rounded once."""
+    if floating is float:
+        return mul_add(scaled, <floating> 5.421010862427522e-20, x)
+    else:
+        return mul_add(scaled, 2.938735877055719e-39, x)
+
+
 cdef inline floating shift_of(floating like, int bias) noexcept nogil:
     """The number that, added, rounds to an integer and leaves this plus bias in the low bits."""
     if floating is float:
@@ -203,7 +211,7 @@ cdef inline floating exp_negative(floating x) noexcept nogil:
 
 cdef inline floating exp_below(floating x) noexcept nogil:
     """exp(-|x|), scaled, for any x."""
-    return exp_scaled[floating](-at_most[floating](absolute(x), last_exponential(x)))
+    return exp_scaled[floating](at_least[floating](-absolute(x), -last_exponential(x)))
 
 
 cdef inline floating exp_below_two(floating x, floating low) noexcept nogil:
@@ -288,14 +296,15 @@ cdef inline floating sigmoid_of(floating x, floating scaled) noexcept nogil:
     """
     cdef floating one = <floating> 1 / unscaled[floating](1)
     cdef floating e = unscaled[floating](scaled)
-    cdef floating u = scaled / (<floating> 1 + e)
-    return unscaled[floating](mul_add(-e, u, scaled) if x < 0 else one - u)
+    cdef floating u = scaled / plus_unscaled[floating](1, scaled)
+    cdef floating below = mul_add(-e, u, scaled), above = one - u
+    return unscaled[floating](below if x < 0 else above)
 
 
 cdef inline floating sigmoid_slope(floating scaled) noexcept nogil:
     """e / (1 + e)^2 from the scaled e."""
-    cdef floating u = scaled / (<floating> 1 + unscaled[floating](scaled))
-    return unscaled[floating](u * (<floating> 1 - unscaled[floating](u)))
+    cdef floating u = scaled / plus_unscaled[floating](1, scaled)
+    return unscaled[floating](u * plus_unscaled[floating](1, -u))
 
 
 cdef inline floating tanh_of(floating a) noexcept nogil:
@@ -310,9 +319,11 @@ cdef inline floating tanh_of(floating a) noexcept nogil:
     cdef floating q = expm1_reduced[floating](reduced[floating](x, n - shift))
     cdef floating power = power_of_two[floating](n)
     cdef floating e = mul_add(power, q, power)
-    cdef floating half_y = <floating> 0.5 * mul_add(-power, q, <floating> 1 - power)
-    cdef floating t = <floating> 2 * (half_y if a < <floating> 0.55 else e) / (<floating> 1 + e)
-    return mul_add(half_y, t, half_y) if a < <floating> 0.55 else <floating> 1 - t
+    cdef floating y = mul_add(-power, q, <floating> 1 - power)
+    cdef floating twice = e + e
+    cdef floating t = (y if a < <floating> 0.55 else twice) / (<floating> 1 + e)
+    cdef floating small = <floating> 0.5 * mul_add(y, t, y), large = <floating> 1 - t
+    return small if a < <floating> 0.55 else large
 
 
 cdef inline floating tanhshrink_over(floating z) noexcept nogil:

@@ -48,42 +48,48 @@ fill(&row.backward_from_output, softsign_from_output_span, softsign_from_output_
 
 # -- squareplus: Barron, 2021 ---------------------------------------------------------------------
 
-cdef inline floating scale_of(floating a, floating b) noexcept nogil:
-    """A power of two with which (a scale)^2 + b scale^2 neither overflows nor vanishes."""
-    cdef floating most = <floating> 1e18 if floating is float else <floating> 1e150
-    cdef floating least = <floating> 1e-17 if floating is float else <floating> 1e-145
+# sqrt(a^2 + b) is taken of a and b scaled by a power of two that depends on b alone, so that a
+# loop over x leaves it outside; a beyond `most` is added after, since there b counts no more.
+
+cdef inline floating scale_for(floating b) noexcept nogil:
+    cdef floating high = <floating> 1e26 if floating is float else <floating> 1e260
+    cdef floating low = <floating> 1e-34 if floating is float else <floating> 1e-290
     cdef floating down = <floating> 1.3552527156068805e-20 if floating is float else (
         <floating> 1.8645851828000517e-155)                             # 2^-66, 2^-514
     cdef floating up = <floating> 1.2676506002282294e30 if floating is float else (
         <floating> 4.149515568880993e180)                               # 2^100, 2^600
-    cdef floating for_b = down if b > most * most else <floating> 1
-    for_b = up if b < least * least else for_b
-    cdef floating for_small = for_b if a < least else <floating> 1
-    for_small = down if b > most * most else for_small
-    return down if a > most else for_small
+    cdef floating scale = up if b < low else <floating> 1
+    return down if b > high else scale
 
 cdef inline floating squareplus(floating x, floating b) noexcept nogil:
-    cdef floating a = absolute(x), scale = scale_of(a, b)
-    cdef floating scaled = a * scale
-    cdef floating root = square_root(mul_add(scaled, scaled, b * scale * scale)) / scale
-    cdef floating halves = root * <floating> 0.5 + a * <floating> 0.5     # does not overflow
-    cdef floating above = halves if root > 1 else (root + a) * <floating> 0.5
-    cdef floating below = <floating> 0.25 * b / above
-    below = below if above > 0 else <floating> 0
-    return keep_nan[floating](above if x > 0 else below, x)
+    cdef floating most = <floating> 1e18 if floating is float else <floating> 1e150
+    cdef floating tiny = <floating> 1e-37 if floating is float else <floating> 1e-307
+    cdef floating scale = scale_for(b)
+    cdef floating back = <floating> 1 / scale
+    cdef floating a = absolute(x)
+    cdef floating counted = at_most[floating](a, most * back)
+    cdef floating scaled = counted * scale
+    cdef floating root = mul_add(square_root(mul_add(scaled, scaled, b * scale * scale)), back,
+                                 a - counted)
+    cdef floating above = mul_add(a, <floating> 0.5, root * <floating> 0.5)
+    cdef floating below = <floating> 0.25 * b / (above + tiny)      # 0 / 0 is 0
+    return above if x > 0 else below
 
 cdef inline floating squareplus_backward(floating g, floating x, floating b) noexcept nogil:
     """1/2 + a / (2 r) above 0 and b / (2 r (r + a)) below, where r^2 = a^2 + b, all scaled."""
-    cdef floating a = absolute(x), scale = scale_of(a, b)
+    cdef floating most = <floating> 1e18 if floating is float else <floating> 1e150
+    cdef floating down = <floating> 1.3552527156068805e-20 if floating is float else (
+        <floating> 1.8645851828000517e-155)                             # 2^-66, 2^-514
+    cdef floating usual = scale_for(b), a = absolute(x)
+    cdef floating scale = usual * down if a > most * (<floating> 1 / usual) else usual
     cdef floating scaled = a * scale
     cdef floating square = mul_add(scaled, scaled, b * scale * scale)
-    cdef floating root = square_root(square)
-    cdef floating above = <floating> 0.5 * (scaled / root) + <floating> 0.5
-    cdef floating below = b * scale / mul_add(scaled, root, square) * scale * <floating> 0.5
+    cdef floating under = mul_add(scaled, square_root(square), square)
+    cdef floating below = <floating> 0.5 * (b * scale) / under * scale
+    cdef floating above = <floating> 1 - below
     cdef floating slope = above if x > 0 else below
-    slope = <floating> 1 if x > largest(g) else slope
     slope = <floating> 0.5 if x == 0 else slope
-    return product(g, keep_nan[floating](slope, x))
+    return product(g, slope)
 
 cdef void squareplus_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1_with1[floating](squareplus, args, scalar, n)

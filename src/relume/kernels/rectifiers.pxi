@@ -47,7 +47,7 @@ fill_integers(&row.forward, relu_integer_span, relu_integer_span, relu_integer_s
               relu_integer_span, relu_integer_span, relu_integer_span)
 
 
-# -- relu6: Krizhevsky, 2010 ------------------------------------------------------------------------
+# -- relu6: Krizhevsky, 2010 ----------------------------------------------------------------------
 
 cdef inline floating relu6(floating x) noexcept nogil:
     return at_most[floating](above_0[floating](x), <floating> 6)

@@ -62,11 +62,15 @@ cdef inline double corrected(double sum, double error) noexcept nogil:
 
 
 cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
+    """The sum, made in double: its terms may cancel."""
     cdef double sum = 0, error = 0
-    cdef Py_ssize_t block
+    cdef double terms[SHORT]
+    cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
-        add_exactly(&sum, &error, reduce[floating](
-            add, 0, x + block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)))
+        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
+        for j in range(size):
+            terms[j] = x[start + j]
+        add_exactly(&sum, &error, reduce[double](add, 0, terms, size))
     return corrected(sum, error)
 
 
@@ -96,41 +100,20 @@ cdef void column_sum(const floating* x, Py_ssize_t rows, Py_ssize_t n,
 
 # -- softmax and its relatives --------------------------------------------------------------------
 
-cdef inline floating short_exp_sum(const floating* x, floating shift, floating* out, bint store,
-                                   Py_ssize_t n) noexcept nogil:
-    """The sum of exp(x - shift), whose terms go to out if they are to be stored."""
-    cdef floating lane[LANES]
-    cdef floating tail[LANES]
-    cdef floating e
-    cdef Py_ssize_t i, k, whole = n // LANES * LANES
-    for k in range(LANES):
-        lane[k] = 0
-        tail[k] = -INFINITY
-    for i in range(n // LANES):
-        for k in range(LANES):
-            e = exp_negative[floating](x[i * LANES + k] - shift)
-            lane[k] = lane[k] + e
-            if store:
-                out[i * LANES + k] = e
-    if whole < n:
-        memcpy(tail, x + whole, (n - whole) * sizeof(floating))
-        for k in range(LANES):
-            tail[k] = exp_negative[floating](tail[k] - shift)
-            lane[k] = lane[k] + tail[k]
-        if store:
-            memcpy(out + whole, tail, (n - whole) * sizeof(floating))
-    return combined[floating](add, lane)
-
-
-cdef inline double exp_sum(const floating* x, floating shift, floating* out, bint store,
+cdef inline double exp_sum(const floating* x, floating shift, floating* out, bint keep,
                            Py_ssize_t n) noexcept nogil:
+    """The sum of exp(x - shift); its terms go to out if they are to be kept, all of them."""
     cdef double sum = 0, error = 0
-    cdef Py_ssize_t block, start
+    cdef floating scratch[SHORT]
+    cdef floating* terms = scratch
+    cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
-        start = block * SHORT
-        add_exactly(&sum, &error, short_exp_sum[floating](
-            x + start, shift, out + start if store else out, store,
-            min(<Py_ssize_t> SHORT, n - start)))
+        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
+        if keep:
+            terms = out + start
+        for j in range(size):
+            terms[j] = exp_negative[floating](x[start + j] - shift)
+        add_exactly(&sum, &error, reduce[floating](add, 0, terms, size))
     return corrected(sum, error)
 
 
@@ -155,24 +138,19 @@ cdef inline void softmax_row(const floating* x, Py_ssize_t n, floating* out) noe
 cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
     """The sum of x * y, where a y of 0 counts for nothing."""
     cdef double sum = 0, error = 0
-    cdef floating lane[LANES]
-    cdef Py_ssize_t block, i, k, start, size
+    cdef floating terms[SHORT]
+    cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        for k in range(LANES):
-            lane[k] = 0
-        for i in range(size // LANES):
-            for k in range(LANES):
-                lane[k] = lane[k] + product(x[start + i * LANES + k], y[start + i * LANES + k])
-        add_exactly(&sum, &error, combined[floating](add, lane))
-        for i in range(size // LANES * LANES, size):            # by hand: fewer than LANES
-            add_exactly(&sum, &error, product(x[start + i], y[start + i]))
+        for j in range(size):
+            terms[j] = product(x[start + j], y[start + j])
+        add_exactly(&sum, &error, reduce[floating](add, 0, terms, size))
     return corrected(sum, error)
 
 
 cdef void softmax(const floating* z, Py_ssize_t rows, Py_ssize_t n, floating* out) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(rows):
+    for i in range(rows):                       # by hand: a loop over rows
         softmax_row[floating](z + i * n, n, out + i * n)
 
 

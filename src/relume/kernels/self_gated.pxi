@@ -1,41 +1,45 @@
-# Activations that multiply x by a sigmoid of it. But for mish, each is max(x, 0) less an even bump,
-# a * sigmoid(-u) with a = |x|, which is small and has the same relative error everywhere: so
+# Activations that multiply x by a sigmoid of it. Each is max(x, 0) less a bump, which is even but
+# for mish: a * sigmoid(-u) with a = |x|, small and of the same relative error everywhere. So
 # f(x) = max(x, 0) - bump(a), and f'(x) is bump'(a) below 0 and 1 - bump'(a) above.
 
 cdef inline floating less_bump(floating x, floating scaled_bump) noexcept nogil:
-    return above_0[floating](x) - unscaled[floating](scaled_bump)
+    return plus_unscaled[floating](above_0[floating](x), -scaled_bump)
 
 cdef inline floating slope_of_bump(floating g, floating x, floating scaled_slope) noexcept nogil:
-    cdef floating slope = unscaled[floating](scaled_slope)
-    return product(g, <floating> 1 - slope if x > 0 else slope)
+    cdef floating below = unscaled[floating](scaled_slope)
+    cdef floating above = <floating> 1 - below
+    return product(g, above if x > 0 else below)
 
 cdef inline floating sigmoid_bump(floating a, floating e) noexcept nogil:
     """a e / (1 + e), scaled as e is."""
-    return a * (e / (<floating> 1 + unscaled[floating](e)))
+    return a * (e / plus_unscaled[floating](1, e))
 
 cdef inline floating sigmoid_bump_slope(
-        floating u, floating low, floating rest) noexcept nogil:
-    """The derivative of a e / (1 + e), scaled, where e = exp(-u - low) and rest = 1 - a u'(a).
+        floating u, floating low, floating rest, floating rest_low) noexcept nogil:
+    """The derivative of a e / (1 + e), scaled, where e = exp(-u - low).
 
-    rest + e crosses 0, so e is added to it before it is rounded, in two parts.
+    rest + rest_low is 1 - a u'(a). With e it crosses 0, so e is added before it is rounded, in two
+    parts.
     """
     cdef floating q
     cdef floating power = exp_parts[floating](-u, -low, &q)
     cdef floating scaled = mul_add(power, q, power)
     cdef floating e = unscaled[floating](scaled)
-    cdef floating whole = mul_add(unscaled[floating](power), q, rest + unscaled[floating](power))
-    return scaled * whole / mul_add(e, <floating> 2 + e, <floating> 1)          # over (1 + e)^2
+    cdef floating first = unscaled[floating](power)
+    cdef floating whole = (rest + first) + mul_add(first, q, rest_low)
+    cdef floating square = mul_add(e, <floating> 2 + e, <floating> 1)           # (1 + e)^2
+    return mul_add(power * q, whole, power * whole) / square
 
 
 # -- silu: Elfwing, Uchibe and Doya, 2018 ---------------------------------------------------------
 
 cdef inline floating silu(floating x) noexcept nogil:
-    cdef floating a = at_most[floating](absolute(x), last_exponential(x))
-    return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled[floating](-a)))
+    cdef floating minus_a = at_least[floating](-absolute(x), -last_exponential(x))
+    return less_bump[floating](x, sigmoid_bump[floating](-minus_a, exp_scaled[floating](minus_a)))
 
 cdef inline floating silu_slope(floating g, floating x) noexcept nogil:
-    cdef floating a = at_most[floating](absolute(x), last_exponential(g))
-    cdef floating slope = sigmoid_bump_slope[floating](a, 0, <floating> 1 - a)
+    cdef floating minus_a = at_least[floating](-absolute(x), -last_exponential(g))
+    cdef floating slope = sigmoid_bump_slope[floating](-minus_a, 0, <floating> 1 + minus_a, 0)
     return slope_of_bump[floating](g, x, slope)
 
 cdef void silu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
@@ -82,7 +86,7 @@ cdef inline floating quick_gelu_slope(floating g, floating x) noexcept nogil:
     cdef floating rate = <floating> 1.702
     cdef floating u = rate * a
     cdef floating low = product_error(rate, a, u)
-    cdef floating slope = sigmoid_bump_slope[floating](u, low, (<floating> 1 - u) - low)
+    cdef floating slope = sigmoid_bump_slope[floating](u, low, <floating> 1 - u, -low)
     return slope_of_bump[floating](g, x, slope)
 
 cdef void quick_gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
@@ -148,22 +152,19 @@ fill(&row.backward, gelu_backward_span, gelu_backward_span)
 cdef inline floating gelu_tanh_linear(floating like) noexcept nogil:
     return <floating> 1.5957691216057308            # 2 sqrt(2 / pi)
 
-cdef inline floating gelu_tanh_cubic(floating like) noexcept nogil:
-    """Its product with 0.044715, both rounded, as the formula has them."""
-    return gelu_tanh_linear(like) * <floating> 0.044715
-
 cdef inline floating gelu_tanh_argument(floating a, floating* low) noexcept nogil:
-    """u = a (linear + cubic a^2), in two words since it grows to a hundred."""
-    cdef floating linear = gelu_tanh_linear(a), cubic = gelu_tanh_cubic(a)
-    cdef floating square = a * a
-    cdef floating term = cubic * square
-    cdef floating rate = linear + term
-    cdef floating term_seen = rate - linear
-    cdef floating rate_low = (linear - (rate - term_seen)) + (term - term_seen)
+    """u = a (linear + cubic a^2), in two words since it grows to a hundred.
+
+    cubic is the product of linear and 0.044715, both rounded, as the formula has them. linear is
+    split, so that nothing is lost when its first part is taken from the sum again.
+    """
+    cdef floating linear = gelu_tanh_linear(a), first = <floating> 1.59375
+    cdef floating cubic = linear * <floating> 0.044715
     cdef floating cubic_low = product_error(linear, <floating> 0.044715, cubic)
-    rate_low = rate_low + product_error(cubic, square, term)
-    rate_low = mul_add(cubic, product_error(a, a, square), rate_low)
-    rate_low = mul_add(cubic_low, square, rate_low)
+    cdef floating square = a * a
+    cdef floating rate = mul_add(cubic, square, first)
+    cdef floating rate_low = mul_add(cubic, product_error(a, a, square), linear - first)
+    rate_low = mul_add(cubic_low, square, rate_low) + product_error(cubic, square, rate - first)
     cdef floating u = a * rate
     low[0] = mul_add(a, rate_low, product_error(a, rate, u))
     return u
@@ -182,9 +183,9 @@ cdef inline floating gelu_tanh_slope(floating g, floating x) noexcept nogil:
     # a u' = 3 u - 2 linear a, whose leading parts cancel in 1 - a u' without rounding.
     cdef floating linear = gelu_tanh_linear(g) * a
     cdef floating rest = (<floating> 1 - u) - <floating> 2 * (u - linear)
-    rest = rest + (<floating> 2 * product_error(gelu_tanh_linear(g), a, linear)
-                   - <floating> 3 * low)
-    cdef floating slope = sigmoid_bump_slope[floating](u, low, rest)
+    cdef floating rest_low = mul_add(<floating> -3, low, <floating> 2 * product_error(
+        gelu_tanh_linear(g), a, linear))
+    cdef floating slope = sigmoid_bump_slope[floating](u, low, rest, rest_low)
     return slope_of_bump[floating](g, x, slope)
 
 cdef void gelu_tanh_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
@@ -216,15 +217,15 @@ fill(&row.backward, gelu_tanh_backward_span, gelu_tanh_backward_span)
 # 2 e^2 / (1 + 2 e + 2 e^2) above.
 
 cdef inline floating mish(floating x) noexcept nogil:
-    cdef floating a = at_most[floating](absolute(x), last_exponential(x))
-    cdef floating scaled = exp_scaled[floating](-a)
+    cdef floating minus_a = at_least[floating](-absolute(x), -last_exponential(x))
+    cdef floating scaled = exp_scaled[floating](minus_a)
     cdef floating e = unscaled[floating](scaled)
     cdef floating below = mul_add(scaled, e, <floating> 2 * scaled)
     cdef floating under_below = mul_add(e, e, <floating> 2 * e) + <floating> 2
     cdef floating above = <floating> 2 * e * scaled
     cdef floating under_above = <floating> 2 * mul_add(e, e, e) + <floating> 1
     cdef floating rest = (above if x > 0 else below) / (under_above if x > 0 else under_below)
-    return less_bump[floating](x, a * rest)
+    return less_bump[floating](x, -minus_a * rest)
 
 cdef inline floating mish_slope_near_0(floating a) noexcept nogil:
     """The derivative of mish at -a for 0 <= a <= 2, its root as a factor."""
@@ -260,8 +261,8 @@ cdef inline floating mish_slope_near_0(floating a) noexcept nogil:
 cdef inline floating mish_slope(floating g, floating x) noexcept nogil:
     """Above 0 it is 1 less 2 e^2 (d - 2 a (1 + e)) / d^2 with d = 1 + 2 e + 2 e^2.
 
-    Below it is e ((2 + e) d - 4 a (1 + e)) / d^2 with d = 2 + 2 e + e^2, whose sum is sorted; where
-    it cancels, a polynomial.
+    Below it is e ((2 + e) d - 4 a (1 + e)) / d^2 with d = 2 + 2 e + e^2, and where that cancels a
+    polynomial.
     """
     cdef floating a = at_most[floating](absolute(x), last_exponential(g))
     cdef floating scaled = exp_scaled[floating](-a)

@@ -4,7 +4,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef inline void copy_strided(const char* x, Py_ssize_t x_step, char* out,
-                              Py_ssize_t out_step, Py_ssize_t itemsize, Py_ssize_t n) noexcept nogil:
+                              Py_ssize_t out_step, Py_ssize_t itemsize,
+                              Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     if itemsize == 4:
         for i in range(n):
