@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec bench figures peers-activations clean
+.PHONY: help demo test lint vec accuracy sweep bench figures peers-activations clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
@@ -35,6 +35,12 @@ lint: $(VENV)/tested  ## only the checks of how the code reads
 
 vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vectorized
 	$(BIN)/python tools/vec.py
+
+accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 points (10 minutes)
+	$(BIN)/python tools/accuracy.py $(ARGS)
+
+sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 inputs (an hour)
+	$(BIN)/python tools/sweep.py $(ARGS)
 
 bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formulas, one epoch
 	$(BIN)/pip install --quiet --editable '.[bench]'

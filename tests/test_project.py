@@ -77,7 +77,7 @@ def test_files_are_short():
 
 
 def assert_rows_match(table, rows):
-    """Adding an activation is one block in src/relume/kernels and one row in tests/reference.py."""
+    """Adding an activation is a block in src/relume/kernels and a row in tests/reference.py."""
     missing = sorted(set(table) - set(rows))
     assert not missing, f"tests/reference.py has no row for {missing}"
     extra = sorted(set(rows) - set(table))

@@ -44,8 +44,8 @@ def test_contract_of_the_ufuncs(name):
     skip_where_unsupported(name)
     if name == relume.simd():
         pytest.skip(f"{name} is what the tests of this process use")
-    command = ["-m", "pytest", "-m", "op", "-q", "-x", "-p", "no:cacheprovider", "tests"]
-    done = run(*command, simd=name, limit=900)
+    options = ["-m", "op", "-q", "-x", "-p", "no:cacheprovider", "-n", "2"]
+    done = run("-m", "pytest", *options, "tests", simd=name, limit=1800)
     assert done.returncode == 0, f"RELUME_SIMD={name}\n{done.stdout[-5000:]}{done.stderr[-2000:]}"
 
 

@@ -131,44 +131,6 @@ def test_leaky_relu_is_prelu():
     assert relume.leaky_relu.ufunc is relume.prelu
 
 
-# -- gelu's choice --
-
-
-@each_dtype
-@pytest.mark.parametrize("suffix", ["", "_backward"])
-def test_gelu_chooses_one_of_two_ufuncs(suffix, dtype):
-    gelu, tanh = getattr(relume, f"gelu{suffix}"), getattr(relume, f"gelu_tanh{suffix}")
-    data = np.random.default_rng(13).normal(size=(tanh.nin, 600)).astype(dtype)
-    assert isinstance(gelu.ufunc, np.ufunc)
-    assert isinstance(tanh, np.ufunc)
-    expected = gelu.ufunc(*data)
-    assert (expected != tanh(*data)).any()
-    assert_same(gelu(*data), expected, "by default")
-    assert_same(gelu(*data, "none"), expected, "by position")
-    assert_same(gelu(*data, approximate="none"), expected, "by name")
-    assert_same(gelu(*data, "tanh"), tanh(*data), "tanh by position")
-    assert_same(gelu(*data, approximate="tanh"), tanh(*data), "tanh by name")
-    for approximate in ("none", "tanh"):
-        out = np.full(600, 5, dtype)
-        where = data[0] > 0
-        assert gelu(*data, approximate=approximate, out=out, where=where) is out
-        assert_same(out[where], gelu(*data, approximate)[where], f"{approximate} into out")
-        assert (out[~where] == 5).all()
-
-
-@pytest.mark.parametrize("suffix", ["", "_backward"])
-@pytest.mark.parametrize("approximate", ["", "tanhh", "Tanh", "exact", None, True, 0, b"tanh", []])
-def test_gelu_knows_no_other_approximation(suffix, approximate):
-    out = np.full(3, 5.0)
-    gelu = getattr(relume, f"gelu{suffix}")
-    with pytest.raises(ValueError, match="approximate") as caught:
-        gelu(*np.ones((gelu.ufunc.nin, 3)), approximate=approximate, out=out)
-    assert repr(approximate) in str(caught.value)
-    assert "none" in str(caught.value)
-    assert "tanh" in str(caught.value)
-    assert (out == 5).all()
-
-
 # -- the gradient of a learnable parameter --
 
 

@@ -137,12 +137,6 @@ def test_parameters_have_the_names_and_defaults_of_the_table(op):
             op.function(*data)
 
 
-def test_swish_is_silu():
-    assert relume.swish is relume.silu
-    assert relume.swish_backward is relume.silu_backward
-    assert {"swish", "swish_backward"} <= set(relume.__all__)
-
-
 # -- values --
 
 

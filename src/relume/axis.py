@@ -66,8 +66,8 @@ _X = "x : array_like\n    Input."
 _GRAD = "grad : array_like\n    Gradient with respect to the output.\n"
 _Y = "y : array_like\n    Output of the forward pass."
 _KEEPDIMS = "keepdims : bool, default=False\n    Whether the reduced axis is kept, with size 1.\n"
-_MAXIMUM = """A row of only -inf is NaN, as is one that holds inf, where the limit is not unique; -inf
-beside finite numbers is a probability of 0."""
+_MAXIMUM = """A row of only -inf is NaN, as is one that holds inf, where the limit is not unique. Beside
+finite numbers, -inf is a probability of 0."""
 
 
 def _checked(x, axis):

@@ -1,7 +1,7 @@
 """Functions along an axis, as generalized ufuncs: NumPy moves the axis, broadcasts and casts.
 
 The one inner loop hands whole rows to a kernel: at once where they are contiguous, else, and for
-float16, through a tile of rows packed into scratch memory. Threads take chunks of rows.
+float16, from a tile of rows packed into scratch memory. Threads take chunks of rows.
 """
 
 cimport numpy as cnp
@@ -33,6 +33,8 @@ cdef enum:
     N_LOOPS = 3                 # float16, float32, float64
     CHUNK = 16384               # elements of a thread's chunk, at least one row
     PARALLEL = 32768            # elements from which threads are used, as in ufuncs.pyx
+    TILE = 16                   # rows packed together, but no more than these elements
+    TILE_ELEMENTS = 65536
 
 cdef struct Operand:
     bint row                    # a row of n elements, else one
@@ -99,54 +101,92 @@ cdef inline bint in_place(const Call* call, int k) noexcept nogil:
 
 
 cdef void run(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    cdef const Loop* loop = call.loop
+    """Rows start .. start + rows: straight to the kernel if all are contiguous, else in tiles."""
     cdef void* spans[MAX_OPERANDS]
-    cdef char* scratch = NULL
+    cdef Py_ssize_t i, tile, size
+    cdef char* scratch
     cdef int k
-    cdef Py_ssize_t i, size = (call.n + 8) * sizeof(double)     # of an operand's packed row
     cdef bint all_in_place = True
-    for k in range(loop.n_operands):
+    for k in range(call.loop.n_operands):
         all_in_place &= in_place(call, k)
-    if not all_in_place:
-        scratch = <char*> malloc((MAX_OPERANDS + 1) * size)
-        if scratch == NULL:
-            call.out_of_memory = True
-            return
-    for i in range(start, start + rows):
-        for k in range(loop.n_operands):
-            spans[k] = call.args[k] + i * call.outer[k]
-            if not in_place(call, k):
-                if k < loop.n_in:
-                    pack(call, k, <char*> spans[k], scratch + k * size,
-                         scratch + MAX_OPERANDS * size)
-                spans[k] = scratch + k * size
-        loop.kernel(spans, call.n)
-        for k in range(loop.n_in, loop.n_operands):
-            if not in_place(call, k):
-                unpack(call, k, <char*> spans[k], call.args[k] + i * call.outer[k],
-                       scratch + MAX_OPERANDS * size)
+    if all_in_place:
+        for i in range(start, start + rows):
+            for k in range(call.loop.n_operands):
+                spans[k] = call.args[k] + i * call.outer[k]
+            call.loop.kernel(spans, call.n)
+        return
+    # Where the axis is not the last, the rows of a tile lie side by side: they share cache lines.
+    tile = max(<Py_ssize_t> 1, min(<Py_ssize_t> TILE, TILE_ELEMENTS // (call.n + 1)))
+    size = (call.n + 8) * sizeof(double)                    # of a packed row, rounded up
+    scratch = <char*> malloc((MAX_OPERANDS * tile + 1) * size)
+    if scratch == NULL:
+        call.out_of_memory = True
+        return
+    for i in range((rows + tile - 1) // tile):
+        run_tile(call, start + i * tile, min(tile, rows - i * tile), tile, size, scratch)
     free(scratch)
 
 
-cdef void pack(const Call* call, int k, const char* x, char* packed, char* halves) noexcept nogil:
-    cdef const Operand* operand = &call.loop.operands[k]
-    cdef Py_ssize_t n = call.n if operand.row else 1
-    if operand.half:
-        copy_strided(x, call.inner[k], halves, operand.itemsize, operand.itemsize, n)
-        table.half_to_float(<const uint16_t*> halves, <float*> packed, n)
-    else:
-        copy_strided(x, call.inner[k], packed, operand.itemsize, operand.itemsize, n)
+cdef void run_tile(Call* call, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t tile,
+                   Py_ssize_t size, char* scratch) noexcept nogil:
+    cdef const Loop* loop = call.loop
+    cdef void* spans[MAX_OPERANDS]
+    cdef char* packed[MAX_OPERANDS]
+    cdef char* halves = scratch + MAX_OPERANDS * tile * size
+    cdef Py_ssize_t i
+    cdef int k
+    for k in range(loop.n_operands):
+        packed[k] = scratch + k * tile * size
+        if k < loop.n_in and not in_place(call, k):
+            pack(call, k, start, rows, packed[k], size, halves)
+    for i in range(rows):
+        for k in range(loop.n_operands):
+            spans[k] = call.args[k] + (start + i) * call.outer[k]
+            if not in_place(call, k):
+                spans[k] = packed[k] + i * size
+        loop.kernel(spans, call.n)
+    for k in range(loop.n_in, loop.n_operands):
+        if not in_place(call, k):
+            unpack(call, k, start, rows, packed[k], size, halves)
 
 
-cdef void unpack(const Call* call, int k, const char* packed, char* out,
-                 char* halves) noexcept nogil:
+cdef void pack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, char* packed,
+               Py_ssize_t size, char* halves) noexcept nogil:
     cdef const Operand* operand = &call.loop.operands[k]
-    cdef Py_ssize_t n = call.n if operand.row else 1
+    cdef char* x = call.args[k] + start * call.outer[k]
+    cdef Py_ssize_t i, n = call.n if operand.row else 1
     if operand.half:
-        table.float_to_half(<const float*> packed, <uint16_t*> halves, n)
-        copy_strided(halves, operand.itemsize, out, call.inner[k], operand.itemsize, n)
+        for i in range(rows):
+            copy_strided(x + i * call.outer[k], call.inner[k], halves, operand.itemsize,
+                         operand.itemsize, n)
+            table.half_to_float(<const uint16_t*> halves, <float*> (packed + i * size), n)
     else:
-        copy_strided(packed, operand.itemsize, out, call.inner[k], operand.itemsize, n)
+        copy_tile(x, call.outer[k], call.inner[k], packed, size, operand.itemsize, rows, n,
+                  operand.itemsize)
+
+
+cdef void unpack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, char* packed,
+                 Py_ssize_t size, char* halves) noexcept nogil:
+    cdef const Operand* operand = &call.loop.operands[k]
+    cdef char* out = call.args[k] + start * call.outer[k]
+    cdef Py_ssize_t i, n = call.n if operand.row else 1
+    if operand.half:
+        for i in range(rows):
+            table.float_to_half(<const float*> (packed + i * size), <uint16_t*> halves, n)
+            copy_strided(halves, operand.itemsize, out + i * call.outer[k], call.inner[k],
+                         operand.itemsize, n)
+    else:
+        copy_tile(packed, size, operand.itemsize, out, call.outer[k], call.inner[k], rows, n,
+                  operand.itemsize)
+
+
+cdef void copy_tile(const char* x, Py_ssize_t x_outer, Py_ssize_t x_inner, char* out,
+                    Py_ssize_t out_outer, Py_ssize_t out_inner, Py_ssize_t rows, Py_ssize_t n,
+                    Py_ssize_t itemsize) noexcept nogil:
+    """Copy rows of n items, across the rows first."""
+    cdef Py_ssize_t j
+    for j in range(n):
+        copy_strided(x + j * x_inner, x_outer, out + j * out_inner, out_outer, itemsize, rows)
 
 
 # -- generalized ufuncs ---------------------------------------------------------------------------

@@ -306,7 +306,7 @@ fill(&row.backward, shrink_backward_span, shrink_backward_span)
 # -- hardsigmoid, hardswish: Howard et al., "Searching for MobileNetV3", 2019 ---------------------
 
 cdef inline floating hardsigmoid(floating x) noexcept nogil:
-    return sixth[floating](relu6[floating](x + <floating> 3))
+    return relu6[floating](x + <floating> 3) * <floating> 0.16666666666666666
 
 cdef inline floating hardsigmoid_backward(floating g, floating x) noexcept nogil:
     return within_slope[floating](g * <floating> 0.16666666666666666, x, -3, 3)
@@ -315,7 +315,9 @@ cdef inline floating hardsigmoid_backward_from_output(floating g, floating y) no
     return within_slope[floating](g * <floating> 0.16666666666666666, y, 0, 1)
 
 cdef inline floating hardswish(floating x) noexcept nogil:
-    return at_least[floating](x, -3) * hardsigmoid[floating](x)         # 0 at -inf
+    cdef floating inner = x * sixth[floating](x + <floating> 3)
+    cdef floating above = x if x >= 3 else inner
+    return <floating> 0 if x <= -3 else above
 
 cdef inline floating hardswish_backward(floating g, floating x) noexcept nogil:
     cdef floating inner = sixth[floating](<floating> 2 * x + <floating> 3)

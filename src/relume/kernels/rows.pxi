@@ -136,14 +136,14 @@ cdef inline void softmax_row(const floating* x, Py_ssize_t n, floating* out) noe
 
 
 cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
-    """The sum of x * y, where a y of 0 counts for nothing."""
+    """The sum of x * y."""
     cdef double sum = 0, error = 0
     cdef floating terms[SHORT]
     cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
         for j in range(size):
-            terms[j] = product(x[start + j], y[start + j])
+            terms[j] = x[start + j] * y[start + j]
         add_exactly(&sum, &error, reduce[floating](add, 0, terms, size))
     return corrected(sum, error)
 
@@ -182,7 +182,7 @@ cdef inline void softmax_gradient(const floating* grad, const floating* y, Py_ss
     cdef floating mean = <floating> dot[floating](grad, y, n)
     cdef Py_ssize_t j
     for j in range(n):
-        out[j] = product(grad[j] - mean, y[j])
+        out[j] = (grad[j] - mean) * y[j]
 
 
 cdef void softmax_backward_axis(floating** args, Py_ssize_t n) noexcept nogil:
