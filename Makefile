@@ -39,7 +39,7 @@ vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vector
 accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 points (10 minutes)
 	$(BIN)/python tools/accuracy.py $(ARGS)
 
-sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 inputs (an hour)
+sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 inputs (half an hour)
 	$(BIN)/python tools/sweep.py $(ARGS)
 
 bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formulas, one epoch

@@ -303,7 +303,7 @@ cdef inline floating tanhshrink_backward(floating g, floating x) noexcept nogil:
     cdef floating a = absolute(x), z = x * x
     cdef floating ratio = mul_add(-z, tanhshrink_over[floating](z), <floating> 1)    # tanh(x) / x
     cdef floating t = tanh_of[floating](a)
-    return product(g, z * (ratio * ratio) if a < <floating> 0.6 else t * t)
+    return product(g, z * (ratio * ratio) if a < 1 else t * t)
 
 cdef void tanhshrink_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](tanhshrink, args, n)

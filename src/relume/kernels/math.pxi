@@ -322,7 +322,9 @@ cdef inline floating tanh_of(floating a) noexcept nogil:
     cdef floating y = mul_add(-power, q, <floating> 1 - power)
     cdef floating twice = e + e
     cdef floating t = (y if a < <floating> 0.55 else twice) / (<floating> 1 + e)
-    cdef floating small = <floating> 0.5 * mul_add(y, t, y), large = <floating> 1 - t
+    # y + t y with y's own rounding only in t y.
+    cdef floating small = <floating> 0.5 * (mul_add(y, t, -(power * q)) + (<floating> 1 - power))
+    cdef floating large = <floating> 1 - t
     return small if a < <floating> 0.55 else large
 
 
@@ -393,9 +395,9 @@ cdef inline floating normal_bump_slope(floating a) noexcept nogil:
 
     The other factor is its limit 1 / sqrt(2 pi) and a quotient, the smaller part.
     """
-    cdef floating p, q, from_root, limit = <floating> 0.3989422804014327, a2 = a * a
+    cdef floating p, q, root, root_low, limit = <floating> 0.3989422804014327, a2 = a * a
     if floating is float:
-        from_root = (<float> 0.751791536808 - a) + <float> -1.21144495e-8
+        root, root_low = <float> 0.751791536808, <float> -1.21144495e-8
         p = mul_add(a, <float> 4.13564982e-8, <float> 0.00836056675)
         p = mul_add(p, a2, mul_add(a, <float> 0.0639326448, <float> 0.199650234))
         p = mul_add(p, a, <float> 0.266135701)
@@ -403,7 +405,7 @@ cdef inline floating normal_bump_slope(floating a) noexcept nogil:
         q = mul_add(q, a2, mul_add(a, <float> 0.812201458, <float> 1.41395136))
         q = mul_add(q, a, <float> 1.0)
     else:
-        from_root = (0.75179152469356447241 - a) + -1.49567591770098833e-17
+        root, root_low = 0.75179152469356447241, -1.49567591770098833e-17
         p = 7.58968962881995087e-7
         p = mul_add(p, a2, mul_add(a, 0.0000210856869395730016, 0.000284096049405769127))
         p = mul_add(p, a2, mul_add(a, 0.00240640547580339972, 0.0140226109073633396))
@@ -416,6 +418,8 @@ cdef inline floating normal_bump_slope(floating a) noexcept nogil:
         q = mul_add(q, a2, mul_add(a, 0.71398987938221572, 1.6051693684705607))
         q = mul_add(q, a2, mul_add(a, 2.45487280433862236, 2.29989665458129616))
         q = mul_add(q, a, 1.0)
+    cdef floating from_root = root - a
+    from_root = from_root + (((root - from_root) - a) + root_low)       # rounded once
     return from_root * (limit + p / q)
 
 

@@ -20,9 +20,10 @@ cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil,
     for i in range(n // LANES):
         for k in range(LANES):
             lane[k] = step(lane[k], x[i * LANES + k])
-    memcpy(tail, x + whole, (n - whole) * sizeof(floating))
-    for k in range(LANES):
-        lane[k] = step(lane[k], tail[k])
+    if whole < n:
+        memcpy(tail, x + whole, (n - whole) * sizeof(floating))
+        for k in range(LANES):
+            lane[k] = step(lane[k], tail[k])
     return combined[floating](step, lane)
 
 
@@ -51,6 +52,9 @@ cdef inline floating maximum(floating most, floating x) noexcept nogil:
 
 cdef inline void add_exactly(double* sum, double* error, double x) noexcept nogil:
     """Add x; what the rounding of the sum lost goes to error (Knuth)."""
+    if sum[0] == 0:                     # a short sum needs none of it
+        sum[0] = x
+        return
     cdef double total = sum[0] + x
     cdef double seen = total - sum[0]
     error[0] += (sum[0] - (total - seen)) + (x - seen)

@@ -220,12 +220,13 @@ cdef inline floating mish(floating x) noexcept nogil:
     cdef floating minus_a = at_least[floating](-absolute(x), -last_exponential(x))
     cdef floating scaled = exp_scaled[floating](minus_a)
     cdef floating e = unscaled[floating](scaled)
-    cdef floating below = mul_add(scaled, e, <floating> 2 * scaled)
-    cdef floating under_below = mul_add(e, e, <floating> 2 * e) + <floating> 2
-    cdef floating above = <floating> 2 * e * scaled
+    cdef floating above = <floating> 2 * e
     cdef floating under_above = <floating> 2 * mul_add(e, e, e) + <floating> 1
-    cdef floating rest = (above if x > 0 else below) / (under_above if x > 0 else under_below)
-    return less_bump[floating](x, -minus_a * rest)
+    cdef floating below = mul_add(e, e, e)              # of which the other part of 1 is wanted
+    cdef floating under_below = mul_add(e, e, <floating> 2 * e) + <floating> 2
+    cdef floating part = (above if x > 0 else below) / (under_above if x > 0 else under_below)
+    cdef floating rest = scaled * part, other = mul_add(-scaled, part, scaled)
+    return less_bump[floating](x, -minus_a * (rest if x > 0 else other))
 
 cdef inline floating mish_slope_near_0(floating a) noexcept nogil:
     """The derivative of mish at -a for 0 <= a <= 2, its root as a factor."""
