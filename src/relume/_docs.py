@@ -161,7 +161,7 @@ def gated_docstring(row, direction):
     forward = direction == "forward"
     name = row["name"] if forward else f"{row['name']}_backward"
     return _GATED_DOC.format(
-        summary=row["summary"] if forward else f"Gradients of `{row['name']}`.",
+        summary=row["summary"] if forward else f"Compute the gradients of `{row['name']}`.",
         computes=_paragraph(
             f"Computes ``{row['formula']}``."
             if forward

@@ -66,8 +66,8 @@ _X = "x : array_like\n    Input."
 _GRAD = "grad : array_like\n    Gradient with respect to the output.\n"
 _Y = "y : array_like\n    Output of the forward pass."
 _KEEPDIMS = "keepdims : bool, default=False\n    Whether the reduced axis is kept, with size 1.\n"
-_MAXIMUM = """A row of only -inf is NaN, as is one that holds inf, where the limit is not unique. Beside
-finite numbers, -inf is a probability of 0."""
+_MAXIMUM = """A row of only -inf is NaN, as is one that holds inf, where the limit is not unique.
+An element of -inf beside finite ones has a probability of 0."""
 
 
 def _checked(x, axis):
@@ -87,7 +87,7 @@ def _documented(**fields):
 
 
 @_documented(
-    summary="Probabilities in proportion to exponentials.",
+    summary="Turn numbers into probabilities, in proportion to their exponentials.",
     formula="exp(x) / sum(exp(x))",
     inputs=_X,
     example=">>> relume.softmax(np.array([0.0, 1.0, 2.0])).round(4)\n"

@@ -393,7 +393,8 @@ cdef inline floating normal_bump(floating a) noexcept nogil:
 cdef inline floating normal_bump_slope(floating a) noexcept nogil:
     """exp(a^2 / 2) (Phi(-a) - a phi(a)) for a >= 0, the root as a factor, so that nothing cancels.
 
-    The other factor is its limit 1 / sqrt(2 pi) and a quotient, the smaller part.
+    The other factor is its limit 1 / sqrt(2 pi) and a quotient, the smaller part. Its product with
+    root - a, which is in two parts, is rounded once.
     """
     cdef floating p, q, root, root_low, limit = <floating> 0.3989422804014327, a2 = a * a
     if floating is float:
@@ -418,13 +419,14 @@ cdef inline floating normal_bump_slope(floating a) noexcept nogil:
         q = mul_add(q, a2, mul_add(a, 0.71398987938221572, 1.6051693684705607))
         q = mul_add(q, a2, mul_add(a, 2.45487280433862236, 2.29989665458129616))
         q = mul_add(q, a, 1.0)
-    cdef floating from_root = root - a
-    from_root = from_root + (((root - from_root) - a) + root_low)       # rounded once
-    return from_root * (limit + p / q)
+    cdef floating from_root = root - a, rest = limit + p / q
+    cdef floating from_root_low = ((root - from_root) - a) + root_low
+    return mul_add(from_root, rest, from_root_low * rest)
 
 
-cdef inline floating exp_half_square(floating a) noexcept nogil:
-    """exp(-a^2 / 2), scaled, for a up to 14.7 (float) or 39 (double)."""
-    cdef floating square = a * a
-    return exp_scaled_two[floating](<floating> -0.5 * square,
-                                    <floating> -0.5 * product_error(a, a, square))
+cdef inline floating times_exp_half_square(floating x, floating a) noexcept nogil:
+    """x exp(-a^2 / 2), scaled, for a up to 14.7 (float) or 39 (double); rounded once."""
+    cdef floating q, square = a * a
+    cdef floating power = exp_parts[floating](<floating> -0.5 * square,
+                                              <floating> -0.5 * product_error(a, a, square), &q)
+    return mul_add(power * q, x, power * x)

@@ -106,7 +106,7 @@ row.special = b"0 at -inf. ``b=0`` is the ReLU, with a derivative of 1/2 at 0."
 row.reference = (b"J. T. Barron, \"Squareplus: a softplus-like algebraic rectifier\", "
                  b"arXiv:2112.11687.")
 row.parameters = b"b=4.0"
-row.domain = b"0 <= b < inf"
+row.domain = b"(0 <= b) & (b < inf)"
 row.ulp = 4
 row.values = b"[0.4142, 1.    , 3.3028]"
 row.slopes = b"[0.1464, 0.5   , 0.916 ]"

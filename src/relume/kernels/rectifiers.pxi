@@ -174,7 +174,7 @@ row.special = (b"The derivative at the threshold is 0, as PyTorch's. With ``valu
 row.reference = (b"K. Konda, R. Memisevic and D. Krueger, \"Zero-bias autoencoders and the "
                  b"benefits of co-adapting features\", ICLR 2015.")
 row.parameters = b"threshold,value"
-row.domain = b"threshold == threshold and value == value"
+row.domain = b"(threshold == threshold) & (value == value)"
 row.values = b"[0., 0., 3.]"
 row.slopes = b"[0., 0., 1.]"
 fill(&row.forward, threshold_span, threshold_span)
@@ -295,7 +295,7 @@ row.special = b"The derivative at -lambd and lambd is 0, as PyTorch's."
 row.reference = (b"D. L. Donoho, \"De-noising by soft-thresholding\", IEEE Transactions on "
                  b"Information Theory 41, 1995.")
 row.parameters = b"lambd=0.5"
-row.domain = b"0 <= lambd < inf"
+row.domain = b"(0 <= lambd) & (lambd < inf)"
 row.initializer = b"glorot"
 row.values = b"[-1.5,  0. ,  2.5]"
 row.slopes = b"[1., 0., 1.]"

@@ -26,9 +26,11 @@ cdef inline floating sigmoid_bump_slope(
     cdef floating scaled = mul_add(power, q, power)
     cdef floating e = unscaled[floating](scaled)
     cdef floating first = unscaled[floating](power)
-    cdef floating whole = (rest + first) + mul_add(first, q, rest_low)
+    cdef floating large = rest + first, small = mul_add(first, q, rest_low)
+    # (large + small) (1 + q), of which the larger part is rounded once.
+    cdef floating whole = large + mul_add(q, large + small, small)
     cdef floating square = mul_add(e, <floating> 2 + e, <floating> 1)           # (1 + e)^2
-    return mul_add(power * q, whole, power * whole) / square
+    return power * whole / square
 
 
 # -- silu: Elfwing, Uchibe and Doya, 2018 ---------------------------------------------------------
@@ -118,12 +120,12 @@ cdef inline floating gelu_last(floating like) noexcept nogil:
 
 cdef inline floating gelu(floating x) noexcept nogil:
     cdef floating a = at_most[floating](absolute(x), gelu_last(x))
-    return less_bump[floating](x, exp_half_square[floating](a) * normal_bump[floating](a))
+    return less_bump[floating](x, times_exp_half_square[floating](normal_bump[floating](a), a))
 
 cdef inline floating gelu_slope(floating g, floating x) noexcept nogil:
     cdef floating a = at_most[floating](absolute(x), gelu_last(g))
-    return slope_of_bump[floating](
-        g, x, exp_half_square[floating](a) * normal_bump_slope[floating](a))
+    cdef floating slope = times_exp_half_square[floating](normal_bump_slope[floating](a), a)
+    return slope_of_bump[floating](g, x, slope)
 
 cdef void gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](gelu, args, n)
@@ -182,10 +184,10 @@ cdef inline floating gelu_tanh_slope(floating g, floating x) noexcept nogil:
     cdef floating u = gelu_tanh_argument[floating](a, &low)
     # a u' = 3 u - 2 linear a, whose leading parts cancel in 1 - a u' without rounding.
     cdef floating linear = gelu_tanh_linear(g) * a
-    cdef floating rest = (<floating> 1 - u) - <floating> 2 * (u - linear)
     cdef floating rest_low = mul_add(<floating> -3, low, <floating> 2 * product_error(
         gelu_tanh_linear(g), a, linear))
-    cdef floating slope = sigmoid_bump_slope[floating](u, low, rest, rest_low)
+    rest_low = mul_add(<floating> -2, u - linear, rest_low)
+    cdef floating slope = sigmoid_bump_slope[floating](u, low, <floating> 1 - u, rest_low)
     return slope_of_bump[floating](g, x, slope)
 
 cdef void gelu_tanh_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
