@@ -72,7 +72,7 @@ cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        for j in range(size):
+        for j in range(size):                   # by hand: of double, a memcpy
             terms[j] = x[start + j]
         add_exactly(&sum, &error, reduce[double](add, 0, terms, size))
     return corrected(sum, error)
