@@ -199,11 +199,12 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
     result = np.empty(shape, dtype) if out is None else out
     if result.shape != shape:
         raise ValueError(f"out must have the shape {shape}, got {result.shape}")
-    if np.shares_memory(x, result):
-        x = x.copy()
-    above, below = halves(result, axis, "out")
-    ufuncs.relu(x, out=above)
-    ufuncs.relu(np.negative(x, out=below), out=below)
+    both = halves(result, axis, "out")
+    if x.dtype.kind in "iu":
+        for half, signed in zip(both, (x.copy(), np.negative(x)), strict=True):
+            ufuncs.relu(signed, out=half)
+    else:
+        ufuncs.crelu(x, out=both)
     return result
 
 
@@ -258,6 +259,4 @@ def crelu_backward(
     shape = tuple(n * (1 + (i == axis)) for i, n in enumerate(x.shape))
     if grad.shape != shape:
         raise ValueError(f"grad must have the shape {shape}, got {grad.shape}")
-    above, below = halves(grad, axis, "grad")
-    result = ufuncs.relu_backward(below, np.negative(x))
-    return np.subtract(ufuncs.relu_backward(above, x), result, out=out)
+    return ufuncs.crelu_backward(*halves(grad, axis, "grad"), x, out=out)

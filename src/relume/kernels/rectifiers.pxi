@@ -47,6 +47,26 @@ fill_integers(&row.forward, relu_integer_span, relu_integer_span, relu_integer_s
               relu_integer_span, relu_integer_span, relu_integer_span)
 
 
+# -- crelu: Shang et al., 2016: relu(x) and relu(-x), which relume.pieces joins -------------------
+
+cdef inline floating relu_of_minus(floating x) noexcept nogil:
+    return above_0[floating](-x)
+
+cdef inline floating crelu_gradient(floating g, floating g_minus, floating x) noexcept nogil:
+    cdef floating above = g if x > 0 else <floating> 0
+    cdef floating r = -g_minus if x < 0 else above
+    return keep_nan[floating](keep_nan[floating](keep_nan[floating](r, g), g_minus), x)
+
+cdef void crelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map1_to2[floating](relu, relu_of_minus, args, n)
+
+cdef void crelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    map3[floating](crelu_gradient, args, n)
+
+fill(&table.crelu, crelu_span, crelu_span)
+fill(&table.crelu_backward, crelu_backward_span, crelu_backward_span)
+
+
 # -- relu6: Krizhevsky, 2010 ----------------------------------------------------------------------
 
 cdef inline floating relu6(floating x) noexcept nogil:

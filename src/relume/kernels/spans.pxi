@@ -84,6 +84,31 @@ cdef inline void map2_with2(floating (*f)(floating, floating, floating, floating
             out[i] = f(x[i], y[i], a[i], b[i])
 
 
+cdef inline void map1_to2(floating (*f)(floating) noexcept nogil,
+                          floating (*f2)(floating) noexcept nogil,
+                          floating** args, Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef floating* out1 = args[1]
+    cdef floating* out2 = args[2]
+    cdef floating value
+    cdef Py_ssize_t i
+    for i in range(n):
+        value = x[i]
+        out1[i] = f(value)
+        out2[i] = f2(value)
+
+
+cdef inline void map3(floating (*f)(floating, floating, floating) noexcept nogil,
+                      floating** args, Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef const floating* y = args[1]
+    cdef const floating* z = args[2]
+    cdef floating* out = args[3]
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(x[i], y[i], z[i])
+
+
 cdef inline void map3_to2(void (*f)(floating, floating, floating, floating*, floating*)
                           noexcept nogil, floating** args, Py_ssize_t n) noexcept nogil:
     cdef const floating* x = args[0]

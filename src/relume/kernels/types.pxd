@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint16_t
 
 cdef enum:
-    TABLE_VERSION = 2
+    TABLE_VERSION = 3
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -89,6 +89,8 @@ cdef struct Table:
     Activation activations[MAX_ACTIVATIONS]
     int n_gated
     Activation gated[MAX_GATED]     # forward (a, b), backward (grad, a, b) to two outputs
+    Kernels crelu                   # x to max(x, 0) and max(-x, 0)
+    Kernels crelu_backward          # (gradients by both, x)
     Spans float32
     Spans float64
     void (*half_to_float)(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil
