@@ -52,8 +52,11 @@ cdef inline floating swiglu(floating a, floating b) noexcept nogil:
 
 cdef inline void swiglu_backward(floating g, floating a, floating b, floating* grad_a,
                                  floating* grad_b) noexcept nogil:
+    # The exponential as silu_slope has it, so that it is taken once.
+    cdef floating minus_a = at_least[floating](-absolute(a), -last_exponential(g))
+    cdef floating scaled = exp_scaled_two[floating](minus_a, <floating> -0.0)
     grad_a[0] = product(g, silu_slope[floating](b, a))
-    grad_b[0] = product(g, silu[floating](a))
+    grad_b[0] = product(g, less_bump[floating](a, sigmoid_bump[floating](-minus_a, scaled)))
 
 cdef void reglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map2[floating](reglu, args, n)
