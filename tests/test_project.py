@@ -92,15 +92,17 @@ def test_a_missing_row_or_block_is_named():
     """The guard above, on copies: it must fail whichever side is forgotten."""
     table = dict.fromkeys(relume.activations.ROWS)
     rows = {name: row for name, row in reference.ROWS.items() if name in table}
-    dummy = {"dummy": reference.Row(abs, abs, lambda: ((0, 0), (0, 0)))}
+    no_such_function = {"no_such_function": reference.Row(abs, abs, lambda: ((0, 0), (0, 0)))}
     without = {name: row for name, row in rows.items() if name != "tanh"}
-    assert_rows_match(table | dummy, rows | dummy)
+    assert_rows_match(table | no_such_function, rows | no_such_function)
     with pytest.raises(AssertionError, match=r"reference.py has no row for \['tanh'\]"):
         assert_rows_match(table, without)
-    with pytest.raises(AssertionError, match=r"reference.py has no row for \['dummy'\]"):
-        assert_rows_match(table | dummy, rows)
-    with pytest.raises(AssertionError, match=r"kernels has no block for \['dummy'\]"):
-        assert_rows_match(table, rows | dummy)
+    with pytest.raises(
+        AssertionError, match=r"reference.py has no row for \['no_such_function'\]"
+    ):
+        assert_rows_match(table | no_such_function, rows)
+    with pytest.raises(AssertionError, match=r"kernels has no block for \['no_such_function'\]"):
+        assert_rows_match(table, rows | no_such_function)
 
 
 def test_every_activation_is_public_in_all_its_directions():
