@@ -1,7 +1,7 @@
-"""Fit the polynomials of src/relume/kernels/math.pxi and print them as they stand there.
+"""Fit the polynomials of src/relume/kernels and print them as they stand there.
 
-Polynomials are Chebyshev interpolations in 40 digits, which for functions as smooth as these are
-within a few per cent of minimax. The quotient for the normal distribution is fitted by weighted
+Polynomials are Chebyshev interpolations in 90 digits, which for functions as smooth as these are
+within a few per cent of minimax. The quotients for the normal distribution are fitted by weighted
 least squares, the weights following the errors (Lawson), until these have one size everywhere.
 Needs mpmath.
 """
@@ -13,6 +13,7 @@ from mpmath import (
     exp,
     expm1,
     fabs,
+    findroot,
     log,
     log1p,
     lu_solve,
@@ -24,7 +25,7 @@ from mpmath import (
     polyval,
     sqrt,
     tanh,
-)  # fmt: skip
+)
 
 mp.dps = 90
 
@@ -48,9 +49,21 @@ def tanhshrink_over(z):
     return (1 - tanh(x) / x) / z
 
 
+def mish_slope_over(t):
+    """The derivative of mish at -(1 + t), over the distance from its root."""
+    w = exp(-1 - t)
+    n = w * (w + 2)
+    return w * ((w + 2) * (n + 2) - 4 * (1 + t) * (1 + w)) / (n + 2) ** 2 / (MISH_ROOT - 1 - t)
+
+
 def mills(a):
     """The tail of the standard normal distribution, without its exponential factor."""
     return exp(a * a / 2) * erfc(a / sqrt(mpf(2))) / 2
+
+
+def gelu_slope_rest(a):
+    """What multiplies (root - a) in mills(a) - a / sqrt(2 pi), less its limit."""
+    return (mills(a) - a / sqrt(2 * pi)) / (GELU_ROOT - a) - 1 / sqrt(2 * pi)
 
 
 def quotient(function, most, n, m, nodes=160, rounds=25):
@@ -84,12 +97,25 @@ def quotient(function, most, n, m, nodes=160, rounds=25):
 
 
 HALF_LN2 = log(2) / 2 * mpf("1.0001")
+GELU_ROOT = findroot(lambda a: mills(a) - a / sqrt(2 * pi), mpf("0.75"))
+MISH_ROOT = findroot(
+    lambda a: (2 + exp(-a)) * (1 + (1 + exp(-a)) ** 2) - 4 * a * (1 + exp(-a)), 1.2
+)
 FITS = [
     ("expm1_reduced", expm1_tail, [-HALF_LN2, HALF_LN2], {"float": 6, "double": 11}),
     ("log1p_over", log1p_over, [mpf(0), mpf(1)], {"float": 10, "double": 21}),
     ("tanhshrink_over", tanhshrink_over, [mpf(0), mpf(1)], {"float": 8, "double": 15}),
+    ("mish_slope_near_0", mish_slope_over, [mpf(-1), mpf(1)], {"float": 12, "double": 26}),
 ]
-QUOTIENTS = {"float": (mpf("14.7"), 4, 5), "double": (mpf(39), 9, 10)}
+# The interval's end and the degrees; normal_bump's `rest` is q / sqrt(2 pi) - a p.
+QUOTIENTS = [
+    ("normal_bump", mills, {"float": (mpf("14.7"), 4, 5), "double": (mpf(39), 9, 10)}),
+    (
+        "normal_bump_slope",
+        gelu_slope_rest,
+        {"float": (mpf("14.7"), 4, 4), "double": (mpf(39), 9, 10)},
+    ),
+]
 
 
 def show(name, dtype, error, coefficients):
@@ -100,11 +126,13 @@ def show(name, dtype, error, coefficients):
 
 
 if __name__ == "__main__":
+    print("roots of the derivatives of gelu and mish:", -GELU_ROOT, -MISH_ROOT)
     for name, function, interval, terms in FITS:
         for dtype, n in terms.items():
             coefficients, error = chebyfit(function, interval, n, error=True)
             show(name, dtype, error, coefficients)
-    for dtype, (most, n, m) in QUOTIENTS.items():
-        error, p, q = quotient(mills, most, n, m)
-        show("mills, numerator", dtype, error, p[::-1])
-        show("mills, denominator", dtype, error, q[::-1])
+    for name, function, degrees in QUOTIENTS:
+        for dtype, (most, n, m) in degrees.items():
+            error, p, q = quotient(function, most, n, m)
+            show(f"{name}, numerator", dtype, error, p[::-1])
+            show(f"{name}, denominator", dtype, error, q[::-1])

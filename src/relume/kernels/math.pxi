@@ -3,7 +3,7 @@
 #   - A tail that ends in subnormal numbers is carried multiplied by 2^64 (float) or 2^128 (double)
 #     and unscaled last, so that it is rounded once.
 #   - Arguments are clamped where the result has ended; NaN passes through every clamp.
-#   - Polynomials alternate two chains (Estrin), for less latency. Fits: tools/polynomials.py.
+#   - Polynomials alternate two chains (Estrin), for less latency. tools/polynomials.py fits them.
 # A constant beside a `floating` is cast, <floating> 1, since Cython writes it as a C double, which
 # would carry a float expression to double and back; `make vec` fails on one that is forgotten.
 
