@@ -36,8 +36,10 @@ cdef inline floating reglu(floating a, floating b) noexcept nogil:
 
 cdef inline void reglu_backward(floating g, floating a, floating b, floating* grad_a,
                                 floating* grad_b) noexcept nogil:
-    grad_a[0] = product(g, relu_backward[floating](b, a))
-    grad_b[0] = product(g, relu[floating](a))
+    cdef floating gb = g * b, ga = g * a
+    cdef floating r = gb if a > 0 else <floating> 0, s = ga if a > 0 else <floating> 0
+    grad_a[0] = keep_nans[floating](r, g, b, a)
+    grad_b[0] = keep_nans[floating](s, g, a, a)
 
 cdef inline floating geglu(floating a, floating b) noexcept nogil:
     return product(b, gelu[floating](a))

@@ -3,7 +3,7 @@
 
 from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
-from libc.math cimport INFINITY, log, pow, sqrt
+from libc.math cimport INFINITY, NAN, log, pow, sqrt
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy, memset
 

@@ -89,6 +89,11 @@ cdef inline floating keep_nan(floating r, floating x) noexcept nogil:
     return r if x == x else x
 
 
+cdef inline floating keep_nans(floating r, floating x, floating y, floating z) noexcept nogil:
+    """r, but NaN where x, y or z is NaN."""
+    return r if (x == x) & (y == y) & (z == z) else <floating> NAN
+
+
 cdef inline floating product(floating g, floating slope) noexcept nogil:
     """g * slope, where a slope of 0 gives 0 for an infinite g too, and NaN gives NaN."""
     cdef floating ordinary = g * slope
@@ -244,17 +249,16 @@ cdef inline floating expm1(floating x) noexcept nogil:
 
 
 cdef inline floating exp_two(floating x, floating low) noexcept nogil:
-    """exp(x + low) for any x, scaled down above 0 as it is scaled up below."""
-    cdef floating last = last_exponential(x), one = <floating> 1 / unscaled[floating](1)
+    """exp(x + low) for any x, scaled down above 0 as it is scaled up below, without a choice."""
+    cdef floating last = last_exponential(x)
     cdef floating clamped = at_most[floating](at_least[floating](x, -last), last)
-    cdef floating up = shift_of(x, 64 if floating is float else 128)
-    cdef floating down = shift_of(x, -64 if floating is float else -128)
-    cdef floating shift = down if x > 0 else up
+    cdef floating bias = with_sign_of(<floating> 64 if floating is float else <floating> 128, -x)
+    cdef floating shift = shift_of(x, 0) + bias
     cdef floating n = rounded[floating](clamped, shift)
     cdef floating r = reduced_two[floating](clamped, low if clamped == x else <floating> 0,
                                             n - shift)
     cdef floating scaled = times_power[floating](expm1_reduced[floating](r), n)
-    return scaled * one if x > 0 else unscaled[floating](scaled)
+    return scaled * power_of_two[floating](shift_of(x, 0) - bias)
 
 
 # -- logarithm, sigmoid, tanh, normal distribution ----------------------------------------------

@@ -68,9 +68,10 @@ cdef inline floating squareplus(floating x, floating b) noexcept nogil:
     cdef floating back = <floating> 1 / scale
     cdef floating a = absolute(x)
     cdef floating counted = at_most[floating](a, most * back)
+    cdef floating beyond = a - counted
     cdef floating scaled = counted * scale
-    cdef floating root = mul_add(square_root(mul_add(scaled, scaled, b * scale * scale)), back,
-                                 a - counted)
+    cdef floating root = mul_add(
+        square_root(mul_add(scaled, scaled, b * scale * scale)), back, beyond)
     cdef floating above = mul_add(a, <floating> 0.5, root * <floating> 0.5)
     cdef floating below = <floating> 0.25 * b / (above + tiny)      # 0 / 0 is 0
     return above if x > 0 else below

@@ -3,8 +3,7 @@
 cdef inline floating within_slope(floating g, floating x, floating low,
                                   floating high) noexcept nogil:
     """g where low < x < high, else 0."""
-    cdef floating below_high = g if x < high else <floating> 0
-    cdef floating r = below_high if x > low else <floating> 0
+    cdef floating r = g if (x > low) & (x < high) else <floating> 0
     return keep_nan[floating](keep_nan[floating](r, g), x)
 
 
@@ -53,9 +52,9 @@ cdef inline floating relu_of_minus(floating x) noexcept nogil:
     return above_0[floating](-x)
 
 cdef inline floating crelu_gradient(floating g, floating g_minus, floating x) noexcept nogil:
-    cdef floating above = g if x > 0 else <floating> 0
-    cdef floating r = -g_minus if x < 0 else above
-    return keep_nan[floating](keep_nan[floating](keep_nan[floating](r, g), g_minus), x)
+    cdef floating minus = -g_minus
+    cdef floating either = g if x > 0 else minus
+    return keep_nans[floating](<floating> 0 if x == 0 else either, g, g_minus, x)
 
 cdef void crelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1_to2[floating](relu, relu_of_minus, args, n)
