@@ -73,7 +73,7 @@ cdef inline floating squareplus(floating x, floating b) noexcept nogil:
     cdef floating root = mul_add(
         square_root(mul_add(scaled, scaled, b * scale * scale)), back, beyond)
     cdef floating above = mul_add(a, <floating> 0.5, root * <floating> 0.5)
-    cdef floating below = <floating> 0.25 * b / (above + tiny)      # 0 / 0 is 0
+    cdef floating below = b / (above + tiny) * <floating> 0.25      # 0 / 0 is 0
     return above if x > 0 else below
 
 cdef inline floating squareplus_backward(floating g, floating x, floating b) noexcept nogil:
