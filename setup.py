@@ -37,8 +37,6 @@ elif DEBUG:
     FLAGS = ["-O1", "-g", "-UNDEBUG", "-ffp-contract=off"]
 else:
     FLAGS = ["-O3", "-g0", "-fno-trapping-math", "-fno-math-errno", "-ffp-contract=off"]
-GCC_ONLY = "-fno-thread-jumps"
-OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 MSVC_FLAGS = {"baseline": [], "avx2": ["/arch:AVX2"], "avx512": ["/arch:AVX512"]}
 
 DIRECTIVES = {
@@ -52,12 +50,12 @@ DIRECTIVES = {
 
 def kernel_flags(build):
     # A loop is vectorized only when all it calls is inlined, which compilers stop doing in a file
-    # as large as the kernels', and when its choices are not turned into branches (GCC 14).
+    # as large as the kernels'.
     if MSVC:
         return [*FLAGS, *MSVC_FLAGS[build], "/DCYTHON_INLINE=__forceinline"]
     inline = "-DCYTHON_INLINE=inline __attribute__((always_inline))"
     width = ["-mprefer-vector-width=512"] if build == "avx512" else []
-    return [*FLAGS, inline, GCC_ONLY, *(f"-m{feature}" for feature in BUILDS[build]), *width]
+    return [*FLAGS, inline, *(f"-m{feature}" for feature in BUILDS[build]), *width]
 
 
 def extension(name, flags=FLAGS, macros=()):
@@ -93,10 +91,8 @@ class BuildExtensions(build_ext):
 
     def build_extensions(self):
         flags = self.openmp_flags()
-        refused = [] if self.can_link([GCC_ONLY], "int main(void) { return 0; }\n") else [GCC_ONLY]
         for ext in self.extensions:
-            kept = [flag for flag in ext.extra_compile_args if flag not in refused]
-            ext.extra_compile_args = kept + flags
+            ext.extra_compile_args += flags
             ext.extra_link_args += [] if MSVC else flags
         super().build_extensions()
 
@@ -107,21 +103,22 @@ class BuildExtensions(build_ext):
             return ["/openmp"]
         # Apple's clang takes the pragma only behind -Xpreprocessor, and libomp from elsewhere.
         for flags in (["-fopenmp"], ["-Xpreprocessor", "-fopenmp", "-lomp"]):
-            if self.can_link(flags, OPENMP_PROGRAM):
+            if self.can_link(flags):
                 return flags
         print("relume: this compiler has no OpenMP; building for one thread", file=sys.stderr)
         return []
 
-    def can_link(self, flags, source):
+    def can_link(self, flags):
+        source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "program.c")
+            path = Path(folder, "openmp.c")
             path.write_text(source)
             command = [
                 *self.compiler.compiler,
                 str(path),
                 *flags,
                 "-o",
-                str(Path(folder, "program")),
+                str(Path(folder, "openmp")),
             ]
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
 

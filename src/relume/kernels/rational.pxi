@@ -86,7 +86,9 @@ cdef inline floating squareplus_backward(floating g, floating x, floating b) noe
     cdef floating scaled = a * scale
     cdef floating square = mul_add(scaled, scaled, b * scale * scale)
     cdef floating under = mul_add(scaled, square_root(square), square)
-    cdef floating below = <floating> 0.5 * (b * scale) / under * scale
+    # b scale^2 is taken at once only where it cannot vanish.
+    cdef floating at_once = at_least[floating](scale, 1), later = at_most[floating](scale, 1)
+    cdef floating below = <floating> 0.5 * (b * scale * at_once) / under * later
     cdef floating above = <floating> 1 - below
     cdef floating slope = above if x > 0 else below
     slope = <floating> 0.5 if x == 0 else slope
