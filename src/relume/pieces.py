@@ -138,12 +138,10 @@ def maxout_backward(
     which = np.asarray(which)
     axis = normalize_axis_index(operator.index(axis), grad.ndim + 1)
     shape = (*grad.shape[:axis], pieces, *grad.shape[axis:])
-    result = np.zeros(shape, grad.dtype) if out is None else out
+    result = np.empty(shape, grad.dtype) if out is None else out
     if result.shape != shape:
         raise ValueError(f"out must have the shape {shape}, got {result.shape}")
-    result[...] = 0
-    grad, which = np.expand_dims(grad, axis), np.expand_dims(which, axis)
-    np.put_along_axis(result, which, grad, axis)
+    kernels.maxout_backward(grad, which, out=result, axes=[(), (), (axis,)])
     return result
 
 

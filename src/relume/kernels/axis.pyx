@@ -1,11 +1,12 @@
 """Functions along an axis, as generalized ufuncs: NumPy moves the axis, broadcasts and casts.
 
-The one inner loop hands whole rows to a kernel: at once where they are contiguous, else, and for
-float16, from a tile of rows packed into scratch memory. Threads take chunks of rows.
+The one inner loop hands a kernel whole rows where they are contiguous, else columns where these lie
+side by side, as they do when the axis is not the last one. What is neither, and float16, is packed
+into scratch memory a tile at a time, and so are short rows, as columns. Threads take chunks of rows.
 """
 
 cimport numpy as cnp
-from cpython.exc cimport PyErr_SetNone
+from cpython.exc cimport PyErr_SetNone, PyErr_SetString
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint16_t
 from libc.stdlib cimport free, malloc
@@ -14,9 +15,9 @@ from relume.kernels.dispatch cimport table
 from relume.kernels.strided cimport copy_strided
 from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport (
-    LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
-    LOGSUMEXP_BACKWARD, MAXOUT, N_ROW_KERNELS, SOFTMAX, SOFTMAX_BACKWARD,
-    SOFTMAX_BACKWARD_FROM_OUTPUT, RowKernel,
+    COLUMNS, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
+    LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD, N_AXIS_KERNELS, SOFTMAX, SOFTMAX_BACKWARD,
+    SOFTMAX_BACKWARD_FROM_OUTPUT, AxisKernel, Spans,
 )
 
 import contextlib
@@ -35,6 +36,8 @@ cdef enum:
     PARALLEL = 32768            # elements from which threads are used, as in ufuncs.pyx
     TILE = 16                   # rows packed together, but no more than these elements
     TILE_ELEMENTS = 65536
+    FEW = 8                     # fewer columns do not fill a vector
+    TILE_OF_COLUMNS = 16384     # elements packed together as columns, if these are not too few
 
 cdef struct Operand:
     bint row                    # a row of n elements, else one
@@ -42,7 +45,10 @@ cdef struct Operand:
     Py_ssize_t itemsize         # in the caller's memory
 
 cdef struct Loop:               # what NumPy hands back to the inner loop
-    RowKernel kernel
+    AxisKernel rows
+    AxisKernel columns
+    Py_ssize_t shortest         # of the rows that are faster as columns, though they must be packed
+    Py_ssize_t longest
     int n_in
     int n_operands
     Operand operands[MAX_OPERANDS]
@@ -54,6 +60,14 @@ cdef struct Call:
     Py_ssize_t inner[MAX_OPERANDS]      # and along a row
     Py_ssize_t n
     bint out_of_memory
+    bint bad_index
+
+cdef struct Tile:
+    bint across                 # columns: a line is an element of each row; else it is a row
+    Py_ssize_t rows             # at most
+    Py_ssize_t line             # elements from line to line
+    char* packed[MAX_OPERANDS]
+    char* halves
 
 
 cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* steps,
@@ -61,17 +75,19 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
     cdef const Loop* loop = <const Loop*> data
     cdef Call call
     cdef float_flags flags = save_float_flags()
-    cdef Py_ssize_t i, rows = dims[0], n = dims[1]
+    cdef Py_ssize_t i, chunks, rows = dims[0], n = dims[1]
     cdef Py_ssize_t per_chunk = max(<Py_ssize_t> 1, CHUNK // max(<Py_ssize_t> 1, n))
-    cdef Py_ssize_t chunks = (rows + per_chunk - 1) // per_chunk
     cdef Region region
     cdef int k, next_inner = loop.n_operands, threads = 1
-    call.loop, call.n, call.out_of_memory = loop, n, False
+    call.loop, call.n, call.out_of_memory, call.bad_index = loop, n, False, False
     for k in range(loop.n_operands):
         call.args[k], call.outer[k], call.inner[k] = args[k], steps[k], 0
         if loop.operands[k].row:
             call.inner[k] = steps[next_inner]
             next_inner += 1
+    if side_by_side(&call):
+        per_chunk = max(per_chunk, 4 * FEW)
+    chunks = (rows + per_chunk - 1) // per_chunk
     if chunks > 1 and rows * n >= PARALLEL:
         threads = begin(&region)
     if threads == 1:
@@ -82,102 +98,148 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
             done(&region, threadid())
         end(&region, chunks)
     restore_float_flags(flags)
+    if call.out_of_memory or call.bad_index:
+        set_error(&call)
+
+
+cdef void set_error(const Call* call) noexcept with gil:
     if call.out_of_memory:
-        set_memory_error()
+        PyErr_SetNone(MemoryError)
+    else:
+        PyErr_SetString(IndexError, b"an index is out of bounds for the number of pieces")
 
 
-cdef void set_memory_error() noexcept with gil:
-    PyErr_SetNone(MemoryError)
+cdef bint side_by_side(const Call* call) noexcept nogil:
+    """Whether neighbours in memory belong to different rows."""
+    cdef int k
+    for k in range(call.loop.n_operands):
+        if call.loop.operands[k].row:
+            return call.n > 1 and (max(call.outer[k], -call.outer[k])
+                                   < max(call.inner[k], -call.inner[k]))
+    return False
 
 
-cdef inline bint in_place(const Call* call, int k) noexcept nogil:
+cdef inline bint in_place(const Call* call, int k, bint across) noexcept nogil:
     """Whether a kernel can work in the caller's memory."""
     cdef const Operand* operand = &call.loop.operands[k]
     # A kernel of two inputs writes its output before it has read the gradient.
-    if k == 0 and call.loop.n_in == 2 and call.args[0] == call.args[2]:
+    if operand.half or k == 0 and call.loop.n_in == 2 and call.args[0] == call.args[2]:
         return False
-    return not operand.half and (
-        not operand.row or call.inner[k] == operand.itemsize or call.n == 1)
+    if across:
+        return call.outer[k] == operand.itemsize and call.inner[k] % operand.itemsize == 0
+    return ((not operand.row or call.inner[k] == operand.itemsize or call.n == 1)
+            and call.outer[k] % operand.itemsize == 0)
+
+
+cdef inline bint all_in_place(const Call* call, bint across) noexcept nogil:
+    cdef int k
+    cdef bint result = True
+    for k in range(call.loop.n_operands):
+        result &= in_place(call, k, across)
+    return result
 
 
 cdef void run(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    """Rows start .. start + rows: straight to the kernel if all are contiguous, else in tiles."""
-    cdef void* spans[MAX_OPERANDS]
-    cdef Py_ssize_t i, tile, size
-    cdef char* scratch
+    """Rows start .. start + rows, as rows or as columns, in the caller's memory or from tiles."""
+    cdef Tile tile
+    cdef Py_ssize_t i, n = call.n
     cdef int k
-    cdef bint all_in_place = True
-    for k in range(call.loop.n_operands):
-        all_in_place &= in_place(call, k)
-    if all_in_place:
-        for i in range(start, start + rows):
-            for k in range(call.loop.n_operands):
-                spans[k] = call.args[k] + i * call.outer[k]
-            call.loop.kernel(spans, call.n)
-        return
-    # Where the axis is not the last, the rows of a tile lie side by side: they share cache lines.
-    tile = max(<Py_ssize_t> 1, min(<Py_ssize_t> TILE, TILE_ELEMENTS // (call.n + 1)))
-    size = (call.n + 8) * sizeof(double)                    # of a packed row, rounded up
-    scratch = <char*> malloc((MAX_OPERANDS * tile + 1) * size)
-    if scratch == NULL:
-        call.out_of_memory = True
-        return
-    for i in range((rows + tile - 1) // tile):
-        run_tile(call, start + i * tile, min(tile, rows - i * tile), tile, size, scratch)
-    free(scratch)
+    cdef bint short = rows >= FEW and call.loop.shortest <= n <= call.loop.longest
+    tile.across = False
+    tile.rows = max(<Py_ssize_t> 1, rows)
+    for k in range(MAX_OPERANDS):
+        tile.packed[k] = NULL
+    if short or not all_in_place(call, False):
+        tile.across = rows >= FEW and n <= TILE_OF_COLUMNS // FEW and (
+            short or side_by_side(call)) or rows >= FEW and all_in_place(call, True)
+        if tile.across and all_in_place(call, True):
+            tile.rows = COLUMNS
+        elif not allocate(call, &tile):
+            call.out_of_memory = True
+            return
+    for i in range((rows + tile.rows - 1) // tile.rows):
+        run_tile(call, start + i * tile.rows, min(tile.rows, rows - i * tile.rows), &tile)
+    free(tile.packed[0])
 
 
-cdef void run_tile(Call* call, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t tile,
-                   Py_ssize_t size, char* scratch) noexcept nogil:
+cdef bint allocate(const Call* call, Tile* tile) noexcept nogil:
+    """The sizes of a tile, and its memory."""
+    cdef Py_ssize_t size, lines, n = call.n
+    cdef int k
+    if tile.across:
+        tile.rows = max(<Py_ssize_t> FEW, min(<Py_ssize_t> COLUMNS, TILE_OF_COLUMNS // (n + 1)))
+        tile.line, lines = tile.rows, n
+    else:
+        # Where the axis is not the last, the rows of a tile share cache lines.
+        tile.rows = max(<Py_ssize_t> 1, min(<Py_ssize_t> TILE, TILE_ELEMENTS // (n + 1)))
+        tile.line, lines = n + 8, tile.rows
+    size = tile.line * sizeof(double)
+    tile.packed[0] = <char*> malloc((MAX_OPERANDS * (lines + 1) + 1) * size)
+    for k in range(1, MAX_OPERANDS):
+        tile.packed[k] = tile.packed[0] + k * (lines + 1) * size
+    tile.halves = tile.packed[0] + MAX_OPERANDS * (lines + 1) * size
+    return tile.packed[0] != NULL
+
+
+cdef void run_tile(Call* call, Py_ssize_t start, Py_ssize_t rows,
+                   const Tile* tile) noexcept nogil:
     cdef const Loop* loop = call.loop
-    cdef void* spans[MAX_OPERANDS]
-    cdef char* packed[MAX_OPERANDS]
-    cdef char* halves = scratch + MAX_OPERANDS * tile * size
-    cdef Py_ssize_t i
+    cdef void* spans[MAX_OPERANDS + 1]
+    cdef Py_ssize_t steps[MAX_OPERANDS]
+    cdef AxisKernel kernel = loop.columns if tile.across else loop.rows
     cdef int k
+    spans[loop.n_operands] = &call.bad_index
     for k in range(loop.n_operands):
-        packed[k] = scratch + k * tile * size
-        if k < loop.n_in and not in_place(call, k):
-            pack(call, k, start, rows, packed[k], size, halves)
-    for i in range(rows):
-        for k in range(loop.n_operands):
-            spans[k] = call.args[k] + (start + i) * call.outer[k]
-            if not in_place(call, k):
-                spans[k] = packed[k] + i * size
-        loop.kernel(spans, call.n)
+        if in_place(call, k, tile.across):
+            spans[k] = call.args[k] + start * call.outer[k]
+            steps[k] = call.inner[k] if tile.across else call.outer[k]
+            steps[k] = steps[k] // loop.operands[k].itemsize
+        else:
+            spans[k], steps[k] = tile.packed[k], tile.line
+            if k < loop.n_in:
+                pack(call, k, start, rows, tile)
+    kernel(spans, steps, rows, call.n)
     for k in range(loop.n_in, loop.n_operands):
-        if not in_place(call, k):
-            unpack(call, k, start, rows, packed[k], size, halves)
+        if spans[k] == tile.packed[k]:
+            unpack(call, k, start, rows, tile)
 
 
-cdef void pack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, char* packed,
-               Py_ssize_t size, char* halves) noexcept nogil:
+cdef void pack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
+               const Tile* tile) noexcept nogil:
     cdef const Operand* operand = &call.loop.operands[k]
     cdef char* x = call.args[k] + start * call.outer[k]
-    cdef Py_ssize_t i, n = call.n if operand.row else 1
+    cdef char* packed = tile.packed[k]
+    cdef Py_ssize_t i, n = call.n if operand.row else 1, size = operand.itemsize
+    cdef Py_ssize_t outer = call.outer[k], inner = call.inner[k], line = tile.line * size
     if operand.half:
+        if tile.across:
+            outer, inner, rows, n = inner, outer, n, rows
         for i in range(rows):
-            copy_strided(x + i * call.outer[k], call.inner[k], halves, operand.itemsize,
-                         operand.itemsize, n)
-            table.half_to_float(<const uint16_t*> halves, <float*> (packed + i * size), n)
+            copy_strided(x + i * outer, inner, tile.halves, size, size, n)
+            table.half_to_float(<const uint16_t*> tile.halves, <float*> packed + i * tile.line, n)
+    elif tile.across:
+        copy_tile(x, outer, inner, packed, size, line, rows, n, size)
     else:
-        copy_tile(x, call.outer[k], call.inner[k], packed, size, operand.itemsize, rows, n,
-                  operand.itemsize)
+        copy_tile(x, outer, inner, packed, line, size, rows, n, size)
 
 
-cdef void unpack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, char* packed,
-                 Py_ssize_t size, char* halves) noexcept nogil:
+cdef void unpack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
+                 const Tile* tile) noexcept nogil:
     cdef const Operand* operand = &call.loop.operands[k]
     cdef char* out = call.args[k] + start * call.outer[k]
-    cdef Py_ssize_t i, n = call.n if operand.row else 1
+    cdef char* packed = tile.packed[k]
+    cdef Py_ssize_t i, n = call.n if operand.row else 1, size = operand.itemsize
+    cdef Py_ssize_t outer = call.outer[k], inner = call.inner[k], line = tile.line * size
     if operand.half:
+        if tile.across:
+            outer, inner, rows, n = inner, outer, n, rows
         for i in range(rows):
-            table.float_to_half(<const float*> (packed + i * size), <uint16_t*> halves, n)
-            copy_strided(halves, operand.itemsize, out + i * call.outer[k], call.inner[k],
-                         operand.itemsize, n)
+            table.float_to_half(<const float*> packed + i * tile.line, <uint16_t*> tile.halves, n)
+            copy_strided(tile.halves, size, out + i * outer, inner, size, n)
+    elif tile.across:
+        copy_tile(packed, size, line, out, outer, inner, rows, n, size)
     else:
-        copy_tile(packed, size, operand.itemsize, out, call.outer[k], call.inner[k], rows, n,
-                  operand.itemsize)
+        copy_tile(packed, line, size, out, outer, inner, rows, n, size)
 
 
 cdef void copy_tile(const char* x, Py_ssize_t x_outer, Py_ssize_t x_inner, char* out,
@@ -192,41 +254,46 @@ cdef void copy_tile(const char* x, Py_ssize_t x_outer, Py_ssize_t x_inner, char*
 # -- generalized ufuncs ---------------------------------------------------------------------------
 # NumPy keeps the pointers that it is given, so what they point to lives as long as the module.
 
-# Name, kernel, signature. A `backward` takes the gradient first, as everywhere.
+# Name, kernel, signature, the shortest and longest rows that are faster as columns. A `backward`
+# takes the gradient first, as everywhere.
 FUNCTIONS = [
-    ("softmax", SOFTMAX, "(n)->(n)"),
-    ("log_softmax", LOG_SOFTMAX, "(n)->(n)"),
-    ("logsumexp", LOGSUMEXP, "(n)->()"),
-    ("softmax_backward", SOFTMAX_BACKWARD, "(n),(n)->(n)"),
-    ("log_softmax_backward", LOG_SOFTMAX_BACKWARD, "(n),(n)->(n)"),
-    ("logsumexp_backward", LOGSUMEXP_BACKWARD, "(),(n)->(n)"),
-    ("softmax_backward_from_output", SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)"),
-    ("log_softmax_backward_from_output", LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)"),
-    ("maxout", MAXOUT, "(n)->(),()"),
+    ("softmax", SOFTMAX, "(n)->(n)", 1, 32),
+    ("log_softmax", LOG_SOFTMAX, "(n)->(n)", 1, 32),
+    ("logsumexp", LOGSUMEXP, "(n)->()", 1, 32),
+    ("softmax_backward", SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32),
+    ("log_softmax_backward", LOG_SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32),
+    ("logsumexp_backward", LOGSUMEXP_BACKWARD, "(),(n)->(n)", 1, 32),
+    ("softmax_backward_from_output", SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
+    ("log_softmax_backward_from_output", LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
+    ("maxout", MAXOUT, "(n)->(),()", 5, 32),
+    ("maxout_backward", MAXOUT_BACKWARD, "(),()->(n)", 0, 0),
 ]
 
 cdef cnp.PyUFuncGenericFunction inner_loops[N_LOOPS]
-cdef Loop loops[N_ROW_KERNELS][N_LOOPS]
-cdef void* data[N_ROW_KERNELS][N_LOOPS]
-cdef char types[N_ROW_KERNELS][N_LOOPS * MAX_OPERANDS]
+cdef Loop loops[N_AXIS_KERNELS][N_LOOPS]
+cdef void* data[N_AXIS_KERNELS][N_LOOPS]
+cdef char types[N_AXIS_KERNELS][N_LOOPS * MAX_OPERANDS]
 texts = []
 
 cnp.import_array()
 cnp.import_ufunc()
 
 
-cdef object make(str name, int kernel, str signature):
+cdef object make(str name, int kernel, str signature, Py_ssize_t shortest, Py_ssize_t longest):
     inputs, _, outputs = signature.partition("->")
     operands = [part == "(n)" for part in f"{inputs},{outputs}".split(",")]
     cdef int n_in = len(inputs.split(",")), j, k
     cdef Loop* loop
+    cdef const Spans* spans
     for j, dtype in enumerate((NPY_HALF, cnp.NPY_FLOAT, cnp.NPY_DOUBLE)):
         inner_loops[j] = <cnp.PyUFuncGenericFunction> inner_loop
         loop = &loops[kernel][j]
-        loop.kernel = (table.float64 if dtype == cnp.NPY_DOUBLE else table.float32).rows[kernel]
+        spans = &table.float64 if dtype == cnp.NPY_DOUBLE else &table.float32
+        loop.rows, loop.columns = spans.rows[kernel], spans.columns[kernel]
+        loop.shortest, loop.longest = shortest, longest
         loop.n_in, loop.n_operands = n_in, len(operands)
         for k, row in enumerate(operands):
-            index = kernel == MAXOUT and k == 2
+            index = (kernel, k) in ((MAXOUT, 2), (MAXOUT_BACKWARD, 1))
             number = cnp.NPY_INTP if index else dtype
             loop.operands[k].row = row
             loop.operands[k].half = number == NPY_HALF
@@ -242,5 +309,5 @@ cdef object make(str name, int kernel, str signature):
     return ufunc
 
 
-for _name, _kernel, _signature in FUNCTIONS:
-    globals()[_name] = make(_name, _kernel, _signature)
+for _name, _kernel, _signature, _shortest, _longest in FUNCTIONS:
+    globals()[_name] = make(_name, _kernel, _signature, _shortest, _longest)

@@ -4,9 +4,10 @@
 #define RELUME_INTRINSICS_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__F16C__)
+#if defined(__F16C__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -72,6 +73,66 @@ RELUME_INLINE float power_of_two_float(float shifted)
 RELUME_INLINE double power_of_two_double(double shifted)
 {
     return double_of_bits((bits_of_double(shifted) << 52) + 0x3ff0000000000000u);
+}
+
+/* The accumulators of a reduction. */
+enum { LANES = 16 };
+
+/* n < LANES elements, and zeros. A load of one vector just after a store of its parts would wait. */
+#if defined(__AVX2__)
+RELUME_INLINE void pad_float(const float *x, ptrdiff_t n, float *out)
+{
+    const __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int k = 0; k < LANES; k += 8) {
+        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - k), place);
+        _mm256_storeu_ps(out + k, _mm256_maskload_ps(x + k, mask));
+    }
+}
+RELUME_INLINE void pad_double(const double *x, ptrdiff_t n, double *out)
+{
+    const __m256i place = _mm256_setr_epi64x(0, 1, 2, 3);
+    for (int k = 0; k < LANES; k += 4) {
+        const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n - k), place);
+        _mm256_storeu_pd(out + k, _mm256_maskload_pd(x + k, mask));
+    }
+}
+#else
+RELUME_INLINE void pad_float(const float *x, ptrdiff_t n, float *out)
+{
+    memset(out, 0, LANES * sizeof *out);
+    memcpy(out, x, (size_t)n * sizeof *out);
+}
+RELUME_INLINE void pad_double(const double *x, ptrdiff_t n, double *out)
+{
+    memset(out, 0, LANES * sizeof *out);
+    memcpy(out, x, (size_t)n * sizeof *out);
+}
+#endif
+
+/* Integers that are ordered as the numbers are, NaN above them or, if its sign is set, below: the
+ * maximum of integers is vectorized, and that of floats is not. */
+RELUME_INLINE int32_t order_float(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
+RELUME_INLINE int64_t order_double(int64_t bits)
+{
+    return bits ^ ((bits >> 63) & 0x7fffffffffffffff);
+}
+RELUME_INLINE float maximum_of_float(const float *x, ptrdiff_t n)
+{
+    int32_t most = order_float((int32_t)bits_of_float(-INFINITY));
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const int32_t order = order_float((int32_t)bits_of_float(x[i]));
+        most = order > most ? order : most;
+    }
+    return float_of_bits((uint32_t)order_float(most));
+}
+RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
+{
+    int64_t most = order_double((int64_t)bits_of_double(-INFINITY));
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const int64_t order = order_double((int64_t)bits_of_double(x[i]));
+        most = order > most ? order : most;
+    }
+    return double_of_bits((uint64_t)order_double(most));
 }
 
 /* float16 in blocks of eight: compilers do not vectorize _Float16 conversions. */

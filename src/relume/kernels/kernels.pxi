@@ -8,10 +8,10 @@ from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.types cimport (
-    LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
-    LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MAXOUT, SOFTMAX, SOFTMAX_BACKWARD,
-    SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, ColumnSum, Gather, Kernel,
-    Kernels, Loss, RowKernel, Softmax, Spans, Table, Total, Update,
+    COLUMNS, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
+    LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MAXOUT, MAXOUT_BACKWARD, SOFTMAX,
+    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite,
+    AxisKernel, ColumnSum, Gather, Kernel, Kernels, Loss, Softmax, Spans, Table, Total, Update,
 )
 
 ctypedef signed char schar
@@ -38,23 +38,40 @@ include "math.pxi"
 include "spans.pxi"
 include "activations.pxi"
 include "rows.pxi"
+include "columns.pxi"
+include "maxout.pxi"
 include "losses.pxi"
 include "optimizers.pxi"
 include "half.pxi"
 
 
+cdef void fill_axis(Spans* spans, int function, AxisKernel rows, AxisKernel columns) noexcept:
+    spans.rows[function] = rows
+    spans.columns[function] = columns
+
+
 cdef void fill_spans(Spans* spans, floating like) noexcept:
     """Enter the kernels of one dtype; `like` only tells which."""
-    spans.rows[SOFTMAX] = <RowKernel> softmax_axis[floating]
-    spans.rows[LOG_SOFTMAX] = <RowKernel> log_softmax_axis[floating]
-    spans.rows[LOGSUMEXP] = <RowKernel> logsumexp_axis[floating]
-    spans.rows[SOFTMAX_BACKWARD] = <RowKernel> softmax_backward_axis[floating]
-    spans.rows[LOG_SOFTMAX_BACKWARD] = <RowKernel> log_softmax_backward_axis[floating]
-    spans.rows[LOGSUMEXP_BACKWARD] = <RowKernel> logsumexp_backward_axis[floating]
-    spans.rows[SOFTMAX_BACKWARD_FROM_OUTPUT] = <RowKernel> softmax_from_output_axis[floating]
-    spans.rows[LOG_SOFTMAX_BACKWARD_FROM_OUTPUT] = (
-        <RowKernel> log_softmax_from_output_axis[floating])
-    spans.rows[MAXOUT] = <RowKernel> maxout_axis[floating]
+    fill_axis(spans, SOFTMAX, <AxisKernel> softmax_rows[floating],
+              <AxisKernel> softmax_columns[floating])
+    fill_axis(spans, LOG_SOFTMAX, <AxisKernel> log_softmax_rows[floating],
+              <AxisKernel> log_softmax_columns[floating])
+    fill_axis(spans, LOGSUMEXP, <AxisKernel> logsumexp_rows[floating],
+              <AxisKernel> logsumexp_columns[floating])
+    fill_axis(spans, SOFTMAX_BACKWARD, <AxisKernel> softmax_backward_rows[floating],
+              <AxisKernel> softmax_backward_columns[floating])
+    fill_axis(spans, LOG_SOFTMAX_BACKWARD, <AxisKernel> log_softmax_backward_rows[floating],
+              <AxisKernel> log_softmax_backward_columns[floating])
+    fill_axis(spans, LOGSUMEXP_BACKWARD, <AxisKernel> logsumexp_backward_rows[floating],
+              <AxisKernel> logsumexp_backward_columns[floating])
+    fill_axis(spans, SOFTMAX_BACKWARD_FROM_OUTPUT, <AxisKernel> softmax_from_output_rows[floating],
+              <AxisKernel> softmax_from_output_columns[floating])
+    fill_axis(spans, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, <AxisKernel> log_softmax_from_output_rows[floating],
+              <AxisKernel> log_softmax_from_output_columns[floating])
+    fill_axis(spans, MAXOUT, <AxisKernel> maxout_rows[floating],
+              <AxisKernel> maxout_columns[floating])
+    fill_axis(spans, MAXOUT_BACKWARD, <AxisKernel> maxout_backward_rows[floating],
+              <AxisKernel> maxout_backward_columns[floating])
     spans.gather = <Gather> gather[floating]
     spans.all_finite = <AllFinite> all_finite[floating]
     spans.column_sum = <ColumnSum> column_sum[floating]

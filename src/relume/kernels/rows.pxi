@@ -4,24 +4,45 @@
 # with their rounding errors.
 
 cdef enum:
-    LANES = 16
     SHORT = 1024                        # elements of a sum that needs no correction
 
+cdef extern from "intrinsics.h" nogil:
+    enum: LANES
+    void pad_float(const float* x, Py_ssize_t n, float* out)
+    void pad_double(const double* x, Py_ssize_t n, double* out)
+    float maximum_of_float(const float* x, Py_ssize_t n)
+    double maximum_of_double(const double* x, Py_ssize_t n)
 
-cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil, floating start,
+
+cdef inline void pad(const floating* x, Py_ssize_t n, floating* out) noexcept nogil:
+    """Fewer elements than LANES, and zeros."""
+    if floating is float:
+        pad_float(x, n, out)
+    else:
+        pad_double(x, n, out)
+
+
+cdef inline floating maximum_of(const floating* x, Py_ssize_t n) noexcept nogil:
+    """The maximum, or a NaN if there is one; a negative NaN may be passed over."""
+    if floating is float:
+        return maximum_of_float(x, n)
+    else:
+        return maximum_of_double(x, n)
+
+
+cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil,
                             const floating* x, Py_ssize_t n) noexcept nogil:
-    """step(... step(start, x[0]) ..., x[n - 1]), lane by lane, then the lanes pairwise."""
+    """step(... step(0, x[0]) ..., x[n - 1]), lane by lane, then the lanes pairwise."""
     cdef floating lane[LANES]
     cdef floating tail[LANES]
     cdef Py_ssize_t i, k, whole = n // LANES * LANES
     for k in range(LANES):
-        lane[k] = start
-        tail[k] = start
+        lane[k] = 0
     for i in range(n // LANES):
         for k in range(LANES):
             lane[k] = step(lane[k], x[i * LANES + k])
     if whole < n:
-        memcpy(tail, x + whole, (n - whole) * sizeof(floating))
+        pad[floating](x + whole, n - whole, tail)
         for k in range(LANES):
             lane[k] = step(lane[k], tail[k])
     return combined[floating](step, lane)
@@ -74,12 +95,12 @@ cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
         for j in range(size):                   # by hand: of double, a memcpy
             terms[j] = x[start + j]
-        add_exactly(&sum, &error, reduce[double](add, 0, terms, size))
+        add_exactly(&sum, &error, reduce[double](add, terms, size))
     return corrected(sum, error)
 
 
 cdef bint all_finite(const floating* x, Py_ssize_t n) noexcept nogil:
-    return reduce[floating](add_nonfinite, 0, x, n) == 0
+    return reduce[floating](add_nonfinite, x, n) == 0
 
 
 cdef bint gather(const floating* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
@@ -117,7 +138,7 @@ cdef inline double exp_sum(const floating* x, floating shift, floating* out, bin
             terms = out + start
         for j in range(size):
             terms[j] = exp_negative[floating](x[start + j] - shift)
-        add_exactly(&sum, &error, reduce[floating](add, 0, terms, size))
+        add_exactly(&sum, &error, reduce[floating](add, terms, size))
     return corrected(sum, error)
 
 
@@ -127,7 +148,7 @@ cdef inline double exp_shifted_sum(const floating* x, Py_ssize_t n, floating* ou
 
     An infinite maximum would give inf - inf; the NaN that it leaves is what the row is worth.
     """
-    most[0] = reduce[floating](maximum, -INFINITY, x, n)
+    most[0] = maximum_of[floating](x, n)
     return exp_sum[floating](x, most[0], out, True, n)
 
 
@@ -148,7 +169,7 @@ cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexc
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
         for j in range(size):
             terms[j] = x[start + j] * y[start + j]
-        add_exactly(&sum, &error, reduce[floating](add, 0, terms, size))
+        add_exactly(&sum, &error, reduce[floating](add, terms, size))
     return corrected(sum, error)
 
 
@@ -158,26 +179,40 @@ cdef void softmax(const floating* z, Py_ssize_t rows, Py_ssize_t n, floating* ou
         softmax_row[floating](z + i * n, n, out + i * n)
 
 
-cdef void softmax_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    softmax_row[floating](args[0], n, args[1])
+cdef void softmax_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                       Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        softmax_row[floating](args[0] + i * steps[0], n, args[1] + i * steps[1])
 
 
-cdef void log_softmax_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    cdef const floating* x = args[0]
-    cdef floating* out = args[1]
-    cdef floating most = reduce[floating](maximum, -INFINITY, x, n)
+cdef inline void log_softmax_row(const floating* x, floating* out, Py_ssize_t n) noexcept nogil:
+    cdef floating most = maximum_of[floating](x, n)
     cdef floating logarithm = <floating> log(exp_sum[floating](x, most, NULL, False, n))
     cdef Py_ssize_t j
     for j in range(n):
         out[j] = (x[j] - most) - logarithm
 
 
-cdef void logsumexp_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    cdef floating most = reduce[floating](maximum, -INFINITY, args[0], n)
+cdef void log_softmax_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                           Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        log_softmax_row[floating](args[0] + i * steps[0], args[1] + i * steps[1], n)
+
+
+cdef inline floating logsumexp_row(const floating* x, Py_ssize_t n) noexcept nogil:
+    cdef floating most = maximum_of[floating](x, n)
     if absolute(most) == INFINITY:
-        args[1][0] = most + reduce[floating](add_nan, 0, args[0], n)
-    else:
-        args[1][0] = <floating> (most + log(exp_sum[floating](args[0], most, NULL, False, n)))
+        return most + reduce[floating](add_nan, x, n)
+    return <floating> (most + log(exp_sum[floating](x, most, NULL, False, n)))
+
+
+cdef void logsumexp_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                         Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        args[1][i * steps[1]] = logsumexp_row[floating](args[0] + i * steps[0], n)
 
 
 cdef inline void softmax_gradient(const floating* grad, const floating* y, Py_ssize_t n,
@@ -189,52 +224,70 @@ cdef inline void softmax_gradient(const floating* grad, const floating* y, Py_ss
         out[j] = (grad[j] - mean) * y[j]
 
 
-cdef void softmax_backward_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    softmax_row[floating](args[1], n, args[2])
-    softmax_gradient[floating](args[0], args[2], n, args[2])
+cdef void softmax_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                                Py_ssize_t n) noexcept nogil:
+    cdef floating* out
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        out = args[2] + i * steps[2]
+        softmax_row[floating](args[1] + i * steps[1], n, out)
+        softmax_gradient[floating](args[0] + i * steps[0], out, n, out)
 
 
-cdef void softmax_from_output_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    softmax_gradient[floating](args[0], args[1], n, args[2])
+cdef void softmax_from_output_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                                   Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        softmax_gradient[floating](args[0] + i * steps[0], args[1] + i * steps[1], n,
+                                   args[2] + i * steps[2])
 
 
-cdef void log_softmax_backward_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    cdef const floating* grad = args[0]
-    cdef floating* out = args[2]
+cdef inline void log_softmax_gradient(const floating* grad, const floating* p, Py_ssize_t n,
+                                      floating* out) noexcept nogil:
+    """grad - p sum(grad)."""
     cdef floating sum = <floating> total[floating](grad, n)
     cdef Py_ssize_t j
-    softmax_row[floating](args[1], n, out)
     for j in range(n):
-        out[j] = grad[j] - product(sum, out[j])
+        out[j] = grad[j] - product(sum, p[j])
 
 
-cdef void log_softmax_from_output_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    cdef const floating* grad = args[0]
-    cdef const floating* y = args[1]
-    cdef floating* out = args[2]
+cdef void log_softmax_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                                    Py_ssize_t n) noexcept nogil:
+    cdef floating* out
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        out = args[2] + i * steps[2]
+        softmax_row[floating](args[1] + i * steps[1], n, out)
+        log_softmax_gradient[floating](args[0] + i * steps[0], out, n, out)
+
+
+cdef inline void log_softmax_gradient_from_output(const floating* grad, const floating* y,
+                                                  Py_ssize_t n, floating* out) noexcept nogil:
     cdef floating sum = <floating> total[floating](grad, n)
     cdef Py_ssize_t j
     for j in range(n):
         out[j] = grad[j] - product(sum, exp_two[floating](y[j], 0))
 
 
-cdef void logsumexp_backward_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    cdef floating grad = args[0][0]
-    cdef floating* out = args[2]
+cdef void log_softmax_from_output_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                                       Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        log_softmax_gradient_from_output[floating](
+            args[0] + i * steps[0], args[1] + i * steps[1], n, args[2] + i * steps[2])
+
+
+cdef inline void scaled_softmax_row(floating grad, const floating* x, Py_ssize_t n,
+                                    floating* out) noexcept nogil:
     cdef Py_ssize_t j
-    softmax_row[floating](args[1], n, out)
+    softmax_row[floating](x, n, out)
     for j in range(n):
         out[j] = product(grad, out[j])
 
 
-cdef void maxout_axis(floating** args, Py_ssize_t n) noexcept nogil:
-    """The first maximum and its index; NaN counts as the largest."""
-    cdef const floating* x = args[0]
-    cdef floating best = x[0]
-    cdef Py_ssize_t j, which = 0
-    for j in range(1, n):                       # by hand: in order, since the pieces are few
-        if best == best and not x[j] <= best:
-            best = x[j]
-            which = j
-    args[1][0] = best
-    (<Py_ssize_t*> args[2])[0] = which
+cdef void logsumexp_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                                  Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        scaled_softmax_row[floating](args[0][i * steps[0]], args[1] + i * steps[1], n,
+                                     args[2] + i * steps[2])

@@ -54,9 +54,17 @@ ctypedef void (*ColumnSum)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* o
 ctypedef double (*Total)(const void* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*Softmax)(const void* z, Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
 
-# A function along an axis takes whole contiguous rows: inputs, then outputs, which overlap none of
-# them. A row holds n elements, or one where the axis is reduced away; `maxout` ends in an intp.
-ctypedef void (*RowKernel)(void** args, Py_ssize_t n) noexcept nogil
+# A function along an axis takes rows of n elements: inputs, then outputs, which overlap none of them
+# but may be one of them. Either rows that are contiguous each, row i from args[k] + i * steps[k] on
+# (in elements), or at most COLUMNS columns side by side, element j of column c at
+# args[k][j * steps[k] + c]. Where the axis is reduced away, a row is one element, at
+# args[k][i * steps[k]] or args[k][c]. The indices of maxout are intp; maxout_backward takes a bint
+# after its output, which it sets where an index is none.
+ctypedef void (*AxisKernel)(void** args, const Py_ssize_t* steps, Py_ssize_t count,
+                            Py_ssize_t n) noexcept nogil
+
+cdef enum:
+    COLUMNS = 128               # in float64 their lanes take 16 KB
 
 cdef enum:
     SOFTMAX
@@ -68,10 +76,12 @@ cdef enum:
     SOFTMAX_BACKWARD_FROM_OUTPUT
     LOG_SOFTMAX_BACKWARD_FROM_OUTPUT
     MAXOUT
-    N_ROW_KERNELS
+    MAXOUT_BACKWARD
+    N_AXIS_KERNELS
 
 cdef struct Spans:
-    RowKernel rows[N_ROW_KERNELS]
+    AxisKernel rows[N_AXIS_KERNELS]
+    AxisKernel columns[N_AXIS_KERNELS]
     Gather gather               # rows x[index[i]]; tells whether all they hold is finite
     AllFinite all_finite
     ColumnSum column_sum

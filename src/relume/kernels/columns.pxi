@@ -1,0 +1,256 @@
+# The functions of rows.pxi for columns that lie side by side, at most COLUMNS of them: element j
+# of column c is x[j * step + c]. Instead of along an axis the loops run across the columns, so
+# nothing is moved and a column needs no loop of its own. Element j goes to the lane j % LANES of
+# its column, as in `reduce`, and lanes and short sums are added in the same order, so a column has
+# the bits of a row. (The order in which a maximum is taken changes nothing that is seen.)
+
+
+cdef inline void column_maxima(const floating* x, Py_ssize_t step, Py_ssize_t columns,
+                               Py_ssize_t n, floating* most) noexcept nogil:
+    cdef Py_ssize_t c, j
+    for c in range(columns):
+        most[c] = -INFINITY
+    for j in range(n):
+        for c in range(columns):
+            most[c] = maximum[floating](most[c], x[j * step + c])
+
+
+cdef inline void clear_lanes(floating* lanes, Py_ssize_t columns, Py_ssize_t used) noexcept nogil:
+    """Zeros for the lanes that `used` elements use, and for all that `add_lanes` reads."""
+    memset(lanes, 0, max(<Py_ssize_t> 4, used) * COLUMNS * sizeof(floating))
+
+
+cdef inline void add_lanes(floating* lanes, Py_ssize_t columns, Py_ssize_t used,
+                           double* sum, double* error) noexcept nogil:
+    """Add the lanes of each column in the order of `combined`, and that as `add_exactly` does."""
+    cdef Py_ssize_t c, k
+    cdef double x, total, seen
+    for k in range(8, used):                    # a lane without an element would add 0
+        for c in range(columns):
+            lanes[(k - 8) * COLUMNS + c] += lanes[k * COLUMNS + c]
+    for k in range(4, min(<Py_ssize_t> 8, used)):
+        for c in range(columns):
+            lanes[(k - 4) * COLUMNS + c] += lanes[k * COLUMNS + c]
+    for c in range(columns):
+        x = ((lanes[c] + lanes[2 * COLUMNS + c])
+             + (lanes[COLUMNS + c] + lanes[3 * COLUMNS + c]))
+        total = sum[c] + x
+        seen = total - sum[c]
+        error[c] += (sum[c] - (total - seen)) + (x - seen)
+        sum[c] = total
+
+
+cdef inline void correct(double* sum, const double* error, Py_ssize_t columns) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(columns):
+        sum[c] = corrected(sum[c], error[c])
+
+
+cdef inline void exp_sums(const floating* x, Py_ssize_t step, const floating* most,
+                          floating* out, Py_ssize_t out_step, bint keep, Py_ssize_t columns,
+                          Py_ssize_t n, double* sum) noexcept nogil:
+    """The sum of exp(x - most) in each column; its terms go to out if they are to be kept."""
+    cdef double error[COLUMNS]
+    cdef floating lanes[LANES * COLUMNS]
+    cdef floating* lane
+    cdef floating term
+    cdef Py_ssize_t block, size, used, j, c
+    memset(sum, 0, columns * sizeof(double))
+    memset(error, 0, columns * sizeof(double))
+    for block in range((n + SHORT - 1) // SHORT):
+        size = min(<Py_ssize_t> SHORT, n - block * SHORT)
+        used = min(<Py_ssize_t> LANES, size)
+        clear_lanes[floating](lanes, columns, used)
+        for j in range(block * SHORT, block * SHORT + size):
+            lane = lanes + j % LANES * COLUMNS
+            if keep:
+                for c in range(columns):
+                    term = exp_negative[floating](x[j * step + c] - most[c])
+                    out[j * out_step + c] = term
+                    lane[c] += term
+            else:
+                for c in range(columns):
+                    lane[c] += exp_negative[floating](x[j * step + c] - most[c])
+        add_lanes[floating](lanes, columns, used, sum, error)
+    correct(sum, error, columns)
+
+
+cdef inline void column_dots(const floating* x, Py_ssize_t x_step, const floating* y,
+                             Py_ssize_t y_step, Py_ssize_t columns, Py_ssize_t n,
+                             double* sum) noexcept nogil:
+    cdef double error[COLUMNS]
+    cdef floating lanes[LANES * COLUMNS]
+    cdef floating* lane
+    cdef Py_ssize_t block, size, used, j, c
+    memset(sum, 0, columns * sizeof(double))
+    memset(error, 0, columns * sizeof(double))
+    for block in range((n + SHORT - 1) // SHORT):
+        size = min(<Py_ssize_t> SHORT, n - block * SHORT)
+        used = min(<Py_ssize_t> LANES, size)
+        clear_lanes[floating](lanes, columns, used)
+        for j in range(block * SHORT, block * SHORT + size):
+            lane = lanes + j % LANES * COLUMNS
+            for c in range(columns):
+                lane[c] += x[j * x_step + c] * y[j * y_step + c]
+        add_lanes[floating](lanes, columns, used, sum, error)
+    correct(sum, error, columns)
+
+
+cdef inline void column_totals(const floating* x, Py_ssize_t step, Py_ssize_t columns,
+                               Py_ssize_t n, double* sum) noexcept nogil:
+    """The sums, made in double: their terms may cancel."""
+    cdef double error[COLUMNS]
+    cdef double lanes[LANES * COLUMNS]
+    cdef double* lane
+    cdef Py_ssize_t block, size, used, j, c
+    memset(sum, 0, columns * sizeof(double))
+    memset(error, 0, columns * sizeof(double))
+    for block in range((n + SHORT - 1) // SHORT):
+        size = min(<Py_ssize_t> SHORT, n - block * SHORT)
+        used = min(<Py_ssize_t> LANES, size)
+        clear_lanes[double](lanes, columns, used)
+        for j in range(block * SHORT, block * SHORT + size):
+            lane = lanes + j % LANES * COLUMNS
+            for c in range(columns):
+                lane[c] += x[j * step + c]
+        add_lanes[double](lanes, columns, used, sum, error)
+    correct(sum, error, columns)
+
+
+# -- softmax and its relatives --------------------------------------------------------------------
+
+cdef inline void exp_shifted_sums(const floating* x, Py_ssize_t step, floating* out,
+                                  Py_ssize_t out_step, Py_ssize_t columns, Py_ssize_t n,
+                                  floating* scale) noexcept nogil:
+    """out = exp(x - max(x)), and in scale one over its sum."""
+    cdef floating most[COLUMNS]
+    cdef double sum[COLUMNS]
+    cdef Py_ssize_t c
+    column_maxima[floating](x, step, columns, n, most)
+    exp_sums[floating](x, step, most, out, out_step, True, columns, n, sum)
+    for c in range(columns):
+        scale[c] = <floating> (1 / sum[c])
+
+
+cdef void softmax_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
+                          Py_ssize_t n) noexcept nogil:
+    cdef floating* out = args[1]
+    cdef floating scale[COLUMNS]
+    cdef Py_ssize_t j, c
+    exp_shifted_sums[floating](args[0], steps[0], out, steps[1], columns, n, scale)
+    for j in range(n):
+        for c in range(columns):
+            out[j * steps[1] + c] = out[j * steps[1] + c] * scale[c]
+
+
+cdef void log_softmax_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
+                              Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef floating* out = args[1]
+    cdef floating most[COLUMNS]
+    cdef floating logarithm[COLUMNS]
+    cdef double sum[COLUMNS]
+    cdef Py_ssize_t j, c
+    column_maxima[floating](x, steps[0], columns, n, most)
+    exp_sums[floating](x, steps[0], most, NULL, 0, False, columns, n, sum)
+    for c in range(columns):                    # by hand: calls of the C library
+        logarithm[c] = <floating> log(sum[c])
+    for j in range(n):
+        for c in range(columns):
+            out[j * steps[1] + c] = (x[j * steps[0] + c] - most[c]) - logarithm[c]
+
+
+cdef void logsumexp_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
+                            Py_ssize_t n) noexcept nogil:
+    cdef floating most[COLUMNS]
+    cdef double sum[COLUMNS]
+    cdef floating nan
+    cdef Py_ssize_t j, c
+    column_maxima[floating](args[0], steps[0], columns, n, most)
+    exp_sums[floating](args[0], steps[0], most, NULL, 0, False, columns, n, sum)
+    for c in range(columns):                    # by hand: calls of the C library
+        if absolute(most[c]) == INFINITY:
+            nan = 0
+            for j in range(n):                  # by hand: of few columns, if of any
+                nan = add_nan[floating](nan, args[0][j * steps[0] + c])
+            args[1][c] = most[c] + nan
+        else:
+            args[1][c] = <floating> (most[c] + log(sum[c]))
+
+
+cdef inline void softmax_gradients(const floating* grad, Py_ssize_t grad_step, const floating* y,
+                                   Py_ssize_t y_step, floating* out, Py_ssize_t out_step,
+                                   Py_ssize_t columns, Py_ssize_t n) noexcept nogil:
+    """y (grad - grad . y)."""
+    cdef double sum[COLUMNS]
+    cdef floating mean[COLUMNS]
+    cdef Py_ssize_t j, c
+    column_dots[floating](grad, grad_step, y, y_step, columns, n, sum)
+    for c in range(columns):
+        mean[c] = <floating> sum[c]
+    for j in range(n):
+        for c in range(columns):
+            out[j * out_step + c] = (grad[j * grad_step + c] - mean[c]) * y[j * y_step + c]
+
+
+cdef void softmax_backward_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
+                                   Py_ssize_t n) noexcept nogil:
+    softmax_columns[floating](args + 1, steps + 1, columns, n)
+    softmax_gradients[floating](args[0], steps[0], args[2], steps[2], args[2], steps[2], columns,
+                                n)
+
+
+cdef void softmax_from_output_columns(floating** args, const Py_ssize_t* steps,
+                                      Py_ssize_t columns, Py_ssize_t n) noexcept nogil:
+    softmax_gradients[floating](args[0], steps[0], args[1], steps[1], args[2], steps[2], columns,
+                                n)
+
+
+cdef inline void rounded_totals(const floating* x, Py_ssize_t step, Py_ssize_t columns,
+                                Py_ssize_t n, floating* sum) noexcept nogil:
+    cdef double exact[COLUMNS]
+    cdef Py_ssize_t c
+    column_totals[floating](x, step, columns, n, exact)
+    for c in range(columns):
+        sum[c] = <floating> exact[c]
+
+
+cdef void log_softmax_backward_columns(floating** args, const Py_ssize_t* steps,
+                                       Py_ssize_t columns, Py_ssize_t n) noexcept nogil:
+    cdef const floating* grad = args[0]
+    cdef floating* out = args[2]
+    cdef floating scale[COLUMNS]
+    cdef floating sum[COLUMNS]
+    cdef Py_ssize_t j, c
+    rounded_totals[floating](grad, steps[0], columns, n, sum)
+    exp_shifted_sums[floating](args[1], steps[1], out, steps[2], columns, n, scale)
+    for j in range(n):
+        for c in range(columns):
+            out[j * steps[2] + c] = grad[j * steps[0] + c] - product(
+                sum[c], out[j * steps[2] + c] * scale[c])
+
+
+cdef void log_softmax_from_output_columns(floating** args, const Py_ssize_t* steps,
+                                          Py_ssize_t columns, Py_ssize_t n) noexcept nogil:
+    cdef const floating* grad = args[0]
+    cdef const floating* y = args[1]
+    cdef floating* out = args[2]
+    cdef floating sum[COLUMNS]
+    cdef Py_ssize_t j, c
+    rounded_totals[floating](grad, steps[0], columns, n, sum)
+    for j in range(n):
+        for c in range(columns):
+            out[j * steps[2] + c] = grad[j * steps[0] + c] - product(
+                sum[c], exp_two[floating](y[j * steps[1] + c], 0))
+
+
+cdef void logsumexp_backward_columns(floating** args, const Py_ssize_t* steps,
+                                     Py_ssize_t columns, Py_ssize_t n) noexcept nogil:
+    cdef const floating* grad = args[0]
+    cdef floating* out = args[2]
+    cdef floating scale[COLUMNS]
+    cdef Py_ssize_t j, c
+    exp_shifted_sums[floating](args[1], steps[1], out, steps[2], columns, n, scale)
+    for j in range(n):
+        for c in range(columns):
+            out[j * steps[2] + c] = product(grad[c], out[j * steps[2] + c] * scale[c])
