@@ -1,9 +1,20 @@
 # -- maxout: Goodfellow et al., 2013 --------------------------------------------------------------
 # The pieces are few, so loops run across the rows or columns wherever they can.
+from libc.stdint cimport uint32_t, uint64_t
 
-cdef inline bint is_larger(floating x, floating best) noexcept nogil:
-    """Whether x comes to be the largest; NaN counts as the largest, the first one among several."""
-    return ((x <= best) == 0) & (best == best)
+cdef extern from "intrinsics.h" nogil:
+    uint32_t bits_of_float(float x)
+    uint64_t bits_of_double(double x)
+    float float_of_bits(uint32_t bits)
+    double double_of_bits(uint64_t bits)
+
+
+cdef inline void keep_larger(floating x, int j, floating* most, int* which) noexcept nogil:
+    """Let piece j be the largest if it is; NaN counts as the largest, the first among several."""
+    cdef floating larger = most[0] if x <= most[0] else x
+    cdef int index = which[0] if x <= most[0] else j
+    which[0] = index if most[0] == most[0] else which[0]
+    most[0] = larger if most[0] == most[0] else most[0]
 
 
 cdef inline void maxout_few(const floating* x, Py_ssize_t rows, Py_ssize_t n, floating* best,
@@ -16,8 +27,7 @@ cdef inline void maxout_few(const floating* x, Py_ssize_t rows, Py_ssize_t n, fl
         most = x[i * n]
         place = 0
         for j in range(1, n):
-            place = j if is_larger[floating](x[i * n + j], most) else place
-            most = x[i * n + j] if is_larger[floating](x[i * n + j], most) else most
+            keep_larger[floating](x[i * n + j], j, &most, &place)
         best[i] = most
         which[i] = place
 
@@ -52,7 +62,7 @@ cdef void maxout_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
         x = args[0] + i * steps[0]
         place = 0
         for j in range(1, n):                   # by hand: in order
-            if is_larger[floating](x[j], x[place]):
+            if x[place] == x[place] and not x[j] <= x[place]:
                 place = j
         args[1][i * steps[1]] = x[place]
         which[i * steps[2]] = place
@@ -64,56 +74,101 @@ cdef void maxout_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t co
     cdef floating best[COLUMNS]
     cdef int which[COLUMNS]
     cdef Py_ssize_t c
-    cdef int j
-    cdef bint larger
+    cdef int j, place
+    cdef floating most
     memcpy(best, x, columns * sizeof(floating))
     memset(which, 0, columns * sizeof(int))
     for j in range(1, n):
         for c in range(columns):
-            larger = is_larger[floating](x[j * steps[0] + c], best[c])
-            best[c] = x[j * steps[0] + c] if larger else best[c]
-            which[c] = j if larger else which[c]
+            most = best[c]
+            place = which[c]
+            keep_larger[floating](x[j * steps[0] + c], j, &most, &place)
+            best[c] = most
+            which[c] = place
     memcpy(args[1], best, columns * sizeof(floating))
     for c in range(columns):
         (<Py_ssize_t*> args[2])[c] = which[c]
 
 
-cdef inline bint place_of(Py_ssize_t which, Py_ssize_t n, Py_ssize_t* place) noexcept nogil:
-    """Which piece an index means, counted from the end if it is negative; False if it is none."""
-    place[0] = which + n if which < 0 else which
-    return (place[0] >= 0) & (place[0] < n)
+cdef inline bint find_places(const Py_ssize_t* which, Py_ssize_t step, Py_ssize_t rows,
+                             Py_ssize_t n, int* place) noexcept nogil:
+    """The pieces that indices mean, from the end if negative; False if one of them is none."""
+    cdef Py_ssize_t i, index, bad = 0
+    for i in range(rows):
+        index = which[i * step]
+        index = index + n if index < 0 else index
+        bad |= (index < 0) | (index >= n)
+        place[i] = <int> index
+    return bad == 0
+
+
+cdef inline floating only_if(bint condition, floating x) noexcept nogil:
+    """x, or else 0: by bits, since choices that exclude each other become branches."""
+    if floating is float:
+        return float_of_bits(bits_of_float(x) & -<uint32_t> condition)
+    else:
+        return double_of_bits(bits_of_double(x) & -<uint64_t> condition)
+
+
+cdef inline void maxout_backward_few(const floating* grad, const int* place, Py_ssize_t rows,
+                                     Py_ssize_t n, floating* out) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int j, chosen
+    cdef floating g
+    for i in range(rows):
+        g = grad[i]
+        chosen = place[i]
+        for j in range(n):
+            out[i * n + j] = only_if(chosen == j, g)
+
+
+cdef void maxout_backward_tile(floating** args, const Py_ssize_t* steps, const int* place,
+                               Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    cdef const floating* grad = args[0]
+    cdef floating* out = args[2]
+    cdef Py_ssize_t i
+    cdef bint gapless = (steps[0] == 1) & (steps[2] == n)
+    if gapless and n == 2:
+        maxout_backward_few[floating](grad, place, rows, 2, out)
+    elif gapless and n == 3:
+        maxout_backward_few[floating](grad, place, rows, 3, out)
+    elif gapless and n == 4:
+        maxout_backward_few[floating](grad, place, rows, 4, out)
+    else:
+        for i in range(rows):                   # by hand: memset
+            memset(out + i * steps[2], 0, n * sizeof(floating))
+            out[i * steps[2] + place[i]] = grad[i * steps[0]]
 
 
 cdef void maxout_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
                                Py_ssize_t n) noexcept nogil:
     cdef const Py_ssize_t* which = <const Py_ssize_t*> args[1]
-    cdef floating* out
-    cdef Py_ssize_t i, j, place
-    for i in range(rows):
-        out = args[2] + i * steps[2]
-        if not place_of(which[i * steps[1]], n, &place):
+    cdef floating* operands[3]
+    cdef int place[COLUMNS]
+    cdef Py_ssize_t tile, start, size
+    for tile in range((rows + COLUMNS - 1) // COLUMNS):         # by hand: a loop over tiles
+        start = tile * COLUMNS
+        size = min(<Py_ssize_t> COLUMNS, rows - start)
+        if steps[1] == 1 and not find_places(which + start, 1, size, n, place):
             (<bint*> args[3])[0] = True
             return
-        for j in range(n):
-            out[j] = 0
-        out[place] = args[0][i * steps[0]]
+        elif steps[1] != 1 and not find_places(which + start * steps[1], steps[1], size, n, place):
+            (<bint*> args[3])[0] = True
+            return
+        operands[0], operands[2] = args[0] + start * steps[0], args[2] + start * steps[2]
+        maxout_backward_tile[floating](operands, steps, place, size, n)
 
 
 cdef void maxout_backward_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
                                   Py_ssize_t n) noexcept nogil:
-    cdef const Py_ssize_t* which = <const Py_ssize_t*> args[1]
     cdef const floating* grad = args[0]
     cdef floating* out = args[2]
-    cdef int piece[COLUMNS]
-    cdef Py_ssize_t c, place
+    cdef int place[COLUMNS]
+    cdef Py_ssize_t c
     cdef int j
-    cdef bint good = True
-    for c in range(columns):
-        good &= place_of(which[c], n, &place)
-        piece[c] = <int> place
-    if not good:
+    if not find_places(<const Py_ssize_t*> args[1], 1, columns, n, place):
         (<bint*> args[3])[0] = True
         return
     for j in range(n):
         for c in range(columns):
-            out[j * steps[2] + c] = grad[c] if piece[c] == j else <floating> 0
+            out[j * steps[2] + c] = only_if(place[c] == j, grad[c])
