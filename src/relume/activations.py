@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relume._docs import INPUTS, docstring, domain_of
+from relume.kernels import axis as kernels
 from relume.kernels import ufuncs
 
 ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in ufuncs.rows()}
@@ -114,22 +115,21 @@ __all__ = [
 # -- prelu ----------------------------------------------------------------------------------------
 
 
-def _summed(elementwise, grad, x, like, shape):
-    """A gradient of `like`'s shape and dtype, an element each, summed to `shape`.
+def _merged(shape, weight_shape):
+    """Axes that follow each other and are all summed for the weight, or all not, made one.
 
-    Summed are the axes that `shape` lacks or has as 1. They are laid out last, where NumPy sums
-    pairwise.
+    Returns the sizes of what is left, and whether they are summed.
     """
-    padded = (1,) * (like.ndim - len(shape)) + shape
-    kept = [axis for axis in range(like.ndim) if padded[axis] != 1]
-    order = kept + [axis for axis in range(like.ndim) if padded[axis] == 1]
-    product = np.empty([like.shape[axis] for axis in order], like.dtype)
-    elementwise(grad, x, out=product.transpose(np.argsort(order)))
-    rows = product.reshape(
-        *(like.shape[axis] for axis in kept), math.prod(product.shape[len(kept) :])
-    )
-    with np.errstate(all="ignore"):
-        return np.asarray(np.add.reduce(rows, axis=-1)).reshape(shape)
+    sizes, summed = [], []
+    for n, kept in zip(shape, (1,) * (len(shape) - len(weight_shape)) + weight_shape, strict=True):
+        if n == 1:
+            continue
+        if summed and summed[-1] == (kept == 1):
+            sizes[-1] *= n
+        else:
+            sizes.append(n)
+            summed.append(kept == 1)
+    return sizes, summed
 
 
 def prelu_backward(
@@ -138,7 +138,7 @@ def prelu_backward(
     """Compute the gradients of `prelu` with respect to its input and its weight.
 
     Computes ``grad * (1 where x > 0, else weight)``, and ``grad * (x where x < 0, else 0)``
-    summed, pairwise, over the axes along which `weight` was broadcast.
+    summed over the axes along which `weight` was broadcast.
 
     Parameters
     ----------
@@ -179,11 +179,30 @@ def prelu_backward(
     >>> relume.prelu_backward(np.ones(3), np.array([-2.0, 0.0, 3.0]), 0.5)
     (array([0.5, 0.5, 1. ]), array(-2.))
     """
-    grad_x = ufuncs.prelu_backward(grad, x, weight)
-    grad_weight = _summed(
-        ufuncs.prelu_parameter_gradient, grad, x, np.asarray(grad_x), np.shape(weight)
-    )
-    return grad_x, grad_weight
+    shapes = [np.shape(a) for a in (grad, x, weight)]
+    shape = np.broadcast_shapes(*shapes)
+    sizes, summed = _merged(shape, shapes[2])
+    if not any(summed):
+        grad_x = ufuncs.prelu_backward(grad, x, weight)
+        grad_weight = np.empty(shapes[2], grad_x.dtype)
+        ufuncs.prelu_parameter_gradient(grad, x, out=grad_weight.reshape(shape))
+        return grad_x, grad_weight
+    given = [a if type(a) in (int, float) else np.asarray(a) for a in (grad, x, weight)]
+    kinds = (getattr(a, "dtype", type(a)) for a in given)
+    dtype = ufuncs.prelu_backward.resolve_dtypes((*kinds, None))[3]
+    given = [np.asarray(a, dtype) for a in given]
+    data = [np.broadcast_to(a, shape).reshape(sizes) for a in given[:2]]
+    # The kernel sums along one axis, the longest; the few sums along others are added here.
+    axis = max((i for i in range(len(sizes)) if summed[i]), key=sizes.__getitem__)
+    others = [i for i in range(len(sizes)) if i != axis]
+    slopes = given[2].reshape([1 if summed[i] else sizes[i] for i in others])
+    grad_x = np.empty(shape, dtype)
+    sums = np.empty([sizes[i] for i in others], np.promote_types(dtype, np.float32))
+    out = (grad_x.reshape(sizes), sums)
+    kernels.prelu_backward(*data, slopes, out=out, axes=[(axis,), (axis,), (), (axis,), ()])
+    with np.errstate(all="ignore"):
+        sums = np.add.reduce(sums, axis=tuple(k for k, i in enumerate(others) if summed[i]))
+        return grad_x, np.asarray(sums).reshape(shapes[2]).astype(dtype, copy=False)
 
 
 # -- gelu -----------------------------------------------------------------------------------------

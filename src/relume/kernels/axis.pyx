@@ -16,8 +16,8 @@ from relume.kernels.strided cimport copy_strided
 from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport (
     COLUMNS, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
-    LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD, N_AXIS_KERNELS, SOFTMAX, SOFTMAX_BACKWARD,
-    SOFTMAX_BACKWARD_FROM_OUTPUT, AxisKernel, Spans,
+    LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD, N_AXIS_KERNELS, PRELU_BACKWARD, SOFTMAX,
+    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, AxisKernel, Spans,
 )
 
 import contextlib
@@ -30,7 +30,7 @@ cdef extern from "platform.h" nogil:
 
 cdef enum:
     NPY_HALF = 23               # missing in Cython's numpy
-    MAX_OPERANDS = 3
+    MAX_OPERANDS = 5
     N_LOOPS = 3                 # float16, float32, float64
     CHUNK = 16384               # elements of a thread's chunk, at least one row
     PARALLEL = 32768            # elements from which threads are used, as in ufuncs.pyx
@@ -267,6 +267,7 @@ FUNCTIONS = [
     ("log_softmax_backward_from_output", LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
     ("maxout", MAXOUT, "(n)->(),()", 5, 32),
     ("maxout_backward", MAXOUT_BACKWARD, "(),()->(n)", 0, 0),
+    ("prelu_backward", PRELU_BACKWARD, "(n),(n),()->(n),()", 1, 32),
 ]
 
 cdef cnp.PyUFuncGenericFunction inner_loops[N_LOOPS]
@@ -295,6 +296,8 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t shortest, Py_ss
         for k, row in enumerate(operands):
             index = (kernel, k) in ((MAXOUT, 2), (MAXOUT_BACKWARD, 1))
             number = cnp.NPY_INTP if index else dtype
+            if (kernel, k) == (PRELU_BACKWARD, 4) and dtype == NPY_HALF:
+                number = cnp.NPY_FLOAT      # a sum, which may be one of several to be added
             loop.operands[k].row = row
             loop.operands[k].half = number == NPY_HALF
             loop.operands[k].itemsize = cnp.PyArray_DescrFromType(number).itemsize

@@ -241,7 +241,7 @@ cdef void log_softmax_from_output_columns(floating** args, const Py_ssize_t* ste
     for j in range(n):
         for c in range(columns):
             out[j * steps[2] + c] = grad[j * steps[0] + c] - product(
-                sum[c], exp_two[floating](y[j * steps[1] + c], 0))
+                sum[c], exp_any[floating](y[j * steps[1] + c]))
 
 
 cdef void logsumexp_backward_columns(floating** args, const Py_ssize_t* steps,

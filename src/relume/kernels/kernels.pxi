@@ -9,8 +9,8 @@ from libc.string cimport memcpy, memset
 
 from relume.kernels.types cimport (
     COLUMNS, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
-    LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MAXOUT, MAXOUT_BACKWARD, SOFTMAX,
-    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite,
+    LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MAXOUT, MAXOUT_BACKWARD, PRELU_BACKWARD,
+    SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite,
     AxisKernel, ColumnSum, Gather, Kernel, Kernels, Loss, Softmax, Spans, Table, Total, Update,
 )
 
@@ -40,6 +40,7 @@ include "activations.pxi"
 include "rows.pxi"
 include "columns.pxi"
 include "maxout.pxi"
+include "learnable.pxi"
 include "losses.pxi"
 include "optimizers.pxi"
 include "half.pxi"
@@ -72,6 +73,8 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
               <AxisKernel> maxout_columns[floating])
     fill_axis(spans, MAXOUT_BACKWARD, <AxisKernel> maxout_backward_rows[floating],
               <AxisKernel> maxout_backward_columns[floating])
+    fill_axis(spans, PRELU_BACKWARD, <AxisKernel> prelu_backward_rows[floating],
+              <AxisKernel> prelu_backward_columns[floating])
     spans.gather = <Gather> gather[floating]
     spans.all_finite = <AllFinite> all_finite[floating]
     spans.column_sum = <ColumnSum> column_sum[floating]

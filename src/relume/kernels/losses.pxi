@@ -25,6 +25,6 @@ cdef void mse(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t 
         for j in range(n):
             difference = z[i * n + j] - y[i * n + j]
             dz[i * n + j] = difference * difference
-        row_loss[i] = reduce[floating](add, dz + i * n, n) / n
+        row_loss[i] = sum_of[floating](dz + i * n, n) / n
         for j in range(n):
             dz[i * n + j] = (z[i * n + j] - y[i * n + j]) * factor

@@ -93,13 +93,13 @@ cdef void maxout_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t co
 cdef inline bint find_places(const Py_ssize_t* which, Py_ssize_t step, Py_ssize_t rows,
                              Py_ssize_t n, int* place) noexcept nogil:
     """The pieces that indices mean, from the end if negative; False if one of them is none."""
-    cdef Py_ssize_t i, index, bad = 0
+    cdef Py_ssize_t i, index, signs = 0
     for i in range(rows):
         index = which[i * step]
         index = index + n if index < 0 else index
-        bad |= (index < 0) | (index >= n)
+        signs |= index | (n - 1 - index)
         place[i] = <int> index
-    return bad == 0
+    return signs >= 0
 
 
 cdef inline floating only_if(bint condition, floating x) noexcept nogil:

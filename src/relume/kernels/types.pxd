@@ -77,6 +77,7 @@ cdef enum:
     LOG_SOFTMAX_BACKWARD_FROM_OUTPUT
     MAXOUT
     MAXOUT_BACKWARD
+    PRELU_BACKWARD
     N_AXIS_KERNELS
 
 cdef struct Spans:

@@ -1,0 +1,60 @@
+# prelu's two gradients in one pass: by x, and by a weight that all of an axis shares, summed along
+# it as everywhere (rows.pxi, columns.pxi).
+
+cdef inline double prelu_gradients(const floating* grad, const floating* x, floating weight,
+                                   floating* out, Py_ssize_t n) noexcept nogil:
+    cdef double sum = 0, error = 0
+    cdef floating terms[SHORT]
+    cdef floating g, value
+    cdef Py_ssize_t block, start, size, j
+    for block in range((n + SHORT - 1) // SHORT):
+        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
+        for j in range(size):
+            g = grad[start + j]
+            value = x[start + j]
+            out[start + j] = leaky_relu_backward[floating](g, value, weight)
+            terms[j] = prelu_weight_gradient[floating](g, value)
+        add_exactly(&sum, &error, sum_of[floating](terms, size))
+    return corrected(sum, error)
+
+
+cdef void prelu_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                              Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        args[4][i * steps[4]] = <floating> prelu_gradients[floating](
+            args[0] + i * steps[0], args[1] + i * steps[1], args[2][i * steps[2]],
+            args[3] + i * steps[3], n)
+
+
+cdef void prelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
+                                 Py_ssize_t n) noexcept nogil:
+    cdef double sum[COLUMNS]
+    cdef double error[COLUMNS]
+    cdef floating lanes[LANES * COLUMNS]
+    cdef floating weight[COLUMNS]
+    cdef const floating* grad
+    cdef const floating* x
+    cdef floating* out
+    cdef floating* lane
+    cdef floating g, value
+    cdef Py_ssize_t block, size, used, j, c
+    memset(sum, 0, columns * sizeof(double))
+    memset(error, 0, columns * sizeof(double))
+    memcpy(weight, args[2], columns * sizeof(floating))
+    for block in range((n + SHORT - 1) // SHORT):
+        size = min(<Py_ssize_t> SHORT, n - block * SHORT)
+        used = min(<Py_ssize_t> LANES, size)
+        clear_lanes[floating](lanes, columns, used)
+        for j in range(block * SHORT, block * SHORT + size):
+            lane = lanes + j % LANES * COLUMNS
+            grad, x, out = args[0] + j * steps[0], args[1] + j * steps[1], args[3] + j * steps[3]
+            for c in range(columns):
+                g = grad[c]
+                value = x[c]
+                out[c] = leaky_relu_backward[floating](g, value, weight[c])
+                lane[c] += prelu_weight_gradient[floating](g, value)
+        add_lanes[floating](lanes, columns, used, sum, error)
+    correct(sum, error, columns)
+    for c in range(columns):
+        args[4][c] = <floating> sum[c]
