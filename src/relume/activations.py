@@ -179,30 +179,34 @@ def prelu_backward(
     >>> relume.prelu_backward(np.ones(3), np.array([-2.0, 0.0, 3.0]), 0.5)
     (array([0.5, 0.5, 1. ]), array(-2.))
     """
-    shapes = [np.shape(a) for a in (grad, x, weight)]
-    shape = np.broadcast_shapes(*shapes)
-    sizes, summed = _merged(shape, shapes[2])
-    if not any(summed):
+    shape, weight_shape = np.broadcast(grad, x, weight).shape, np.shape(weight)
+    sizes, summed = _merged(shape, weight_shape)
+    if True not in summed:
         grad_x = ufuncs.prelu_backward(grad, x, weight)
-        grad_weight = np.empty(shapes[2], grad_x.dtype)
+        grad_weight = np.empty(weight_shape, grad_x.dtype)
         ufuncs.prelu_parameter_gradient(grad, x, out=grad_weight.reshape(shape))
         return grad_x, grad_weight
     given = [a if type(a) in (int, float) else np.asarray(a) for a in (grad, x, weight)]
     kinds = (getattr(a, "dtype", type(a)) for a in given)
     dtype = ufuncs.prelu_backward.resolve_dtypes((*kinds, None))[3]
-    given = [np.asarray(a, dtype) for a in given]
-    data = [np.broadcast_to(a, shape).reshape(sizes) for a in given[:2]]
+    grad, x, weight = (np.asarray(a, dtype) for a in given)
+    if not grad.shape == x.shape == shape:
+        grad, x = np.broadcast_to(grad, shape), np.broadcast_to(x, shape)
     # The kernel sums along one axis, the longest; the few sums along others are added here.
-    axis = max((i for i in range(len(sizes)) if summed[i]), key=sizes.__getitem__)
+    axis = max((n, i) for i, n in enumerate(sizes) if summed[i])[1]
     others = [i for i in range(len(sizes)) if i != axis]
-    slopes = given[2].reshape([1 if summed[i] else sizes[i] for i in others])
+    weight = weight.reshape([1 if summed[i] else sizes[i] for i in others])
     grad_x = np.empty(shape, dtype)
-    sums = np.empty([sizes[i] for i in others], np.promote_types(dtype, np.float32))
-    out = (grad_x.reshape(sizes), sums)
-    kernels.prelu_backward(*data, slopes, out=out, axes=[(axis,), (axis,), (), (axis,), ()])
-    with np.errstate(all="ignore"):
-        sums = np.add.reduce(sums, axis=tuple(k for k, i in enumerate(others) if summed[i]))
-        return grad_x, np.asarray(sums).reshape(shapes[2]).astype(dtype, copy=False)
+    sums = np.empty([sizes[i] for i in others], np.float64 if dtype == np.float64 else np.float32)
+    kernels.prelu_backward(
+        grad.reshape(sizes), x.reshape(sizes), weight,
+        out=(grad_x.reshape(sizes), sums), axes=[(axis,), (axis,), (), (axis,), ()],
+    )  # fmt: skip
+    if True in (summed[i] for i in others) or sums.dtype != dtype:
+        with np.errstate(all="ignore"):
+            sums = np.add.reduce(sums, axis=tuple(k for k, i in enumerate(others) if summed[i]))
+            sums = np.asarray(sums, dtype)
+    return grad_x, sums.reshape(weight_shape)
 
 
 # -- gelu -----------------------------------------------------------------------------------------
@@ -245,6 +249,14 @@ def _mean_slope(lower, upper):
             f"lower={lower!r}, upper={upper!r}: lower <= upper, both finite, is needed"
         )
     return (lower + upper) / 2
+
+
+def _uniform(lower, upper, most, shape, dtype, rng):
+    """Numbers in [lower, upper), but at most `most`, of float32 or float64."""
+    size = math.prod(shape)
+    drawn = rng.random(size if dtype == np.float64 else (size + 1) // 2).view(dtype)
+    slope = ufuncs.uniform(drawn, lower, upper - lower, most)
+    return slope[:size].reshape(shape)
 
 
 @overload
@@ -316,11 +328,12 @@ def rrelu(x, lower=1 / 8, upper=1 / 3, training=False, *, rng=None, return_slope
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a numpy.random.Generator in training, got {rng!r}")
         dtype = ufuncs.sigmoid.resolve_dtypes((np.asarray(x).dtype, None))[1]
-        precise = np.promote_types(dtype, np.float32)
-        slope = lower + (upper - lower) * rng.random(np.shape(x), precise)
         # Rounding may reach `upper`, which the interval does not hold.
         below = np.nextafter(dtype.type(upper), dtype.type(-math.inf))
-        slope = np.minimum(np.asarray(slope).astype(dtype), max(below, dtype.type(lower)))
+        most = max(below, dtype.type(lower))
+        slope = _uniform(lower, upper, most, np.shape(x), np.promote_types(dtype, np.float32), rng)
+        if slope.dtype != dtype:
+            slope = np.minimum(slope.astype(dtype), most)
     y = ufuncs.prelu(x, slope, **kwargs)
     return (y, slope) if return_slope else y
 

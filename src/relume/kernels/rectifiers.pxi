@@ -142,6 +142,37 @@ fill(&row.forward, leaky_relu_span, leaky_relu_span)
 fill(&row.backward, leaky_relu_backward_span, leaky_relu_backward_span)
 fill(&row.parameter_gradient, prelu_weight_gradient_span, prelu_weight_gradient_span)
 
+# -- rrelu: Xu et al., 2015: prelu with random slopes, which relume.activations draws ------------
+# uniform in [lower, lower + width), but at most `most`: (numbers in [0, 1), lower, width, most).
+# The numbers are doubles. For float32 one, of 53 bits, makes two slopes of 24 bits, in half the
+# time that NumPy takes for two floats.
+
+cdef void uniform_float(float** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    cdef const double* u = <const double*> args[0]
+    cdef float* out = args[4]
+    cdef float lower = args[1][0], width = args[2][0] / 16777216, most = args[3][0]
+    cdef double scaled
+    cdef int high, low
+    cdef Py_ssize_t i
+    for i in range(n // 2):
+        scaled = u[i] * 16777216                # 2^24
+        high = <int> scaled
+        low = <int> ((scaled - high) * 16777216)
+        out[2 * i] = at_most[float](lower + width * <float> high, most)
+        out[2 * i + 1] = at_most[float](lower + width * <float> low, most)
+
+
+cdef void uniform_double(double** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    cdef const double* u = args[0]
+    cdef double* out = args[4]
+    cdef double lower = args[1][0], width = args[2][0], most = args[3][0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = at_most[double](lower + width * u[i], most)
+
+fill(&table.uniform, uniform_float, uniform_double)
+
+
 row = new_row(b"leaky_relu")
 row.layer = b"LeakyReLU"
 row.summary = b"Leaky rectified linear unit."

@@ -102,6 +102,7 @@ cdef struct Table:
     Activation gated[MAX_GATED]     # forward (a, b), backward (grad, a, b) to two outputs
     Kernels crelu                   # x to max(x, 0) and max(-x, 0)
     Kernels crelu_backward          # (gradients by both, x)
+    Kernels uniform                 # the slopes of rrelu: (numbers, lower, width, most)
     Spans float32
     Spans float64
     void (*half_to_float)(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil
