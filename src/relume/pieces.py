@@ -1,5 +1,6 @@
 """Functions that join, choose or split pieces along an axis: crelu and maxout."""
 
+import math
 import operator
 from typing import Any
 
@@ -145,6 +146,16 @@ def maxout_backward(
     return result
 
 
+def _merged(arrays, axis):
+    """The arrays as matrices whose last axis is `axis` and all after it, if none has gaps.
+
+    Along the last axis all of these functions go, so the longer it is the better.
+    """
+    if not all(a.flags.c_contiguous and a.size for a in arrays):
+        return arrays, axis
+    return [a.reshape(math.prod(a.shape[:axis]), -1) for a in arrays], 1
+
+
 # -- crelu: Shang et al., 2016 --------------------------------------------------------------------
 
 
@@ -197,12 +208,14 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
     result = np.empty(shape, dtype) if out is None else out
     if result.shape != shape:
         raise ValueError(f"out must have the shape {shape}, got {result.shape}")
-    both = halves(result, axis, "out")
     if x.dtype.kind in "iu":
-        for half, signed in zip(both, (x.copy(), np.negative(x)), strict=True):
+        for half, signed in zip(
+            halves(result, axis, "out"), (x.copy(), np.negative(x)), strict=True
+        ):
             ufuncs.relu(signed, out=half)
-    else:
-        ufuncs.crelu(x, out=both)
+        return result
+    (x, joined), axis = _merged((x, result), axis)
+    kernels.crelu(x, out=halves(joined, axis, "out"))
     return result
 
 
@@ -257,4 +270,12 @@ def crelu_backward(
     shape = tuple(n * (1 + (i == axis)) for i, n in enumerate(x.shape))
     if grad.shape != shape:
         raise ValueError(f"grad must have the shape {shape}, got {grad.shape}")
-    return ufuncs.crelu_backward(*halves(grad, axis, "grad"), x, out=out)
+    if out is not None and (not isinstance(out, np.ndarray) or out.shape != x.shape):
+        return kernels.crelu_backward(*halves(grad, axis, "grad"), x, out=out)
+    (flat_grad, flat_x, *flat_out), axis = _merged(
+        (grad, x) if out is None else (grad, x, out), axis
+    )
+    result = kernels.crelu_backward(
+        *halves(flat_grad, axis, "grad"), flat_x, out=(*flat_out,) or None
+    )
+    return result.reshape(x.shape) if out is None else out

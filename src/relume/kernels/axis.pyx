@@ -1,8 +1,9 @@
 """Functions along an axis, as generalized ufuncs: NumPy moves the axis, broadcasts and casts.
 
-The one inner loop hands a kernel whole rows where they are contiguous, else columns where these lie
-side by side, as they do when the axis is not the last one. What is neither, and float16, is packed
-into scratch memory a tile at a time, and so are short rows, as columns. Threads take chunks of rows.
+The one inner loop hands a kernel whole rows where they are contiguous, else columns where these
+lie side by side, as they do when the axis is not the last one. What is neither, and float16, is
+packed into scratch memory a tile at a time, and so are short rows, as columns. Threads take chunks
+of rows.
 """
 
 cimport numpy as cnp
@@ -15,9 +16,10 @@ from relume.kernels.dispatch cimport table
 from relume.kernels.strided cimport copy_strided
 from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport (
-    COLUMNS, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
-    LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD, N_AXIS_KERNELS, PRELU_BACKWARD, SOFTMAX,
-    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, AxisKernel, Spans,
+    COLUMNS, CRELU, CRELU_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD,
+    LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP, LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD,
+    N_AXIS_KERNELS, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT,
+    AxisKernel, Spans,
 )
 
 import contextlib
@@ -47,7 +49,7 @@ cdef struct Operand:
 cdef struct Loop:               # what NumPy hands back to the inner loop
     AxisKernel rows
     AxisKernel columns
-    Py_ssize_t shortest         # of the rows that are faster as columns, though they must be packed
+    Py_ssize_t shortest         # rows that are faster as columns, though these are packed
     Py_ssize_t longest
     int n_in
     int n_operands
@@ -267,6 +269,8 @@ FUNCTIONS = [
     ("log_softmax_backward_from_output", LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
     ("maxout", MAXOUT, "(n)->(),()", 5, 32),
     ("maxout_backward", MAXOUT_BACKWARD, "(),()->(n)", 0, 0),
+    ("crelu", CRELU, "(n)->(n),(n)", 1, 8),
+    ("crelu_backward", CRELU_BACKWARD, "(n),(n),(n)->(n)", 1, 8),
     ("prelu_backward", PRELU_BACKWARD, "(n),(n),()->(n),()", 1, 32),
 ]
 
@@ -280,7 +284,8 @@ cnp.import_array()
 cnp.import_ufunc()
 
 
-cdef object make(str name, int kernel, str signature, Py_ssize_t shortest, Py_ssize_t longest):
+cdef object make(str name, int kernel, str signature, Py_ssize_t shortest,
+                 Py_ssize_t longest):
     inputs, _, outputs = signature.partition("->")
     operands = [part == "(n)" for part in f"{inputs},{outputs}".split(",")]
     cdef int n_in = len(inputs.split(",")), j, k

@@ -46,6 +46,23 @@ cdef inline void correct(double* sum, const double* error, Py_ssize_t columns) n
         sum[c] = corrected(sum[c], error[c])
 
 
+cdef inline void add_exps(const floating* x, const floating* most, Py_ssize_t columns,
+                          floating* lane) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(columns):
+        lane[c] += exp_negative[floating](x[c] - most[c])
+
+
+cdef inline void add_kept_exps(const floating* x, const floating* most, floating* out,
+                               Py_ssize_t columns, floating* lane) noexcept nogil:
+    cdef floating term
+    cdef Py_ssize_t c
+    for c in range(columns):
+        term = exp_negative[floating](x[c] - most[c])
+        out[c] = term
+        lane[c] += term
+
+
 cdef inline void exp_sums(const floating* x, Py_ssize_t step, const floating* most,
                           floating* out, Py_ssize_t out_step, bint keep, Py_ssize_t columns,
                           Py_ssize_t n, double* sum) noexcept nogil:
@@ -53,24 +70,19 @@ cdef inline void exp_sums(const floating* x, Py_ssize_t step, const floating* mo
     cdef double error[COLUMNS]
     cdef floating lanes[LANES * COLUMNS]
     cdef floating* lane
-    cdef floating term
-    cdef Py_ssize_t block, size, used, j, c
+    cdef Py_ssize_t block, size, used, j
     memset(sum, 0, columns * sizeof(double))
     memset(error, 0, columns * sizeof(double))
-    for block in range((n + SHORT - 1) // SHORT):
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
         size = min(<Py_ssize_t> SHORT, n - block * SHORT)
         used = min(<Py_ssize_t> LANES, size)
         clear_lanes[floating](lanes, columns, used)
-        for j in range(block * SHORT, block * SHORT + size):
+        for j in range(block * SHORT, block * SHORT + size):        # by hand: a loop over rows
             lane = lanes + j % LANES * COLUMNS
             if keep:
-                for c in range(columns):
-                    term = exp_negative[floating](x[j * step + c] - most[c])
-                    out[j * out_step + c] = term
-                    lane[c] += term
+                add_kept_exps[floating](x + j * step, most, out + j * out_step, columns, lane)
             else:
-                for c in range(columns):
-                    lane[c] += exp_negative[floating](x[j * step + c] - most[c])
+                add_exps[floating](x + j * step, most, columns, lane)
         add_lanes[floating](lanes, columns, used, sum, error)
     correct(sum, error, columns)
 
@@ -164,16 +176,12 @@ cdef void logsumexp_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t
                             Py_ssize_t n) noexcept nogil:
     cdef floating most[COLUMNS]
     cdef double sum[COLUMNS]
-    cdef floating nan
-    cdef Py_ssize_t j, c
+    cdef Py_ssize_t c
     column_maxima[floating](args[0], steps[0], columns, n, most)
     exp_sums[floating](args[0], steps[0], most, NULL, 0, False, columns, n, sum)
     for c in range(columns):                    # by hand: calls of the C library
         if absolute(most[c]) == INFINITY:
-            nan = 0
-            for j in range(n):                  # by hand: of few columns, if of any
-                nan = add_nan[floating](nan, args[0][j * steps[0] + c])
-            args[1][c] = most[c] + nan
+            args[1][c] = most[c] + nan_among[floating](args[0] + c, steps[0], n)
         else:
             args[1][c] = <floating> (most[c] + log(sum[c]))
 

@@ -8,10 +8,11 @@ from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.types cimport (
-    COLUMNS, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP,
-    LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MAXOUT, MAXOUT_BACKWARD, PRELU_BACKWARD,
-    SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite,
-    AxisKernel, ColumnSum, Gather, Kernel, Kernels, Loss, Softmax, Spans, Table, Total, Update,
+    COLUMNS, CRELU, CRELU_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD,
+    LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP, LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED,
+    MAXOUT, MAXOUT_BACKWARD, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD,
+    SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, AxisKernel, ColumnSum,
+    Gather, Kernel, Kernels, Loss, Softmax, Spans, Table, Total, Update,
 )
 
 ctypedef signed char schar
@@ -67,7 +68,8 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
               <AxisKernel> logsumexp_backward_columns[floating])
     fill_axis(spans, SOFTMAX_BACKWARD_FROM_OUTPUT, <AxisKernel> softmax_from_output_rows[floating],
               <AxisKernel> softmax_from_output_columns[floating])
-    fill_axis(spans, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, <AxisKernel> log_softmax_from_output_rows[floating],
+    fill_axis(spans, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
+              <AxisKernel> log_softmax_from_output_rows[floating],
               <AxisKernel> log_softmax_from_output_columns[floating])
     fill_axis(spans, MAXOUT, <AxisKernel> maxout_rows[floating],
               <AxisKernel> maxout_columns[floating])
@@ -75,6 +77,10 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
               <AxisKernel> maxout_backward_columns[floating])
     fill_axis(spans, PRELU_BACKWARD, <AxisKernel> prelu_backward_rows[floating],
               <AxisKernel> prelu_backward_columns[floating])
+    fill_axis(spans, CRELU, <AxisKernel> crelu_rows[floating],
+              <AxisKernel> crelu_columns[floating])
+    fill_axis(spans, CRELU_BACKWARD, <AxisKernel> crelu_backward_rows[floating],
+              <AxisKernel> crelu_backward_columns[floating])
     spans.gather = <Gather> gather[floating]
     spans.all_finite = <AllFinite> all_finite[floating]
     spans.column_sum = <ColumnSum> column_sum[floating]

@@ -62,8 +62,31 @@ cdef void crelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
 cdef void crelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map3[floating](crelu_gradient, args, n)
 
-fill(&table.crelu, crelu_span, crelu_span)
-fill(&table.crelu_backward, crelu_backward_span, crelu_backward_span)
+# Along an axis: for a ufunc, NumPy copies the halves of an array where rows are short.
+cdef void crelu_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                     Py_ssize_t n) noexcept nogil:
+    cdef floating* spans[3]
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        spans = [args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]]
+        crelu_span[floating](spans, False, n)
+
+cdef void crelu_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
+                        Py_ssize_t n) noexcept nogil:
+    crelu_rows[floating](args, steps, n, columns)
+
+cdef void crelu_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                              Py_ssize_t n) noexcept nogil:
+    cdef floating* spans[4]
+    cdef Py_ssize_t i
+    for i in range(rows):                       # by hand: a loop over rows
+        spans = [args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2],
+                 args[3] + i * steps[3]]
+        crelu_backward_span[floating](spans, False, n)
+
+cdef void crelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
+                                 Py_ssize_t n) noexcept nogil:
+    crelu_backward_rows[floating](args, steps, n, columns)
 
 
 # -- relu6: Krizhevsky, 2010 ----------------------------------------------------------------------

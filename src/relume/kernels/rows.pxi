@@ -85,9 +85,6 @@ cdef inline floating sum_of_products(const floating* x, const floating* y,
 cdef inline floating add_nonfinite(floating sum, floating x) noexcept nogil:
     return sum + (x - x)                # 0, but NaN for ever after an infinity or a NaN
 
-cdef inline floating add_nan(floating sum, floating x) noexcept nogil:
-    return sum if x == x else x         # 0, but NaN for ever after a NaN
-
 cdef inline floating maximum(floating most, floating x) noexcept nogil:
     return x if x > most else most      # passes over NaN, which the exponentials then meet
 
@@ -238,6 +235,15 @@ cdef inline void by_few_rows(
         f(spans, steps, min(few, rows - tile * few), n)
 
 
+cdef inline floating nan_among(const floating* x, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    """NaN if there is one, else 0."""
+    cdef floating sum = 0
+    cdef Py_ssize_t j
+    for j in range(n):                          # by hand: seldom needed
+        sum += x[j * step] if x[j * step] != x[j * step] else <floating> 0
+    return sum
+
+
 cdef inline void exp_sums_of_rows(const floating* x, Py_ssize_t step, floating* out,
                                   Py_ssize_t out_step, bint keep, Py_ssize_t rows, Py_ssize_t n,
                                   floating* most, double* sum) noexcept nogil:
@@ -303,13 +309,11 @@ cdef inline void logsumexp_few(floating** args, const Py_ssize_t* steps, Py_ssiz
                                Py_ssize_t n) noexcept nogil:
     cdef floating most[AT_ONCE]
     cdef double sum[AT_ONCE]
-    cdef floating nan
     cdef Py_ssize_t i
     exp_sums_of_rows[floating](args[0], steps[0], NULL, 0, False, rows, n, most, sum)
     for i in range(rows):                       # by hand: calls of the C library
         if absolute(most[i]) == INFINITY:
-            nan = reduce[floating](add_nan, args[0] + i * steps[0], n)
-            args[1][i * steps[1]] = most[i] + nan
+            args[1][i * steps[1]] = most[i] + nan_among[floating](args[0] + i * steps[0], 1, n)
         else:
             args[1][i * steps[1]] = <floating> (most[i] + log(sum[i]))
 

@@ -54,10 +54,10 @@ ctypedef void (*ColumnSum)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* o
 ctypedef double (*Total)(const void* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*Softmax)(const void* z, Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
 
-# A function along an axis takes rows of n elements: inputs, then outputs, which overlap none of them
-# but may be one of them. Either rows that are contiguous each, row i from args[k] + i * steps[k] on
-# (in elements), or at most COLUMNS columns side by side, element j of column c at
-# args[k][j * steps[k] + c]. Where the axis is reduced away, a row is one element, at
+# A function along an axis takes rows of n elements: inputs, then outputs, which overlap none of
+# them but may be one of them. Either rows that are contiguous each, row i from
+# args[k] + i * steps[k] on (in elements), or at most COLUMNS columns side by side, element j of
+# column c at args[k][j * steps[k] + c]. Where the axis is reduced away, a row is one element, at
 # args[k][i * steps[k]] or args[k][c]. The indices of maxout are intp; maxout_backward takes a bint
 # after its output, which it sets where an index is none.
 ctypedef void (*AxisKernel)(void** args, const Py_ssize_t* steps, Py_ssize_t count,
@@ -78,6 +78,8 @@ cdef enum:
     MAXOUT
     MAXOUT_BACKWARD
     PRELU_BACKWARD
+    CRELU
+    CRELU_BACKWARD
     N_AXIS_KERNELS
 
 cdef struct Spans:
@@ -100,8 +102,6 @@ cdef struct Table:
     Activation activations[MAX_ACTIVATIONS]
     int n_gated
     Activation gated[MAX_GATED]     # forward (a, b), backward (grad, a, b) to two outputs
-    Kernels crelu                   # x to max(x, 0) and max(-x, 0)
-    Kernels crelu_backward          # (gradients by both, x)
     Kernels uniform                 # the slopes of rrelu: (numbers, lower, width, most)
     Spans float32
     Spans float64

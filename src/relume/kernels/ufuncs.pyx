@@ -306,6 +306,4 @@ cdef int add_loop(int n_loops, Kernel kernel, Loop loop, int dtype) except -1:
     return n_loops + 1
 
 
-crelu = made(&table.crelu, 1, 2, 0, "crelu", "max(x, 0) and max(-x, 0).")
-crelu_backward = made(&table.crelu_backward, 3, 1, 0, "crelu_backward", "The gradient of crelu.")
 uniform = made(&table.uniform, 4, 1, 3, "uniform", "Random slopes, from the memory of doubles.")
