@@ -53,6 +53,22 @@ def test_every_axis(function, dtype):
 
 
 @each_axis_function
+@each_dtype
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 32, 33, 100, 1024, 1025, 2100])
+def test_bits_of_a_column_are_those_of_a_row(function, dtype, n):
+    """Rows, columns side by side, and tiles of either add up in the same order."""
+    for columns in (1, 7, 8, 9, 130):
+        operands = function.operands(dtype, (n, columns), 0, seed=n)
+        expected = by_rows(function, operands, 0)
+        what = f"{function} of {columns} columns of {n}"
+        assert_same(function(*operands, axis=0), expected, f"{what}, side by side")
+        rows = [np.ascontiguousarray(a.T) for a in operands]
+        assert_same(function(*rows, axis=-1), expected.T, f"{what}, as rows")
+        mixed = [operands[0], *(np.asfortranarray(a) for a in operands[1:])]
+        assert_same(function(*mixed, axis=0), expected, f"{what}, mixed layouts")
+
+
+@each_axis_function
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout(function, layout):
     for dtype, shape in itertools.product(DTYPES, SHAPES):

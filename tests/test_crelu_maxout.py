@@ -246,6 +246,59 @@ def test_maxout_backward(dtype):
 
 
 @each_dtype
+def test_maxout_of_any_number_of_pieces(dtype):
+    """Few pieces, short rows and long ones take different ways; so do columns."""
+    for pieces in (1, 2, 3, 4, 5, 8, 31, 32, 33, 70, 300):
+        for rows in (1, 7, 8, 9, 127, 129, 300):
+            x = np.random.default_rng(pieces).integers(-3, 3, (rows, pieces)).astype(dtype)
+            x[::3, ::2] *= -0.0
+            x[::4, pieces // 2] = NAN
+            grad = np.asarray(normal(dtype, rows, seed=1))
+            for axis, laid_out in ((1, x), (0, x.T.copy()), (1, x[:, ::-1].copy()[:, ::-1])):
+                what = f"{pieces} pieces, {rows} rows, axis {axis}"
+                expected = maxout(laid_out, axis)
+                assert_pair(relume.maxout(laid_out, axis), expected, what)
+                which = expected[1]
+                wanted = maxout_backward(grad, which, pieces, axis)
+                actual = relume.maxout_backward(grad, which, pieces, axis)
+                assert_same(actual, wanted, f"{what}, backward")
+                actual = relume.maxout_backward(grad, which - pieces, pieces, axis)
+                assert_same(actual, wanted, f"{what}, backward, indices from the end")
+                out = np.full((*wanted.shape, 2), 7, dtype)[..., 0]
+                relume.maxout_backward(grad, which, pieces, axis, out=out)
+                assert_same(out, wanted, f"{what}, backward, strided out")
+
+
+def test_maxout_backward_of_other_dtypes():
+    which = np.array([1, 0, 1])
+    for kind in "bhiqBHIQgD":
+        grad = np.array([1, 2, 3]).astype(kind)
+        for index in "bhiqBHIQ":
+            actual = relume.maxout_backward(grad, which.astype(index), 2)
+            assert_same(actual, maxout_backward(grad, which, 2, -1), f"grad {kind}, which {index}")
+
+
+@each_dtype
+def test_maxout_backward_where_grad_lies_in_out(dtype):
+    for pieces in (2, 5):
+        memory = normal(dtype, (9, pieces))
+        which = np.arange(9) % pieces
+        expected = maxout_backward(memory[:, 1].copy(), which, pieces, -1)
+        relume.maxout_backward(memory[:, 1], which, pieces, out=memory)
+        assert_same(memory, expected, f"maxout_backward of a column of its out, {pieces} pieces")
+
+
+@pytest.mark.parametrize("pieces", [2, 4, 5, 40])
+def test_maxout_backward_finds_a_bad_index_anywhere(pieces):
+    for rows, axis in itertools.product((1, 9, 300), (0, 1)):
+        for place in {0, rows // 2, rows - 1}:
+            which = np.zeros(rows, int)
+            which[place] = pieces
+            with pytest.raises(IndexError, match="out of bounds"):
+                relume.maxout_backward(np.ones(rows), which, pieces, axis)
+
+
+@each_dtype
 def test_maxout_backward_of_special_gradients(dtype):
     grad = np.array([NAN, INF, -INF, 1], dtype)
     which = np.array([1, 0, 1, 0])

@@ -142,7 +142,12 @@ def maxout_backward(
     result = np.empty(shape, grad.dtype) if out is None else out
     if result.shape != shape:
         raise ValueError(f"out must have the shape {shape}, got {result.shape}")
-    kernels.maxout_backward(grad, which, out=result, axes=[(), (), (axis,)])
+    if grad.dtype.char in "efd" and which.dtype.kind == "i":
+        kernels.maxout_backward(grad, which, out=result, axes=[(), (), (axis,)])
+    else:
+        result[...] = 0
+        grad, which = np.expand_dims(grad, axis), np.expand_dims(which, axis)
+        np.put_along_axis(result, which, grad, axis)
     return result
 
 
