@@ -56,12 +56,6 @@ cdef inline floating crelu_gradient(floating g, floating g_minus, floating x) no
     cdef floating either = g if x > 0 else minus
     return keep_nans[floating](<floating> 0 if x == 0 else either, g, g_minus, x)
 
-cdef void crelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
-    map1_to2[floating](relu, relu_of_minus, args, n)
-
-cdef void crelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
-    map3[floating](crelu_gradient, args, n)
-
 # Along an axis: for a ufunc, NumPy copies the halves of an array where rows are short.
 cdef void crelu_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
                      Py_ssize_t n) noexcept nogil:
@@ -69,7 +63,7 @@ cdef void crelu_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
     cdef Py_ssize_t i
     for i in range(rows):                       # by hand: a loop over rows
         spans = [args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]]
-        crelu_span[floating](spans, False, n)
+        map1_to2[floating](relu, relu_of_minus, spans, n)
 
 cdef void crelu_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
                         Py_ssize_t n) noexcept nogil:
@@ -82,7 +76,7 @@ cdef void crelu_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize
     for i in range(rows):                       # by hand: a loop over rows
         spans = [args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2],
                  args[3] + i * steps[3]]
-        crelu_backward_span[floating](spans, False, n)
+        map3[floating](crelu_gradient, spans, n)
 
 cdef void crelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
                                  Py_ssize_t n) noexcept nogil:

@@ -220,7 +220,7 @@ cdef void softmax(const floating* z, Py_ssize_t rows, Py_ssize_t n, floating* ou
 
 
 # A few rows go through each pass together, so that none waits for its own maximum, sum, division
-# or logarithm: of 100 elements each, softmax of eight takes 0.8 of the time that it takes of one.
+# or logarithm. With AVX2 and rows of 100 softmax then takes 0.64 ns an element instead of 0.75.
 
 cdef inline void by_few_rows(
         void (*f)(floating**, const Py_ssize_t*, Py_ssize_t, Py_ssize_t) noexcept nogil,
