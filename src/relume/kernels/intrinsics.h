@@ -107,7 +107,7 @@ RELUME_INLINE double sixth_double(double x) { return x / 6; }
 #endif
 
 /* 2^n for n = shifted - 1.5 * 2^23 - 127 (float) or - 1.5 * 2^52 - 1023 (double): adding those
- * constants rounds to an integer and leaves the exponent in the low bits, a shift from its place. */
+ * constants rounds to an integer and leaves the exponent in the low bits, to be shifted. */
 RELUME_INLINE float power_of_two_float(float shifted)
 {
     return float_of_bits(bits_of_float(shifted) << 23);

@@ -35,6 +35,7 @@ ctypedef fused integer:
     ulonglong
 
 include "math.pxi"
+include "normal.pxi"
 include "spans.pxi"
 include "activations.pxi"
 include "rows.pxi"

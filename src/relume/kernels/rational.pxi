@@ -48,8 +48,8 @@ fill(&row.backward_from_output, softsign_from_output_span, softsign_from_output_
 
 # -- squareplus: Barron, 2021 ---------------------------------------------------------------------
 
-# Below 0 it is b / (2 (r + a)) with a = |x| and r = sqrt(a^2 + b), where nothing cancels, and above
-# 0 that and x. All is scaled by a power of two that makes b about 2^-24 (a loop over x leaves it
+# Below 0 it is b / (2 (r + a)) with a = |x| and r = sqrt(a^2 + b), where nothing cancels, and
+# above 0 that and x. All is scaled by a power of two that makes b about 2^-24 (a loop over x leaves it
 # outside), so that a^2 overflows only where the derivative has ended.
 
 cdef inline floating least_normal(floating like) noexcept nogil:
