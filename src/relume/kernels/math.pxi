@@ -24,8 +24,6 @@ cdef extern from "intrinsics.h" nogil:
     double flipped_by_double(double x, double y)
     float sixth_float(float x)
     double sixth_double(double x)
-    float inverse_root_power_float(float b)
-    double inverse_root_power_double(double b)
     float power_of_two_float(float shifted)
     double power_of_two_double(double shifted)
 
@@ -74,14 +72,6 @@ cdef inline floating square_root(floating x) noexcept nogil:
         return sqrtf(x)
     else:
         return sqrt(x)
-
-
-cdef inline floating inverse_root_power(floating b) noexcept nogil:
-    """A power of two with which 2^-25 (float) or 2^-54 (double) <= b power^2 < 4 times that."""
-    if floating is float:
-        return inverse_root_power_float(b)
-    else:
-        return inverse_root_power_double(b)
 
 
 cdef inline floating with_sign_of(floating x, floating y) noexcept nogil:
@@ -247,12 +237,6 @@ cdef inline floating rounded(floating x, floating shift) noexcept nogil:
     return mul_add(x, <floating> 1.4426950408889634, shift)
 
 
-cdef inline floating times_power(floating q, floating shifted) noexcept nogil:
-    """(1 + q) 2^n."""
-    cdef floating power = power_of_two[floating](shifted)
-    return mul_add(power, q, power)
-
-
 cdef inline floating exp_parts(floating x, floating* q) noexcept nogil:
     """The power of two that times 1 + q is exp(x), scaled, for -last_exponential() <= x <= 0."""
     cdef floating shift = shift_of(x, 64 if floating is float else 128)
@@ -348,7 +332,8 @@ cdef inline floating exp_two(floating x, floating low) noexcept nogil:
     cdef floating n = rounded[floating](clamped, shift)
     cdef floating r = reduced_two[floating](clamped, low if clamped == x else <floating> 0,
                                             n - shift)
-    cdef floating scaled = times_power[floating](expm1_reduced[floating](r), n)
+    cdef floating power = power_of_two[floating](n)
+    cdef floating scaled = mul_add(power, expm1_reduced[floating](r), power)
     return scaled * power_of_two[floating](shift_of(x, 0) - bias)
 
 

@@ -49,8 +49,19 @@ fill(&row.backward_from_output, softsign_from_output_span, softsign_from_output_
 # -- squareplus: Barron, 2021 ---------------------------------------------------------------------
 
 # Below 0 it is b / (2 (r + a)) with a = |x| and r = sqrt(a^2 + b), where nothing cancels, and
-# above 0 that and x. All is scaled by a power of two that makes b about 2^-24 (a loop over x leaves it
-# outside), so that a^2 overflows only where the derivative has ended.
+# above 0 that and x. All is scaled by a power of two that makes b about 2^-24 (a loop over x
+# leaves it outside), so that a^2 overflows only where the derivative has ended.
+
+cdef extern from "intrinsics.h" nogil:
+    float inverse_root_power_float(float b)
+    double inverse_root_power_double(double b)
+
+cdef inline floating inverse_root_power(floating b) noexcept nogil:
+    """A power of two with which 2^-25 (float) or 2^-54 (double) <= b power^2 < 4 times that."""
+    if floating is float:
+        return inverse_root_power_float(b)
+    else:
+        return inverse_root_power_double(b)
 
 cdef inline floating least_normal(floating like) noexcept nogil:
     """Added to a scaled b, counts only when that is 0."""
