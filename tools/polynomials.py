@@ -41,12 +41,16 @@ def log1p_over(e):
     return log1p(e) / e if e > mpf("1e-30") else 1 - e / 2
 
 
-def tanhshrink_over(z):
-    """The c of x - tanh(x) = x^3 c(x^2)."""
+def exp_twice(r):
+    return exp(2 * r)
+
+
+def tanh_gap_under(z):
+    """The c of x - tanh(x) = x^3 / c(x^2)."""
     if z < mpf("1e-14"):
-        return mpf(1) / 3 - 2 * z / 15 + 17 * z**2 / 315
+        return 3 + 6 * z / 5 - z**2 / 175
     x = sqrt(z)
-    return (1 - tanh(x) / x) / z
+    return z / (1 - tanh(x) / x)
 
 
 def mish_slope_over(t):
@@ -102,9 +106,10 @@ MISH_ROOT = findroot(
     lambda a: (2 + exp(-a)) * (1 + (1 + exp(-a)) ** 2) - 4 * a * (1 + exp(-a)), 1.2
 )
 FITS = [
-    ("expm1_reduced", expm1_tail, [-HALF_LN2, HALF_LN2], {"float": 6, "double": 11}),
+    ("expm1_reduced", expm1_tail, [-HALF_LN2, HALF_LN2], {"float": 5, "double": 11}),
     ("log1p_over", log1p_over, [mpf(0), mpf(1)], {"float": 10, "double": 21}),
-    ("tanhshrink_over", tanhshrink_over, [mpf(0), mpf(1)], {"float": 8, "double": 15}),
+    ("tanh_gap, e", exp_twice, [-HALF_LN2 / 2, HALF_LN2 / 2], {"float": 6, "double": 12}),
+    ("tanh_gap, c", tanh_gap_under, [mpf(0), mpf(1)], {"float": 4, "double": 9}),
     ("mish_slope_near_0", mish_slope_over, [mpf(-1), mpf(1)], {"float": 12, "double": 26}),
 ]
 # The interval's end and the degrees; normal_bump's `rest` is q / sqrt(2 pi) - a p.

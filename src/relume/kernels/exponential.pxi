@@ -4,7 +4,7 @@
 
 cdef inline floating elu(floating x, floating alpha) noexcept nogil:
     cdef floating below = alpha * expm1_negative[floating](x)
-    return x if x > 0 else below
+    return below if x <= 0 else x
 
 cdef inline floating elu_backward(floating g, floating x, floating alpha) noexcept nogil:
     cdef floating below = product(g, alpha * exp_negative[floating](x))
@@ -52,7 +52,8 @@ cdef inline floating selu_scale_alpha(floating like) noexcept nogil:
 
 cdef inline floating selu(floating x) noexcept nogil:
     cdef floating below = selu_scale_alpha(x) * expm1_negative[floating](x)
-    return selu_scale(x) * x if x > 0 else below
+    cdef floating above = selu_scale(x) * x
+    return below if x <= 0 else above
 
 cdef inline floating selu_backward(floating g, floating x) noexcept nogil:
     cdef floating below = selu_scale_alpha(g) * exp_negative[floating](x)
@@ -147,12 +148,11 @@ cdef inline floating softplus(floating x, floating beta) noexcept nogil:
 
 cdef inline floating softplus_backward(floating g, floating x, floating beta) noexcept nogil:
     cdef floating t = beta * x
-    return product(g, sigmoid_of[floating](t, exp_below_two[floating](
-        t, product_error(beta, x, t))))
+    return product_at(g, sigmoid_two[floating](t, product_error(beta, x, t)), x)
 
 cdef inline floating softplus_backward_from_output(
         floating g, floating y, floating beta) noexcept nogil:
-    return product(g, -expm1_negative[floating](-beta * y))
+    return product_at(g, exp_rest[floating](-beta * y), y)
 
 cdef void softplus_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1_with1[floating](softplus, args, scalar, n)
@@ -188,10 +188,10 @@ cdef inline floating logsigmoid(floating x) noexcept nogil:
     return at_most[floating](x, 0) - unscaled[floating](log1p_of[floating](exp_below[floating](x)))
 
 cdef inline floating logsigmoid_backward(floating g, floating x) noexcept nogil:
-    return product(g, sigmoid_of[floating](-x, exp_below[floating](x)))
+    return product_at(g, sigmoid_of[floating](-x), x)
 
 cdef inline floating logsigmoid_backward_from_output(floating g, floating y) noexcept nogil:
-    return product(g, -expm1_negative[floating](y))
+    return product_at(g, exp_rest[floating](y), y)
 
 cdef void logsigmoid_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](logsigmoid, args, n)
@@ -221,10 +221,10 @@ fill(&row.backward_from_output, logsigmoid_from_output_span, logsigmoid_from_out
 # -- sigmoid --------------------------------------------------------------------------------------
 
 cdef inline floating sigmoid(floating x) noexcept nogil:
-    return sigmoid_of[floating](x, exp_below[floating](x))
+    return keep_nan[floating](sigmoid_of[floating](x), x)
 
 cdef inline floating sigmoid_backward(floating g, floating x) noexcept nogil:
-    return product(g, sigmoid_slope[floating](exp_below[floating](x)))
+    return product_at(g, sigmoid_slope[floating](exp_below[floating](x)), x)
 
 cdef inline floating sigmoid_backward_from_output(floating g, floating y) noexcept nogil:
     return product(g, y * (<floating> 1 - y))
@@ -260,7 +260,7 @@ cdef inline floating tanh(floating x) noexcept nogil:
 
 cdef inline floating tanh_backward(floating g, floating x) noexcept nogil:
     cdef floating scaled = exp_below[floating](<floating> 2 * x)
-    return product(g, <floating> 4 * sigmoid_slope[floating](scaled))
+    return product_at(g, <floating> 4 * sigmoid_slope[floating](scaled), x)
 
 cdef inline floating tanh_backward_from_output(floating g, floating y) noexcept nogil:
     return product(g, (<floating> 1 - y) * (<floating> 1 + y))
@@ -292,18 +292,12 @@ fill(&row.backward_from_output, tanh_from_output_span, tanh_from_output_span)
 # -- tanhshrink -----------------------------------------------------------------------------------
 
 cdef inline floating tanhshrink(floating x) noexcept nogil:
-    """Around 0 a polynomial; from 1 on (|x| - 1) + 2 sigmoid(-2 |x|), where nothing cancels."""
-    cdef floating a = absolute(x), z = x * x
-    cdef floating small = a * (z * tanhshrink_over[floating](z))
-    cdef floating e = exp_negative[floating](<floating> -2 * a)
-    cdef floating large = (a - <floating> 1) + <floating> 2 * e / (<floating> 1 + e)
-    return with_sign_of(small if a < 1 else large, x)
+    cdef floating a = absolute(x), beyond = a - <floating> 1
+    return with_sign_of((beyond if a >= 1 else <floating> 0) + tanh_gap[floating](a), x)
 
 cdef inline floating tanhshrink_backward(floating g, floating x) noexcept nogil:
-    cdef floating a = absolute(x), z = x * x
-    cdef floating ratio = mul_add(-z, tanhshrink_over[floating](z), <floating> 1)    # tanh(x) / x
-    cdef floating t = tanh_of[floating](a)
-    return product(g, z * (ratio * ratio) if a < 1 else t * t)
+    cdef floating t = tanh_of[floating](absolute(x))
+    return product(g, t * t)
 
 cdef void tanhshrink_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](tanhshrink, args, n)

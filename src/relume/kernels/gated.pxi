@@ -8,8 +8,13 @@ cdef inline floating glu(floating a, floating b) noexcept nogil:
 
 cdef inline void glu_backward(floating g, floating a, floating b, floating* grad_a,
                               floating* grad_b) noexcept nogil:
-    grad_a[0] = product(g, sigmoid[floating](b))
-    grad_b[0] = product(g, sigmoid_backward[floating](a, b))
+    # With e = exp(-|b|) and w = 1 / (1 + e), e w is the sigmoid below 0, 1 - e w that above, and
+    # e w w its derivative.
+    cdef floating scaled = exp_below[floating](b)
+    cdef floating w = <floating> 1 / plus_unscaled[floating](1, scaled), part = scaled * w
+    cdef floating signed_part = flipped_by[floating](part, b)
+    grad_a[0] = product_at(g, plus_unscaled[floating](step[floating](b), -signed_part), b)
+    grad_b[0] = product_at(g, product(a, unscaled[floating](part * w)), b)
 
 cdef void glu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map2[floating](glu, args, n)
@@ -54,11 +59,13 @@ cdef inline floating swiglu(floating a, floating b) noexcept nogil:
 
 cdef inline void swiglu_backward(floating g, floating a, floating b, floating* grad_a,
                                  floating* grad_b) noexcept nogil:
-    # The exponential as silu_slope has it, so that it is taken once.
-    cdef floating minus_a = at_least[floating](-absolute(a), -last_exponential(g))
-    cdef floating scaled = exp_scaled_two[floating](minus_a, <floating> -0.0)
-    grad_a[0] = product(g, silu_slope[floating](b, a))
-    grad_b[0] = product(g, less_bump[floating](a, sigmoid_bump[floating](-minus_a, scaled)))
+    cdef floating size = magnitude_at_most[floating](a, last_exponential(g))
+    cdef floating q, power = exp_parts[floating](-size, &q)
+    cdef floating rest = plus_unscaled[floating](1, power) - size
+    cdef floating slope = sigmoid_bump_slope[floating](power, q, rest)
+    cdef floating bump = sigmoid_bump[floating](size, mul_add(power, q, power))
+    grad_a[0] = product(g, slope_of_bump[floating](b, a, slope))
+    grad_b[0] = product(g, less_bump[floating](a, bump))
 
 cdef void reglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map2[floating](reglu, args, n)

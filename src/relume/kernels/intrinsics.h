@@ -52,6 +52,49 @@ RELUME_INLINE double product_error_double(double a, double b, double product)
 }
 #endif
 
+/* Clamps of float as integers, which order numbers of one sign as they are ordered: an instruction
+ * less each, and one that any port takes. NaN counts as the largest, so it may be lost. */
+RELUME_INLINE float magnitude_at_most_float(float x, float most)
+{
+    const uint32_t u = bits_of_float(x) & 0x7fffffffu, v = bits_of_float(most);
+    return float_of_bits(u < v ? u : v);
+}
+RELUME_INLINE float not_below_float(float x, float least)         /* for least < 0 */
+{
+    const uint32_t u = bits_of_float(x), v = bits_of_float(least);
+    return float_of_bits(u < v ? u : v);
+}
+RELUME_INLINE float not_above_float(float x, float most)          /* for most > 0 */
+{
+    const int32_t i = (int32_t)bits_of_float(x), j = (int32_t)bits_of_float(most);
+    return float_of_bits((uint32_t)(i < j ? i : j));
+}
+RELUME_INLINE double magnitude_at_most_double(double x, double most)
+{
+    const double magnitude = fabs(x);
+    return magnitude < most ? magnitude : most;
+}
+RELUME_INLINE double not_below_double(double x, double least) { return x < least ? least : x; }
+RELUME_INLINE double not_above_double(double x, double most) { return x > most ? most : x; }
+
+/* 0 where the sign of x is set, else 1; and x, negated where the sign of y is set. */
+RELUME_INLINE float step_float(float x)
+{
+    return float_of_bits(~(uint32_t)((int32_t)bits_of_float(x) >> 31) & 0x3f800000u);
+}
+RELUME_INLINE double step_double(double x)
+{
+    return double_of_bits(~(uint64_t)((int64_t)bits_of_double(x) >> 63) & 0x3ff0000000000000u);
+}
+RELUME_INLINE float flipped_by_float(float x, float y)
+{
+    return float_of_bits(bits_of_float(x) ^ (bits_of_float(y) & 0x80000000u));
+}
+RELUME_INLINE double flipped_by_double(double x, double y)
+{
+    return double_of_bits(bits_of_double(x) ^ (bits_of_double(y) & 0x8000000000000000u));
+}
+
 /* x / 6. A multiplication by 1/6 rounded would cost half a unit, so it takes 1/6 in two parts. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 RELUME_INLINE float sixth_float(float x) { return fmaf(x, 0.16666667f, x * -4.967053731e-9f); }
@@ -64,15 +107,26 @@ RELUME_INLINE float sixth_float(float x) { return x / 6; }
 RELUME_INLINE double sixth_double(double x) { return x / 6; }
 #endif
 
-/* 2^n for n = shifted - 1.5 * 2^23 (float) or - 1.5 * 2^52 (double): adding that constant rounds
- * to an integer and leaves it in the low bits, which move to the exponent by one shift. */
+/* 2^n for n = shifted - 1.5 * 2^23 - 127 (float) or - 1.5 * 2^52 - 1023 (double): adding those
+ * constants rounds to an integer and leaves the exponent in the low bits, to be shifted. */
 RELUME_INLINE float power_of_two_float(float shifted)
 {
-    return float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000u);
+    return float_of_bits(bits_of_float(shifted) << 23);
 }
 RELUME_INLINE double power_of_two_double(double shifted)
 {
-    return double_of_bits((bits_of_double(shifted) << 52) + 0x3ff0000000000000u);
+    return double_of_bits(bits_of_double(shifted) << 52);
+}
+
+/* A power of two near 2^-12 (float) or 2^-27 (double) over the root of b, for finite b >= 0: half
+ * the exponent, negative, and no mantissa. */
+RELUME_INLINE float inverse_root_power_float(float b)
+{
+    return float_of_bits((0x59000000u - (bits_of_float(b) >> 1)) & 0x7f800000u);
+}
+RELUME_INLINE double inverse_root_power_double(double b)
+{
+    return double_of_bits((0x5e30000000000000u - (bits_of_double(b) >> 1)) & 0x7ff0000000000000u);
 }
 
 /* The accumulators of a reduction. */

@@ -36,6 +36,7 @@ ctypedef fused integer:
     ulonglong
 
 include "math.pxi"
+include "normal.pxi"
 include "spans.pxi"
 include "activations.pxi"
 include "rows.pxi"

@@ -12,6 +12,16 @@ cdef extern from "intrinsics.h" nogil:
     double mul_add_double(double a, double b, double c)
     float product_error_float(float a, float b, float product)
     double product_error_double(double a, double b, double product)
+    float magnitude_at_most_float(float x, float most)
+    double magnitude_at_most_double(double x, double most)
+    float not_below_float(float x, float least)
+    double not_below_double(double x, double least)
+    float not_above_float(float x, float most)
+    double not_above_double(double x, double most)
+    float step_float(float x)
+    double step_double(double x)
+    float flipped_by_float(float x, float y)
+    double flipped_by_double(double x, double y)
     float sixth_float(float x)
     double sixth_double(double x)
     float power_of_two_float(float shifted)
@@ -71,12 +81,52 @@ cdef inline floating with_sign_of(floating x, floating y) noexcept nogil:
         return copysign(x, y)
 
 
+cdef inline floating step(floating x) noexcept nogil:
+    """0 where the sign of x is set, else 1."""
+    if floating is float:
+        return step_float(x)
+    else:
+        return step_double(x)
+
+
+cdef inline floating flipped_by(floating x, floating y) noexcept nogil:
+    """-x where the sign of y is set, else x."""
+    if floating is float:
+        return flipped_by_float(x, y)
+    else:
+        return flipped_by_double(x, y)
+
+
 cdef inline floating at_least(floating x, floating least) noexcept nogil:
     return least if x < least else x
 
 
 cdef inline floating at_most(floating x, floating most) noexcept nogil:
     return most if x > most else x
+
+
+cdef inline floating magnitude_at_most(floating x, floating most) noexcept nogil:
+    """min(|x|, most), but NaN is lost, so that x itself has to carry it on."""
+    if floating is float:
+        return magnitude_at_most_float(x, most)
+    else:
+        return magnitude_at_most_double(x, most)
+
+
+cdef inline floating not_below(floating x, floating least) noexcept nogil:
+    """at_least for least < 0, but NaN may be lost, so that x itself has to carry it on."""
+    if floating is float:
+        return not_below_float(x, least)
+    else:
+        return not_below_double(x, least)
+
+
+cdef inline floating not_above(floating x, floating most) noexcept nogil:
+    """at_most for most > 0, but NaN may be lost, so that x itself has to carry it on."""
+    if floating is float:
+        return not_above_float(x, most)
+    else:
+        return not_above_double(x, most)
 
 
 cdef inline floating above_0(floating x) noexcept nogil:
@@ -98,6 +148,13 @@ cdef inline floating product(floating g, floating slope) noexcept nogil:
     """g * slope, where a slope of 0 gives 0 for an infinite g too, and NaN gives NaN."""
     cdef floating ordinary = g * slope
     return keep_nan[floating](<floating> 0 if slope == 0 else ordinary, g)
+
+
+cdef inline floating product_at(floating g, floating slope, floating x) noexcept nogil:
+    """product(g, slope), but NaN where x is NaN, of which slope does not know."""
+    cdef floating ordinary = g * slope
+    cdef floating r = <floating> 0 if slope == 0 else ordinary
+    return r if (g == g) & (x == x) else <floating> NAN
 
 
 # -- exponentials -------------------------------------------------------------------------------
@@ -124,15 +181,15 @@ cdef inline floating plus_unscaled(floating x, floating scaled) noexcept nogil:
 
 
 cdef inline floating shift_of(floating like, int bias) noexcept nogil:
-    """The number that, added, rounds to an integer and leaves this plus bias in the low bits."""
+    """The number that, added, rounds to an integer n and leaves the exponent of 2^(n + bias)."""
     if floating is float:
-        return <float> 12582912.0 + <float> bias            # 1.5 * 2^23
+        return <float> 12583039.0 + <float> bias            # 1.5 * 2^23 + 127
     else:
-        return 6755399441055744.0 + bias                    # 1.5 * 2^52
+        return 6755399441056767.0 + bias                    # 1.5 * 2^52 + 1023
 
 
 cdef inline floating power_of_two(floating shifted) noexcept nogil:
-    """2^n for the n in the low bits of shifted, a normal number."""
+    """The normal number whose exponent is in the low bits of shifted."""
     if floating is float:
         return power_of_two_float(shifted)
     else:
@@ -141,13 +198,12 @@ cdef inline floating power_of_two(floating shifted) noexcept nogil:
 
 cdef inline floating expm1_reduced(floating r) noexcept nogil:
     """exp(r) - 1 for |r| <= ln(2) / 2, as r + r^2 c(r)."""
-    cdef floating c, high, r2 = r * r
+    cdef floating c, r2 = r * r
     if floating is float:
-        c = mul_add(r, <float> 1.98909908e-4, <float> 1.39336500e-3)
-        high = mul_add(r, <float> 8.33331093e-3, <float> 4.16664649e-2)
-        c = mul_add(c, r2, high)
-        high = mul_add(r, <float> 1.66666667e-1, <float> 0.5)
-        c = mul_add(c, r2, high)
+        c = mul_add(r, <float> 0.00139261836, <float> 0.00836317905)
+        c = mul_add(c, r, <float> 0.0416665546)
+        c = mul_add(c, r, <float> 0.16666577)
+        c = mul_add(c, r, <float> 0.5)
     else:
         c = 2.09146869680868772e-9
         c = mul_add(c, r2, mul_add(r, 2.51052170047207452e-8, 2.75572736431102953e-7))
@@ -181,20 +237,15 @@ cdef inline floating rounded(floating x, floating shift) noexcept nogil:
     return mul_add(x, <floating> 1.4426950408889634, shift)
 
 
-cdef inline floating times_power(floating q, floating shifted) noexcept nogil:
-    """(1 + q) 2^n."""
-    cdef floating power = power_of_two[floating](shifted)
-    return mul_add(power, q, power)
-
-
-cdef inline floating exp_scaled(floating x) noexcept nogil:
-    """exp(x), scaled, for -last_exponential() <= x <= 0."""
+cdef inline floating exp_parts(floating x, floating* q) noexcept nogil:
+    """The power of two that times 1 + q is exp(x), scaled, for -last_exponential() <= x <= 0."""
     cdef floating shift = shift_of(x, 64 if floating is float else 128)
     cdef floating n = rounded[floating](x, shift)
-    return times_power[floating](expm1_reduced[floating](reduced[floating](x, n - shift)), n)
+    q[0] = expm1_reduced[floating](reduced[floating](x, n - shift))
+    return power_of_two[floating](n)
 
 
-cdef inline floating exp_parts(floating x, floating low, floating* q) noexcept nogil:
+cdef inline floating exp_parts_two(floating x, floating low, floating* q) noexcept nogil:
     """The power of two that times 1 + q is exp(x + low), scaled, for the same x."""
     cdef floating shift = shift_of(x, 64 if floating is float else 128)
     cdef floating n = rounded[floating](x, shift)
@@ -202,10 +253,17 @@ cdef inline floating exp_parts(floating x, floating low, floating* q) noexcept n
     return power_of_two[floating](n)
 
 
+cdef inline floating exp_scaled(floating x) noexcept nogil:
+    """exp(x), scaled, for the same x."""
+    cdef floating q
+    cdef floating power = exp_parts[floating](x, &q)
+    return mul_add(power, q, power)
+
+
 cdef inline floating exp_scaled_two(floating x, floating low) noexcept nogil:
     """exp(x + low), scaled, for the same x."""
     cdef floating q
-    cdef floating power = exp_parts[floating](x, low, &q)
+    cdef floating power = exp_parts_two[floating](x, low, &q)
     return mul_add(power, q, power)
 
 
@@ -215,8 +273,8 @@ cdef inline floating exp_negative(floating x) noexcept nogil:
 
 
 cdef inline floating exp_below(floating x) noexcept nogil:
-    """exp(-|x|), scaled, for any x."""
-    return exp_scaled[floating](at_least[floating](-absolute(x), -last_exponential(x)))
+    """exp(-|x|), scaled, for any x; for NaN a number."""
+    return exp_scaled[floating](-magnitude_at_most[floating](x, last_exponential(x)))
 
 
 cdef inline floating exp_below_two(floating x, floating low) noexcept nogil:
@@ -227,14 +285,31 @@ cdef inline floating exp_below_two(floating x, floating low) noexcept nogil:
                                     signed_low if magnitude < last else <floating> 0)
 
 
-cdef inline floating expm1_negative(floating x) noexcept nogil:
-    """exp(x) - 1 for any x <= 0."""
-    cdef floating clamped = at_least[floating](x, <floating> -40)
-    cdef floating shift = shift_of(x, 0)
+cdef inline floating expm1_parts(floating x, floating* q) noexcept nogil:
+    """The power of two that times 1 + q is exp(x) for x <= 0, but for NaN anything.
+
+    n ln 2 in one part is enough for exp(x) - 1, where the exponential counts the less the larger n
+    is.
+    """
+    cdef floating clamped = not_below[floating](x, -40), shift = shift_of(x, 0)
     cdef floating n = rounded[floating](clamped, shift)
-    cdef floating q = expm1_reduced[floating](reduced[floating](clamped, n - shift))
-    cdef floating power = power_of_two[floating](n)
+    q[0] = expm1_reduced[floating](mul_add(
+        n - shift, <floating> -0.69314718055994531, clamped))
+    return power_of_two[floating](n)
+
+
+cdef inline floating expm1_negative(floating x) noexcept nogil:
+    """exp(x) - 1 for any x <= 0; for NaN anything."""
+    cdef floating q
+    cdef floating power = expm1_parts[floating](x, &q)
     return mul_add(power, q, power - <floating> 1)
+
+
+cdef inline floating exp_rest(floating x) noexcept nogil:
+    """1 - exp(x) for any x <= 0; for NaN anything."""
+    cdef floating q
+    cdef floating power = expm1_parts[floating](x, &q)
+    return mul_add(-power, q, <floating> 1 - power)
 
 
 cdef inline floating expm1(floating x) noexcept nogil:
@@ -257,11 +332,12 @@ cdef inline floating exp_two(floating x, floating low) noexcept nogil:
     cdef floating n = rounded[floating](clamped, shift)
     cdef floating r = reduced_two[floating](clamped, low if clamped == x else <floating> 0,
                                             n - shift)
-    cdef floating scaled = times_power[floating](expm1_reduced[floating](r), n)
+    cdef floating power = power_of_two[floating](n)
+    cdef floating scaled = mul_add(power, expm1_reduced[floating](r), power)
     return scaled * power_of_two[floating](shift_of(x, 0) - bias)
 
 
-# -- logarithm, sigmoid, tanh, normal distribution ----------------------------------------------
+# -- logarithm, sigmoid, tanh -------------------------------------------------------------------
 
 cdef inline floating log1p_over(floating e) noexcept nogil:
     """log(1 + e) / e for 0 <= e <= 1."""
@@ -292,17 +368,32 @@ cdef inline floating log1p_of(floating scaled) noexcept nogil:
     return scaled * log1p_over[floating](unscaled[floating](scaled))
 
 
-cdef inline floating sigmoid_of(floating x, floating scaled) noexcept nogil:
-    """1 / (1 + exp(-x)) from the scaled exp(-|x|), which is e.
+cdef inline floating sigmoid_reduced(floating n, floating r) noexcept nogil:
+    """scale / (scale + scale exp(-x)), of which only the quotient may be subnormal.
 
-    With u = e / (1 + e) it is 1 - u above 0, and e - e u below: there u counts less than e, so
-    that its three roundings hardly show.
+    The denominator is (scale + power) + power q, so that its larger part is rounded once; what the
+    first sum loses, at 2^24 (float), goes to the smaller part.
     """
-    cdef floating one = <floating> 1 / unscaled[floating](1)
-    cdef floating e = unscaled[floating](scaled)
-    cdef floating u = scaled / plus_unscaled[floating](1, scaled)
-    cdef floating below = mul_add(-e, u, scaled), above = one - u
-    return unscaled[floating](below if x < 0 else above)
+    cdef floating q = expm1_reduced[floating](r), scale = unscaled[floating](<floating> 1)
+    cdef floating power = power_of_two[floating](n)
+    cdef floating sum = scale + power
+    return scale / (sum + mul_add(power, q, scale - (sum - power)))
+
+
+cdef inline floating sigmoid_of(floating x) noexcept nogil:
+    """1 / (1 + exp(-x)) for any x; for NaN anything."""
+    cdef floating t = not_above[floating](not_below[floating](x, -last_exponential(x)), 40)
+    cdef floating shift = shift_of(x, -64 if floating is float else -128)
+    cdef floating n = rounded[floating](-t, shift)
+    return sigmoid_reduced[floating](n, reduced[floating](-t, n - shift))
+
+
+cdef inline floating sigmoid_two(floating x, floating low) noexcept nogil:
+    """1 / (1 + exp(-x - low)) for any x; low may be NaN where x is infinite; for NaN anything."""
+    cdef floating t = not_above[floating](not_below[floating](x, -last_exponential(x)), 40)
+    cdef floating shift = shift_of(x, -64 if floating is float else -128)
+    cdef floating n = rounded[floating](-t, shift), counted = low if t == x else <floating> 0
+    return sigmoid_reduced[floating](n, reduced_two[floating](-t, -counted, n - shift))
 
 
 cdef inline floating sigmoid_slope(floating scaled) noexcept nogil:
@@ -311,126 +402,46 @@ cdef inline floating sigmoid_slope(floating scaled) noexcept nogil:
     return unscaled[floating](u * plus_unscaled[floating](1, -u))
 
 
+cdef inline floating tanh_gap(floating a) noexcept nogil:
+    """min(a, 1) - tanh(a) for a >= 0: a^3 / c(a^2) below 1, else 2 / (1 + exp(2 a)).
+
+    One division serves both. n ln 2 in one part is enough, since the exponential counts the less
+    the larger n is.
+    """
+    cdef floating x = magnitude_at_most[floating](a, 20), shift = shift_of(a, 0), z = a * a, c, e
+    cdef floating n = mul_add(x, <floating> 2.8853900817779268, shift)
+    cdef floating r = mul_add(n - shift, <floating> -0.34657359027997265, x)
+    if floating is float:
+        e = mul_add(r, <float> 0.267812981, <float> 0.670680921)
+        e = mul_add(e, r, <float> 1.33332042)
+        e = mul_add(e, r, <float> 1.99995476)
+        e = mul_add(e, r, <float> 2.00000002)
+        c = mul_add(z, <float> 0.000231116379, <float> -0.00570029598)
+        c = mul_add(c, z, <float> 1.19999723)
+    else:
+        e = mul_add(r, 0.0000514253807714686153, 0.000282958384358684589)
+        e = mul_add(e, r, 0.00141093073342616927)
+        e = mul_add(e, r, 0.00634918027303969612)
+        e = mul_add(e, r, 0.0253968254592977956)
+        e = mul_add(e, r, 0.0888888892950583223)
+        e = mul_add(e, r, 0.266666666666226868)
+        e = mul_add(e, r, 0.66666666666380724)
+        e = mul_add(e, r, 1.33333333333333447)
+        e = mul_add(e, r, 2.00000000000000736)
+        e = mul_add(e, r, 2.0)
+        c = mul_add(z, -5.81911754501717848e-11, 1.43724279845915496e-9)
+        c = mul_add(c, z, -2.95398127090569229e-8)
+        c = mul_add(c, z, 5.98751575020055784e-7)
+        c = mul_add(c, z, -0.0000122036642831773431)
+        c = mul_add(c, z, 0.000253968252988436896)
+        c = mul_add(c, z, -0.00571428571419056013)
+        c = mul_add(c, z, 1.19999999999999644)
+    c = mul_add(c, z, <floating> 3)
+    e = mul_add(power_of_two[floating](n), mul_add(e, r, <floating> 1), <floating> 1)
+    cdef floating cube = a * z
+    return (<floating> 2 if a >= 1 else cube) / (e if a >= 1 else c)
+
+
 cdef inline floating tanh_of(floating a) noexcept nogil:
-    """tanh(a) for a >= 0, with e = exp(-2 a), y = 1 - e and d = 1 + e.
-
-    It is 1 - 2 e / d where that loses nothing. Below, t = y / d also is y / 2 + t y / 2, where the
-    roundings of d and of the division count less than half.
-    """
-    cdef floating x = <floating> -2 * at_most[floating](a, <floating> 20)
-    cdef floating shift = shift_of(x, 0)
-    cdef floating n = rounded[floating](x, shift)
-    cdef floating q = expm1_reduced[floating](reduced[floating](x, n - shift))
-    cdef floating power = power_of_two[floating](n)
-    cdef floating e = mul_add(power, q, power)
-    cdef floating y = mul_add(-power, q, <floating> 1 - power)
-    cdef floating twice = e + e
-    cdef floating t = (y if a < <floating> 0.55 else twice) / (<floating> 1 + e)
-    # y + t y with y's own rounding only in t y.
-    cdef floating small = <floating> 0.5 * (mul_add(y, t, -(power * q)) + (<floating> 1 - power))
-    cdef floating large = <floating> 1 - t
-    return small if a < <floating> 0.55 else large
-
-
-cdef inline floating tanhshrink_over(floating z) noexcept nogil:
-    """(x - tanh(x)) / x^3 for 0 <= z = x^2 <= 1."""
-    cdef floating c, z2 = z * z
-    if floating is float:
-        c = <float> -0.000142793188
-        c = mul_add(c, z2, mul_add(z, <float> 0.000923500846, <float> -0.00320680339))
-        c = mul_add(c, z2, mul_add(z, <float> 0.00869784759, <float> -0.0218295488))
-        c = mul_add(c, z2, mul_add(z, <float> 0.0539634148, <float> -0.133333107))
-        return mul_add(c, z, <float> 0.333333332)
-    else:
-        c = mul_add(z, 7.41114097654017933e-8, -7.3869814723840815e-7)
-        c = mul_add(c, z2, mul_add(z, 3.69860968095216049e-6, -0.0000128894236234141449))
-        c = mul_add(c, z2, mul_add(z, 0.0000367972132587446816, -0.0000954077882353072089))
-        c = mul_add(c, z2, mul_add(z, 0.00023845344045191567, -0.00058980673077831739))
-        c = mul_add(c, z2, mul_add(z, 0.00145578291384504525, -0.00359211974254414635))
-        c = mul_add(c, z2, mul_add(z, 0.00886323465252543848, -0.0218694884799973715))
-        c = mul_add(c, z2, mul_add(z, 0.0539682539663639423, -0.133333333333308135))
-        return mul_add(c, z, 0.333333333333333277)
-
-
-cdef inline floating normal_bump(floating a) noexcept nogil:
-    """a exp(a^2 / 2) Phi(-a) for a >= 0, Phi the standard normal distribution function.
-
-    A quotient of polynomials with positive coefficients, so that nothing cancels. From 1 on it is
-    its limit 1 / sqrt(2 pi) less a quotient over the same denominator, the smaller part.
-    """
-    cdef floating p, rest, q, limit = <floating> 0.3989422804014327, a2 = a * a
-    if floating is float:
-        p = mul_add(a, <float> 0.00413164916, <float> 0.0407362295)
-        p = mul_add(p, a2, mul_add(a, <float> 0.183540023, <float> 0.438705353))
-        p = mul_add(p, a2, a * <floating> 0.5)
-        rest = <float> -4.64421891e-8
-        rest = mul_add(rest, a2, mul_add(a, <float> 2.51766502e-6, <float> 0.00407281684))
-        rest = mul_add(rest, a2, mul_add(a, <float> 0.0415284886, <float> 0.168346282))
-        rest = mul_add(rest, a, <float> 0.39894228)
-        q = <float> 0.0103563922
-        q = mul_add(q, a2, mul_add(a, <float> 0.102116895, <float> 0.470275648))
-        q = mul_add(q, a2, mul_add(a, <float> 1.20376773, <float> 1.6752957))
-        q = mul_add(q, a, <float> 1.0)
-    else:
-        p = 1.38640378707898506e-6
-        p = mul_add(p, a2, mul_add(a, 0.0000372701476482803888, 0.000490594733860042422))
-        p = mul_add(p, a2, mul_add(a, 0.00409054562565896951, 0.0236282413511208127))
-        p = mul_add(p, a2, mul_add(a, 0.0977184114369224719, 0.289375119061149091))
-        p = mul_add(p, a2, mul_add(a, 0.594105734039433845, 0.774914939035411417))
-        p = mul_add(p, a2, a * <floating> 0.5)
-        rest = mul_add(a, 4.09718999315930696e-18, -8.48581966130930944e-16)
-        rest = mul_add(rest, a2, mul_add(a, 1.38640386632324381e-6, 0.0000372701431983423303))
-        rest = mul_add(rest, a2, mul_add(a, 0.000487822095567277191, 0.00401600066657860975))
-        rest = mul_add(rest, a2, mul_add(a, 0.0226610131055945139, 0.0899084426574251306))
-        rest = mul_add(rest, a2, mul_add(a, 0.24694242926843965, 0.436602551975635154))
-        rest = mul_add(rest, a, 0.398942280401432678)
-        q = mul_add(a, 3.47519893275795143e-6, 0.0000934224058927246323)
-        q = mul_add(q, a2, mul_add(a, 0.0012332138304100366, 0.0103468997186854403))
-        q = mul_add(q, a2, mul_add(a, 0.060450006508263506, 0.255010353881598091))
-        q = mul_add(q, a2, mul_add(a, 0.78215859159565536, 1.71456927555679192))
-        q = mul_add(q, a2, mul_add(a, 2.56141657203045702, 2.34771443887367825))
-        q = mul_add(q, a, 1.0)
-    cdef floating quotient = (p if a < 1 else rest) / q
-    return quotient if a < 1 else limit - quotient
-
-
-cdef inline floating normal_bump_slope(floating a) noexcept nogil:
-    """exp(a^2 / 2) (Phi(-a) - a phi(a)) for a >= 0, the root as a factor, so that nothing cancels.
-
-    The other factor is its limit 1 / sqrt(2 pi) and a quotient, the smaller part. Its product with
-    root - a, which is in two parts, is rounded once.
-    """
-    cdef floating p, q, root, root_low, limit = <floating> 0.3989422804014327, a2 = a * a
-    if floating is float:
-        root, root_low = <float> 0.751791536808, <float> -1.21144495e-8
-        p = mul_add(a, <float> 4.13564982e-8, <float> 0.00836056675)
-        p = mul_add(p, a2, mul_add(a, <float> 0.0639326448, <float> 0.199650234))
-        p = mul_add(p, a, <float> 0.266135701)
-        q = mul_add(a, <float> 0.0278829073, <float> 0.229138349)
-        q = mul_add(q, a2, mul_add(a, <float> 0.812201458, <float> 1.41395136))
-        q = mul_add(q, a, <float> 1.0)
-    else:
-        root, root_low = 0.75179152469356447241, -1.49567591770098833e-17
-        p = 7.58968962881995087e-7
-        p = mul_add(p, a2, mul_add(a, 0.0000210856869395730016, 0.000284096049405769127))
-        p = mul_add(p, a2, mul_add(a, 0.00240640547580339972, 0.0140226109073633396))
-        p = mul_add(p, a2, mul_add(a, 0.0580783646975717189, 0.170802477453711389))
-        p = mul_add(p, a2, mul_add(a, 0.344607006613355343, 0.435431191098040308))
-        p = mul_add(p, a, 0.266135714730001577)
-        q = mul_add(a, 2.53055933651861973e-6, 0.0000717676224706887299)
-        q = mul_add(q, a2, mul_add(a, 0.000989843081088461379, 0.00862460952809591034))
-        q = mul_add(q, a2, mul_add(a, 0.0520989320230218369, 0.226488951160043272))
-        q = mul_add(q, a2, mul_add(a, 0.71398987938221572, 1.6051693684705607))
-        q = mul_add(q, a2, mul_add(a, 2.45487280433862236, 2.29989665458129616))
-        q = mul_add(q, a, 1.0)
-    cdef floating from_root = root - a, rest = limit + p / q
-    cdef floating from_root_low = ((root - from_root) - a) + root_low
-    return mul_add(from_root, rest, from_root_low * rest)
-
-
-cdef inline floating times_exp_half_square(floating x, floating a) noexcept nogil:
-    """x exp(-a^2 / 2), scaled, for a up to 14.7 (float) or 39 (double); rounded once."""
-    cdef floating q, square = a * a
-    cdef floating power = exp_parts[floating](<floating> -0.5 * square,
-                                              <floating> -0.5 * product_error(a, a, square), &q)
-    return mul_add(power * q, x, power * x)
+    """tanh(a) for a >= 0."""
+    return (<floating> 1 if a >= 1 else a) - tanh_gap[floating](a)

@@ -48,51 +48,47 @@ fill(&row.backward_from_output, softsign_from_output_span, softsign_from_output_
 
 # -- squareplus: Barron, 2021 ---------------------------------------------------------------------
 
-# sqrt(a^2 + b) is taken of a and b scaled by a power of two that depends on b alone, so that a
-# loop over x leaves it outside; a beyond `most` is added after, since there b counts no more.
+# Below 0 it is b / (2 (r + a)) with a = |x| and r = sqrt(a^2 + b), where nothing cancels, and
+# above 0 that and x. All is scaled by a power of two that makes b about 2^-24 (a loop over x
+# leaves it outside), so that a^2 overflows only where the derivative has ended.
 
-cdef inline floating scale_for(floating b) noexcept nogil:
-    cdef floating high = <floating> 1e26 if floating is float else <floating> 1e260
-    cdef floating low = <floating> 1e-34 if floating is float else <floating> 1e-290
-    cdef floating down = <floating> 1.3552527156068805e-20 if floating is float else (
-        <floating> 1.8645851828000517e-155)                             # 2^-66, 2^-514
-    cdef floating up = <floating> 1.2676506002282294e30 if floating is float else (
-        <floating> 4.149515568880993e180)                               # 2^100, 2^600
-    cdef floating scale = up if b < low else <floating> 1
-    return down if b > high else scale
+cdef extern from "intrinsics.h" nogil:
+    float inverse_root_power_float(float b)
+    double inverse_root_power_double(double b)
+
+cdef inline floating inverse_root_power(floating b) noexcept nogil:
+    """A power of two with which 2^-25 (float) or 2^-54 (double) <= b power^2 < 4 times that."""
+    if floating is float:
+        return inverse_root_power_float(b)
+    else:
+        return inverse_root_power_double(b)
+
+cdef inline floating least_normal(floating like) noexcept nogil:
+    """Added to a scaled b, counts only when that is 0."""
+    if floating is float:
+        return <float> 1.1754943508222875e-38
+    else:
+        return 2.2250738585072014e-308
 
 cdef inline floating squareplus(floating x, floating b) noexcept nogil:
-    cdef floating most = <floating> 1e18 if floating is float else <floating> 1e150
-    cdef floating tiny = <floating> 1e-37 if floating is float else <floating> 1e-307
-    cdef floating scale = scale_for(b)
-    cdef floating back = <floating> 1 / scale
-    cdef floating a = absolute(x)
-    cdef floating counted = at_most[floating](a, most * back)
-    cdef floating beyond = a - counted
-    cdef floating scaled = counted * scale
-    cdef floating root = mul_add(
-        square_root(mul_add(scaled, scaled, b * scale * scale)), back, beyond)
-    cdef floating above = mul_add(a, <floating> 0.5, root * <floating> 0.5)
-    cdef floating below = b / (above + tiny) * <floating> 0.25      # 0 / 0 is 0
-    return above if x > 0 else below
+    cdef floating most = <floating> 9.2233720368547758e18 if floating is float else (
+        <floating> 6.7039039649712985e153)                              # 2^63, 2^511
+    cdef floating scale = inverse_root_power(b), half = <floating> 0.5 * (b * scale)
+    cdef floating under = b * scale * scale + least_normal(x)
+    cdef floating a = absolute(x) * scale
+    cdef floating counted = magnitude_at_most[floating](a, most)
+    cdef floating root = square_root(mul_add(counted, counted, under))
+    cdef floating larger = a if a > root else root
+    return half / (larger + a) + above_0[floating](x)
 
 cdef inline floating squareplus_backward(floating g, floating x, floating b) noexcept nogil:
-    """1/2 + a / (2 r) above 0 and b / (2 r (r + a)) below, where r^2 = a^2 + b, all scaled."""
-    cdef floating most = <floating> 1e18 if floating is float else <floating> 1e150
-    cdef floating down = <floating> 1.3552527156068805e-20 if floating is float else (
-        <floating> 1.8645851828000517e-155)                             # 2^-66, 2^-514
-    cdef floating usual = scale_for(b), a = absolute(x)
-    cdef floating scale = usual * down if a > most * (<floating> 1 / usual) else usual
-    cdef floating scaled = a * scale
-    cdef floating square = mul_add(scaled, scaled, b * scale * scale)
-    cdef floating under = mul_add(scaled, square_root(square), square)
-    # b scale^2 is taken at once only where it cannot vanish.
-    cdef floating at_once = at_least[floating](scale, 1), later = at_most[floating](scale, 1)
-    cdef floating below = <floating> 0.5 * (b * scale * at_once) / under * later
-    cdef floating above = <floating> 1 - below
-    cdef floating slope = above if x > 0 else below
-    slope = <floating> 0.5 if x == 0 else slope
-    return product(g, slope)
+    """b / (2 r (r + a)) below 0, and 1 less that above."""
+    cdef floating scale = inverse_root_power(b), scaled = b * scale * scale
+    cdef floating a = absolute(x) * scale
+    cdef floating square = mul_add(a, a, scaled + least_normal(x))
+    cdef floating below = <floating> 0.5 * scaled / mul_add(a, square_root(square), square)
+    cdef floating slope = step[floating](x) - flipped_by[floating](below, x)
+    return product(g, <floating> 0.5 if x == 0 else slope)
 
 cdef void squareplus_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1_with1[floating](squareplus, args, scalar, n)

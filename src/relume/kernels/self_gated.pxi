@@ -6,43 +6,37 @@ cdef inline floating less_bump(floating x, floating scaled_bump) noexcept nogil:
     return plus_unscaled[floating](above_0[floating](x), -scaled_bump)
 
 cdef inline floating slope_of_bump(floating g, floating x, floating scaled_slope) noexcept nogil:
-    cdef floating below = unscaled[floating](scaled_slope)
-    cdef floating above = <floating> 1 - below
-    return product(g, above if x > 0 else below)
+    cdef floating signed_slope = flipped_by[floating](scaled_slope, x)
+    return product_at(g, plus_unscaled[floating](step[floating](x), -signed_slope), x)
 
 cdef inline floating sigmoid_bump(floating a, floating e) noexcept nogil:
     """a e / (1 + e), scaled as e is."""
     return a * (e / plus_unscaled[floating](1, e))
 
 cdef inline floating sigmoid_bump_slope(
-        floating u, floating low, floating rest, floating rest_low) noexcept nogil:
-    """The derivative of a e / (1 + e), scaled, where e = exp(-u - low).
+        floating power, floating q, floating rest) noexcept nogil:
+    """The derivative of a e / (1 + e), scaled, where power (1 + q) is e = exp(-u), scaled.
 
-    rest + rest_low is 1 - a u'(a). With e it crosses 0, so e is added before it is rounded, in two
-    parts.
+    It is e (1 - a u'(a) + e) / (1 + e)^2, of which rest has the sum up to the unscaled power: the
+    sum crosses 0, so e is added before it is rounded.
     """
-    cdef floating q
-    cdef floating power = exp_parts[floating](-u, -low, &q)
     cdef floating scaled = mul_add(power, q, power)
     cdef floating e = unscaled[floating](scaled)
-    cdef floating first = unscaled[floating](power)
-    cdef floating large = rest + first, small = mul_add(first, q, rest_low)
-    # (large + small) (1 + q), of which the larger part is rounded once.
-    cdef floating whole = large + mul_add(q, large + small, small)
     cdef floating square = mul_add(e, <floating> 2 + e, <floating> 1)           # (1 + e)^2
-    return power * whole / square
+    return scaled * mul_add(unscaled[floating](power), q, rest) / square
 
 
 # -- silu: Elfwing, Uchibe and Doya, 2018 ---------------------------------------------------------
 
 cdef inline floating silu(floating x) noexcept nogil:
-    cdef floating minus_a = at_least[floating](-absolute(x), -last_exponential(x))
-    return less_bump[floating](x, sigmoid_bump[floating](-minus_a, exp_scaled[floating](minus_a)))
+    cdef floating a = magnitude_at_most[floating](x, last_exponential(x))
+    return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled[floating](-a)))
 
 cdef inline floating silu_slope(floating g, floating x) noexcept nogil:
-    cdef floating minus_a = at_least[floating](-absolute(x), -last_exponential(g))
-    cdef floating slope = sigmoid_bump_slope[floating](-minus_a, 0, <floating> 1 + minus_a, 0)
-    return slope_of_bump[floating](g, x, slope)
+    cdef floating a = magnitude_at_most[floating](x, last_exponential(g))
+    cdef floating q, power = exp_parts[floating](-a, &q)
+    cdef floating rest = plus_unscaled[floating](1, power) - a
+    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, rest))
 
 cdef void silu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](silu, args, n)
@@ -80,16 +74,16 @@ cdef inline floating quick_gelu_last(floating like) noexcept nogil:
     return <floating> 65 if floating is float else <floating> 447
 
 cdef inline floating quick_gelu(floating x) noexcept nogil:
-    cdef floating a = at_most[floating](absolute(x), quick_gelu_last(x))
+    cdef floating a = magnitude_at_most[floating](x, quick_gelu_last(x))
     return less_bump[floating](x, sigmoid_bump[floating](a, quick_gelu_exp[floating](a)))
 
 cdef inline floating quick_gelu_slope(floating g, floating x) noexcept nogil:
-    cdef floating a = at_most[floating](absolute(x), quick_gelu_last(g))
+    cdef floating a = magnitude_at_most[floating](x, quick_gelu_last(g))
     cdef floating rate = <floating> 1.702
     cdef floating u = rate * a
-    cdef floating low = product_error(rate, a, u)
-    cdef floating slope = sigmoid_bump_slope[floating](u, low, <floating> 1 - u, -low)
-    return slope_of_bump[floating](g, x, slope)
+    cdef floating q, power = exp_parts_two[floating](-u, -product_error(rate, a, u), &q)
+    cdef floating rest = mul_add(-rate, a, plus_unscaled[floating](1, power))
+    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, rest))
 
 cdef void quick_gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](quick_gelu, args, n)
@@ -119,11 +113,11 @@ cdef inline floating gelu_last(floating like) noexcept nogil:
     return <floating> 14.7 if floating is float else <floating> 39
 
 cdef inline floating gelu(floating x) noexcept nogil:
-    cdef floating a = at_most[floating](absolute(x), gelu_last(x))
+    cdef floating a = magnitude_at_most[floating](x, gelu_last(x))
     return less_bump[floating](x, times_exp_half_square[floating](normal_bump[floating](a), a))
 
 cdef inline floating gelu_slope(floating g, floating x) noexcept nogil:
-    cdef floating a = at_most[floating](absolute(x), gelu_last(g))
+    cdef floating a = magnitude_at_most[floating](x, gelu_last(g))
     cdef floating slope = times_exp_half_square[floating](normal_bump_slope[floating](a), a)
     return slope_of_bump[floating](g, x, slope)
 
@@ -175,20 +169,19 @@ cdef inline floating gelu_tanh_last(floating like) noexcept nogil:
     return <floating> 11 if floating is float else <floating> 21.8
 
 cdef inline floating gelu_tanh(floating x) noexcept nogil:
-    cdef floating low, a = at_most[floating](absolute(x), gelu_tanh_last(x))
+    cdef floating low, a = magnitude_at_most[floating](x, gelu_tanh_last(x))
     cdef floating u = gelu_tanh_argument[floating](a, &low)
     return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled_two[floating](-u, -low)))
 
 cdef inline floating gelu_tanh_slope(floating g, floating x) noexcept nogil:
-    cdef floating low, a = at_most[floating](absolute(x), gelu_tanh_last(g))
+    cdef floating low, a = magnitude_at_most[floating](x, gelu_tanh_last(g))
     cdef floating u = gelu_tanh_argument[floating](a, &low)
-    # a u' = 3 u - 2 linear a, whose leading parts cancel in 1 - a u' without rounding.
-    cdef floating linear = gelu_tanh_linear(g) * a
-    cdef floating rest_low = mul_add(<floating> -3, low, <floating> 2 * product_error(
-        gelu_tanh_linear(g), a, linear))
-    rest_low = mul_add(<floating> -2, u - linear, rest_low)
-    cdef floating slope = sigmoid_bump_slope[floating](u, low, <floating> 1 - u, rest_low)
-    return slope_of_bump[floating](g, x, slope)
+    cdef floating q, power = exp_parts_two[floating](-u, -low, &q)
+    cdef floating linear = gelu_tanh_linear(g)
+    cdef floating three_cubic = <floating> 3 * (linear * <floating> 0.044715)
+    cdef floating rest = mul_add(-linear, a, plus_unscaled[floating](1, power))
+    rest = mul_add(-a, three_cubic * (a * a), rest)
+    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, rest))
 
 cdef void gelu_tanh_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](gelu_tanh, args, n)
@@ -219,8 +212,8 @@ fill(&row.backward, gelu_tanh_backward_span, gelu_tanh_backward_span)
 # 2 e^2 / (1 + 2 e + 2 e^2) above.
 
 cdef inline floating mish(floating x) noexcept nogil:
-    cdef floating minus_a = at_least[floating](-absolute(x), -last_exponential(x))
-    cdef floating scaled = exp_scaled[floating](minus_a)
+    cdef floating a = magnitude_at_most[floating](x, last_exponential(x))
+    cdef floating scaled = exp_scaled[floating](-a)
     cdef floating e = unscaled[floating](scaled)
     cdef floating above = <floating> 2 * e
     cdef floating under_above = <floating> 2 * mul_add(e, e, e) + <floating> 1
@@ -228,7 +221,7 @@ cdef inline floating mish(floating x) noexcept nogil:
     cdef floating under_below = mul_add(e, e, <floating> 2 * e) + <floating> 2
     cdef floating part = (above if x > 0 else below) / (under_above if x > 0 else under_below)
     cdef floating rest = scaled * part, other = mul_add(-scaled, part, scaled)
-    return less_bump[floating](x, -minus_a * (rest if x > 0 else other))
+    return less_bump[floating](x, a * (rest if x > 0 else other))
 
 cdef inline floating mish_slope_near_0(floating a) noexcept nogil:
     """The derivative of mish at -a for 0 <= a <= 2, its root as a factor."""
@@ -267,7 +260,7 @@ cdef inline floating mish_slope(floating g, floating x) noexcept nogil:
     Below it is e ((2 + e) d - 4 a (1 + e)) / d^2 with d = 2 + 2 e + e^2, and where that cancels a
     polynomial.
     """
-    cdef floating a = at_most[floating](absolute(x), last_exponential(g))
+    cdef floating a = magnitude_at_most[floating](x, last_exponential(g))
     cdef floating scaled = exp_scaled[floating](-a)
     cdef floating e = unscaled[floating](scaled)
     cdef floating d = <floating> 2 * mul_add(e, e, e) + <floating> 1
@@ -280,7 +273,7 @@ cdef inline floating mish_slope(floating g, floating x) noexcept nogil:
         scaled * (above if x > 0 else below) / (d * d if x > 0 else under_below))
     cdef floating near_0 = mish_slope_near_0[floating](a)
     slope = <floating> 1 - slope if x > 0 else slope
-    return product(g, near_0 if x <= 0 and a < 2 else slope)
+    return product_at(g, near_0 if x <= 0 and a < 2 else slope, x)
 
 cdef void mish_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](mish, args, n)
