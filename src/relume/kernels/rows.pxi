@@ -155,8 +155,9 @@ cdef inline floating exp_any(floating x) noexcept nogil:
     cdef int bias = 64 if floating is float else 128
     cdef floating shift = shift_of(x, bias) if x < 0 else shift_of(x, -bias)
     cdef floating n = rounded[floating](clamped, shift)
-    cdef floating scaled = times_power[floating](
-        expm1_reduced[floating](reduced[floating](clamped, n - shift)), n)
+    cdef floating power = power_of_two[floating](n)
+    cdef floating q = expm1_reduced[floating](reduced[floating](clamped, n - shift))
+    cdef floating scaled = mul_add(power, q, power)
     cdef floating down = unscaled[floating](<floating> 1)
     return scaled * (down if x < 0 else <floating> 1 / down)
 
