@@ -127,16 +127,18 @@ cdef void run(const Loop* loop, char** args, const cnp.npy_intp* steps, Py_ssize
 
 cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, bint scalar,
                      Py_ssize_t n) noexcept nogil:
-    cdef double blocks[MAX_OPERANDS][BLOCK]
+    # On a cache line: a vector that crosses two costs twice.
+    cdef double memory[MAX_OPERANDS * BLOCK + 7]
+    cdef double* blocks = <double*> ((<uintptr_t> memory + 63) & ~(<uintptr_t> 63))
     cdef void* spans[MAX_OPERANDS]
     cdef Source sources[MAX_OPERANDS]
     cdef Py_ssize_t block, i, size
     cdef int k, out = loop.n_in, operands = loop.n_in + loop.n_out
     for k in range(operands):
-        spans[k] = blocks[k]
+        spans[k] = blocks + k * BLOCK
         if steps[k] == 0 and k < out:
             sources[k] = ONCE
-            pack(loop, args[k], 0, blocks[k],
+            pack(loop, args[k], 0, blocks + k * BLOCK,
                  1 if scalar and k >= out - loop.n_parameters else min(n, <Py_ssize_t> BLOCK))
         else:
             sources[k] = IN_PLACE if steps[k] == loop.itemsize and not loop.half else PACKED
@@ -147,11 +149,11 @@ cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, b
             if sources[k] == IN_PLACE:
                 spans[k] = args[k] + i * steps[k]
             elif sources[k] == PACKED and k < out:
-                pack(loop, args[k] + i * steps[k], steps[k], blocks[k], size)
+                pack(loop, args[k] + i * steps[k], steps[k], blocks + k * BLOCK, size)
         loop.kernel(spans, scalar, size)
         for k in range(out, operands):
             if sources[k] == PACKED:
-                unpack(loop, blocks[k], args[k] + i * steps[k], steps[k], size)
+                unpack(loop, blocks + k * BLOCK, args[k] + i * steps[k], steps[k], size)
 
 
 cdef void pack(const Loop* loop, const char* x, Py_ssize_t step, void* block,
