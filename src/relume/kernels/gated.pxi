@@ -61,8 +61,7 @@ cdef inline void swiglu_backward(floating g, floating a, floating b, floating* g
                                  floating* grad_b) noexcept nogil:
     cdef floating size = magnitude_at_most[floating](a, last_exponential(g))
     cdef floating q, power = exp_parts[floating](-size, &q)
-    cdef floating rest = plus_unscaled[floating](1, power) - size
-    cdef floating slope = sigmoid_bump_slope[floating](power, q, rest)
+    cdef floating slope = sigmoid_bump_slope[floating](power, q, silu_sum(power, q, size))
     cdef floating bump = sigmoid_bump[floating](size, mul_add(power, q, power))
     grad_a[0] = product(g, slope_of_bump[floating](b, a, slope))
     grad_b[0] = product(g, less_bump[floating](a, bump))

@@ -13,17 +13,16 @@ cdef inline floating sigmoid_bump(floating a, floating e) noexcept nogil:
     """a e / (1 + e), scaled as e is."""
     return a * (e / plus_unscaled[floating](1, e))
 
-cdef inline floating sigmoid_bump_slope(
-        floating power, floating q, floating rest) noexcept nogil:
+cdef inline floating sigmoid_bump_slope(floating power, floating q, floating sum) noexcept nogil:
     """The derivative of a e / (1 + e), scaled, where power (1 + q) is e = exp(-u), scaled.
 
-    It is e (1 - a u'(a) + e) / (1 + e)^2, of which rest has the sum up to the unscaled power: the
-    sum crosses 0, so e is added before it is rounded.
+    It is e sum / (1 + e)^2 with the sum 1 - a u'(a) + e, which crosses 0: it is made of the two
+    parts of e, so that little is rounded before it.
     """
     cdef floating scaled = mul_add(power, q, power)
     cdef floating e = unscaled[floating](scaled)
     cdef floating square = mul_add(e, <floating> 2 + e, <floating> 1)           # (1 + e)^2
-    return scaled * mul_add(unscaled[floating](power), q, rest) / square
+    return scaled * sum / square
 
 
 # -- silu: Elfwing, Uchibe and Doya, 2018 ---------------------------------------------------------
@@ -32,11 +31,15 @@ cdef inline floating silu(floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, last_exponential(x))
     return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled[floating](-a)))
 
+cdef inline floating silu_sum(floating power, floating q, floating a) noexcept nogil:
+    """1 - a + exp(-a), of the two parts of the exponential."""
+    return mul_add(unscaled[floating](power), q, plus_unscaled[floating](1, power) - a)
+
 cdef inline floating silu_slope(floating g, floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, last_exponential(g))
     cdef floating q, power = exp_parts[floating](-a, &q)
-    cdef floating rest = plus_unscaled[floating](1, power) - a
-    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, rest))
+    cdef floating slope = sigmoid_bump_slope[floating](power, q, silu_sum(power, q, a))
+    return slope_of_bump[floating](g, x, slope)
 
 cdef void silu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](silu, args, n)
@@ -80,10 +83,11 @@ cdef inline floating quick_gelu(floating x) noexcept nogil:
 cdef inline floating quick_gelu_slope(floating g, floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, quick_gelu_last(g))
     cdef floating rate = <floating> 1.702
-    cdef floating u = rate * a
-    cdef floating q, power = exp_parts_two[floating](-u, -product_error(rate, a, u), &q)
-    cdef floating rest = mul_add(-rate, a, plus_unscaled[floating](1, power))
-    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, rest))
+    cdef floating u = rate * a, low = product_error(rate, a, u)
+    cdef floating q, power = exp_parts_two[floating](-u, -low, &q)
+    cdef floating small = mul_add(unscaled[floating](power), q, -low)
+    cdef floating sum = (plus_unscaled[floating](1, power) - u) + small
+    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, sum))
 
 cdef void quick_gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](quick_gelu, args, n)
@@ -177,11 +181,12 @@ cdef inline floating gelu_tanh_slope(floating g, floating x) noexcept nogil:
     cdef floating low, a = magnitude_at_most[floating](x, gelu_tanh_last(g))
     cdef floating u = gelu_tanh_argument[floating](a, &low)
     cdef floating q, power = exp_parts_two[floating](-u, -low, &q)
-    cdef floating linear = gelu_tanh_linear(g)
-    cdef floating three_cubic = <floating> 3 * (linear * <floating> 0.044715)
-    cdef floating rest = mul_add(-linear, a, plus_unscaled[floating](1, power))
-    rest = mul_add(-a, three_cubic * (a * a), rest)
-    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, rest))
+    # a u'(a) is u and twice its cubic part.
+    cdef floating two_cubic = <floating> 2 * (gelu_tanh_linear(g) * <floating> 0.044715)
+    cdef floating small = mul_add(unscaled[floating](power), q, -low)
+    small = mul_add(-a, two_cubic * (a * a), small)
+    cdef floating sum = (plus_unscaled[floating](1, power) - u) + small
+    return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, sum))
 
 cdef void gelu_tanh_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1[floating](gelu_tanh, args, n)
