@@ -10,7 +10,7 @@ chunks of rows.
 cimport numpy as cnp
 from cpython.exc cimport PyErr_SetNone, PyErr_SetString
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 from relume.kernels.dispatch cimport table
@@ -42,7 +42,7 @@ cdef enum:
     FEW = 8                     # fewer columns do not fill a vector
     TILE_OF_COLUMNS = 16384     # elements packed together as columns, if these are not too few
     TILE_OF_HALVES = 2048       # elements of whole rows converted together
-    HALF_COLUMNS = 32           # columns converted together
+    TILE_OF_HALF_COLUMNS = 262144   # and of columns: these want to be many
 
 cdef struct Operand:
     bint row                    # a row of n elements, else one
@@ -156,17 +156,22 @@ cdef void run_halves(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nog
     cdef Call single = call[0]
     cdef bint across = side_by_side(call)
     cdef Py_ssize_t tile, size, elements, i, n = max(<Py_ssize_t> 1, call.n)
-    size = HALF_COLUMNS if across else max(<Py_ssize_t> 1, TILE_OF_HALVES // n)
+    cdef int operands = call.loop.n_operands
+    if across:
+        size = max(<Py_ssize_t> FEW, min(<Py_ssize_t> COLUMNS, TILE_OF_HALF_COLUMNS // n))
+    else:
+        size = max(<Py_ssize_t> 1, TILE_OF_HALVES // n)
     size = min(size, rows)
     elements = (size * n + 15) // 16 * 16
-    cdef float* memory = <float*> malloc((MAX_OPERANDS + 1) * elements * sizeof(float))
+    cdef char* memory = <char*> malloc((operands + 1) * elements * sizeof(float) + 64)
     if memory == NULL:
         call.out_of_memory = True
         return
     single.loop = call.loop.single
     for tile in range((rows + size - 1) // size):
         i = tile * size
-        run_tile_of_halves(call, start + i, min(size, rows - i), across, &single, memory, elements)
+        run_tile_of_halves(call, start + i, min(size, rows - i), across, &single,
+                           <float*> (memory + (-<uintptr_t> memory & 63)), elements)
     call.out_of_memory |= single.out_of_memory
     call.bad_index |= single.bad_index
     free(memory)
@@ -174,7 +179,7 @@ cdef void run_halves(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nog
 
 cdef void run_tile_of_halves(const Call* call, Py_ssize_t start, Py_ssize_t rows, bint across,
                              Call* single, float* memory, Py_ssize_t elements) noexcept nogil:
-    cdef uint16_t* halves = <uint16_t*> (memory + MAX_OPERANDS * elements)
+    cdef uint16_t* halves = <uint16_t*> (memory + call.loop.n_operands * elements)
     cdef const Operand* operands = call.loop.operands
     cdef Py_ssize_t size = sizeof(float)
     cdef int k
