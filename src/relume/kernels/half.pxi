@@ -36,7 +36,7 @@ cdef void half_to_float(const uint16_t* x, float* out, Py_ssize_t n) noexcept no
         half_to_float_short(x, out, n)
         return
     for i in range(turns):                                  # by hand: in intrinsics.h
-        for k in range(TURN):
+        for k in range(TURN):                               # by hand
             half_to_float_block(x + (i * TURN + k) * HALF_BLOCK, out + (i * TURN + k) * HALF_BLOCK)
     for i in range(turns * TURN, n // HALF_BLOCK):          # by hand
         half_to_float_block(x + i * HALF_BLOCK, out + i * HALF_BLOCK)
@@ -49,7 +49,7 @@ cdef void float_to_half(const float* x, uint16_t* out, Py_ssize_t n) noexcept no
         float_to_half_short(x, out, n)
         return
     for i in range(turns):                                  # by hand: in intrinsics.h
-        for k in range(TURN):
+        for k in range(TURN):                               # by hand
             float_to_half_block(x + (i * TURN + k) * HALF_BLOCK, out + (i * TURN + k) * HALF_BLOCK)
     for i in range(turns * TURN, n // HALF_BLOCK):          # by hand
         float_to_half_block(x + i * HALF_BLOCK, out + i * HALF_BLOCK)
