@@ -64,7 +64,7 @@ def extension(name, flags=FLAGS, macros=()):
         [f"src/relume/{name.replace('.', '/')}.pyx"],
         include_dirs=["src/relume/kernels", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
-        depends=["src/relume/kernels/intrinsics.h", "src/relume/kernels/platform.h"],
+        depends=[f"src/relume/kernels/{name}.h" for name in ("intrinsics", "lanes", "platform")],
         extra_compile_args=list(flags),
     )
 

@@ -26,9 +26,10 @@ _DOC = """{summary}
 Parameters
 ----------
 {parameters}
+out : ndarray, optional
+    Where the result goes.
 **kwargs : optional
-    ``out``, ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every
-    `numpy.ufunc`.
+    ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every `numpy.ufunc`.
 
 Returns
 -------

@@ -72,7 +72,9 @@ An element of -inf beside finite ones has a probability of 0."""
 
 def _checked(x, axis):
     """The axis; where x has none, NumPy's error of an axis and not of a signature."""
-    return normalize_axis_index(axis, 0) if np.ndim(x) == 0 else axis
+    if getattr(x, "ndim", 0) or np.ndim(x):
+        return axis
+    return normalize_axis_index(axis, 0)
 
 
 def _documented(**fields):
@@ -96,7 +98,9 @@ def _documented(**fields):
 def softmax(
     x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
 ) -> NDArray[Any]:
-    return kernels.softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    if kwargs:  # to unpack none saves 0.2 us
+        return kernels.softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    return kernels.softmax(x, axis=_checked(x, axis), out=out)
 
 
 @_documented(
@@ -109,7 +113,9 @@ def softmax(
 def log_softmax(
     x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
 ) -> NDArray[Any]:
-    return kernels.log_softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    if kwargs:
+        return kernels.log_softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    return kernels.log_softmax(x, axis=_checked(x, axis), out=out)
 
 
 @_documented(

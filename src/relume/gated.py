@@ -15,11 +15,12 @@ def _refuse_int(b):
 
 
 def _forward(ufunc, name):
-    def function(a, b=None, *, axis=-1, **kwargs):
+    def function(a, b=None, *, axis=-1, out=None, **kwargs):
         if b is None:
-            return ufunc(*halves(np.asanyarray(a), axis, "a"), **kwargs)
-        _refuse_int(b)
-        return ufunc(a, b, **kwargs)
+            a, b = halves(np.asanyarray(a), axis, "a")
+        else:
+            _refuse_int(b)
+        return ufunc(a, b, out=out, **kwargs) if kwargs else ufunc(a, b, out=out)
 
     function.__name__ = function.__qualname__ = name
     return function

@@ -17,11 +17,13 @@ __all__ = ["crelu", "crelu_backward", "maxout", "maxout_backward"]
 def halves(x: NDArray[Any], axis: int, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Two views of the array `name` along an axis."""
     axis = normalize_axis_index(operator.index(axis), x.ndim)
-    size = x.shape[axis]
-    if size % 2:
-        raise ValueError(f"{name} must have an even size along axis {axis}, got {size}")
+    half, odd = divmod(x.shape[axis], 2)
+    if odd:
+        raise ValueError(f"{name} must have an even size along axis {axis}, got {2 * half + 1}")
+    if axis == x.ndim - 1:  # two thirds of the time
+        return x[..., :half], x[..., half:]
     before = (slice(None),) * axis
-    return x[(*before, slice(size // 2))], x[(*before, slice(size // 2, None))]
+    return x[(*before, slice(half))], x[(*before, slice(half, None))]
 
 
 # -- maxout: Goodfellow et al., 2013 --------------------------------------------------------------
@@ -156,12 +158,18 @@ def _merged(arrays, axis):
 
     Along the last axis all of these functions go, so the longer it is the better.
     """
+    if axis == arrays[0].ndim - 1:
+        return arrays, axis
     if not all(a.flags.c_contiguous and a.size for a in arrays):
         return arrays, axis
     return [a.reshape(math.prod(a.shape[:axis]), -1) for a in arrays], 1
 
 
 # -- crelu: Shang et al., 2016 --------------------------------------------------------------------
+
+
+def _doubled(shape, axis):
+    return (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
 
 
 def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -208,7 +216,7 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
     """
     x = np.asanyarray(x)
     axis = normalize_axis_index(operator.index(axis), x.ndim)
-    shape = tuple(n * (1 + (i == axis)) for i, n in enumerate(x.shape))
+    shape = _doubled(x.shape, axis)
     dtype = ufuncs.relu.resolve_dtypes((x.dtype, None))[1]
     result = np.empty(shape, dtype) if out is None else out
     if result.shape != shape:
@@ -272,7 +280,7 @@ def crelu_backward(
     """
     grad, x = np.asanyarray(grad), np.asanyarray(x)
     axis = normalize_axis_index(operator.index(axis), x.ndim)
-    shape = tuple(n * (1 + (i == axis)) for i, n in enumerate(x.shape))
+    shape = _doubled(x.shape, axis)
     if grad.shape != shape:
         raise ValueError(f"grad must have the shape {shape}, got {grad.shape}")
     if out is not None and (not isinstance(out, np.ndarray) or out.shape != x.shape):

@@ -1,15 +1,16 @@
 """Functions along an axis, as generalized ufuncs: NumPy moves the axis, broadcasts and casts.
 
 The one inner loop hands a kernel whole rows where they are contiguous, else columns where these
-lie side by side, as they do when the axis is not the last one. What is neither, and float16, is
-packed into scratch memory a tile at a time, and so are short rows, as columns. Threads take chunks
-of rows.
+lie side by side, as they do when the axis is not the last one. What is neither is packed into
+scratch memory a tile at a time, and so are short rows, as columns. float16 becomes float32 a tile
+at a time, laid out without gaps in the same order, and then goes the same ways. Threads take
+chunks of rows.
 """
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_SetNone, PyErr_SetString
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 from relume.kernels.dispatch cimport table
@@ -40,15 +41,18 @@ cdef enum:
     TILE_ELEMENTS = 65536
     FEW = 8                     # fewer columns do not fill a vector
     TILE_OF_COLUMNS = 16384     # elements packed together as columns, if these are not too few
+    TILE_OF_HALVES = 2048       # elements of whole rows converted together
+    TILE_OF_HALF_COLUMNS = 262144   # and of columns: these want to be many
 
 cdef struct Operand:
     bint row                    # a row of n elements, else one
-    bint half                   # float16, which the kernel sees as float32
+    bint half                   # float16
     Py_ssize_t itemsize         # in the caller's memory
 
 cdef struct Loop:               # what NumPy hands back to the inner loop
     AxisKernel rows
     AxisKernel columns
+    const Loop* single          # for float16 the loop of float32, else NULL
     Py_ssize_t shortest         # rows that are faster as columns, though these are packed
     Py_ssize_t longest
     int n_in
@@ -69,7 +73,6 @@ cdef struct Tile:
     Py_ssize_t rows             # at most
     Py_ssize_t line             # elements from line to line
     char* packed[MAX_OPERANDS]
-    char* halves
 
 
 cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* steps,
@@ -125,7 +128,7 @@ cdef inline bint in_place(const Call* call, int k, bint across) noexcept nogil:
     """Whether a kernel can work in the caller's memory."""
     cdef const Operand* operand = &call.loop.operands[k]
     # A kernel of two inputs writes its output before it has read the gradient.
-    if operand.half or k == 0 and call.loop.n_in == 2 and call.args[0] == call.args[2]:
+    if k == 0 and call.loop.n_in == 2 and call.args[0] == call.args[2]:
         return False
     if across:
         return call.outer[k] == operand.itemsize and call.inner[k] % operand.itemsize == 0
@@ -142,6 +145,83 @@ cdef inline bint all_in_place(const Call* call, bint across) noexcept nogil:
 
 
 cdef void run(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    if call.loop.single == NULL:
+        run_floats(call, start, rows)
+    else:
+        run_halves(call, start, rows)
+
+
+cdef void run_halves(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """The same in float32, a tile at a time."""
+    cdef Call single = call[0]
+    cdef bint across = side_by_side(call)
+    cdef Py_ssize_t tile, size, elements, i, n = max(<Py_ssize_t> 1, call.n)
+    cdef int operands = call.loop.n_operands
+    if across:
+        size = max(<Py_ssize_t> FEW, min(<Py_ssize_t> COLUMNS, TILE_OF_HALF_COLUMNS // n))
+    else:
+        size = max(<Py_ssize_t> 1, TILE_OF_HALVES // n)
+    size = min(size, rows)
+    elements = (size * n + 15) // 16 * 16
+    cdef char* memory = <char*> malloc((operands + 1) * elements * sizeof(float) + 64)
+    if memory == NULL:
+        call.out_of_memory = True
+        return
+    single.loop = call.loop.single
+    for tile in range((rows + size - 1) // size):
+        i = tile * size
+        run_tile_of_halves(call, start + i, min(size, rows - i), across, &single,
+                           <float*> (memory + (-<uintptr_t> memory & 63)), elements)
+    call.out_of_memory |= single.out_of_memory
+    call.bad_index |= single.bad_index
+    free(memory)
+
+
+cdef void run_tile_of_halves(const Call* call, Py_ssize_t start, Py_ssize_t rows, bint across,
+                             Call* single, float* memory, Py_ssize_t elements) noexcept nogil:
+    cdef uint16_t* halves = <uint16_t*> (memory + call.loop.n_operands * elements)
+    cdef const Operand* operands = call.loop.operands
+    cdef Py_ssize_t size = sizeof(float)
+    cdef int k
+    for k in range(call.loop.n_operands):
+        if not operands[k].half:
+            single.args[k] = call.args[k] + start * call.outer[k]
+            continue
+        single.args[k] = <char*> (memory + k * elements)
+        single.outer[k] = size * (call.n if operands[k].row and not across else 1)
+        single.inner[k] = size * (rows if across else 1)
+        if k < call.loop.n_in:
+            convert(call, k, start, rows, across, memory + k * elements, halves)
+    run_floats(single, 0, rows)
+    for k in range(call.loop.n_in, call.loop.n_operands):
+        if operands[k].half:
+            convert(call, k, start, rows, across, memory + k * elements, halves)
+
+
+cdef void convert(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, bint across,
+                  float* single, uint16_t* halves) noexcept nogil:
+    """An input to float32 without gaps, or an output back; `halves` is room for a line."""
+    cdef char* x = call.args[k] + start * call.outer[k]
+    cdef Py_ssize_t size = sizeof(uint16_t), n = call.n if call.loop.operands[k].row else 1
+    cdef Py_ssize_t lines = rows, line = call.outer[k], step = call.inner[k], i
+    if across:
+        lines, line, n, step = n, step, rows, line
+    if (step == size or n == 1) and (line == n * size or lines == 1):
+        lines, n, step = 1, lines * n, size         # all of it without a gap
+    for i in range(lines):
+        if k < call.loop.n_in and step == size:
+            table.half_to_float(<const uint16_t*> (x + i * line), single + i * n, n)
+        elif k < call.loop.n_in:
+            copy_strided(x + i * line, step, <char*> halves, size, size, n)
+            table.half_to_float(halves, single + i * n, n)
+        elif step == size:
+            table.float_to_half(single + i * n, <uint16_t*> (x + i * line), n)
+        else:
+            table.float_to_half(single + i * n, halves, n)
+            copy_strided(<const char*> halves, size, x + i * line, step, size, n)
+
+
+cdef void run_floats(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     """Rows start .. start + rows, as rows or as columns, in the caller's memory or from tiles."""
     cdef Tile tile
     cdef Py_ssize_t i, n = call.n
@@ -176,10 +256,9 @@ cdef bint allocate(const Call* call, Tile* tile) noexcept nogil:
         tile.rows = max(<Py_ssize_t> 1, min(<Py_ssize_t> TILE, TILE_ELEMENTS // (n + 1)))
         tile.line, lines = n + 8, tile.rows
     size = tile.line * sizeof(double)
-    tile.packed[0] = <char*> malloc((MAX_OPERANDS * (lines + 1) + 1) * size)
+    tile.packed[0] = <char*> malloc(MAX_OPERANDS * (lines + 1) * size)
     for k in range(1, MAX_OPERANDS):
         tile.packed[k] = tile.packed[0] + k * (lines + 1) * size
-    tile.halves = tile.packed[0] + MAX_OPERANDS * (lines + 1) * size
     return tile.packed[0] != NULL
 
 
@@ -211,15 +290,9 @@ cdef void pack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
     cdef const Operand* operand = &call.loop.operands[k]
     cdef char* x = call.args[k] + start * call.outer[k]
     cdef char* packed = tile.packed[k]
-    cdef Py_ssize_t i, n = call.n if operand.row else 1, size = operand.itemsize
+    cdef Py_ssize_t n = call.n if operand.row else 1, size = operand.itemsize
     cdef Py_ssize_t outer = call.outer[k], inner = call.inner[k], line = tile.line * size
-    if operand.half:
-        if tile.across:
-            outer, inner, rows, n = inner, outer, n, rows
-        for i in range(rows):
-            copy_strided(x + i * outer, inner, tile.halves, size, size, n)
-            table.half_to_float(<const uint16_t*> tile.halves, <float*> packed + i * tile.line, n)
-    elif tile.across:
+    if tile.across:
         copy_tile(x, outer, inner, packed, size, line, rows, n, size)
     else:
         copy_tile(x, outer, inner, packed, line, size, rows, n, size)
@@ -230,15 +303,9 @@ cdef void unpack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
     cdef const Operand* operand = &call.loop.operands[k]
     cdef char* out = call.args[k] + start * call.outer[k]
     cdef char* packed = tile.packed[k]
-    cdef Py_ssize_t i, n = call.n if operand.row else 1, size = operand.itemsize
+    cdef Py_ssize_t n = call.n if operand.row else 1, size = operand.itemsize
     cdef Py_ssize_t outer = call.outer[k], inner = call.inner[k], line = tile.line * size
-    if operand.half:
-        if tile.across:
-            outer, inner, rows, n = inner, outer, n, rows
-        for i in range(rows):
-            table.float_to_half(<const float*> packed + i * tile.line, <uint16_t*> tile.halves, n)
-            copy_strided(tile.halves, size, out + i * outer, inner, size, n)
-    elif tile.across:
+    if tile.across:
         copy_tile(packed, size, line, out, outer, inner, rows, n, size)
     else:
         copy_tile(packed, line, size, out, outer, inner, rows, n, size)
@@ -295,6 +362,7 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t shortest,
         inner_loops[j] = <cnp.PyUFuncGenericFunction> inner_loop
         loop = &loops[kernel][j]
         spans = &table.float64 if dtype == cnp.NPY_DOUBLE else &table.float32
+        loop.single = &loops[kernel][1] if dtype == NPY_HALF else NULL
         loop.rows, loop.columns = spans.rows[kernel], spans.columns[kernel]
         loop.shortest, loop.longest = shortest, longest
         loop.n_in, loop.n_operands = n_in, len(operands)

@@ -5,28 +5,52 @@ cdef extern from "intrinsics.h" nogil:
     void half_to_float_block(const uint16_t* x, float* out)
     void float_to_half_block(const float* x, uint16_t* out)
 
+cdef enum:
+    TURN = 4                    # blocks of one turn of a loop
+
+
+cdef inline void half_to_float_short(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil:
+    cdef uint16_t halves[HALF_BLOCK]
+    cdef float block[HALF_BLOCK]
+    memset(halves, 0, sizeof(halves))
+    memcpy(halves, x, n * sizeof(uint16_t))
+    half_to_float_block(halves, block)
+    memcpy(out, block, n * sizeof(float))
+
+
+cdef inline void float_to_half_short(const float* x, uint16_t* out, Py_ssize_t n) noexcept nogil:
+    cdef uint16_t halves[HALF_BLOCK]
+    cdef float block[HALF_BLOCK]
+    memset(block, 0, sizeof(block))
+    memcpy(block, x, n * sizeof(float))
+    float_to_half_block(block, halves)
+    memcpy(out, halves, n * sizeof(uint16_t))
+
+
+# Several blocks a turn, for fewer of the loop's own instructions. The last one may overlap the one
+# before it, with the same results.
 
 cdef void half_to_float(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i, whole = n // HALF_BLOCK * HALF_BLOCK
-    cdef uint16_t half_tail[HALF_BLOCK]
-    cdef float tail[HALF_BLOCK]
-    for i in range(n // HALF_BLOCK):         # by hand: in intrinsics.h
+    cdef Py_ssize_t i, k, turns = n // (TURN * HALF_BLOCK)
+    if n < HALF_BLOCK:
+        half_to_float_short(x, out, n)
+        return
+    for i in range(turns):                                  # by hand: in intrinsics.h
+        for k in range(TURN):                               # by hand
+            half_to_float_block(x + (i * TURN + k) * HALF_BLOCK, out + (i * TURN + k) * HALF_BLOCK)
+    for i in range(turns * TURN, n // HALF_BLOCK):          # by hand
         half_to_float_block(x + i * HALF_BLOCK, out + i * HALF_BLOCK)
-    if whole < n:
-        memset(half_tail, 0, sizeof(half_tail))
-        memcpy(half_tail, x + whole, (n - whole) * sizeof(uint16_t))
-        half_to_float_block(half_tail, tail)
-        memcpy(out + whole, tail, (n - whole) * sizeof(float))
+    half_to_float_block(x + n - HALF_BLOCK, out + n - HALF_BLOCK)
 
 
 cdef void float_to_half(const float* x, uint16_t* out, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i, whole = n // HALF_BLOCK * HALF_BLOCK
-    cdef uint16_t half_tail[HALF_BLOCK]
-    cdef float tail[HALF_BLOCK]
-    for i in range(n // HALF_BLOCK):         # by hand: in intrinsics.h
+    cdef Py_ssize_t i, k, turns = n // (TURN * HALF_BLOCK)
+    if n < HALF_BLOCK:
+        float_to_half_short(x, out, n)
+        return
+    for i in range(turns):                                  # by hand: in intrinsics.h
+        for k in range(TURN):                               # by hand
+            float_to_half_block(x + (i * TURN + k) * HALF_BLOCK, out + (i * TURN + k) * HALF_BLOCK)
+    for i in range(turns * TURN, n // HALF_BLOCK):          # by hand
         float_to_half_block(x + i * HALF_BLOCK, out + i * HALF_BLOCK)
-    if whole < n:
-        memset(tail, 0, sizeof(tail))
-        memcpy(tail, x + whole, (n - whole) * sizeof(float))
-        float_to_half_block(tail, half_tail)
-        memcpy(out + whole, half_tail, (n - whole) * sizeof(uint16_t))
+    float_to_half_block(x + n - HALF_BLOCK, out + n - HALF_BLOCK)

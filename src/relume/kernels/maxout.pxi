@@ -90,16 +90,29 @@ cdef void maxout_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t co
         (<Py_ssize_t*> args[2])[c] = which[c]
 
 
+ctypedef fused index_like:          # a floating one is compared in a mask as wide as the elements
+    int
+    float
+    double
+
+
 cdef inline bint find_places(const Py_ssize_t* which, Py_ssize_t step, Py_ssize_t rows,
-                             Py_ssize_t n, int* place) noexcept nogil:
+                             Py_ssize_t n, index_like* place) noexcept nogil:
     """The pieces that indices mean, from the end if negative; False if one of them is none."""
     cdef Py_ssize_t i, index, signs = 0
     for i in range(rows):
         index = which[i * step]
         index = index + n if index < 0 else index
         signs |= index | (n - 1 - index)
-        place[i] = <int> index
+        place[i] = <index_like> <int> index
     return signs >= 0
+
+
+cdef inline bint find_places_of_rows(const Py_ssize_t* which, Py_ssize_t step, Py_ssize_t rows,
+                                     Py_ssize_t n, index_like* place) noexcept nogil:
+    if step == 1:
+        return find_places[index_like](which, 1, rows, n, place)
+    return find_places[index_like](which, step, rows, n, place)
 
 
 cdef inline floating only_if(bint condition, floating x) noexcept nogil:
@@ -110,53 +123,63 @@ cdef inline floating only_if(bint condition, floating x) noexcept nogil:
         return double_of_bits(bits_of_double(x) & -<uint64_t> condition)
 
 
-cdef inline void maxout_backward_few(const floating* grad, const int* place, Py_ssize_t rows,
+cdef inline void maxout_backward_few(const floating* grad, const floating* place, Py_ssize_t rows,
                                      Py_ssize_t n, floating* out) noexcept nogil:
     cdef Py_ssize_t i
-    cdef int j, chosen
-    cdef floating g
+    cdef int j
+    cdef floating g, chosen
     for i in range(rows):
         g = grad[i]
         chosen = place[i]
         for j in range(n):
-            out[i * n + j] = only_if(chosen == j, g)
+            out[i * n + j] = only_if(chosen == <floating> j, g)
 
 
-cdef void maxout_backward_tile(floating** args, const Py_ssize_t* steps, const int* place,
-                               Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    cdef const floating* grad = args[0]
-    cdef floating* out = args[2]
-    cdef Py_ssize_t i
-    cdef bint gapless = (steps[0] == 1) & (steps[2] == n)
-    if gapless and n == 2:
-        maxout_backward_few[floating](grad, place, rows, 2, out)
-    elif gapless and n == 3:
-        maxout_backward_few[floating](grad, place, rows, 3, out)
-    elif gapless and n == 4:
-        maxout_backward_few[floating](grad, place, rows, 4, out)
+cdef bint maxout_backward_few_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                                   Py_ssize_t n) noexcept nogil:
+    cdef floating place[COLUMNS]
+    if not find_places_of_rows[floating](<const Py_ssize_t*> args[1], steps[1], rows, n, place):
+        return False
+    if n == 2:
+        maxout_backward_few[floating](args[0], place, rows, 2, args[2])
+    elif n == 3:
+        maxout_backward_few[floating](args[0], place, rows, 3, args[2])
     else:
-        for i in range(rows):                   # by hand: memset
-            memset(out + i * steps[2], 0, n * sizeof(floating))
-            out[i * steps[2] + place[i]] = grad[i * steps[0]]
+        maxout_backward_few[floating](args[0], place, rows, 4, args[2])
+    return True
+
+
+cdef bint maxout_backward_any_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                                   Py_ssize_t n) noexcept nogil:
+    cdef int place[COLUMNS]
+    cdef floating* out
+    cdef Py_ssize_t i
+    if not find_places_of_rows[int](<const Py_ssize_t*> args[1], steps[1], rows, n, place):
+        return False
+    for i in range(rows):                       # by hand: memset
+        out = args[2] + i * steps[2]
+        memset(out, 0, n * sizeof(floating))
+        out[place[i]] = args[0][i * steps[0]]
+    return True
 
 
 cdef void maxout_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
                                Py_ssize_t n) noexcept nogil:
-    cdef const Py_ssize_t* which = <const Py_ssize_t*> args[1]
-    cdef floating* operands[3]
-    cdef int place[COLUMNS]
+    cdef floating* spans[3]
+    cdef bint found, few = (2 <= n <= 4) & (steps[0] == 1) & (steps[2] == n)
     cdef Py_ssize_t tile, start, size
     for tile in range((rows + COLUMNS - 1) // COLUMNS):         # by hand: a loop over tiles
         start = tile * COLUMNS
         size = min(<Py_ssize_t> COLUMNS, rows - start)
-        if steps[1] == 1 and not find_places(which + start, 1, size, n, place):
+        spans[0], spans[2] = args[0] + start * steps[0], args[2] + start * steps[2]
+        spans[1] = <floating*> (<Py_ssize_t*> args[1] + start * steps[1])
+        if few:
+            found = maxout_backward_few_rows[floating](spans, steps, size, n)
+        else:
+            found = maxout_backward_any_rows[floating](spans, steps, size, n)
+        if not found:
             (<bint*> args[3])[0] = True
             return
-        elif steps[1] != 1 and not find_places(which + start * steps[1], steps[1], size, n, place):
-            (<bint*> args[3])[0] = True
-            return
-        operands[0], operands[2] = args[0] + start * steps[0], args[2] + start * steps[2]
-        maxout_backward_tile[floating](operands, steps, place, size, n)
 
 
 cdef void maxout_backward_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
@@ -166,7 +189,7 @@ cdef void maxout_backward_columns(floating** args, const Py_ssize_t* steps, Py_s
     cdef int place[COLUMNS]
     cdef Py_ssize_t c
     cdef int j
-    if not find_places(<const Py_ssize_t*> args[1], 1, columns, n, place):
+    if not find_places[int](<const Py_ssize_t*> args[1], 1, columns, n, place):
         (<bint*> args[3])[0] = True
         return
     for j in range(n):

@@ -56,11 +56,21 @@ cdef inline floating crelu_gradient(floating g, floating g_minus, floating x) no
     cdef floating either = g if x > 0 else minus
     return keep_nans[floating](<floating> 0 if x == 0 else either, g, g_minus, x)
 
+cdef inline bint gapless(const Py_ssize_t* steps, int operands, Py_ssize_t n) noexcept nogil:
+    """Whether rows of n follow each other in each operand."""
+    cdef bint result = True
+    cdef int k
+    for k in range(operands):
+        result &= steps[k] == n
+    return result
+
 # Along an axis: for a ufunc, NumPy copies the halves of an array where rows are short.
 cdef void crelu_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
                      Py_ssize_t n) noexcept nogil:
     cdef floating* spans[3]
     cdef Py_ssize_t i
+    if gapless(steps, 3, n):
+        rows, n = 1, rows * n
     for i in range(rows):                       # by hand: a loop over rows
         spans = [args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]]
         map1_to2[floating](relu, relu_of_minus, spans, n)
@@ -73,6 +83,8 @@ cdef void crelu_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize
                               Py_ssize_t n) noexcept nogil:
     cdef floating* spans[4]
     cdef Py_ssize_t i
+    if gapless(steps, 4, n):
+        rows, n = 1, rows * n
     for i in range(rows):                       # by hand: a loop over rows
         spans = [args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2],
                  args[3] + i * steps[3]]

@@ -7,7 +7,7 @@ cdef enum:
     SHORT = 1024                        # elements of a sum that needs no correction
     AT_ONCE = 8                         # rows
 
-cdef extern from "intrinsics.h" nogil:
+cdef extern from "lanes.h" nogil:
     enum: LANES
     void pad_float(const float* x, Py_ssize_t n, float* out)
     void pad_double(const double* x, Py_ssize_t n, double* out)
@@ -115,7 +115,7 @@ cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
     """The sum, made in double: its terms may cancel."""
     cdef double sum = 0, error = 0
     cdef Py_ssize_t block, start
-    for block in range((n + SHORT - 1) // SHORT):       # by hand: in intrinsics.h
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: in lanes.h
         start = block * SHORT
         add_exactly(&sum, &error,
                     short_total[floating](x + start, min(<Py_ssize_t> SHORT, n - start)))
@@ -207,7 +207,7 @@ cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexc
     """The sum of x * y."""
     cdef double sum = 0, error = 0
     cdef Py_ssize_t block, start
-    for block in range((n + SHORT - 1) // SHORT):       # by hand: in intrinsics.h
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: in lanes.h
         start = block * SHORT
         add_exactly(&sum, &error, sum_of_products[floating](
             x + start, y + start, min(<Py_ssize_t> SHORT, n - start)))

@@ -1,0 +1,194 @@
+/* Reductions of a contiguous span: sum, dot product, maximum.
+ * Element i goes to the accumulator, or lane, i % LANES, whatever the width of a vector; then halves
+ * of the lanes are added until one is left. So the bits are the same on every instruction set.
+ * They are in C, in the vectors that GCC and clang have in common, since compilers end lanes in an
+ * array as scalars, added one by one, and vectorize a maximum of floats only with -ffast-math.
+ * What is left over of a span is padded with zeros. A maximum needs no order: it has but one value. */
+#ifndef RELUME_LANES_H
+#define RELUME_LANES_H
+
+#include "intrinsics.h"
+
+enum { LANES = 16 };
+
+/* n < LANES elements, and zeros. A load of one vector just after a store of its parts would wait. */
+#if defined(__AVX2__)
+RELUME_INLINE void pad_float(const float *x, ptrdiff_t n, float *out)
+{
+    const __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int k = 0; k < LANES; k += 8) {
+        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - k), place);
+        _mm256_storeu_ps(out + k, _mm256_maskload_ps(x + k, mask));
+    }
+}
+RELUME_INLINE void pad_double(const double *x, ptrdiff_t n, double *out)
+{
+    const __m256i place = _mm256_setr_epi64x(0, 1, 2, 3);
+    for (int k = 0; k < LANES; k += 4) {
+        const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n - k), place);
+        _mm256_storeu_pd(out + k, _mm256_maskload_pd(x + k, mask));
+    }
+}
+#else
+RELUME_INLINE void pad_float(const float *x, ptrdiff_t n, float *out)
+{
+    memset(out, 0, LANES * sizeof *out);
+    memcpy(out, x, (size_t)n * sizeof *out);
+}
+RELUME_INLINE void pad_double(const double *x, ptrdiff_t n, double *out)
+{
+    memset(out, 0, LANES * sizeof *out);
+    memcpy(out, x, (size_t)n * sizeof *out);
+}
+#endif
+
+/* sum(x) and sum(x * y). */
+#if defined(__AVX512F__)
+#define VECTOR 64
+#elif defined(__AVX__)
+#define VECTOR 32
+#else
+#define VECTOR 16
+#endif
+#if defined(__GNUC__)
+typedef float vector_float __attribute__((vector_size(VECTOR), aligned(4), may_alias));
+typedef double vector_double __attribute__((vector_size(VECTOR), aligned(8), may_alias));
+#else
+typedef float vector_float;
+typedef double vector_double;
+#endif
+
+#define DEFINE_SUMS(floating)                                                                     \
+    enum { WIDTH_##floating = sizeof(vector_##floating) / sizeof(floating),                       \
+           PARTS_##floating = LANES / WIDTH_##floating };                                         \
+    RELUME_INLINE floating sum_of_lanes_##floating(vector_##floating *lane)                       \
+    {                                                                                             \
+        floating rest[WIDTH_##floating];                                                          \
+        for (int half = PARTS_##floating / 2; half > 0; half /= 2)                                \
+            for (int k = 0; k < half; k++) lane[k] += lane[k + half];                             \
+        memcpy(rest, lane, sizeof rest);                                                          \
+        for (int half = WIDTH_##floating / 2; half > 0; half /= 2)                                \
+            for (int k = 0; k < half; k++) rest[k] += rest[k + half];                             \
+        return rest[0];                                                                           \
+    }                                                                                             \
+    RELUME_INLINE floating sum_##floating(const floating *x, ptrdiff_t n)                         \
+    {                                                                                             \
+        vector_##floating lane[PARTS_##floating] = {0};                                           \
+        floating tail[LANES];                                                                     \
+        const ptrdiff_t whole = n / LANES * LANES;                                                \
+        for (ptrdiff_t i = 0; i < whole; i += LANES)                                              \
+            for (int k = 0; k < PARTS_##floating; k++)                                            \
+                lane[k] += ((const vector_##floating *)(x + i))[k];                               \
+        if (whole < n) {                                                                          \
+            pad_##floating(x + whole, n - whole, tail);                                           \
+            for (int k = 0; k < PARTS_##floating; k++)                                            \
+                lane[k] += ((const vector_##floating *)tail)[k];                                  \
+        }                                                                                         \
+        return sum_of_lanes_##floating(lane);                                                     \
+    }                                                                                             \
+    RELUME_INLINE floating dot_##floating(const floating *x, const floating *y, ptrdiff_t n)      \
+    {                                                                                             \
+        vector_##floating lane[PARTS_##floating] = {0};                                           \
+        floating x_tail[LANES], y_tail[LANES];                                                    \
+        const ptrdiff_t whole = n / LANES * LANES;                                                \
+        for (ptrdiff_t i = 0; i < whole; i += LANES)                                              \
+            for (int k = 0; k < PARTS_##floating; k++)                                            \
+                lane[k] += ((const vector_##floating *)(x + i))[k]                                \
+                    * ((const vector_##floating *)(y + i))[k];                                    \
+        if (whole < n) {                                                                          \
+            pad_##floating(x + whole, n - whole, x_tail);                                         \
+            pad_##floating(y + whole, n - whole, y_tail);                                         \
+            for (int k = 0; k < PARTS_##floating; k++)                                            \
+                lane[k] += ((const vector_##floating *)x_tail)[k]                                 \
+                    * ((const vector_##floating *)y_tail)[k];                                     \
+        }                                                                                         \
+        return sum_of_lanes_##floating(lane);                                                     \
+    }
+DEFINE_SUMS(float)
+DEFINE_SUMS(double)
+
+/* The sum in double of floats, in the same order. */
+#if defined(__GNUC__)
+RELUME_INLINE double total_float(const float *x, ptrdiff_t n)
+{
+    typedef float vector_half __attribute__((vector_size(VECTOR / 2), aligned(4), may_alias));
+    vector_double lane[PARTS_double] = {0};
+    float tail[LANES];
+    const ptrdiff_t whole = n / LANES * LANES;
+    for (ptrdiff_t i = 0; i < whole; i += LANES)
+        for (int k = 0; k < PARTS_double; k++)
+            lane[k] += __builtin_convertvector(((const vector_half *)(x + i))[k], vector_double);
+    if (whole < n) {
+        pad_float(x + whole, n - whole, tail);
+        for (int k = 0; k < PARTS_double; k++)
+            lane[k] += __builtin_convertvector(((const vector_half *)tail)[k], vector_double);
+    }
+    return sum_of_lanes_double(lane);
+}
+#else
+RELUME_INLINE double total_float(const float *x, ptrdiff_t n)
+{
+    double lane[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lane[i % LANES] += x[i];
+    return sum_of_lanes_double(lane);
+}
+#endif
+RELUME_INLINE double total_double(const double *x, ptrdiff_t n) { return sum_double(x, n); }
+
+/* The maximum, which passes over NaN or is one. */
+#if defined(__AVX2__)
+RELUME_INLINE float maximum_of_float(const float *x, ptrdiff_t n)
+{
+    float most = -INFINITY, rest[8];
+    if (n < 8) {
+        for (ptrdiff_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
+        return most;
+    }
+    __m256 lane = _mm256_loadu_ps(x + n - 8);           /* the last ones, some of them twice */
+    for (ptrdiff_t i = 0; i + 8 < n; i += 8) lane = _mm256_max_ps(_mm256_loadu_ps(x + i), lane);
+    _mm256_storeu_ps(rest, lane);
+    for (int half = 4; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) rest[k] = rest[k] > rest[k + half] ? rest[k] : rest[k + half];
+    return rest[0];
+}
+RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
+{
+    double most = -INFINITY, rest[4];
+    if (n < 4) {
+        for (ptrdiff_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
+        return most;
+    }
+    __m256d lane = _mm256_loadu_pd(x + n - 4);
+    for (ptrdiff_t i = 0; i + 4 < n; i += 4) lane = _mm256_max_pd(_mm256_loadu_pd(x + i), lane);
+    _mm256_storeu_pd(rest, lane);
+    for (int half = 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) rest[k] = rest[k] > rest[k + half] ? rest[k] : rest[k + half];
+    return rest[0];
+}
+#else
+/* Integers that are ordered as the numbers are: their maximum is vectorized, that of floats not. */
+RELUME_INLINE int32_t order_float(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
+RELUME_INLINE int64_t order_double(int64_t bits)
+{
+    return bits ^ ((bits >> 63) & 0x7fffffffffffffff);
+}
+RELUME_INLINE float maximum_of_float(const float *x, ptrdiff_t n)
+{
+    int32_t most = order_float((int32_t)bits_of_float(-INFINITY));
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const int32_t order = order_float((int32_t)bits_of_float(x[i]));
+        most = order > most ? order : most;
+    }
+    return float_of_bits((uint32_t)order_float(most));
+}
+RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
+{
+    int64_t most = order_double((int64_t)bits_of_double(-INFINITY));
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const int64_t order = order_double((int64_t)bits_of_double(x[i]));
+        most = order > most ? order : most;
+    }
+    return double_of_bits((uint64_t)order_double(most));
+}
+#endif
+#endif
