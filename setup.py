@@ -77,7 +77,10 @@ def extensions():
         extension("kernels.threads"),
         extension("kernels.ufuncs"),
         extension("kernels.axis"),
+        extension("engine.arguments"),
+        extension("engine.steps"),
         extension("engine.plan"),
+        extension("engine.updates"),
         extension("engine.training"),
     ]
 

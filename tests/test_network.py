@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from relume import datasets, nn
 
@@ -53,6 +54,20 @@ def test_forward(hidden, rows, dtype):
         z = net.forward(X, training=training)
         assert z.dtype == dtype
         plain.assert_close(z, twin.forward(X), TOLERANCES[dtype], f"training={training}")
+
+
+@by_dtype
+@pytest.mark.parametrize("sparse", [False, True])
+def test_forward_without_bias(sparse, dtype):
+    """What lies behind the weights was read as the bias of a layer that has none."""
+    layers = [nn.Dense(units, use_bias=False) for units in (7, 5, 3)]
+    net = nn.Network(layers, loss="mse", seed=0, dtype=dtype).build(9)
+    X, expected = plain.data(200, 9, 3)[0], plain.data(200, 9, 3)[0]
+    for weight in net.state_dict().values():
+        expected = expected @ weight.T.astype("float64")
+    plain.assert_close(
+        net.predict(scipy.sparse.csr_array(X) if sparse else X), expected, TOLERANCES[dtype]
+    )
 
 
 @by_dtype

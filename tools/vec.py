@@ -5,7 +5,8 @@ Each build of src/relume/kernels is compiled as setup.py compiles it, and for ea
     reported missed; an in-order (fold-left) reduction does not count;
   - every span has at least one vectorized loop;
   - a float32 span never converts to double, as a constant without a cast would make it.
-A loop whose line says "by hand" is written in intrinsics and passed over.
+A loop whose line says "by hand" is passed over: it is written in intrinsics, or goes over rows of
+which each is a function with loops of its own.
 
     python tools/vec.py [KERNELS.pyx ...]       without a file: the builds of this project
 """

@@ -1,132 +1,234 @@
-"""A network as a flat plan, and the two phases of a minibatch over it.
+"""A network as a flat plan of steps, and the two phases of a minibatch over it.
 
 Phase 1 goes by shards of SHARD rows: gather, forward, loss, input gradients. Phase 2 goes by
 blocks of weights: the gradient of one block over all rows, then at once its update while it is in
-cache. Shards and blocks depend on shapes alone and nothing is summed across threads, so the bits
-are the same for any number of threads. BLAS must be held to one thread by the caller
-(relume.nn.blas).
+cache. Where a step needs all rows first (batch_norm), phase 1 is cut into segments, and all shards
+pass one before any enters the next. Shards and blocks depend on shapes alone and nothing is summed
+across threads, so the bits are the same for any number of threads. BLAS must be held to one thread
+by the caller (relume.nn.blas).
 
-The parameters of a layer are one row-major matrix of n_in + 1 rows: the weights, then the bias.
-All layers lie in one buffer, gradients and optimizer state in others of the same layout. What a
-minibatch leaves for its backward pass, the tape, is one buffer too: for each layer the values of
-all rows, one after the other. Pointers are char*, offsets count elements: one code for both
-precisions.
+All parameters lie in one buffer, a step's behind the other's; gradients and optimizer state in
+others of the same layout. A dense step's are one row-major matrix of n_in + 1 rows: the weights,
+then the bias. What a minibatch leaves for its backward pass, the tape, is one buffer too: memory
+that no row owns, then the steps' values of all rows, then masks and gradients, which prediction
+does without. Pointers are char*, places count elements: one code for both precisions.
 """
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport prange, threadid
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
 from relume.engine.blas cimport gemm_double, gemm_float
+from relume.engine.steps cimport (
+    ACTIVATION, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
+    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward,
+    batch_gradient_sums, batch_statistics, delta_at, forward, gradient, running_statistics,
+    value_at,
+)
 from relume.kernels.dispatch cimport table
 from relume.kernels.threads cimport Region, available_threads, begin, done, end
-from relume.kernels.types cimport Activation, Kernel, Kernels, Loss, Spans, Update
+from relume.kernels.types cimport Activation, Kernel, Kernels
 
 import numpy as np
 
+from relume.engine.arguments import target_dtype
+
 cnp.import_array()
 
-
-cdef char* data_of(cnp.ndarray array, dtype, Py_ssize_t size, str name) except NULL:
-    """The memory of an array, once it is known to be what the plan takes it for."""
-    if (array.dtype != dtype or array.size != size
-            or not (array.flags.c_contiguous and array.flags.aligned)):
-        raise ValueError(f"{name} must be a C-contiguous array of {size} {dtype}, "
-                         f"got {array.size} {array.dtype}")
-    return <char*> cnp.PyArray_DATA(array)
+KINDS = {
+    "dense": DENSE, "activation": ACTIVATION, "prelu": PRELU, "rrelu": RRELU, "dropout": DROPOUT,
+    "alpha_dropout": ALPHA_DROPOUT, "batch_norm": BATCH_NORM, "layer_norm": LAYER_NORM,
+    "standardize": STANDARDIZE, "sine": SINE, "fork": FORK, "join": JOIN,
+}
 
 
 cdef class Plan:
-    """Layers compiled for one input width and dtype; it holds no values and may be shared.
+    """Steps compiled for one input width and dtype; it holds no values and may be shared.
 
     Parameters
     ----------
     n_in : int
-    layers : list of (n_out, activation, parameters)
-        `activation` is the index of a row of the kernels' table, or -1; `parameters` says whether
-        its derivative is taken from the output, then gives the parameters' values.
+    specs : list of dict
+        A step each: its ``"kind"``, one of KINDS, and what that kind needs (see the layers'
+        `specs`).
     dtype : numpy.dtype
         float32 or float64.
     """
 
-    def __cinit__(self, Py_ssize_t n_in, list layers, dtype):
-        cdef Py_ssize_t i, n_blocks = 0
+    def __cinit__(self, Py_ssize_t n_in, list specs, dtype):
         self.dtype = np.dtype(dtype)
         self.itemsize = self.dtype.itemsize
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
         self.gemm = gemm_float if self.itemsize == 4 else gemm_double
-        self.n_in = self.n_out = self.widest = n_in
-        self.n_layers = len(layers)
-        self.layers = <Layer*> PyMem_Calloc(self.n_layers, sizeof(Layer))
-        if self.layers == NULL:
+        self.n_in = self.n_out = n_in
+        self.n_steps = len(specs)
+        self.steps = <Step*> PyMem_Calloc(self.n_steps, sizeof(Step))
+        self.segments = <Py_ssize_t*> PyMem_Calloc(self.n_steps + 2, sizeof(Py_ssize_t))
+        if self.steps == NULL or self.segments == NULL:
             raise MemoryError()
-        for i in range(self.n_layers):
-            n_out, activation, parameters = layers[i]
-            self.add_layer(&self.layers[i], n_out, activation, parameters)
-            n_blocks += ceil_div(self.layers[i].n_in + 1, rows_of_block(&self.layers[i]))
+        self.compile(specs)
+
+    def __dealloc__(self):
+        PyMem_Free(self.steps)
+        PyMem_Free(self.segments)
+        PyMem_Free(self.blocks)
+
+    cdef int compile(self, list specs) except -1:
+        cdef Py_ssize_t i, n_blocks = 0
+        cdef Place now = Place(NOWHERE, NOWHERE, 0, False)
+        forks = []
+        for i in range(self.n_steps):
+            self.add_step(i, specs[i], &now, forks)
+            n_blocks += blocks_of(&self.steps[i])
+            if self.steps[i].kind == BATCH_NORM:
+                self.n_segments += 1
+                self.segments[self.n_segments] = i
+        self.n_segments += 1
+        self.segments[self.n_segments] = self.n_steps
+        self.move_training_places()
+        self.tape_width = self.value_width + now.training_width
         self.blocks = <Block*> PyMem_Calloc(n_blocks, sizeof(Block))
         if self.blocks == NULL:
             raise MemoryError()
-        for i in range(self.n_layers):
+        for i in range(self.n_steps):
             self.add_blocks(i)
 
-    def __dealloc__(self):
-        PyMem_Free(self.layers)
-        PyMem_Free(self.blocks)
+    cdef int add_step(self, Py_ssize_t i, dict spec, Place* now, list forks) except -1:
+        cdef Step* s = &self.steps[i]
+        cdef Step* fork
+        s.kind = KINDS[spec["kind"]]
+        s.n_in = self.n_out
+        s.n_out = self.n_out = spec.get("n_out", s.n_in)
+        s.bias = spec.get("bias", False)
+        s.lr_scale = spec.get("lr_scale", 1.0)
+        s.l1, s.l2 = spec.get("l1", 0.0), spec.get("l2", 0.0)
+        s.max_norm = spec.get("max_norm", 0.0)
+        s.n_numbers = 0
+        for value in spec.get("numbers", ()):
+            number = self.dtype.type(value).tobytes()
+            memcpy(<char*> s.number + s.n_numbers * self.itemsize, <const char*> number,
+                   self.itemsize)
+            s.n_numbers += 1
+        self.add_kernels(s, spec)
+        if s.kind == DENSE:
+            s.n_matrix = s.n_in
+        elif s.kind == JOIN:
+            fork = &self.steps[<Py_ssize_t> forks.pop()]
+            fork.to_join = &self.steps[i] - fork
+            s.skip, s.skip_delta = fork.input, fork.delta_in
+            s.n_matrix = 0 if fork.n_in == s.n_out else fork.n_in
+        elif s.kind == FORK:
+            forks.append(i)
+        self.multiply_adds += s.n_matrix * s.n_out
+        self.random |= s.kind == RRELU or s.kind == DROPOUT or s.kind == ALPHA_DROPOUT
+        self.add_values(s, now)
+        self.add_deltas(s, now)
+        self.add_parameters(s, spec)
 
-    cdef int add_layer(self, Layer* layer, Py_ssize_t n_out, int activation,
-                       tuple parameters) except -1:
-        layer.n_in, layer.n_out = self.n_out, n_out
-        layer.parameters = self.n_parameters
-        layer.from_output = True
-        layer.z = layer.output = self.tape_width
-        self.tape_width += n_out
-        if activation >= 0:
-            self.set_activation(layer, activation, parameters)
-        layer.delta = self.tape_width
-        self.tape_width += n_out
-        self.n_parameters += (layer.n_in + 1) * n_out
-        self.n_parameters = ceil_div(self.n_parameters, ALIGN) * ALIGN
-        self.n_out = n_out
-        self.widest = max(self.widest, n_out)
-        self.multiply_adds += layer.n_in * n_out
-
-    cdef int set_activation(self, Layer* layer, int activation, tuple parameters) except -1:
-        """Take a row's kernels; without a backward from the output, keep the pre-activation."""
-        cdef const Activation* row = &table.activations[activation]
-        cdef bytes value
-        backward_from_output, values = parameters[0], parameters[1:]
-        layer.n_parameters = len(values)
-        for k in range(layer.n_parameters):
-            value = self.dtype.type(values[k]).tobytes()
-            memcpy(&layer.parameter[k], <const char*> value, self.itemsize)
-        layer.activate = self.kernel(&row.forward)
-        layer.from_output = backward_from_output
-        if backward_from_output:
-            layer.activate_backward = self.kernel(&row.backward_from_output)
-        else:
-            layer.activate_backward = self.kernel(&row.backward)
-            layer.output = self.tape_width
-            self.tape_width += layer.n_out
+    cdef int add_kernels(self, Step* s, dict spec) except -1:
+        """Take a row of the table, by its index."""
+        cdef const Activation* row
+        if "activation" not in spec:
+            return 0
+        row = &table.activations[<Py_ssize_t> spec["activation"]]
+        s.activate = self.kernel(&row.forward)
+        s.activate_backward = self.kernel(&row.backward)
+        s.parameter_gradient = self.kernel(&row.parameter_gradient)
+        s.from_output = spec.get("from_output", False)
+        if s.from_output:
+            s.activate_backward = self.kernel(&row.backward_from_output)
 
     cdef Kernel kernel(self, const Kernels* kernels) noexcept:
         return kernels.float32 if self.itemsize == 4 else kernels.float64
 
+    cdef void add_values(self, Step* s, Place* now) noexcept:
+        """Where its values go: in place where only this step reads its input."""
+        cdef Py_ssize_t width = s.n_out
+        cdef bint noise = s.kind == DROPOUT or s.kind == ALPHA_DROPOUT
+        s.input = s.output = now.value
+        if s.kind == FORK:
+            now.private = False
+            return
+        if not (now.private and (noise or s.kind == STANDARDIZE or s.from_output)):
+            s.output = now.value = self.value_width
+            self.value_width += width
+        now.private = not s.from_output
+        if s.kind == BATCH_NORM or s.kind == LAYER_NORM:
+            s.kept = self.value_width           # and, of layer_norm, a number a row
+            self.value_width += width + (s.kind == LAYER_NORM)
+        elif s.kind == PRELU or s.kind == RRELU or noise:
+            s.kept = now.training_width
+            now.training_width += width
+        if s.kind == BATCH_NORM:
+            s.fixed = self.fixed
+            self.fixed += ceil_div(BATCH_NORM_VECTORS * width, ALIGN) * ALIGN
+
+    cdef void add_deltas(self, Step* s, Place* now) noexcept:
+        """Where gradients go: apart where phase 2 reads the one by the output."""
+        s.delta_in = s.delta_out = now.delta
+        if (s.kind == DENSE or s.kind == PRELU or s.kind == BATCH_NORM or s.kind == LAYER_NORM
+                or s.kind == JOIN):
+            s.delta_out = now.delta = now.training_width
+            now.training_width += s.n_out
+
+    cdef int add_parameters(self, Step* s, dict spec) except -1:
+        cdef Py_ssize_t width = s.n_out
+        s.parameters = self.n_parameters
+        if s.kind == DENSE or s.kind == JOIN:
+            s.n_parameters = s.n_trainable = matrix_rows(s) * width
+        elif s.kind == PRELU:
+            s.n_parameters = s.n_trainable = width if spec["per_unit"] else 1
+        elif s.kind == LAYER_NORM:
+            s.n_parameters = s.n_trainable = 2 * width
+        elif s.kind == BATCH_NORM:              # with two running statistics and a count
+            s.n_parameters, s.n_trainable = 4 * width + 1, 2 * width
+        elif s.kind == STANDARDIZE:
+            s.n_parameters = 2 * width
+        if not spec.get("trainable", True):
+            s.n_trainable = 0
+        self.n_parameters = ceil_div(self.n_parameters + s.n_parameters, ALIGN) * ALIGN
+
+    cdef void move_training_places(self) noexcept:
+        """Masks and gradients were counted from 0; they lie behind the values."""
+        cdef Py_ssize_t i
+        cdef Step* s
+        for i in range(self.n_steps):
+            s = &self.steps[i]
+            if s.kind != BATCH_NORM and s.kind != LAYER_NORM:
+                s.kept += self.value_width
+            if s.delta_in != NOWHERE:
+                s.delta_in += self.value_width
+            if s.delta_out != NOWHERE:
+                s.delta_out += self.value_width
+            if s.kind == JOIN and s.skip_delta != NOWHERE:
+                s.skip_delta += self.value_width
+
     cdef void add_blocks(self, Py_ssize_t i) noexcept:
-        cdef Layer* layer = &self.layers[i]
-        cdef Py_ssize_t k, first, size = rows_of_block(layer)
-        for k in range(ceil_div(layer.n_in + 1, size)):
+        cdef const Step* s = &self.steps[i]
+        cdef Block* block
+        cdef Py_ssize_t k, first, rows = matrix_rows(s), size = rows_of_block(s)
+        for k in range(blocks_of(s)):
             first = k * size
-            self.blocks[self.n_blocks] = Block(i, first, min(first + size, layer.n_in + 1))
+            block = &self.blocks[self.n_blocks]
+            block.step, block.first, block.last = i, first, min(first + size, rows)
+            block.start = s.parameters + first * s.n_out
+            block.size = (block.last - first) * s.n_out if rows else s.n_trainable
+            self.largest_block = max(self.largest_block, block.size)
             self.n_blocks += 1
-            self.largest_block = max(self.largest_block, size * layer.n_out)
 
     def layout(self):
-        """Where the parameters are: a list of (offset, n_in, n_out), the bias at the end."""
-        cdef Py_ssize_t i
-        return [(self.layers[i].parameters, self.layers[i].n_in, self.layers[i].n_out)
-                for i in range(self.n_layers)]
+        """Where the parameters are: (step, name in it, offset, shape) of each array."""
+        cdef Py_ssize_t i, start
+        arrays = []
+        for i in range(self.n_steps):
+            start = self.steps[i].parameters
+            for name, shape in shapes_of(&self.steps[i]):
+                arrays.append((i, name, start, shape))
+                start += int(np.prod(shape))
+        return arrays
 
     def all_finite(self, parameters):
         """Whether all parameters are finite."""
@@ -135,230 +237,212 @@ cdef class Plan:
 
     def new_tape(self, Py_ssize_t rows):
         """Memory for what a minibatch of so many rows leaves for its backward pass."""
-        return np.empty(rows * self.tape_width, self.dtype)
+        return np.empty(self.fixed + rows * self.tape_width, self.dtype)
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
 
-    # -- one layer -------------------------------------------------------------------------------
+    cdef const Step* last_step(self) noexcept nogil:
+        return &self.steps[self.n_steps - 1]
 
-    cdef char* on_tape(self, char* tape, Py_ssize_t rows, Py_ssize_t place, Py_ssize_t row,
-                       Py_ssize_t width) noexcept nogil:
-        return tape + (rows * place + row * width) * self.itemsize
+    cdef const Step* first_dense(self) noexcept nogil:
+        """What reads the minibatch where it is sparse; a scaling before it is Python's then."""
+        cdef Py_ssize_t i = 0
+        while self.steps[i].kind != DENSE:
+            i += 1
+        return &self.steps[i]
 
-    cdef void forward_layer(self, const Layer* layer, const char* parameters, const char* x,
-                            char* z, char* output, Py_ssize_t rows) noexcept nogil:
-        """z = x W + b; output = f(z)."""
-        cdef const char* weights = parameters + layer.parameters * self.itemsize
-        cdef Py_ssize_t i, row_size = layer.n_out * self.itemsize
-        for i in range(rows):
-            memcpy(z + i * row_size, weights + layer.n_in * row_size, row_size)
-        self.gemm(False, False, <int> rows, <int> layer.n_out, <int> layer.n_in, x,
-                  <int> layer.n_in, weights, <int> layer.n_out, True, z, <int> layer.n_out)
-        if layer.activate != NULL:
-            call_kernel(layer, layer.activate, NULL, z, output, rows * layer.n_out)
+    # -- phase 1: segments of steps, over shards of rows -----------------------------------------
 
-    cdef void backward_layer(self, const Layer* layer, const char* parameters, const char* saved,
-                             char* delta, char* dx, Py_ssize_t rows) noexcept nogil:
-        """delta = delta f'(z); dx = delta W^T, unless dx is NULL."""
-        if layer.activate != NULL:
-            call_kernel(layer, layer.activate_backward, delta, saved, delta, rows * layer.n_out)
-        if dx != NULL:
-            self.gemm(False, True, <int> rows, <int> layer.n_in, <int> layer.n_out, delta,
-                      <int> layer.n_out, parameters + layer.parameters * self.itemsize,
-                      <int> layer.n_out, False, dx, <int> layer.n_in)
+    cdef Pass new_pass(self, char* parameters, const char* x, char* tape,
+                       Py_ssize_t rows) noexcept nogil:
+        cdef Pass p
+        p.spans, p.gemm, p.itemsize = self.spans, self.gemm, self.itemsize
+        p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
+        p.sparse_step, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
+        p.training, p.key = True, 0
+        return p
 
-    # -- phase 1: a shard of rows ----------------------------------------------------------------
+    cdef void before_segment(self, const Pass* p, Py_ssize_t segment) noexcept nogil:
+        """What its first step needs of all rows, when all have passed the segment before."""
+        if segment > 0:
+            batch_statistics(p, &self.steps[self.segments[segment]])
 
-    cdef void forward_shard(self, const char* parameters, const char* x, char* tape,
-                            Py_ssize_t rows, Py_ssize_t shard) noexcept nogil:
-        """From x, rows of inputs, to all outputs of a shard's rows."""
-        cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first)
-        cdef const Layer* layer
-        cdef const char* entering = x + first * self.n_in * self.itemsize
-        cdef char* output
+    cdef void forward_segment(self, const Pass* p, Py_ssize_t segment, Py_ssize_t first,
+                              Py_ssize_t n) noexcept nogil:
         cdef Py_ssize_t i
-        for i in range(self.n_layers):
-            layer = &self.layers[i]
-            output = self.on_tape(tape, rows, layer.output, first, layer.n_out)
-            self.forward_layer(layer, parameters, entering,
-                               self.on_tape(tape, rows, layer.z, first, layer.n_out), output, n)
-            entering = output
+        for i in range(self.segments[segment], self.segments[segment + 1]):
+            forward(p, &self.steps[i], first, n)
 
-    cdef void backward_shard(self, const char* parameters, char* tape, char* dx, Py_ssize_t rows,
-                             Py_ssize_t shard) noexcept nogil:
-        """From the last delta to all deltas of a shard's rows, and to dx unless that is NULL."""
-        cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first)
-        cdef const Layer* layer
-        cdef char* entering
+    cdef void before_backward(self, const Pass* p, Py_ssize_t segment) noexcept nogil:
+        """What the first step behind a segment needs of all rows, on the way back."""
+        if segment + 1 < self.n_segments:
+            batch_gradient_sums(p, &self.steps[self.segments[segment + 1]])
+
+    cdef void backward_segment(self, const Pass* p, Py_ssize_t segment, Py_ssize_t first,
+                               Py_ssize_t n) noexcept nogil:
+        """Back through the first step behind the segment, and through all but its own first."""
         cdef Py_ssize_t i
-        for i in range(self.n_layers - 1, -1, -1):
-            layer = &self.layers[i]
-            if i > 0:
-                entering = self.on_tape(tape, rows, self.layers[i - 1].delta, first, layer.n_in)
-            else:
-                entering = dx if dx == NULL else dx + first * self.n_in * self.itemsize
-            self.backward_layer(
-                layer, parameters,
-                self.on_tape(tape, rows, layer.output if layer.from_output else layer.z, first,
-                             layer.n_out),
-                self.on_tape(tape, rows, layer.delta, first, layer.n_out), entering, n)
+        cdef Py_ssize_t last = min(self.segments[segment + 1], self.n_steps - 1)
+        cdef Py_ssize_t stop = self.segments[segment] + 1 if segment > 0 else 0
+        for i in range(last, stop - 1, -1):
+            backward(p, &self.steps[i], first, n)
 
-    cdef const Layer* last_layer(self) noexcept nogil:
-        return &self.layers[self.n_layers - 1]
-
-    # -- phase 2: a block of weights -------------------------------------------------------------
-
-    cdef void block_gradient(self, const Block* block, const char* x, char* tape, Py_ssize_t rows,
-                             char* gradient) noexcept nogil:
-        """x^T delta for the block's rows of the weights; the sum of delta for the bias."""
-        cdef const Layer* layer = &self.layers[block.layer]
-        cdef const Layer* before
-        cdef const char* entering = x
-        cdef char* delta = self.on_tape(tape, rows, layer.delta, 0, layer.n_out)
-        cdef Py_ssize_t last = min(block.last, layer.n_in)
-        if block.layer > 0:
-            before = &self.layers[block.layer - 1]
-            entering = self.on_tape(tape, rows, before.output, 0, before.n_out)
-        if last > block.first:
-            self.gemm(True, False, <int> (last - block.first), <int> layer.n_out, <int> rows,
-                      entering + block.first * self.itemsize, <int> layer.n_in, delta,
-                      <int> layer.n_out, False, gradient, <int> layer.n_out)
-        if block.last > layer.n_in:
-            self.spans.column_sum(delta, rows, layer.n_out,
-                                  gradient + (last - block.first) * layer.n_out * self.itemsize)
+    cdef void track_statistics(self, const Pass* p) noexcept nogil:
+        """Let the running statistics follow a minibatch that was good."""
+        cdef Py_ssize_t k
+        for k in range(1, self.n_segments):
+            running_statistics(p, &self.steps[self.segments[k]])
 
     # -- what Python calls -----------------------------------------------------------------------
 
     def predict(self, parameters, X, bint softmax=False):
-        """The outputs for the rows of X, through softmax if asked; None where X is not finite."""
-        cdef Py_ssize_t n = X.shape[0], shards = ceil_div(n, SHARD), i
-        cdef const char* p = data_of(parameters, self.dtype, self.n_parameters, "parameters")
-        cdef const char* x = data_of(X, self.dtype, n * self.n_in, "X")
+        """The outputs for the rows of X, through softmax if asked; None where X is not finite.
+
+        A sparse X is a tuple (values, index, starts) of compressed rows.
+        """
+        cdef bint sparse = isinstance(X, tuple)
+        cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0], shards = ceil_div(n, SHARD), i
+        cdef Py_ssize_t size = self.fixed + min(n, <Py_ssize_t> SHARD) * self.value_width
         cdef int threads = self.threads_for(n), bad = 0
         cdef Region region
         out = np.empty((n, self.n_out), self.dtype)
-        scratch = np.empty(2 * threads * SHARD * self.widest, self.dtype)
-        cdef char* result = <char*> cnp.PyArray_DATA(out)
-        cdef char* memory = <char*> cnp.PyArray_DATA(scratch)
+        scratch = np.empty(threads * size, self.dtype)
+        cdef char* result = address(out)
+        cdef char* memory = address(scratch)
+        cdef Sparse rows
+        cdef Pass p = self.new_pass(
+            data_of(parameters, self.dtype, self.n_parameters, "parameters"), NULL, memory,
+            min(n, <Py_ssize_t> SHARD))
+        p.training = False
+        if sparse:
+            read_sparse(&rows, X, self.dtype, n, self.n_in)
+            p.sparse_step, p.sparse = self.first_dense(), &rows
+        else:
+            p.x = data_of(X, self.dtype, n * self.n_in, "X")
         with nogil:
             if threads > 1:
                 threads = min(begin(&region), threads)
             if threads == 1:
                 for i in range(shards):
-                    bad += not self.predict_shard(p, x, memory, result, i, n, softmax)
+                    bad += not self.predict_shard(p, memory, result, i, n, softmax)
             else:
                 for i in prange(shards, schedule="dynamic", num_threads=threads):
                     bad += not self.predict_shard(
-                        p, x, memory + 2 * threadid() * SHARD * self.widest * self.itemsize,
-                        result, i, n, softmax)
+                        p, memory + threadid() * size * self.itemsize, result, i, n, softmax)
                     done(&region, threadid())
                 end(&region, shards)
         return None if bad else out
 
-    cdef bint predict_shard(self, const char* parameters, const char* x, char* memory,
-                            char* result, Py_ssize_t shard, Py_ssize_t rows,
-                            bint softmax) noexcept nogil:
-        """One shard through all layers, between two pieces of memory that stay in cache."""
-        cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), i
-        cdef const char* entering = x + first * self.n_in * self.itemsize
-        cdef char* output
-        cdef bint finite = self.spans.all_finite(entering, n * self.n_in)
+    cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
+                            Py_ssize_t rows, bint softmax) noexcept nogil:
+        """One shard through all steps, on a tape of its thread that stays in cache."""
+        cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), k
+        cdef Sparse part
+        p.tape = tape
+        if p.sparse != NULL:
+            part = p.sparse[0]
+            part.starts += first
+            p.sparse = &part
+        else:
+            p.x += first * self.n_in * self.itemsize
         result += first * self.n_out * self.itemsize
-        for i in range(self.n_layers):
-            output = memory + (i % 2) * SHARD * self.widest * self.itemsize
-            if i == self.n_layers - 1:
-                output = result
-            self.forward_layer(&self.layers[i], parameters, entering, output, output, n)
-            entering = output
+        for k in range(self.n_segments):
+            self.forward_segment(&p, k, 0, n)
+        memcpy(result, value_at(&p, self.last_step().output, 0, self.n_out),
+               n * self.n_out * self.itemsize)
         if softmax:
             self.spans.softmax(result, n, self.n_out, result)
-        return finite
+        return p.sparse != NULL or self.spans.all_finite(p.x, n * self.n_in)
 
-    def forward(self, parameters, X, tape):
+    def forward(self, parameters, X, tape, uint64_t key=0):
         """Phase 1 without the loss, for loops of one's own; the outputs are on the tape."""
-        cdef Py_ssize_t rows = X.shape[0], i
-        cdef const char* p = data_of(parameters, self.dtype, self.n_parameters, "parameters")
-        cdef const char* x = data_of(X, self.dtype, rows * self.n_in, "X")
-        cdef char* t = data_of(tape, self.dtype, rows * self.tape_width, "tape")
-        cdef Py_ssize_t start = rows * self.last_layer().output
-        if not self.spans.all_finite(x, rows * self.n_in):
+        cdef Py_ssize_t rows = X.shape[0], i, k
+        cdef Pass p = self.pass_over(parameters, X, tape)
+        p.key = key
+        if not self.spans.all_finite(p.x, rows * self.n_in):
             return None
         with nogil:
-            for i in range(ceil_div(rows, SHARD)):
-                self.forward_shard(p, x, t, rows, i)
+            for k in range(self.n_segments):
+                self.before_segment(&p, k)
+                for i in range(ceil_div(rows, SHARD)):
+                    self.forward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
+                                                               rows - i * SHARD))
+            self.track_statistics(&p)
+        cdef Py_ssize_t start = self.fixed + rows * self.last_step().output
         return tape[start:start + rows * self.n_out].reshape(rows, self.n_out).copy()
 
     def backward(self, parameters, gradients, X, tape, dz):
         """From the outputs' gradient to the gradients of parameters (written) and X (returned)."""
-        cdef Py_ssize_t rows = X.shape[0], i
-        cdef const char* p = data_of(parameters, self.dtype, self.n_parameters, "parameters")
+        cdef Py_ssize_t rows = X.shape[0], i, k
         cdef char* g = data_of(gradients, self.dtype, self.n_parameters, "gradients")
-        cdef const char* x = data_of(X, self.dtype, rows * self.n_in, "X")
-        cdef char* t = data_of(tape, self.dtype, rows * self.tape_width, "tape")
         cdef const char* d = data_of(dz, self.dtype, rows * self.n_out, "dz")
+        cdef Pass p = self.pass_over(parameters, X, tape)
         dX = np.empty((rows, self.n_in), self.dtype)
-        cdef char* dx = <char*> cnp.PyArray_DATA(dX)
+        p.dx = address(dX)
         with nogil:
-            memcpy(self.on_tape(t, rows, self.last_layer().delta, 0, self.n_out), d,
+            memcpy(delta_at(&p, self.last_step().delta_out, 0, self.n_out), d,
                    rows * self.n_out * self.itemsize)
-            for i in range(ceil_div(rows, SHARD)):
-                self.backward_shard(p, t, dx, rows, i)
+            for k in range(self.n_segments - 1, -1, -1):
+                self.before_backward(&p, k)
+                for i in range(ceil_div(rows, SHARD)):
+                    self.backward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
+                                                                rows - i * SHARD))
             for i in range(self.n_blocks):
-                self.block_gradient(&self.blocks[i], x, t, rows,
-                                    g + self.block_start(i) * self.itemsize)
+                self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize)
         return dX
 
-    cdef Py_ssize_t block_start(self, Py_ssize_t i) noexcept nogil:
-        cdef const Layer* layer = &self.layers[self.blocks[i].layer]
-        return layer.parameters + self.blocks[i].first * layer.n_out
+    cdef Pass pass_over(self, parameters, X, tape) except *:
+        cdef Py_ssize_t rows = X.shape[0]
+        return self.new_pass(
+            data_of(parameters, self.dtype, self.n_parameters, "parameters"),
+            data_of(X, self.dtype, rows * self.n_in, "X"),
+            data_of(tape, self.dtype, self.fixed + rows * self.tape_width, "tape"), rows)
 
-    def mean_loss(self, str loss, z, y):
-        """The mean loss of outputs z, row by row against y."""
+    cdef void block_gradient(self, const Pass* p, const Block* block, char* out) noexcept nogil:
+        gradient(p, &self.steps[block.step], block.first, block.last, out)
+
+    def row_losses(self, str loss, numbers, z, y):
+        """The loss of each row of outputs z against y, and its gradient by z."""
         cdef Py_ssize_t rows = z.shape[0]
         row_loss, dz = np.empty(rows, self.dtype), np.empty_like(z)
         loss_of(self.spans, loss)(
             data_of(z, self.dtype, rows * self.n_out, "z"),
             data_of(y, target_dtype(loss, self.dtype), y.size, "y"), rows, self.n_out, 1.0,
-            <char*> cnp.PyArray_DATA(dz), <char*> cnp.PyArray_DATA(row_loss))
-        return float(np.mean(row_loss, dtype=np.float64))
+            data_of(numbers, self.dtype, numbers.size, "numbers"),
+            address(dz), address(row_loss))
+        return row_loss, dz
 
 
-cdef Py_ssize_t rows_of_block(const Layer* layer) noexcept:
-    return max(<Py_ssize_t> 1, min(layer.n_in + 1, BLOCK // layer.n_out))
+cdef Py_ssize_t matrix_rows(const Step* s) noexcept:
+    """Rows of a step's matrix of parameters, bias and all; 0 if it has none."""
+    return s.n_matrix + s.bias
 
 
-cdef void call_kernel(const Layer* layer, Kernel kernel, char* grad, const char* x, char* out,
-                      Py_ssize_t n) noexcept nogil:
-    """Call an activation's kernel: ([grad,] x, parameters ..., out)."""
-    cdef void* args[3 + MAX_PARAMETERS]
-    cdef int k, position = 0
-    if grad != NULL:
-        args[0] = grad
-        position = 1
-    args[position] = <void*> x
-    for k in range(layer.n_parameters):
-        args[position + 1 + k] = <void*> &layer.parameter[k]
-    args[position + 1 + layer.n_parameters] = out
-    kernel(args, True, n)
+cdef Py_ssize_t rows_of_block(const Step* s) noexcept:
+    return max(<Py_ssize_t> 1, min(matrix_rows(s), BLOCK // s.n_out))
 
 
-cdef Loss loss_of(const Spans* spans, str name) except NULL:
-    if name == "cross_entropy":
-        return spans.cross_entropy
-    elif name == "mse":
-        return spans.mse
-    raise ValueError(f"the engine has no loss {name!r}")
+cdef Py_ssize_t blocks_of(const Step* s) noexcept:
+    """How many blocks its parameters make; vectors are one."""
+    return 0 if s.n_trainable == 0 else max(
+        <Py_ssize_t> 1, ceil_div(matrix_rows(s), rows_of_block(s)))
 
 
-cdef Update update_of(const Spans* spans, str name) except NULL:
-    if name == "sgd":
-        return spans.sgd
-    elif name == "adam":
-        return spans.adam
-    raise ValueError(f"the engine has no optimizer {name!r}")
-
-
-def target_dtype(loss, dtype):
-    """What y must be for a loss: labels, or values of the network's dtype."""
-    return np.dtype(np.int64) if loss == "cross_entropy" else np.dtype(dtype)
+cdef list shapes_of(const Step* s):
+    """The arrays of a step's parameters, in their order: name and shape."""
+    cdef Py_ssize_t n = s.n_out
+    if s.kind == DENSE:
+        return [("weight", (s.n_matrix, n)), *([("bias", (n,))] if s.bias else [])]
+    elif s.kind == JOIN and s.n_matrix:
+        return [("weight", (s.n_matrix, n))]
+    elif s.kind == PRELU:
+        return [("weight", (s.n_parameters,))]
+    elif s.kind == LAYER_NORM:
+        return [("weight", (n,)), ("bias", (n,))]
+    elif s.kind == BATCH_NORM:
+        return [("weight", (n,)), ("bias", (n,)), ("running_mean", (n,)), ("running_var", (n,)),
+                ("num_batches_tracked", ())]
+    elif s.kind == STANDARDIZE:
+        return [("mean", (n,)), ("scale", (n,))]
+    return []

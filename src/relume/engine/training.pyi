@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -7,35 +7,49 @@ from typing_extensions import disjoint_base
 
 from relume.engine.plan import Plan
 
+_Sparse = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
+
 STATUS: dict[str, int]
 
 @disjoint_base
 class Training:
     @property
-    def batch_size(self) -> int: ...
+    def rows(self) -> int: ...
     @property
     def t(self) -> int: ...
     def __new__(
         cls,
         plan: Plan,
-        parameters: NDArray[Any],
-        state: NDArray[Any],
+        weights: Any,
+        rows: int,
+        loss: tuple[str, NDArray[Any]] | Callable[..., tuple[float, NDArray[Any]]],
+        y_like: NDArray[Any],
+        optimizer: Any,
+        mean_penalty: bool = False,
+    ) -> Self: ...
+    def epoch(
+        self,
         X: NDArray[Any],
         y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        order: NDArray[np.int64],
+        rates: NDArray[np.float64],
         batch_size: int,
-        loss: str,
-        optimizer: str,
-        hyper: Sequence[float],
-        t: int,
-    ) -> Self: ...
-    def epoch(self, order: NDArray[np.int64]) -> tuple[int, int, float]: ...
-
-def apply_update(
-    plan: Plan,
-    parameters: NDArray[Any],
-    gradients: NDArray[Any],
-    state: NDArray[Any],
-    optimizer: str,
-    hyper: Sequence[float],
-    t: int,
-) -> None: ...
+        key: int = 0,
+    ) -> tuple[int, int, float]: ...
+    def batch(
+        self,
+        X: NDArray[Any] | tuple[_Sparse, _Sparse],
+        y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        rate: float,
+        key: int = 0,
+    ) -> tuple[int, float, float]: ...
+    def gradients(
+        self,
+        X: NDArray[Any] | tuple[_Sparse, _Sparse],
+        y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        gradients: NDArray[Any],
+        key: int = 0,
+    ) -> tuple[int, float, float]: ...

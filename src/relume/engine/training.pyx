@@ -8,16 +8,21 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from relume.engine.plan cimport SHARD, Block, Layer, Plan, ceil_div, data_of, loss_of, update_of
+from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
+from relume.engine.plan cimport SHARD, Plan, ceil_div
+from relume.engine.steps cimport Pass, Sparse, Step, at, delta_at
+from relume.engine.updates cimport Updates
 from relume.kernels.threads cimport Region, begin, done, end
-from relume.kernels.types cimport N_HYPER, Loss, Update
+from relume.kernels.types cimport Loss
+
+import math
 
 import numpy as np
 
-from relume.engine.plan import target_dtype
+from relume.engine.arguments import target_dtype
 
 cnp.import_array()
 
@@ -25,6 +30,7 @@ cdef enum Status:
     FINE
     INPUT_NOT_FINITE
     LOSS_NOT_FINITE
+    RAISED                      # the Python loss did
 
 STATUS = {"fine": FINE, "input not finite": INPUT_NOT_FINITE, "loss not finite": LOSS_NOT_FINITE}
 
@@ -35,68 +41,97 @@ cdef class Training:
     Parameters
     ----------
     plan : Plan
-    parameters : ndarray of shape (plan.n_parameters,)
-        Changed in place, as is the state.
-    state : ndarray of shape (2, plan.n_parameters)
-        The optimizer's.
-    X : ndarray of shape (n, plan.n_in)
-    y : ndarray of shape (n,) or (n, plan.n_out)
-        int64 labels within the classes, or values of the plan's dtype.
-    batch_size : int
-    loss, optimizer : str
-        Names of kernels.
-    hyper : sequence of float
-        The optimizer's numbers, learning rate first.
-    t : int
-        The steps that the optimizer has made.
+    weights : relume.nn.weights.Weights
+        Its parameters, optimizer state and average are changed in place.
+    rows : int
+        The most rows that a minibatch has.
+    loss : tuple (kernel, numbers) or callable
+        The name of a kernel and its numbers; or a function of y and outputs that returns the mean
+        loss and its gradient by the outputs.
+    y_like : ndarray
+        Of the dtype of y, and the shape of any number of its rows.
+    optimizer : relume.nn.optimizers.Optimizer
+    mean_penalty : bool
+        As scikit-learn does it: see `Updates`; and in the loss of an epoch, that of a minibatch
+        counts by its rows, not by their weights.
+    scale, loss_scale : float
+        What the kernel's gradient and its losses are multiplied by. They differ for scikit-learn's
+        squared error of several outputs, whose loss is a mean over them and whose gradient a sum.
+    loss_limit : float
+        The most that the kernel's loss of a row is taken for; 0: no limit.
     """
 
     cdef Plan plan
+    cdef Updates updates
     cdef tuple owners           # keeps alive what the pointers below point to
-    cdef char* parameters
-    cdef char* state
-    cdef const char* x
-    cdef const char* y
-    cdef char* tape
-    cdef char* batch_x
+    cdef object python_loss, error, y_dtype, y_shape, memory
+    cdef const char* numbers
+    cdef char* batch_x          # NULL as long as no minibatch was gathered
     cdef char* batch_y
+    cdef char* batch_weight
     cdef char* row_loss
-    cdef char* gradient         # a block for each thread
-    cdef Py_ssize_t n, y_size   # y_size: bytes a row
-    cdef readonly Py_ssize_t batch_size
+    cdef char* tape
+    cdef Pass p                 # the minibatch at hand
+    cdef Sparse by_rows, by_columns
+    cdef const char* x          # what it is gathered from, or
+    cdef const char* y
+    cdef const char* weight
+    cdef const int64_t* order   # NULL: what x, y and weight hold is the minibatch
+    cdef readonly Py_ssize_t rows
+    cdef Py_ssize_t y_size
     cdef int threads
-    cdef Loss loss
-    cdef Update update
-    cdef double hyper[N_HYPER]
-    cdef readonly int64_t t
+    cdef Loss loss              # NULL: the loss is Python's
+    cdef bint mean_penalty
+    cdef double scale, loss_scale, loss_limit
     cdef double batch_loss
+    cdef double batch_total     # rows of the minibatch, or the sum of their weights,
+    cdef double divisor         # and what its loss is divided by: 1 where no row counts
 
-    def __cinit__(self, Plan plan, parameters, state, X, y, Py_ssize_t batch_size, str loss,
-                  str optimizer, hyper, int64_t t):
-        self.plan, self.n, self.t = plan, len(X), t
-        self.batch_size = rows = min(batch_size, self.n)
+    def __cinit__(self, Plan plan, weights, Py_ssize_t rows, loss, y_like, optimizer,
+                  bint mean_penalty=False, double scale=1, double loss_scale=1,
+                  double loss_limit=0):
+        self.plan, self.rows, self.mean_penalty = plan, rows, mean_penalty
+        self.scale, self.loss_scale, self.loss_limit = scale, loss_scale, loss_limit
+        self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
         self.threads = plan.threads_for(rows)
-        self.loss = loss_of(plan.spans, loss)
-        self.update = update_of(plan.spans, optimizer)
-        for i, value in enumerate(hyper):
-            self.hyper[i] = value
-        target = target_dtype(loss, plan.dtype)
-        self.parameters = data_of(parameters, plan.dtype, plan.n_parameters, "parameters")
-        self.state = data_of(state, plan.dtype, 2 * plan.n_parameters, "state")
-        self.x = data_of(X, plan.dtype, self.n * plan.n_in, "X")
-        self.y = data_of(y, target, self.n * (1 if y.ndim == 1 else plan.n_out), "y")
-        self.y_size = y.nbytes // self.n
-        tape, batch_x = plan.new_tape(rows), np.empty(rows * plan.n_in, plan.dtype)
-        batch_y, row_loss = np.empty(rows * self.y_size, np.uint8), np.empty(rows, plan.dtype)
-        gradient = np.empty(self.threads * plan.largest_block, plan.dtype)
-        self.tape, self.batch_x = <char*> cnp.PyArray_DATA(tape), <char*> cnp.PyArray_DATA(batch_x)
-        self.batch_y = <char*> cnp.PyArray_DATA(batch_y)
-        self.row_loss = <char*> cnp.PyArray_DATA(row_loss)
-        self.gradient = <char*> cnp.PyArray_DATA(gradient)
-        self.owners = (parameters, state, X, y, tape, batch_x, batch_y, row_loss, gradient)
+        self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty)
+        numbers = np.zeros(1, plan.dtype)
+        if callable(loss):
+            self.python_loss = loss
+        else:
+            kernel, numbers = loss
+            self.loss = loss_of(plan.spans, kernel)
+            if self.y_dtype != target_dtype(kernel, plan.dtype):
+                raise ValueError(f"y must be of the dtype that {kernel} takes, got {self.y_dtype}")
+        self.y_size = math.prod(self.y_shape) * self.y_dtype.itemsize
+        tape, batch_y = plan.new_tape(rows), np.empty(rows * self.y_size, np.uint8)
+        row_loss, row_weight = np.empty(rows, plan.dtype), np.empty(rows, plan.dtype)
+        self.numbers = data_of(numbers, plan.dtype, numbers.size, "numbers")
+        self.tape, self.batch_y = address(tape), address(batch_y)
+        self.row_loss, self.batch_weight = address(row_loss), address(row_weight)
+        self.owners = (numbers, tape, batch_y, row_loss, row_weight)
 
-    def epoch(self, order):
+    @property
+    def t(self):
+        """The steps that the optimizer has made."""
+        return self.updates.t
+
+    def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, plan.n_in)
+        y : ndarray of shape (n, *y_shape)
+        weight : ndarray of shape (n,) or None
+        order : ndarray of int64
+            Rows of X.
+        rates : ndarray of float64
+            The learning rate of each minibatch.
+        batch_size : int
+            At most the rows that the training was made for.
+        key : int
+            Of random numbers.
 
         Returns
         -------
@@ -104,103 +139,239 @@ cdef class Training:
         steps : int
             The minibatches done before it ended.
         loss : float
-            Their mean loss, each row counting the same.
+            Their mean loss, each row counting by its weight.
         """
+        cdef Py_ssize_t n = len(X), size = len(order), start, step
+        cdef Py_ssize_t steps = len(rates)
         cdef const int64_t* rows = <const int64_t*> data_of(
-            order, np.dtype(np.int64), self.n, "order")
-        cdef Py_ssize_t start, size, steps = ceil_div(self.n, self.batch_size), step
-        cdef double total = 0
+            order, np.dtype(np.int64), size, "order")
+        cdef const double* rate = <const double*> data_of(
+            rates, np.dtype(np.float64), steps, "rates")
+        cdef double sum = 0, total = 0, share
         cdef Status status
-        for start in range(self.n):
-            if not 0 <= rows[start] < self.n:
-                raise ValueError(f"order must hold rows 0 to {self.n - 1} of X, got {rows[start]}")
+        if steps < 1 or batch_size > self.rows or size - (steps - 1) * batch_size > self.rows:
+            raise ValueError(f"a minibatch must have at most {self.rows} rows, got {batch_size}")
+        for start in range(size):
+            if not 0 <= rows[start] < n:
+                raise ValueError(f"order must hold rows 0 to {n - 1} of X, got {rows[start]}")
+        if self.batch_x == NULL:
+            self.memory = np.empty(self.rows * self.plan.n_in, self.plan.dtype)
+            self.batch_x = address(self.memory)
+        self.take(X, y, weight, n)
         for step in range(steps):
-            start = step * self.batch_size
-            size = min(self.batch_size, self.n - start)
+            start = step * batch_size
+            self.order = rows + start
+            self.updates.hyper[0] = rate[step]
+            self.p.key = key + <uint64_t> step
+            # The last minibatch takes what is left.
             with nogil:
-                status = self.minibatch(rows + start, size)
+                status = self.minibatch(size - start if step == steps - 1 else batch_size)
             if status != FINE:
-                return status, step, total
-            total += self.batch_loss * size
+                return self._failed(status, step, sum)
+            share = self.p.rows if self.mean_penalty else self.batch_total
+            sum += self.batch_loss * share
+            total += share
             PyErr_CheckSignals()
-        return FINE, steps, total / self.n
+        return FINE, steps, sum / total
 
-    cdef Status minibatch(self, const int64_t* order, Py_ssize_t rows) noexcept nogil:
-        cdef Py_ssize_t i, shards = ceil_div(rows, SHARD)
-        cdef int bad = 0, threads = 1
-        cdef Region region
-        if self.threads > 1 and shards > 1:
-            threads = min(begin(&region), self.threads)
-        if threads == 1:
-            for i in range(shards):
-                bad += not self.shard(order, rows, i)
+    def batch(self, X, y, weight, double rate, uint64_t key=0):
+        """Train on one minibatch: all rows of X, an array, or a tuple of two `Sparse` halves.
+
+        Returns
+        -------
+        status : one of STATUS
+        total : float
+            The rows, or the sum of their weights.
+        loss : float
+        """
+        cdef Py_ssize_t n = len(y)
+        cdef Status status
+        self.take(X, y, weight, n)
+        if n > self.rows:
+            raise ValueError(f"a minibatch must have at most {self.rows} rows, got {n}")
+        self.order = NULL
+        self.updates.hyper[0] = rate
+        self.p.key = key
+        with nogil:
+            status = self.minibatch(n)
+        if status != FINE:
+            return self._failed(status, 0, 0.0)
+        return FINE, self.batch_total, self.batch_loss
+
+    def gradients(self, X, y, weight, gradients, uint64_t key=0):
+        """The mean loss over all rows of X, penalties included; its gradient goes to `gradients`.
+
+        Returns
+        -------
+        status, total, loss
+            As of `batch`.
+        """
+        cdef Py_ssize_t n = len(y)
+        cdef char* out = data_of(gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
+        cdef Status status
+        if n > self.rows:
+            raise ValueError(f"a minibatch must have at most {self.rows} rows, got {n}")
+        self.take(X, y, weight, n)
+        self.order = NULL
+        self.p.key = key
+        with nogil:
+            status = self.phase1(n)
+            if status == FINE:
+                self.batch_loss += self.updates.derive(&self.p, self.divisor, out)
+        if status != FINE:
+            return self._failed(status, 0, 0.0)
+        return FINE, self.batch_total, self.batch_loss
+
+    def _failed(self, Status status, Py_ssize_t step, double loss):
+        """What a minibatch that did not end well is reported as."""
+        if status == RAISED:
+            error, self.error = self.error, None
+            raise error
+        return status, step, loss
+
+    cdef int take(self, X, y, weight, Py_ssize_t n) except -1:
+        """Point to the arrays that minibatches are made of, once they are what they should be."""
+        plan = self.plan
+        self.p = self.plan.new_pass(self.updates.parameters, self.batch_x, self.tape, self.rows)
+        if isinstance(X, tuple):
+            self.x = NULL
+            self.p.x, self.p.sparse_step = NULL, self.plan.first_dense()
+            read_sparse(&self.by_rows, X[0], plan.dtype, n, plan.n_in)
+            read_sparse(&self.by_columns, X[1], plan.dtype, plan.n_in, n)
+            self.p.sparse, self.p.sparse_columns = &self.by_rows, &self.by_columns
         else:
-            for i in prange(shards, schedule="dynamic", num_threads=threads):
-                bad += not self.shard(order, rows, i)
-                done(&region, threadid())
-            end(&region, shards)
+            self.x = data_of(X, plan.dtype, n * plan.n_in, "X")
+        self.y = data_of(y, self.y_dtype, n * self.y_size // self.y_dtype.itemsize, "y")
+        self.weight = NULL
+        if weight is not None:
+            self.weight = data_of(weight, plan.dtype, n, "weight")
+
+    # -- one minibatch ---------------------------------------------------------------------------
+
+    cdef Status minibatch(self, Py_ssize_t rows) noexcept nogil:
+        cdef Status status = self.phase1(rows)
+        if status == FINE:
+            self.plan.track_statistics(&self.p)
+            self.batch_loss += self.updates.run(&self.p, self.divisor)
+        return status
+
+    cdef Status phase1(self, Py_ssize_t rows) noexcept nogil:
+        """All shards through all segments and back; the loss stands between."""
+        cdef Py_ssize_t k, last = self.plan.n_segments - 1
+        cdef int bad = 0
+        self.p.rows = rows
+        if self.order == NULL:
+            self.p.x = self.x
+        self.batch_total = self.total_weight()
+        self.divisor = self.batch_total if self.batch_total > 0 else 1
+        for k in range(last + 1):
+            self.plan.before_segment(&self.p, k)
+            bad += self.shards(k, False)
         if bad:
             return INPUT_NOT_FINITE
-        self.batch_loss = self.plan.spans.total(self.row_loss, rows) / rows
+        if self.python_loss is not None:
+            if not self.ask_python():
+                return RAISED
+        else:
+            self.batch_loss = (self.plan.spans.total(self.row_loss, rows) / self.divisor
+                               * self.loss_scale)
         if not isfinite(self.batch_loss):
             return LOSS_NOT_FINITE
-        self.t += 1
-        self.update_blocks(rows)
+        # With a loss of the kernels the last segment has been on its way back already.
+        for k in range(last if self.python_loss is not None else last - 1, -1, -1):
+            self.plan.before_backward(&self.p, k)
+            self.shards(k, True)
         return FINE
 
-    cdef void update_blocks(self, Py_ssize_t rows) noexcept nogil:
-        """Phase 2: every block, its memory for the gradient being its thread's."""
-        cdef Py_ssize_t i, blocks = self.plan.n_blocks
-        cdef Py_ssize_t size = self.plan.largest_block * self.plan.itemsize
+    cdef double total_weight(self) noexcept nogil:
+        """Gather the weights of the minibatch's rows and return their sum; without, count them."""
+        cdef Py_ssize_t i, size = self.plan.itemsize
+        if self.weight == NULL:
+            return self.p.rows
+        for i in range(self.p.rows):
+            memcpy(self.batch_weight + i * size, self.weight + self.row(i) * size, size)
+        return self.plan.spans.total(self.batch_weight, self.p.rows)
+
+    cdef inline Py_ssize_t row(self, Py_ssize_t i) noexcept nogil:
+        return i if self.order == NULL else self.order[i]
+
+    cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
+        """A segment forward or back over all shards; returned is how many were not finite."""
+        cdef Py_ssize_t i, n = ceil_div(self.p.rows, SHARD)
+        cdef int bad = 0, threads = 1
         cdef Region region
-        cdef int threads = 1
-        if self.threads > 1 and blocks > 1:
+        if self.threads > 1 and n > 1:
             threads = min(begin(&region), self.threads)
         if threads == 1:
-            for i in range(blocks):
-                self.update_block(i, rows, self.gradient)
+            for i in range(n):
+                bad += not self.shard(i, segment, back)
         else:
-            for i in prange(blocks, schedule="dynamic", num_threads=threads):
-                self.update_block(i, rows, self.gradient + threadid() * size)
+            for i in prange(n, schedule="dynamic", num_threads=threads):
+                bad += not self.shard(i, segment, back)
                 done(&region, threadid())
-            end(&region, blocks)
+            end(&region, n)
+        return bad
 
-    cdef bint shard(self, const int64_t* order, Py_ssize_t rows, Py_ssize_t i) noexcept nogil:
-        """Phase 1 for one shard; tells whether its input is finite."""
-        cdef Py_ssize_t first = i * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), row
-        cdef char* y = self.batch_y + first * self.y_size
-        cdef const Layer* last = self.plan.last_layer()
-        cdef bint finite = self.plan.spans.gather(
-            self.x, order + first, n, self.plan.n_in,
-            self.batch_x + first * self.plan.n_in * self.plan.itemsize)
-        for row in range(n):
-            memcpy(y + row * self.y_size, self.y + order[first + row] * self.y_size, self.y_size)
-        self.plan.forward_shard(self.parameters, self.batch_x, self.tape, rows, i)
-        self.loss(self.plan.on_tape(self.tape, rows, last.output, first, last.n_out), y, n,
-                  last.n_out, 1.0 / rows,
-                  self.plan.on_tape(self.tape, rows, last.delta, first, last.n_out),
-                  self.row_loss + first * self.plan.itemsize)
-        self.plan.backward_shard(self.parameters, self.tape, NULL, rows, i)
+    cdef bint shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
+        """One shard through a segment; tells whether the input is finite."""
+        cdef Py_ssize_t first = i * SHARD, n = min(<Py_ssize_t> SHARD, self.p.rows - first)
+        cdef bint finite = True
+        if back:
+            self.plan.backward_segment(&self.p, segment, first, n)
+            return True
+        if segment == 0:
+            finite = self.gather(first, n)
+        self.plan.forward_segment(&self.p, segment, first, n)
+        if segment == self.plan.n_segments - 1 and self.loss != NULL:
+            self.row_losses(first, n)
+            self.plan.backward_segment(&self.p, segment, first, n)
         return finite
 
-    cdef void update_block(self, Py_ssize_t i, Py_ssize_t rows, char* gradient) noexcept nogil:
-        """Phase 2 for one block: its gradient, and at once its update."""
-        cdef const Block* block = &self.plan.blocks[i]
-        cdef Py_ssize_t start = self.plan.block_start(i) * self.plan.itemsize
-        self.plan.block_gradient(block, self.batch_x, self.tape, rows, gradient)
-        self.update(self.parameters + start, gradient, self.state + start,
-                    self.state + start + self.plan.n_parameters * self.plan.itemsize,
-                    (block.last - block.first) * self.plan.layers[block.layer].n_out,
-                    self.hyper, self.t)
+    cdef bint gather(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+        """Bring a shard's rows of X and y together; tells whether those of X are finite."""
+        cdef Py_ssize_t i, width = self.plan.n_in * self.plan.itemsize
+        for i in range(first, first + n):
+            memcpy(self.batch_y + i * self.y_size, self.y + self.row(i) * self.y_size,
+                   self.y_size)
+        if self.p.sparse != NULL:
+            return True
+        if self.order == NULL:
+            return self.plan.spans.all_finite(self.x + first * width, n * self.plan.n_in)
+        return self.plan.spans.gather(self.x, self.order + first, n, self.plan.n_in,
+                                      self.batch_x + first * width)
+
+    cdef void row_losses(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+        cdef const Step* last = self.plan.last_step()
+        cdef Py_ssize_t size = self.plan.itemsize
+        cdef char* dz = delta_at(&self.p, last.delta_out, first, last.n_out)
+        self.loss(at(&self.p, last.output, first, last.n_out), self.batch_y + first * self.y_size,
+                  n, last.n_out, self.scale / self.divisor, self.numbers, dz,
+                  self.row_loss + first * size)
+        if self.loss_limit != 0:
+            self.plan.spans.clip(self.row_loss + first * size, n, self.loss_limit)
+        if self.weight != NULL:
+            self.plan.spans.weigh(self.batch_weight + first * size, n, last.n_out, dz,
+                                  self.row_loss + first * size)
+
+    cdef bint ask_python(self) noexcept with gil:
+        """Let a function of Python's give the loss and its gradient."""
+        cdef const Step* last = self.plan.last_step()
+        cdef Py_ssize_t rows = self.p.rows, n = rows * last.n_out
+        try:
+            y = copied(self.batch_y, rows * self.y_size).view(self.y_dtype)
+            z = copied(at(&self.p, last.output, 0, last.n_out), n * self.plan.itemsize)
+            self.batch_loss, dz = self.python_loss(
+                y.reshape(rows, *self.y_shape), z.view(self.plan.dtype).reshape(rows, -1))
+            memcpy(delta_at(&self.p, last.delta_out, 0, last.n_out),
+                   data_of(dz, self.plan.dtype, n, "the gradient that loss returns"),
+                   n * self.plan.itemsize)
+        except BaseException as error:
+            self.error = error
+            return False
+        return True
 
 
-def apply_update(Plan plan, parameters, gradients, state, str optimizer, hyper, int64_t t):
-    """One optimizer step over all parameters, from gradients computed before."""
-    cdef double numbers[N_HYPER]
-    for i, value in enumerate(hyper):
-        numbers[i] = value
-    cdef char* s = data_of(state, plan.dtype, 2 * plan.n_parameters, "state")
-    update_of(plan.spans, optimizer)(
-        data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
-        data_of(gradients, plan.dtype, plan.n_parameters, "gradients"), s,
-        s + plan.n_parameters * plan.itemsize, plan.n_parameters, numbers, t)
+cdef object copied(const char* memory, Py_ssize_t size):
+    array = np.empty(size, np.uint8)
+    memcpy(address(array), memory, size)
+    return array

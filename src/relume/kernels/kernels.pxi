@@ -4,15 +4,18 @@
 from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, log, pow, sqrt
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.types cimport (
-    COLUMNS, CRELU, CRELU_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD,
-    LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP, LOGSUMEXP_BACKWARD, MAX_ACTIVATIONS, MAX_GATED,
-    MAXOUT, MAXOUT_BACKWARD, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD,
-    SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, AxisKernel, ColumnSum,
-    Gather, Kernel, Kernels, Loss, Softmax, Spans, Table, Total, Update,
+    COLUMNS, CRELU, CRELU_BACKWARD, LOGSUMEXP, LOGSUMEXP_BACKWARD, LOG_SOFTMAX,
+    LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, MAXOUT, MAXOUT_BACKWARD,
+    MAX_ACTIVATIONS, MAX_GATED, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD,
+    SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel,
+    BatchNorm, BatchNormBackward, Binary, ColumnMoments, ColumnProducts, ColumnSum, Gather,
+    InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns,
+    Loss, LossRow, OptimizerRow, Penalize, Prepare, Random, Sine, SineBackward, Softmax, Spans,
+    SparseProduct, Standardize, Table, Total, Track, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -43,8 +46,9 @@ include "rows.pxi"
 include "columns.pxi"
 include "maxout.pxi"
 include "learnable.pxi"
-include "losses.pxi"
+include "layers.pxi"
 include "optimizers.pxi"
+include "losses.pxi"
 include "half.pxi"
 
 
@@ -87,10 +91,53 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.column_sum = <ColumnSum> column_sum[floating]
     spans.total = <Total> total[floating]
     spans.softmax = <Softmax> softmax[floating]
-    spans.cross_entropy = <Loss> cross_entropy[floating]
-    spans.mse = <Loss> mse[floating]
-    spans.sgd = <Update> sgd[floating]
-    spans.adam = <Update> adam[floating]
+    spans.dropout = <Random> dropout[floating]
+    spans.alpha_dropout = <Random> alpha_dropout[floating]
+    spans.random_slopes = <Random> random_slopes[floating]
+    spans.sine = <Sine> sine[floating]
+    spans.sine_backward = <SineBackward> sine_backward[floating]
+    spans.multiply = <Binary> multiply[floating]
+    spans.add = <Binary> add_elements[floating]
+    spans.column_products = <ColumnProducts> column_products[floating]
+    spans.standardize = <Standardize> standardize[floating]
+    spans.column_moments = <ColumnMoments> column_moments[floating]
+    spans.inverse_deviation = <InverseDeviation> inverse_deviation[floating]
+    spans.track = <Track> track[floating]
+    spans.batch_norm = <BatchNorm> batch_norm[floating]
+    spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
+    spans.layer_norm = <LayerNorm> layer_norm[floating]
+    spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
+    spans.sparse_product = <SparseProduct> sparse_product[floating]
+    spans.limit_columns = <LimitColumns> limit_columns[floating]
+    spans.weigh = <Weigh> weigh[floating]
+    add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating])
+    add_loss(spans, b"soft_cross_entropy", <Loss> soft_cross_entropy[floating])
+    add_loss(spans, b"binary_cross_entropy", <Loss> binary_cross_entropy[floating])
+    add_loss(spans, b"mse", <Loss> mse[floating])
+    add_loss(spans, b"mae", <Loss> mae[floating])
+    add_loss(spans, b"huber", <Loss> huber[floating])
+    add_loss(spans, b"quantile", <Loss> quantile[floating])
+    add_loss(spans, b"poisson", <Loss> poisson[floating])
+    spans.sum_squares = <Total> sum_squares[floating]
+    spans.clip = <InPlace> clip[floating]
+    spans.scale = <InPlace> scale[floating]
+    spans.average = <Average> average[floating]
+    spans.penalize = <Penalize> penalize[floating]
+    add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL)
+    add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL)
+    add_optimizer(spans, b"adam", <Update> adam[floating], NULL)
+    add_optimizer(spans, b"nadam", <Update> nadam[floating], nadam_prepare)
+    add_optimizer(spans, b"lion", <Update> lion[floating], NULL)
+
+
+cdef void add_loss(Spans* spans, const char* name, Loss loss) noexcept:
+    spans.losses[spans.n_losses] = LossRow(name, loss)
+    spans.n_losses += 1
+
+
+cdef void add_optimizer(Spans* spans, const char* name, Update update, Prepare prepare) noexcept:
+    spans.optimizers[spans.n_optimizers] = OptimizerRow(name, update, prepare)
+    spans.n_optimizers += 1
 
 
 table.version = TABLE_VERSION

@@ -1,30 +1,203 @@
 # Losses over a minibatch of rows: the loss of each row, and scale * d loss / d z for all. `scale`
-# is 1 / (rows of the minibatch), so that shards of a minibatch add up to its mean.
+# is 1 / (rows of the minibatch), so that shards of a minibatch add up to its mean. z are outputs
+# before any softmax, sigmoid or exponential: each loss holds its own, which is what makes it
+# stable. A row's loss is the mean over its outputs, but for cross entropy, which is one number.
+
+# -- cross entropy --------------------------------------------------------------------------------
 
 cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows, Py_ssize_t n,
-                        double scale, floating* dz, floating* row_loss) noexcept nogil:
-    """-log softmax(z)[label]; its gradient is softmax(z) - onehot(label)."""
+                        double scale, const floating* numbers, floating* dz,
+                        floating* row_loss) noexcept nogil:
+    """-log softmax(z) . t, where t is onehot(label), smoothed; its gradient is softmax(z) - t.
+
+    numbers: label smoothing, which goes to all classes alike, Szegedy et al., CVPR 2016.
+    """
     cdef Py_ssize_t i, j
-    cdef floating most, factor
+    cdef floating most, factor, smoothing = numbers[0], distance = 0
+    cdef floating everywhere = <floating> (scale * smoothing / n)
+    cdef floating label_weight = <floating> (scale * (1 - <double> smoothing))
     cdef double sum
     for i in range(rows):
-        sum = exp_shifted_sum[floating](z + i * n, n, dz + i * n, &most)
-        row_loss[i] = <floating> log(sum) - (z[i * n + label[i]] - most)
+        most = maximum_of[floating](z + i * n, n)
+        if smoothing != 0:              # else it could be 0 times infinity
+            for j in range(n):
+                dz[i * n + j] = most - z[i * n + j]
+            distance = smoothing * <floating> (total[floating](dz + i * n, n) / n)
+        sum = exp_sum[floating](z + i * n, most, dz + i * n, True, n)
+        row_loss[i] = (<floating> log(sum)
+                       - (<floating> 1 - smoothing) * (z[i * n + label[i]] - most) + distance)
         factor = <floating> (scale / sum)
         for j in range(n):
-            dz[i * n + j] = dz[i * n + j] * factor
-        dz[i * n + label[i]] = dz[i * n + label[i]] - <floating> scale
+            dz[i * n + j] = dz[i * n + j] * factor - everywhere
+        dz[i * n + label[i]] = dz[i * n + label[i]] - label_weight
 
 
-cdef void mse(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
-              double scale, floating* dz, floating* row_loss) noexcept nogil:
-    """mean_j (z_j - y_j)^2; its gradient is 2 (z - y) / n."""
+cdef void soft_cross_entropy(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
+                             double scale, const floating* numbers, floating* dz,
+                             floating* row_loss) noexcept nogil:
+    """-log softmax(z) . t for rows t of y, smoothed; its gradient is sum(t) softmax(z) - t.
+
+    Rows that do not sum to 1 count by their sum, as in torch. numbers: label smoothing.
+    """
     cdef Py_ssize_t i, j
-    cdef floating difference, factor = <floating> (2 * scale / n)
+    cdef floating most, factor, distance, by = <floating> scale
+    cdef floating keep = <floating> (1 - <double> numbers[0]), even = numbers[0] / n
+    cdef double sum, weight
+    for i in range(rows):
+        most = maximum_of[floating](z + i * n, n)
+        for j in range(n):
+            dz[i * n + j] = (keep * y[i * n + j] + even) * (most - z[i * n + j])
+        distance = <floating> total[floating](dz + i * n, n)
+        weight = keep * total[floating](y + i * n, n) + numbers[0]
+        sum = exp_sum[floating](z + i * n, most, dz + i * n, True, n)
+        row_loss[i] = <floating> (weight * log(sum)) + distance
+        factor = <floating> (scale * weight / sum)
+        for j in range(n):
+            dz[i * n + j] = dz[i * n + j] * factor - by * (keep * y[i * n + j] + even)
+
+
+# -- losses of each output for itself, their mean over a row --------------------------------------
+
+cdef inline void each_output(
+        void (*f)(floating, floating, floating, floating*, floating*) noexcept nogil,
+        const floating* z, const floating* y, const floating* a, bint scalar, floating factor,
+        Py_ssize_t n, floating* dz, floating* loss) noexcept nogil:
+    """loss and slope of f(z, y, a); dz is the slope times factor."""
+    cdef floating value, slope, a0 = a[0]
+    cdef Py_ssize_t j
+    if scalar:
+        for j in range(n):
+            f(z[j], y[j], a0, &value, &slope)
+            loss[j] = value
+            dz[j] = slope * factor
+    else:
+        for j in range(n):
+            f(z[j], y[j], a[j], &value, &slope)
+            loss[j] = value
+            dz[j] = slope * factor
+
+
+cdef inline void mean_of_outputs(
+        void (*f)(floating, floating, floating, floating*, floating*) noexcept nogil,
+        const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n, double scale,
+        const floating* a, bint scalar, floating* dz, floating* row_loss) noexcept nogil:
+    cdef floating factor = <floating> (scale / n)
+    cdef floating terms[SHORT]
+    cdef double sum, error
+    cdef Py_ssize_t i, start, size
+    if n == 1:                                  # a column, which is one span
+        each_output[floating](f, z, y, a, True, factor, rows, dz, row_loss)
+        return
+    for i in range(rows):                       # by hand: a loop over rows
+        sum = error = 0
+        start = 0
+        while start < n:
+            size = min(<Py_ssize_t> SHORT, n - start)
+            each_output[floating](f, z + i * n + start, y + i * n + start,
+                                  a if scalar else a + start, scalar, factor, size,
+                                  dz + i * n + start, terms)
+            add_exactly(&sum, &error, sum_of[floating](terms, size))
+            start += size
+        row_loss[i] = <floating> (corrected(sum, error) / n)
+
+
+cdef inline void squared(floating z, floating y, floating unused, floating* loss,
+                         floating* slope) noexcept nogil:
+    cdef floating d = z - y
+    loss[0] = d * d
+    slope[0] = <floating> 2 * d
+
+cdef void mse(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n, double scale,
+              const floating* numbers, floating* dz, floating* row_loss) noexcept nogil:
+    """mean_j (z_j - y_j)^2."""
+    cdef floating none = 0
+    mean_of_outputs[floating](squared, z, y, rows, n, scale, &none, True, dz, row_loss)
+
+
+cdef inline void absolute_error(floating z, floating y, floating unused, floating* loss,
+                                floating* slope) noexcept nogil:
+    cdef floating d = z - y
+    loss[0] = absolute(d)
+    slope[0] = sign(d)                          # at 0 it is 0, as in torch
+
+cdef void mae(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n, double scale,
+              const floating* numbers, floating* dz, floating* row_loss) noexcept nogil:
+    """mean_j |z_j - y_j|."""
+    cdef floating none = 0
+    mean_of_outputs[floating](absolute_error, z, y, rows, n, scale, &none, True, dz, row_loss)
+
+
+# Huber, Annals of Mathematical Statistics 1964, scaled as torch.nn.HuberLoss
+cdef inline void huber_error(floating z, floating y, floating delta, floating* loss,
+                             floating* slope) noexcept nogil:
+    cdef floating d = z - y
+    cdef floating inner = at_most[floating](absolute(d), delta)
+    loss[0] = inner * (absolute(d) - <floating> 0.5 * inner)
+    slope[0] = at_most[floating](at_least[floating](d, -delta), delta)
+
+cdef void huber(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n, double scale,
+                const floating* numbers, floating* dz, floating* row_loss) noexcept nogil:
+    """mean_j d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), d = z - y.
+
+    numbers: delta.
+    """
+    mean_of_outputs[floating](huber_error, z, y, rows, n, scale, numbers, True, dz, row_loss)
+
+
+# Koenker and Bassett, Econometrica 1978
+cdef inline void quantile_error(floating z, floating y, floating q, floating* loss,
+                                floating* slope) noexcept nogil:
+    cdef floating d = z - y
+    cdef floating s = <floating> 1 - q if d > 0 else -q
+    loss[0] = s * d
+    slope[0] = s if absolute(d) > 0 else d      # at 0 it is 0, as mae's, whose half is q = 0.5
+
+cdef void quantile(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
+                   double scale, const floating* numbers, floating* dz,
+                   floating* row_loss) noexcept nogil:
+    """mean_j max(q (y_j - z_j), (1 - q) (z_j - y_j)); numbers: q."""
+    mean_of_outputs[floating](quantile_error, z, y, rows, n, scale, numbers, True, dz, row_loss)
+
+
+cdef inline void poisson_error(floating z, floating y, floating unused, floating* loss,
+                               floating* slope) noexcept nogil:
+    cdef floating rate = exp_two[floating](z, 0)
+    loss[0] = rate - y * z
+    slope[0] = rate - y
+
+cdef void poisson(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
+                  double scale, const floating* numbers, floating* dz,
+                  floating* row_loss) noexcept nogil:
+    """mean_j exp(z_j) - y_j z_j, z being the logarithm of the rate; infinite where exp(z) is."""
+    cdef floating none = 0
+    mean_of_outputs[floating](poisson_error, z, y, rows, n, scale, &none, True, dz, row_loss)
+
+
+# With e = exp(-|z|), softplus(z) = max(z, 0) + log(1 + e): neither it nor a slope cancels.
+cdef inline void binary_error(floating z, floating y, floating weight, floating* loss,
+                              floating* slope) noexcept nogil:
+    cdef floating scaled = exp_below[floating](z), e = unscaled[floating](scaled)
+    cdef floating positive = weight * y, negative = <floating> 1 - y
+    cdef floating bump = unscaled[floating](log1p_of[floating](scaled))
+    cdef floating larger = <floating> 1 / (<floating> 1 + e), smaller = e * larger
+    cdef floating above = larger if z > 0 else smaller, below = smaller if z > 0 else larger
+    loss[0] = (negative * at_least[floating](z, 0) - positive * at_most[floating](z, 0)
+               + (negative + positive) * bump)
+    slope[0] = keep_nan[floating](negative * above - positive * below, z)
+
+cdef void binary_cross_entropy(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
+                               double scale, const floating* numbers, floating* dz,
+                               floating* row_loss) noexcept nogil:
+    """mean_j (1 - y_j) softplus(z_j) + w_j y_j softplus(-z_j); numbers: w, n of them."""
+    mean_of_outputs[floating](binary_error, z, y, rows, n, scale, numbers, False, dz, row_loss)
+
+
+cdef void weigh(const floating* weight, Py_ssize_t rows, Py_ssize_t n, floating* dz,
+                floating* row_loss) noexcept nogil:
+    """Multiply row i of dz, and row_loss[i], by weight[i]; what weighs 0 may be infinite."""
+    cdef Py_ssize_t i, j
     for i in range(rows):
         for j in range(n):
-            difference = z[i * n + j] - y[i * n + j]
-            dz[i * n + j] = difference * difference
-        row_loss[i] = sum_of[floating](dz + i * n, n) / n
-        for j in range(n):
-            dz[i * n + j] = (z[i * n + j] - y[i * n + j]) * factor
+            dz[i * n + j] = product[floating](dz[i * n + j], weight[i])
+    for i in range(rows):
+        row_loss[i] = product[floating](row_loss[i], weight[i])

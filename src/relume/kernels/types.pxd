@@ -1,13 +1,15 @@
 """What a kernel is, what a table is. Only C types: all of relume is built on these."""
 
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    TABLE_VERSION = 3
+    TABLE_VERSION = 4
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
-    N_HYPER = 8                 # an optimizer's numbers: learning rate first
+    MAX_LOSSES = 16
+    MAX_OPTIMIZERS = 16
+    N_HYPER = 10                # an optimizer's numbers, see Update
 
 # A kernel maps contiguous spans of one dtype: args holds the inputs in the ufunc's order, then the
 # outputs, each of which may be exactly one of the inputs. Parameters come last among the inputs;
@@ -42,10 +44,34 @@ cdef struct Activation:         # one row of the table; the text is what docstri
     Kernels parameter_gradient      # (grad, x): by the parameter, an element each, not reduced
 
 # What the engine needs beside activations, once per dtype. A matrix is row-major without gaps.
+# An update of parameters p by gradients g, with two spans of state. hyper[0] is the learning rate,
+# hyper[1] the coupled weight decay (g + decay p before anything else), hyper[2] the decoupled one
+# (p - learning rate decay p), the rest the optimizer's own. t counts the steps from 1.
 ctypedef void (*Update)(void* p, const void* g, void* s1, void* s2, Py_ssize_t n,
                         const double* hyper, int64_t t) noexcept nogil
+# What hyper needs once before the updates of step t; what it does depends on hyper and t alone.
+ctypedef void (*Prepare)(double* hyper, int64_t t) noexcept nogil
+
+# The loss of each row of outputs z against y, and `scale` times its gradient by z. `numbers` are
+# the loss's own, in the dtype.
 ctypedef void (*Loss)(const void* z, const void* y, Py_ssize_t rows, Py_ssize_t n, double scale,
-                      void* dz, void* row_loss) noexcept nogil
+                      const void* numbers, void* dz, void* row_loss) noexcept nogil
+ctypedef void (*Weigh)(const void* weight, Py_ssize_t rows, Py_ssize_t n, void* dz,
+                       void* row_loss) noexcept nogil
+
+ctypedef void (*InPlace)(void* x, Py_ssize_t n, double number) noexcept nogil
+ctypedef void (*Average)(void* mean, const void* p, Py_ssize_t n, double keep) noexcept nogil
+ctypedef double (*Penalize)(void* g, const void* p, Py_ssize_t n, double l1,
+                            double l2) noexcept nogil
+
+cdef struct LossRow:
+    const char* name
+    Loss loss
+
+cdef struct OptimizerRow:
+    const char* name
+    Update update
+    Prepare prepare             # or NULL
 
 ctypedef bint (*Gather)(const void* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
                         void* out) noexcept nogil
@@ -53,6 +79,44 @@ ctypedef bint (*AllFinite)(const void* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*ColumnSum)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
 ctypedef double (*Total)(const void* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*Softmax)(const void* z, Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
+
+# Layers other than dense ones. `numbers` are a layer's own, in the dtype; `first` is the place of
+# the first element in the minibatch; `kept` is what the way back reads.
+ctypedef void (*Random)(const void* x, uint32_t first, uint64_t key, Py_ssize_t n,
+                        const void* numbers, void* kept, void* out) noexcept nogil
+ctypedef void (*Sine)(const void* x, const void* omega, Py_ssize_t n, void* out) noexcept nogil
+ctypedef void (*SineBackward)(const void* g, const void* x, const void* omega, Py_ssize_t n,
+                              void* out) noexcept nogil
+ctypedef void (*Binary)(const void* x, const void* y, Py_ssize_t n, void* out) noexcept nogil
+ctypedef void (*ColumnProducts)(const void* x, const void* y, Py_ssize_t rows, Py_ssize_t n,
+                                void* out) noexcept nogil
+ctypedef void (*Standardize)(const void* x, const void* mean, const void* scale, Py_ssize_t rows,
+                             Py_ssize_t n, void* out) noexcept nogil
+ctypedef void (*ColumnMoments)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* mean,
+                               void* variance) noexcept nogil
+ctypedef void (*InverseDeviation)(const void* variance, const void* eps, Py_ssize_t n,
+                                  void* out) noexcept nogil
+ctypedef void (*Track)(const void* mean, const void* variance, Py_ssize_t rows, Py_ssize_t n,
+                       const void* momentum, void* running_mean,
+                       void* running_variance) noexcept nogil
+ctypedef void (*BatchNorm)(const void* x, const void* mean, const void* inverse,
+                           const void* weight, const void* bias, Py_ssize_t rows, Py_ssize_t n,
+                           void* normal, void* out) noexcept nogil
+ctypedef void (*BatchNormBackward)(const void* g, const void* normal, const void* inverse,
+                                   const void* weight, const void* sum_g,
+                                   const void* sum_g_normal, Py_ssize_t all_rows, Py_ssize_t rows,
+                                   Py_ssize_t n, void* out) noexcept nogil
+ctypedef void (*LayerNorm)(const void* x, const void* weight, const void* bias, const void* eps,
+                           Py_ssize_t rows, Py_ssize_t n, void* normal, void* inverse,
+                           void* out) noexcept nogil
+ctypedef void (*LayerNormBackward)(const void* g, const void* normal, const void* inverse,
+                                   const void* weight, Py_ssize_t rows, Py_ssize_t n,
+                                   void* out) noexcept nogil
+ctypedef void (*SparseProduct)(const void* values, const int32_t* index, const int32_t* starts,
+                               const void* matrix, Py_ssize_t rows, Py_ssize_t n,
+                               void* out) noexcept nogil
+ctypedef void (*LimitColumns)(void* w, Py_ssize_t rows, Py_ssize_t n, double most,
+                              void* factor) noexcept nogil
 
 # A function along an axis takes rows of n elements: inputs, then outputs, which overlap none of
 # them but may be one of them. Either rows that are contiguous each, row i from
@@ -90,10 +154,34 @@ cdef struct Spans:
     ColumnSum column_sum
     Total total
     Softmax softmax
-    Loss cross_entropy          # y holds int64 labels
-    Loss mse
-    Update sgd                  # hyper: learning rate, momentum, nesterov
-    Update adam                 # hyper: learning rate, beta1, beta2, eps
+    Random dropout              # numbers: rate
+    Random alpha_dropout        # numbers: rate
+    Random random_slopes        # numbers: lower, upper
+    Sine sine
+    SineBackward sine_backward
+    Binary multiply
+    Binary add
+    ColumnProducts column_products
+    Standardize standardize
+    ColumnMoments column_moments
+    InverseDeviation inverse_deviation
+    Track track
+    BatchNorm batch_norm
+    BatchNormBackward batch_norm_backward
+    LayerNorm layer_norm
+    LayerNormBackward layer_norm_backward
+    SparseProduct sparse_product
+    LimitColumns limit_columns
+    int n_losses
+    LossRow losses[MAX_LOSSES]
+    Weigh weigh
+    int n_optimizers
+    OptimizerRow optimizers[MAX_OPTIMIZERS]
+    Total sum_squares
+    InPlace clip
+    InPlace scale
+    Average average
+    Penalize penalize
 
 cdef struct Table:
     int version

@@ -3,9 +3,113 @@
 from relume.nn.activations import *  # noqa: F403
 from relume.nn.activations import ACTIVATIONS as ACTIVATIONS
 from relume.nn.activations import __all__ as _activations
+from relume.nn.callbacks import (
+    CSVLogger,
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    TerminateOnNaN,
+)
+from relume.nn.conversion import from_sklearn
+from relume.nn.files import ModelFileError
 from relume.nn.history import History
-from relume.nn.layers import Dense
+from relume.nn.hooks import Callback
+from relume.nn.initializers import (
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Initializer,
+    LecunNormal,
+    LecunUniform,
+    Orthogonal,
+)
+from relume.nn.layers import Dense, Layer, PReLU, Residual, RReLU, Sine
+from relume.nn.lbfgs import LBFGS
+from relume.nn.losses import (
+    MAE,
+    MSE,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Huber,
+    Loss,
+    Poisson,
+    PythonLoss,
+    Quantile,
+)
 from relume.nn.network import Network
-from relume.nn.optimizers import SGD, Adam
+from relume.nn.normalization import BatchNorm, LayerNorm, Standardize
+from relume.nn.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from relume.nn.persistence import load
+from relume.nn.rates import Schedule
+from relume.nn.regularization import AlphaDropout, Dropout
+from relume.nn.schedules import (
+    ConstantRate,
+    Cosine,
+    Exponential,
+    InverseScaling,
+    OneCycle,
+    ReduceOnPlateau,
+    Step,
+)
 
-__all__ = ["SGD", "Adam", "Dense", "History", "Network", *_activations]
+__all__ = [
+    "LBFGS",
+    "MAE",
+    "MSE",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "AlphaDropout",
+    "BatchNorm",
+    "BinaryCrossEntropy",
+    "CSVLogger",
+    "Callback",
+    "Constant",
+    "ConstantRate",
+    "Cosine",
+    "CrossEntropy",
+    "Dense",
+    "Dropout",
+    "EarlyStopping",
+    "Exponential",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "History",
+    "Huber",
+    "Initializer",
+    "InverseScaling",
+    "Layer",
+    "LayerNorm",
+    "LearningRateScheduler",
+    "LecunNormal",
+    "LecunUniform",
+    "Lion",
+    "Loss",
+    "ModelCheckpoint",
+    "ModelFileError",
+    "NAdam",
+    "Network",
+    "OneCycle",
+    "Optimizer",
+    "Orthogonal",
+    "PReLU",
+    "Poisson",
+    "PythonLoss",
+    "Quantile",
+    "RMSprop",
+    "RReLU",
+    "ReduceOnPlateau",
+    "Residual",
+    "Schedule",
+    "Sine",
+    "Standardize",
+    "Step",
+    "TerminateOnNaN",
+    "from_sklearn",
+    "load",
+    *_activations,
+]

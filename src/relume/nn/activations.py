@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,25 @@ class Activation:
             self.row["from_output_domain"], self.parameters
         )
 
+    @property
+    def slope(self) -> float:
+        """What it multiplies negative inputs by, where that is a parameter."""
+        return self.parameters.get("negative_slope", 0.0)
+
+    def config(self) -> dict[str, float]:
+        """The constructor's arguments."""
+        return dict(self.parameters)
+
+    def modules(self) -> list[list[dict[str, Any]]]:
+        """The one step that the engine makes of it."""
+        return [[{
+            "kind": "activation", "layer": self, "activation": self.row["index"],
+            "from_output": self.from_output, "numbers": tuple(self.parameters.values()),
+        }]]  # fmt: skip
+
+    def draw(self, rng: np.random.Generator, arrays: Any) -> None:
+        """Nothing: it has no parameters that are learnt."""
+
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
         return f"{type(self).__name__}({values})"
@@ -81,8 +101,11 @@ globals().update(_classes)
 __all__ = ["Activation", *_classes]
 
 
-def activation_of(value: Any) -> Activation | None:
-    """An Activation, or None for a linear layer, from what a user may give for one."""
+def activation_of(value: Any, more: Iterable[str] = ()) -> Activation | None:
+    """An Activation, or None for a linear layer, from what a user may give for one.
+
+    `more` are names that are allowed beside those of the table.
+    """
     if value is None or isinstance(value, Activation):
         return value
     if isinstance(value, type) and issubclass(value, Activation) and value.row is not None:
@@ -97,7 +120,7 @@ def activation_of(value: Any) -> Activation | None:
         raise TypeError(
             f"activation must be a name, an activation of relume.nn or None, got {value!r}"
         )
-    name = checks.choice(value, "activation", [*ACTIVATIONS, "linear"])
+    name = checks.choice(value, "activation", [*ACTIVATIONS, *more, "linear"])
     return None if name == "linear" else _with_defaults(ACTIVATIONS[name])
 
 

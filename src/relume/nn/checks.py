@@ -3,12 +3,15 @@
 import difflib
 import math
 import numbers
+import os
 
 import numpy as np
 
 
 def integer(value, name, least=1):
     """An integer of at least `least`."""
+    if type(value) is int and value >= least:
+        return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer of at least {least}, got {value!r}")
     if value < least:
@@ -30,11 +33,31 @@ def positive(value, name):
     return number(value, name, "greater than 0", lambda x: x > 0)
 
 
+def not_negative(value, name):
+    """A number of at least 0."""
+    return number(value, name, "at least 0", lambda x: x >= 0)
+
+
+def fraction(value, name):
+    """A number of at least 0 and less than 1."""
+    return number(value, name, "at least 0 and less than 1", lambda x: 0 <= x < 1)
+
+
 def flag(value, name):
     """True or False."""
+    if value is True or value is False:
+        return value
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def path(value, name="path"):
+    """The path of a file as a string."""
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        raise TypeError(f"{name} must be a string or a path, got {value!r}")
+    return path
 
 
 def choice(value, name, allowed):
@@ -69,6 +92,8 @@ def contiguous(array, dtype):
 
     What the dtype cannot hold becomes infinite, for which the caller looks.
     """
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        return array
     with np.errstate(over="ignore", invalid="ignore"):
         return np.require(array, dtype, ["C", "A"])
 
@@ -92,19 +117,34 @@ def matrix(X, name, dtype, width=None):
     Whether its values are finite is not looked at: the engine does, as it reads them.
     """
     array = real(X, name)
-    if array.ndim != 2:
-        raise ValueError(f"{name} must have shape (n_samples, n_features), got {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
-    if width is not None and array.shape[1] != width:
-        raise ValueError(f"{name} must have {width} features, got {array.shape[1]}")
+    shape(array.shape, name, width)
     return contiguous(array, dtype)
+
+
+def shape(found, name, width=None):
+    """Raise unless a shape is that of a matrix that is not empty, `width` columns wide."""
+    if len(found) != 2:
+        raise ValueError(f"{name} must have shape (n_samples, n_features), got {found}")
+    if 0 in found:
+        raise ValueError(f"{name} must not be empty, got shape {found}")
+    if width is not None and found[1] != width:
+        raise ValueError(f"{name} must have {width} features, got {found[1]}")
 
 
 def same_length(X, y, names):
     """Raise unless the arrays X and y have as many rows."""
-    if y.ndim == 0 or len(X) != len(y):
+    if y.ndim == 0 or X.shape[0] != len(y):
         rows = len(y) if y.ndim else f"the single value {y!r}"
         raise ValueError(
-            f"{names[0]} and {names[1]} must have the same length, got {len(X)} and {rows}"
+            f"{names[0]} and {names[1]} must have the same length, got {X.shape[0]} and {rows}"
         )
+
+
+def weights(values, name, dtype, n):
+    """A weight of each of n rows, none negative, some positive."""
+    array = finite(values, name, dtype)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), got {array.shape}")
+    if array.min() < 0 or array.max() == 0:
+        raise ValueError(f"{name} must be at least 0, and not 0 throughout; got {array.min()}")
+    return array

@@ -1,15 +1,26 @@
 """The network: training. What computes is relume.engine."""
 
-import time
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relume.engine.training import STATUS, Training, apply_update
+from relume.engine.training import STATUS, Training
+from relume.engine.updates import Updates
 from relume.nn import checks
+from relume.nn.batches import ArrayBatches, IterableBatches, class_weights, split
 from relume.nn.blas import single_threaded_blas
-from relume.nn.history import History, Progress
+from relume.nn.data import SparseRows
+from relume.nn.fitting import Fitting
+from relume.nn.history import History
+from relume.nn.hooks import Callback, Hooks
+from relume.nn.lbfgs import LBFGS, fit_lbfgs
+from relume.nn.losses import PythonLoss
 from relume.nn.model import Model
+from relume.nn.rates import learning_rates
+from relume.nn.snapshots import Snapshot
 
 
 class Network(Model):
@@ -17,18 +28,36 @@ class Network(Model):
 
     Parameters
     ----------
-    layers : list of Dense
-        At least one. The last one's outputs are logits under ``"cross_entropy"``, values under
-        ``"mse"``.
-    loss : {"cross_entropy", "mse"}, default="cross_entropy"
-        ``"cross_entropy"`` takes class labels 0 to n - 1, ``"mse"`` takes values.
-    optimizer : SGD, Adam, str or None, default=None
+    layers : list of Layer and Activation
+        At least one `Dense`. The outputs of the last one are what the loss takes: logits under
+        ``"cross_entropy"``, values under ``"mse"``.
+    loss : str, Loss or callable, default="cross_entropy"
+        ``"cross_entropy"`` takes class labels 0 to n - 1, ``"mse"`` takes values; or another name
+        or loss, such as ``nn.Huber(delta=2.0)``; or a function ``(y_true, y_pred)`` that returns
+        the loss and its gradient, see `nn.losses.PythonLoss`.
+    optimizer : Optimizer, LBFGS, str or None, default=None
         None is ``nn.Adam()``.
     seed : int, numpy.random.Generator or None, default=None
         Of the initial weights and of the shuffling. The same seed gives the same bits in every
         run, for any number of threads; None takes fresh entropy.
     dtype : {"float32", "float64"}, default="float32"
         What the network computes in.
+    metrics : list of str and callable, or None, default=None
+        What `evaluate`, and a fit of its validation data, report beside the loss: names such as
+        ``"f1"``, and functions ``(y_true, y_pred) -> float`` of targets and predictions. None is
+        the accuracy for a classifier, nothing for others.
+    schedule : Schedule, callable or None, default=None
+        What the optimizer's learning rate is multiplied by: a schedule such as ``nn.Cosine(10)``,
+        or a function from the epoch as a float (0.0 at the start of training, 1.5 in the middle of
+        the second epoch) to a factor of at least 0. None leaves the rate alone. `train_on_batch`
+        and `step` take the factor at the beginning of the epoch that comes next. A network pickles
+        if its schedule does.
+
+    Attributes
+    ----------
+    epoch : int
+        How many epochs are done in the network's life. `snapshot`, copies and pickles keep it; a
+        loop of one's own may count it up.
 
     Raises
     ------
@@ -55,33 +84,56 @@ class Network(Model):
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: Any,
+        y: ArrayLike | None = None,
         *,
         epochs: int = 1,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
+        validation_split: float = 0.0,
+        steps_per_epoch: int | None = None,
         progress: bool = False,
+        callbacks: Sequence[Callback | Callable[["Network", int, dict[str, float]], Any]]
+        | None = None,
     ) -> History:
         """Train for some epochs, going on from the present weights, optimizer and random state.
 
         Parameters
         ----------
-        X : array_like of shape (n, n_features)
-            Real numbers; read without a copy if C-contiguous and of the network's dtype.
-        y : array_like of shape (n,) or (n, n_outputs)
-            Class labels, or values.
+        X : array_like or sparse matrix of shape (n, n_features), or iterable
+            Real numbers; read without a copy if C-contiguous and of the network's dtype. A memory
+            map is never read as a whole; of a SciPy sparse matrix only some rows at a time are
+            taken, and the first layer must be a `Dense`, with or without a `Standardize` before
+            it. Or an iterable of minibatches (X, y) or (X, y, sample_weight), begun anew for each
+            epoch, and `y` is None then.
+        y : array_like of shape (n,) or (n, n_outputs), or None
+            What the loss takes: class labels, or values.
         epochs : int, default=1
             How many to add.
         batch_size : int, default=32
             Rows of a minibatch; the last one of an epoch may be short.
         shuffle : bool, default=True
             Whether the rows are put in a new order for each epoch.
-        validation_data : tuple (X, y) or None, default=None
+        sample_weight : array_like of shape (n,) or None, default=None
+            How much each row counts: a minibatch's loss is ``sum(w * loss) / sum(w)``.
+        class_weight : dict, "balanced" or None, default=None
+            A weight for each label, 1 where it has none; "balanced" gives all labels in y the same
+            sum. Multiplied by `sample_weight`.
+        validation_data : tuple (X, y) or (X, y, sample_weight) or None, default=None
             Evaluated after each epoch.
+        validation_split : float, default=0.0
+            Instead: the share of rows, the last ones, that are not trained on but evaluated.
+        steps_per_epoch : int or None, default=None
+            How many minibatches of an iterable are an epoch; None takes all. An iterator, which
+            cannot be begun anew, needs it where there are several epochs.
         progress : bool, default=False
             Whether to show a bar on a terminal, a line an epoch elsewhere.
+        callbacks : list or None, default=None
+            Callbacks such as ``nn.EarlyStopping()``, and functions ``f(net, epoch, figures)``,
+            called after each epoch in this order; one that returns True ends the fit.
 
         Returns
         -------
@@ -97,76 +149,98 @@ class Network(Model):
             beginning of that epoch.
         KeyboardInterrupt
             Upon Ctrl-C, after the minibatch at hand; the network keeps what it has learned.
+        Exception
+            Whatever a callback raises; the network is as after the last complete epoch.
         """
-        X, y = self._data(X, y)
         epochs = checks.integer(epochs, "epochs")
         batch_size = checks.integer(batch_size, "batch_size")
         shuffle, progress = checks.flag(shuffle, "shuffle"), checks.flag(progress, "progress")
-        validation = self._validation(validation_data, X.shape[1])
-        history, begin = History(), time.perf_counter()
-        before = self._snapshot()
-        self.build(X.shape[1])
-        training = self._training(X, y, batch_size)
-        with single_threaded_blas, Progress(epochs, progress) as shown:
-            for epoch in range(1, epochs + 1):
-                good = before if epoch == 1 and before[0] else self._snapshot()
-                order = self._rng.permutation(len(X)) if shuffle else np.arange(len(X))
-                loss = self._epoch(training, order, epoch, before, good)
-                figures = {"loss": loss}
-                if validation:
-                    figures |= {f"val_{k}": v for k, v in self._evaluate(*validation).items()}
-                history.add(**figures, seconds=time.perf_counter() - begin)
-                shown.epoch(**figures)
-        return history
+        if steps_per_epoch is not None:
+            steps_per_epoch = checks.integer(steps_per_epoch, "steps_per_epoch")
+        held_out = None
+        if y is None:
+            weights = (sample_weight, class_weight, validation_split or None)
+            source = self._iterable(X, steps_per_epoch, epochs, weights)
+        else:
+            X, y, weight = self._data(X, y, sample_weight)
+            weight = class_weights(class_weight, self.loss, y, weight, self.dtype)
+            (X, y, weight), held_out = split(X, y, weight, validation_split, validation_data)
+            self._enough_rows(X, batch_size)
+            source = ArrayBatches(X, y, weight, batch_size, shuffle, self._normalizes_batches())
+        if held_out:
+            self._finite(held_out[0], "X")
+        validation = held_out or self._validation(validation_data, source.width)
+        if isinstance(self.optimizer, LBFGS):
+            return fit_lbfgs(self, source, epochs, validation, Hooks(callbacks), progress)
+        return Fitting(self, source, validation, Hooks(callbacks)).run(epochs, progress)
 
-    def _training(self, X, y, batch_size):
+    def _normalizes_batches(self):
+        """Whether there is a BatchNorm, to which a minibatch of one row is of no use."""
+        return "batch_norm" in self._kinds
+
+    def _enough_rows(self, X, batch_size=2):
+        """Raise where all rows of X, or a minibatch, are too few to train on."""
+        if 1 in (len(X), batch_size) and self._normalizes_batches():
+            name = "batch_size" if batch_size == 1 else "the number of rows of X"
+            raise ValueError(f"{name} must be at least 2 with nn.BatchNorm, got 1")
+
+    def _iterable(self, X, steps, epochs, weights):
+        if any(each is not None for each in weights):
+            raise ValueError(
+                "sample_weight, class_weight and validation_split must be left out where X gives "
+                "minibatches, which may hold weights of their own"
+            )
+        if isinstance(X, np.ndarray) or not isinstance(X, Iterable):
+            raise TypeError("y must be given, unless X is an iterable of minibatches (X, y)")
+        if isinstance(X, Iterator) and steps is None and epochs > 1:
+            raise ValueError(
+                "steps_per_epoch must be given for an iterator, which cannot be begun anew"
+            )
+        return IterableBatches(X, steps, self._batch)
+
+    def _batch(self, item):
+        """A minibatch as the engine takes it."""
+        if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+            raise TypeError(
+                f"X must give minibatches (X, y) or (X, y, sample_weight), got {type(item)}"
+            )
+        X, y, weight = self._data(*item)
+        self._enough_rows(X)
+        if self._weights is not None:
+            self._weights.adapt(X)
+        return X, y, weight
+
+    def _training(self, source):
         weights = self._weights
         self._tape = weights.gradients = None
-        batch_size = min(batch_size, len(X))
-        return Training(
-            weights.plan, weights.parameters, weights.optimizer_state, X, y, batch_size, self.loss,
-            self.optimizer.kernel, self.optimizer.hyper(), weights.steps,
-        )  # fmt: skip
+        weights.average_for(self.optimizer.ema_decay)
+        loss = self.loss
+        if not isinstance(loss, PythonLoss):
+            loss = loss.kernel(source.y_like), self._loss_numbers
+        return Training(weights.plan, weights, source.rows, loss, source.y_like, self.optimizer)
 
-    def _epoch(self, training, order, epoch, before, good):
-        """Train one epoch and return its loss; put the network back where that cannot be done."""
-        try:
-            status, step, loss = training.epoch(order)
-        finally:
-            self._weights.steps = training.t
-        if status == STATUS["input not finite"]:
-            self._restore(before)
-            raise checks.not_finite("X", self.dtype)
-        # The last step's weights are met by no loss of this epoch.
-        if status == STATUS["loss not finite"] or not self._weights.are_finite():
-            self._restore(good)
-            where = step + 1 if status == STATUS["loss not finite"] else step
-            raise FloatingPointError(
-                f"the loss stopped being finite at epoch {epoch}, step {where}; the network "
-                "has the weights of the beginning of that epoch again. "
-                "A lower learning rate may help"
-            )
-        return loss
+    def _learning_rates(self, steps):
+        """Of the minibatches of the next epoch, if it has so many."""
+        return learning_rates(self.optimizer.lr, self.schedule, self.epoch, steps or 1)
 
-    def _snapshot(self):
-        """All that training changes, or None if the network is not built."""
-        values = None if self._weights is None else self._weights.snapshot()
-        return values, self._rng.bit_generator.state
+    def _key(self):
+        """What the random numbers of an epoch come of, where layers need some."""
+        if not self._weights.plan.random:
+            return 0
+        return int(self._rng.integers(2**64, dtype=np.uint64))
 
-    def _restore(self, snapshot):
-        values, self._rng.bit_generator.state = snapshot
-        if values is None:
-            self._weights = None
-        else:
-            self._weights.restore(values)
-
-    def train_on_batch(self, X: ArrayLike, y: ArrayLike) -> float:
+    def train_on_batch(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Make one step on one minibatch.
 
         Parameters
         ----------
-        X : array_like of shape (n, n_features)
+        X : array_like or sparse matrix of shape (n, n_features)
+            An `nn.Standardize` that has seen no data learns from the first minibatch.
         y : array_like of shape (n,) or (n, n_outputs)
+        sample_weight : array_like of shape (n,) or None, default=None
+            How much each row counts.
 
         Returns
         -------
@@ -178,33 +252,57 @@ class Network(Model):
         TypeError, ValueError, FloatingPointError
             As `fit`; the network is then as it was.
         """
-        X, y = self._data(X, y)
-        before = self._snapshot() if self._weights is None else None
-        self.build(X.shape[1])
-        with single_threaded_blas:
-            status, _, loss = self._step_on(X, y)
+        X, y, weight = self._data(X, y, sample_weight)
+        self._needs_steps("train_on_batch")
+        self._enough_rows(X)
+        source = ArrayBatches(X, y, weight, len(X))
+        weights, before, status = self._weights, None, None
+        learns = self._kinds[0] == "standardize" and not (weights and weights.standardized)
+        if weights is None or learns or weights.plan.random:
+            before = self._rng.bit_generator.state if weights and not learns else self.snapshot()
+        try:
+            self.build(source.width)
+            source.standardize(self._weights)
+            status, loss = self._step_on(source)
+        finally:
+            if status != STATUS["fine"]:
+                self._undo(before)
         if status != STATUS["fine"]:
-            if before is not None:
-                self._restore(before)
             if status == STATUS["input not finite"]:
                 raise checks.not_finite("X", self.dtype)
             raise FloatingPointError("the loss of this minibatch is not finite; no step was made")
         return loss
 
-    def _step_on(self, X, y):
-        training = self._training(X, y, len(X))
-        result = training.epoch(np.arange(len(X)))
+    def _undo(self, before):
+        """Be as before a step that was not made: a snapshot, a random state, or None."""
+        if isinstance(before, Snapshot):
+            self.restore(before)
+        elif before is not None:
+            self._rng.bit_generator.state = before
+
+    def _step_on(self, source):
+        training = self._training(source)
+        X = source.X if source.in_memory else source.X.take(slice(None))
+        with single_threaded_blas:
+            status, _, loss = training.batch(
+                X, source.y, source.weight, self._learning_rates(1)[0], self._key()
+            )
         self._weights.steps = training.t
-        return result
+        return status, loss
+
+    def _needs_steps(self, method):
+        if isinstance(self.optimizer, LBFGS):
+            raise RuntimeError(f"{method} needs an optimizer that makes steps; nn.LBFGS has fit")
 
     def forward(self, X: ArrayLike, training: bool = False) -> NDArray[np.floating]:
         """The raw outputs: logits under ``"cross_entropy"``.
 
         Parameters
         ----------
-        X : array_like of shape (n, n_features)
+        X : array_like or, in prediction, sparse matrix of shape (n, n_features)
         training : bool, default=False
-            Whether to keep what `backward` needs.
+            Whether layers do as in training (noise is drawn, and BatchNorm takes and tracks the
+            statistics of these rows), and what `backward` needs is kept.
 
         Returns
         -------
@@ -220,9 +318,13 @@ class Network(Model):
             return self._outputs(X)
         self.build(X.shape[1])
         plan, parameters = self._weights.plan, self._weights.parameters
-        X, tape = X.copy(), plan.new_tape(len(X))
+        if isinstance(X, SparseRows):
+            raise TypeError("X must be a dense array where training=True, got a sparse matrix")
+        self._enough_rows(X)
+        X = X.copy() if isinstance(X, np.ndarray) else X.take(slice(None))
+        tape = plan.new_tape(len(X))
         with single_threaded_blas:
-            z = plan.forward(parameters, X, tape)
+            z = plan.forward(parameters, X, tape, self._key())
         if z is None:
             raise checks.not_finite("X", self.dtype)
         self._tape = X, tape
@@ -273,23 +375,45 @@ class Network(Model):
             If there was no `backward` since the last `step`.
         """
         weights = self._with_gradients()
-        return {name: value.copy() for name, value in weights.named(weights.gradients).items()}
+        named = weights.named(weights.gradients, statistics=False)
+        return {name: value.copy() for name, value in named.items()}
 
     def step(self) -> None:
         """Let the optimizer make a step with the gradients of the last `backward`.
+
+        The layers' penalties are added to them before.
 
         Raises
         ------
         RuntimeError
             If there was no `backward` since the last step.
         """
+        self._needs_steps("step")
         weights = self._with_gradients()
-        weights.steps += 1
-        apply_update(
-            weights.plan, weights.parameters, weights.gradients, weights.optimizer_state,
-            self.optimizer.kernel, self.optimizer.hyper(), weights.steps,
-        )  # fmt: skip
-        weights.gradients = None
+        weights.average_for(self.optimizer.ema_decay)
+        updates = Updates(weights.plan, weights, self.optimizer, 1)
+        updates.step(weights.gradients, self._learning_rates(1)[0])
+        weights.steps, weights.gradients = updates.t, None
+
+    def averaged(self) -> "Network":
+        """A copy of the network with the running average of its parameters.
+
+        Returns
+        -------
+        net : Network
+
+        Raises
+        ------
+        RuntimeError
+            If nothing was averaged: the optimizer needs an ``ema_decay``, and a step.
+        """
+        if self._weights is None or self._weights.average is None:
+            raise RuntimeError(
+                "nothing was averaged: train with an optimizer such as nn.Adam(ema_decay=0.999)"
+            )
+        net = copy.copy(self)
+        net._weights.parameters = self._weights.averaged()
+        return net
 
     def _with_gradients(self):
         if self._weights is None or self._weights.gradients is None:

@@ -1,0 +1,305 @@
+"""What each kind of step does to some rows of a minibatch: forward, backward, its gradient.
+
+Rows first .. first + n are one thread's; what a step needs of all rows (the statistics of
+batch_norm) is computed between two passes over them. A step has no arithmetic of its own: it calls
+the kernels, and BLAS.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from relume.kernels.types cimport Kernel
+
+
+cdef enum Parameter:            # vectors of batch_norm's and layer_norm's parameters
+    WEIGHT
+    BIAS
+    RUNNING_MEAN
+    RUNNING_VARIANCE
+    BATCHES                     # one number: how many minibatches were tracked
+
+
+cdef void forward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """From the step's input to its output."""
+    cdef const char* x = value_at(p, s.input, first, s.n_in)
+    cdef char* out = value_at(p, s.output, first, s.n_out)
+    if s.kind == DENSE:
+        dense(p, s, x, first, n, out)
+    elif s.kind == ACTIVATION:
+        call(p, s, s.activate, NULL, x, out, n)
+    elif s.kind == PRELU:
+        with_slopes(p, s, s.activate, NULL, x, out, n)
+    elif s.kind == RRELU or s.kind == DROPOUT or s.kind == ALPHA_DROPOUT:
+        random_layer(p, s, x, first, n, out)
+    elif s.kind == BATCH_NORM:
+        batch_norm(p, s, x, first, n, out)
+    elif s.kind == LAYER_NORM:
+        p.spans.layer_norm(
+            x, parameter(p, s, WEIGHT), parameter(p, s, BIAS), number(p, s, 0), n, s.n_out,
+            at(p, s.kept, first, s.n_out), inverses(p, s, first), out)
+    elif s.kind == STANDARDIZE and p.sparse == NULL:
+        p.spans.standardize(x, parameter(p, s, 0), parameter(p, s, 1), n, s.n_out, out)
+    elif s.kind == SINE:
+        p.spans.sine(x, number(p, s, 0), n * s.n_out, out)
+    elif s.kind == JOIN:
+        join(p, s, x, first, n, out)
+
+
+cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """From the gradient by the step's output to that by its input, unless nobody wants it."""
+    cdef const char* x = value_at(p, s.input, first, s.n_in)
+    cdef const char* y = value_at(p, s.output, first, s.n_out)
+    cdef char* delta = delta_at(p, s.delta_out, first, s.n_out)
+    cdef char* dx = delta_at(p, s.delta_in, first, s.n_in)
+    cdef Py_ssize_t size = n * s.n_out
+    if dx == NULL:
+        return
+    if s.kind == FORK:
+        add_skipped(p, s + s.to_join, first, n)
+    elif s.kind == DENSE:
+        times_transposed(p, s, delta, n, s.n_in, False, dx)
+    elif s.kind == ACTIVATION:
+        call(p, s, s.activate_backward, delta, y if s.from_output else x, dx, n)
+    elif s.kind == PRELU:
+        with_slopes(p, s, s.activate_backward, delta, x, dx, n)
+    elif s.kind == RRELU:
+        call_with(s.activate_backward, delta, x, at(p, s.kept, first, s.n_out), False, dx, size)
+    elif s.kind == DROPOUT or s.kind == ALPHA_DROPOUT:
+        p.spans.multiply(delta, at(p, s.kept, first, s.n_out), size, dx)
+    elif s.kind == BATCH_NORM:
+        p.spans.batch_norm_backward(
+            delta, at(p, s.kept, first, s.n_out), statistic(p, s, INVERSE),
+            parameter(p, s, WEIGHT), statistic(p, s, SUM_DELTA),
+            statistic(p, s, SUM_DELTA_NORMAL), p.rows, n, s.n_out, dx)
+    elif s.kind == LAYER_NORM:
+        p.spans.layer_norm_backward(
+            delta, at(p, s.kept, first, s.n_out), inverses(p, s, first), parameter(p, s, WEIGHT),
+            n, s.n_out, dx)
+    elif s.kind == STANDARDIZE:
+        p.spans.standardize(delta, NULL, parameter(p, s, 1), n, s.n_out, dx)
+    elif s.kind == SINE:
+        p.spans.sine_backward(delta, x, number(p, s, 0), size, dx)
+    elif s.kind == JOIN:
+        memcpy(dx, delta, size * p.itemsize)
+
+
+cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last,
+                   char* out) noexcept nogil:
+    """The gradient by rows first .. last of a step's parameters, summed over the minibatch."""
+    cdef char* delta = at(p, s.delta_out, 0, s.n_out)
+    cdef char* products = at(p, s.kept, 0, s.n_out)
+    if s.kind == DENSE or s.kind == JOIN:
+        matrix_gradient(p, s, delta, first, last, out)
+    elif s.kind == BATCH_NORM:
+        memcpy(out, statistic(p, s, SUM_DELTA_NORMAL), s.n_out * p.itemsize)
+        memcpy(out + s.n_out * p.itemsize, statistic(p, s, SUM_DELTA), s.n_out * p.itemsize)
+    elif s.kind == LAYER_NORM:
+        p.spans.column_products(delta, products, p.rows, s.n_out, out)
+        p.spans.column_sum(delta, p.rows, s.n_out, out + s.n_out * p.itemsize)
+    elif s.kind == PRELU:
+        slope_gradient(p, s, delta, products, out)
+
+
+# -- learnt slopes: He et al., 2015 ---------------------------------------------------------------
+
+cdef void with_slopes(const Pass* p, const Step* s, Kernel kernel, const char* grad,
+                      const char* x, char* out, Py_ssize_t n) noexcept nogil:
+    """A kernel over n rows, with one slope or one a unit."""
+    cdef const char* slopes = parameter(p, s, 0)
+    cdef Py_ssize_t i, step = s.n_out * p.itemsize
+    if s.n_parameters == 1:
+        call_with(kernel, grad, x, slopes, True, out, n * s.n_out)
+        return
+    for i in range(n):
+        call_with(kernel, NULL if grad == NULL else grad + i * step, x + i * step, slopes, False,
+                  out + i * step, s.n_out)
+
+
+cdef void slope_gradient(const Pass* p, const Step* s, const char* delta, char* products,
+                         char* out) noexcept nogil:
+    cdef void* args[3]
+    args[0], args[1], args[2] = <void*> delta, value_at(p, s.input, 0, s.n_in), products
+    s.parameter_gradient(args, True, p.rows * s.n_out)
+    if s.n_parameters == s.n_out:
+        p.spans.column_sum(products, p.rows, s.n_out, out)
+    else:
+        p.spans.column_sum(products, p.rows * s.n_out, 1, out)
+
+
+# -- products -------------------------------------------------------------------------------------
+
+cdef void dense(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
+                char* z) noexcept nogil:
+    """z = x W + b, or x W."""
+    cdef const char* weights = parameter(p, s, 0)
+    cdef Py_ssize_t i, row_size = s.n_out * p.itemsize
+    if s.bias:
+        for i in range(n):
+            memcpy(z + i * row_size, weights + s.n_in * row_size, row_size)
+    elif s == p.sparse_step:
+        memset(z, 0, n * row_size)
+    if s == p.sparse_step:
+        p.spans.sparse_product(p.sparse.values, p.sparse.index, p.sparse.starts + first, weights,
+                               n, s.n_out, z)
+    else:
+        p.gemm(False, False, <int> n, <int> s.n_out, <int> s.n_in, x, <int> s.n_in, weights,
+               <int> s.n_out, s.bias, z, <int> s.n_out)
+
+
+cdef void times_transposed(const Pass* p, const Step* s, const char* delta, Py_ssize_t n,
+                           Py_ssize_t width, bint accumulate, char* dx) noexcept nogil:
+    """dx = delta W^T, added to dx if `accumulate`."""
+    p.gemm(False, True, <int> n, <int> width, <int> s.n_out, delta, <int> s.n_out,
+           parameter(p, s, 0), <int> s.n_out, accumulate, dx, <int> width)
+
+
+cdef void matrix_gradient(const Pass* p, const Step* s, const char* delta, Py_ssize_t first,
+                          Py_ssize_t last, char* out) noexcept nogil:
+    """x^T delta for rows first .. last of the weights; the sum of delta for the bias."""
+    cdef Py_ssize_t width = s.n_matrix
+    cdef const char* x = value_at(p, s.skip if s.kind == JOIN else s.input, 0, width)
+    cdef Py_ssize_t end = min(last, width)
+    if end > first:
+        if s == p.sparse_step:
+            memset(out, 0, (end - first) * s.n_out * p.itemsize)
+            p.spans.sparse_product(
+                p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
+                delta, end - first, s.n_out, out)
+        else:
+            p.gemm(True, False, <int> (end - first), <int> s.n_out, <int> p.rows,
+                   x + first * p.itemsize, <int> width, delta, <int> s.n_out, False, out,
+                   <int> s.n_out)
+    if last > width:
+        p.spans.column_sum(delta, p.rows, s.n_out, out + (end - first) * s.n_out * p.itemsize)
+
+
+# -- residual blocks: He et al., 2016 -------------------------------------------------------------
+
+cdef void join(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
+               char* out) noexcept nogil:
+    """x + skip, or x + skip W."""
+    cdef Py_ssize_t width = s.n_matrix
+    if width == 0:
+        p.spans.add(x, value_at(p, s.skip, first, s.n_out), n * s.n_out, out)
+        return
+    memcpy(out, x, n * s.n_out * p.itemsize)
+    p.gemm(False, False, <int> n, <int> s.n_out, <int> width,
+           value_at(p, s.skip, first, width), <int> width, parameter(p, s, 0), <int> s.n_out, True,
+           out, <int> s.n_out)
+
+
+cdef void add_skipped(const Pass* p, const Step* s, Py_ssize_t first,
+                      Py_ssize_t n) noexcept nogil:
+    """Add to the gradient by a block's input what came past the block; s is its JOIN."""
+    cdef Py_ssize_t width = s.n_matrix if s.n_matrix else s.n_out
+    cdef const char* delta = at(p, s.delta_out, first, s.n_out)
+    cdef char* dx = delta_at(p, s.skip_delta, first, width)
+    if s.n_matrix:
+        times_transposed(p, s, delta, n, width, True, dx)
+    else:
+        p.spans.add(dx, delta, n * width, dx)
+
+
+# -- normalization and noise ----------------------------------------------------------------------
+
+cdef void batch_norm(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
+                     char* out) noexcept nogil:
+    """By the minibatch's statistics in training, which are on the tape; else by the running."""
+    cdef const char* mean = statistic(p, s, MEAN)
+    if not p.training:
+        mean = parameter(p, s, RUNNING_MEAN)
+        p.spans.inverse_deviation(parameter(p, s, RUNNING_VARIANCE), number(p, s, 0), s.n_out,
+                                  statistic(p, s, INVERSE))
+    p.spans.batch_norm(x, mean, statistic(p, s, INVERSE), parameter(p, s, WEIGHT),
+                       parameter(p, s, BIAS), n, s.n_out, at(p, s.kept, first, s.n_out), out)
+
+
+cdef void batch_statistics(const Pass* p, const Step* s) noexcept nogil:
+    """Mean and variance over all rows, before any of them is normalized."""
+    p.spans.column_moments(value_at(p, s.input, 0, s.n_in), p.rows, s.n_out,
+                           statistic(p, s, MEAN), statistic(p, s, VARIANCE))
+    p.spans.inverse_deviation(statistic(p, s, VARIANCE), number(p, s, 0), s.n_out,
+                              statistic(p, s, INVERSE))
+
+
+cdef void running_statistics(const Pass* p, const Step* s) noexcept nogil:
+    """Once the minibatch is known to be good."""
+    cdef char* batches = parameter(p, s, BATCHES)
+    p.spans.track(statistic(p, s, MEAN), statistic(p, s, VARIANCE), p.rows, s.n_out,
+                  number(p, s, 1), parameter(p, s, RUNNING_MEAN),
+                  parameter(p, s, RUNNING_VARIANCE))
+    if p.itemsize == 4:
+        (<float*> batches)[0] += 1
+    else:
+        (<double*> batches)[0] += 1
+
+
+cdef void batch_gradient_sums(const Pass* p, const Step* s) noexcept nogil:
+    """The sums over all rows that the way back needs; they are the parameters' gradient too."""
+    cdef const char* delta = at(p, s.delta_out, 0, s.n_out)
+    p.spans.column_sum(delta, p.rows, s.n_out, statistic(p, s, SUM_DELTA))
+    p.spans.column_products(delta, at(p, s.kept, 0, s.n_out), p.rows, s.n_out,
+                            statistic(p, s, SUM_DELTA_NORMAL))
+
+
+cdef char* inverses(const Pass* p, const Step* s, Py_ssize_t first) noexcept nogil:
+    """layer_norm's 1 / sqrt(variance + eps): a number a row, after the normalized values."""
+    return at(p, s.kept + s.n_out, first, 1)
+
+
+cdef void random_layer(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
+                       char* out) noexcept nogil:
+    """Noise in training; else dropout is the identity and the slope of RRELU its mean."""
+    cdef uint32_t place = <uint32_t> (first * s.n_out)
+    cdef uint64_t key = key_of(p.key, <uint64_t> s.kept)
+    cdef char* kept
+    if not p.training:
+        if s.kind == RRELU:
+            call_with(s.activate, NULL, x, number(p, s, 0), True, out, n * s.n_out)
+        elif x != out:
+            memcpy(out, x, n * s.n_out * p.itemsize)
+        return
+    kept = at(p, s.kept, first, s.n_out)
+    if s.kind == RRELU:
+        p.spans.random_slopes(x, place, key, n * s.n_out, number(p, s, 1), kept, out)
+    elif s.kind == DROPOUT:
+        p.spans.dropout(x, place, key, n * s.n_out, number(p, s, 0), kept, out)
+    else:
+        p.spans.alpha_dropout(x, place, key, n * s.n_out, number(p, s, 0), kept, out)
+
+
+cdef uint64_t key_of(uint64_t key, uint64_t step) noexcept nogil:
+    """A key for each `step` of a minibatch: splitmix64, Steele et al., 2014."""
+    cdef uint64_t h = key + step * <uint64_t> 0x9e3779b97f4a7c15
+    h = (h ^ (h >> 30)) * <uint64_t> 0xbf58476d1ce4e5b9
+    h = (h ^ (h >> 27)) * <uint64_t> 0x94d049bb133111eb
+    return h ^ (h >> 31)
+
+
+# -- calling the table's kernels ------------------------------------------------------------------
+
+cdef void call(const Pass* p, const Step* s, Kernel kernel, const char* grad, const char* x,
+               char* out, Py_ssize_t n) noexcept nogil:
+    """([grad,] x, the step's numbers ..., out) over n rows."""
+    cdef void* args[3 + MAX_NUMBERS]
+    cdef int k, position = 0
+    if grad != NULL:
+        args[0] = <void*> grad
+        position = 1
+    args[position] = <void*> x
+    for k in range(s.n_numbers):
+        args[position + 1 + k] = <void*> number(p, s, k)
+    args[position + 1 + s.n_numbers] = out
+    kernel(args, True, n * s.n_out)
+
+
+cdef void call_with(Kernel kernel, const char* grad, const char* x, const char* slope,
+                    bint scalar, char* out, Py_ssize_t n) noexcept nogil:
+    """([grad,] x, slope, out) over n elements."""
+    cdef void* args[4]
+    cdef int position = 0
+    if grad != NULL:
+        args[0] = <void*> grad
+        position = 1
+    args[position], args[position + 1], args[position + 2] = <void*> x, <void*> slope, out
+    kernel(args, scalar, n)

@@ -1,0 +1,37 @@
+"""Phase 2 of a minibatch: what updates.pyx implements and training.pyx drives."""
+
+from libc.stdint cimport int64_t
+
+from relume.engine.plan cimport Block, Plan
+from relume.engine.steps cimport Pass
+from relume.kernels.types cimport N_HYPER, OptimizerRow
+
+
+cdef class Updates:
+    cdef Plan plan
+    cdef tuple owners           # keeps alive what the pointers below point to
+    cdef char* parameters
+    cdef char* state
+    cdef char* average          # or NULL
+    cdef char* gradient         # of a block for each thread, or of all parameters
+    cdef double* penalty        # of each block
+    cdef double* square         # of each block's gradient, summed
+    cdef const OptimizerRow* optimizer
+    cdef double hyper[N_HYPER]
+    cdef double clip_norm, clip_value, keep
+    cdef bint keeps_all, mean_penalty
+    cdef int threads
+    cdef readonly int64_t t
+
+    cdef void begin_step(self) noexcept nogil
+    cdef double run(self, const Pass* p, double total) noexcept nogil
+    cdef double derive(self, const Pass* p, double total, char* gradients) noexcept nogil
+    cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil
+    cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
+                    double factor) noexcept nogil
+    cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil
+    cdef double norm_factor(self) noexcept nogil
+    cdef void update(self, const Block* block, char* g) noexcept nogil
+    cdef void follow(self, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+    cdef void limit_columns(self) noexcept nogil
+    cdef double penalties(self) noexcept nogil

@@ -1,0 +1,15 @@
+from typing import Any, Self
+
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+from relume.engine.plan import Plan
+
+@disjoint_base
+class Updates:
+    @property
+    def t(self) -> int: ...
+    def __new__(
+        cls, plan: Plan, weights: Any, optimizer: Any, threads: int, mean_penalty: bool = False
+    ) -> Self: ...
+    def step(self, gradients: NDArray[Any], rate: float) -> None: ...

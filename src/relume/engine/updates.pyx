@@ -1,0 +1,187 @@
+"""Phase 2 of a minibatch: every block's gradient, its penalties and limits, and its update."""
+
+cimport numpy as cnp
+from cython.parallel cimport prange, threadid
+from libc.math cimport sqrt
+from libc.string cimport memcpy
+
+from relume.engine.arguments cimport address, data_of, optimizer_of
+from relume.engine.plan cimport Block, Plan
+from relume.engine.steps cimport Pass, Step
+from relume.kernels.threads cimport Region, begin, done, end
+from relume.kernels.types cimport N_HYPER
+
+import numpy as np
+
+cnp.import_array()
+
+cdef enum Work:                 # what is done with a block
+    DERIVE = 1
+    REGULARIZE = 2
+    UPDATE = 4
+
+
+cdef class Updates:
+    """An optimizer at work on the parameters of a network.
+
+    Parameters
+    ----------
+    plan : Plan
+    weights : relume.nn.weights.Weights
+        Its parameters, optimizer state and average are changed in place.
+    optimizer : relume.nn.optimizers.Optimizer
+        The kernel's name and numbers; the limits of the gradient's norm and of its elements; how
+        much of the weights' running average a step keeps.
+    threads : int
+    mean_penalty : bool
+        Whether l1 and l2 are divided by the weight of the minibatch, as scikit-learn does.
+    """
+
+    def __cinit__(self, Plan plan, weights, optimizer, int threads, bint mean_penalty=False):
+        self.plan, self.threads, self.mean_penalty = plan, threads, mean_penalty
+        self.t = weights.steps
+        self.clip_norm = optimizer.clip_norm or 0.0
+        self.clip_value = optimizer.clip_value or 0.0
+        self.keep = optimizer.ema_decay or 0.0
+        self.optimizer = optimizer_of(plan.spans, optimizer.kernel)
+        for i, value in enumerate(optimizer.hyper()):
+            self.hyper[i] = value
+        self.keeps_all = self.clip_norm != 0
+        n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
+        gradient, sums = np.empty(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
+        self.parameters = data_of(weights.parameters, plan.dtype, plan.n_parameters, "parameters")
+        self.state = data_of(weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "state")
+        self.average = NULL
+        if self.keep:
+            self.average = data_of(weights.average, plan.dtype, plan.n_parameters, "average")
+        self.gradient, self.penalty = address(gradient), <double*> address(sums)
+        self.square = self.penalty + max(plan.n_blocks, <Py_ssize_t> 1)
+        self.owners = (weights.parameters, weights.optimizer_state, weights.average, gradient,
+                       sums)
+
+    def step(self, gradients, double rate):
+        """One step over all parameters, from gradients computed before, which it changes."""
+        cdef Pass p
+        p.rows = 0
+        self.gradient = data_of(gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
+        self.keeps_all = True
+        self.hyper[0] = rate
+        self.begin_step()
+        with nogil:
+            self.blocks(&p, 1, REGULARIZE, 1)
+            self.blocks(&p, 1, UPDATE, self.norm_factor())
+            self.limit_columns()
+
+    cdef void begin_step(self) noexcept nogil:
+        self.t += 1
+        if self.optimizer.prepare != NULL:
+            self.optimizer.prepare(self.hyper, self.t)
+
+    cdef double run(self, const Pass* p, double total) noexcept nogil:
+        """Phase 2 of a minibatch of the weight `total`; returned is the sum of the penalties."""
+        self.begin_step()
+        if self.clip_norm == 0:
+            self.blocks(p, total, DERIVE | REGULARIZE | UPDATE, 1)
+        else:
+            self.blocks(p, total, DERIVE | REGULARIZE, 1)
+            self.blocks(p, total, UPDATE, self.norm_factor())
+        self.limit_columns()
+        return self.penalties()
+
+    cdef double derive(self, const Pass* p, double total, char* gradients) noexcept nogil:
+        """All gradients without an update; returned is the sum of the penalties."""
+        self.gradient, self.keeps_all = gradients, True
+        self.blocks(p, total, DERIVE | REGULARIZE, 1)
+        return self.penalties()
+
+    cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil:
+        cdef Py_ssize_t i, n = self.plan.n_blocks
+        cdef int threads = 1
+        cdef Region region
+        if self.threads > 1 and n > 1:
+            threads = min(begin(&region), self.threads)
+        if threads == 1:
+            for i in range(n):
+                self.block(p, i, 0, total, work, factor)
+        else:
+            for i in prange(n, schedule="dynamic", num_threads=threads):
+                self.block(p, i, threadid(), total, work, factor)
+                done(&region, threadid())
+            end(&region, n)
+
+    cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
+                    double factor) noexcept nogil:
+        """Its gradient is in memory of the thread, or in its own place where all are kept."""
+        cdef const Block* block = &self.plan.blocks[i]
+        cdef Py_ssize_t place = block.start if self.keeps_all else thread * self.plan.largest_block
+        cdef char* g = self.gradient + place * self.plan.itemsize
+        if work & DERIVE:
+            self.plan.block_gradient(p, block, g)
+        if work & REGULARIZE:
+            self.regularize(i, g, total)
+        if work & UPDATE:
+            if factor != 1:
+                self.plan.spans.scale(g, block.size, factor)
+            self.update(block, g)
+
+    cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil:
+        """Add the penalties of the weights, not of biases; limit what comes out."""
+        cdef const Block* block = &self.plan.blocks[i]
+        cdef const Step* s = &self.plan.steps[block.step]
+        cdef Py_ssize_t n = (min(block.last, s.n_matrix) - block.first) * s.n_out
+        cdef double share = 1 / total if self.mean_penalty else 1.0
+        if s.l1 != 0 or s.l2 != 0:
+            self.penalty[i] = self.plan.spans.penalize(
+                g, self.parameters + block.start * self.plan.itemsize, n, s.l1 * share,
+                s.l2 * share)
+        if self.clip_value != 0:
+            self.plan.spans.clip(g, block.size, self.clip_value)
+        if self.clip_norm != 0:
+            self.square[i] = self.plan.spans.sum_squares(g, block.size)
+
+    cdef double norm_factor(self) noexcept nogil:
+        """What brings the norm of all gradients to its limit: as torch's clip_grad_norm_."""
+        cdef Py_ssize_t i
+        cdef double sum = 0
+        if self.clip_norm == 0:
+            return 1
+        for i in range(self.plan.n_blocks):
+            sum += self.square[i]
+        return min(self.clip_norm / (sqrt(sum) + 1e-6), 1.0)
+
+    cdef void update(self, const Block* block, char* g) noexcept nogil:
+        cdef double hyper[N_HYPER]
+        cdef Py_ssize_t start = block.start * self.plan.itemsize
+        memcpy(hyper, self.hyper, sizeof(hyper))
+        hyper[0] *= self.plan.steps[block.step].lr_scale
+        self.optimizer.update(
+            self.parameters + start, g, self.state + start,
+            self.state + start + self.plan.n_parameters * self.plan.itemsize, block.size, hyper,
+            self.t)
+        if self.plan.steps[block.step].max_norm == 0:
+            self.follow(start, block.size)
+
+    cdef void follow(self, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        """Let the running average follow n parameters, if there is one."""
+        if self.average != NULL:
+            self.plan.spans.average(self.average + start, self.parameters + start, n, self.keep)
+
+    cdef void limit_columns(self) noexcept nogil:
+        """Keep the weights into each unit within max_norm, which takes all blocks of a step."""
+        cdef Py_ssize_t i, start
+        cdef const Step* s
+        for i in range(self.plan.n_steps):
+            s = &self.plan.steps[i]
+            if s.max_norm > 0 and s.n_trainable > 0:
+                start = s.parameters * self.plan.itemsize
+                # The gradients are done with: their memory, a row or more, is scratch.
+                self.plan.spans.limit_columns(self.parameters + start, s.n_matrix, s.n_out,
+                                              s.max_norm, self.gradient)
+                self.follow(start, s.n_trainable)
+
+    cdef double penalties(self) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef double sum = 0
+        for i in range(self.plan.n_blocks):
+            sum += self.penalty[i]
+        return sum

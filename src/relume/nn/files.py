@@ -1,0 +1,169 @@
+"""Model files: settings and tensors as safetensors, sealed by a digest, replaced as a whole.
+
+The settings are JSON text, the only entry of the header's metadata. They hold the SHA-256 of the
+file in which these 64 digits stand as zeros: it covers every byte, so that nothing of a file can
+change unseen. With one entry the bytes do not depend on any order of entries: the same network
+gives the same file.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+FORMAT, VERSION, ENTRY = "relume.network", 1, "relume"
+NO_DIGEST = "0" * 64
+
+
+class ModelFileError(ValueError):
+    """A model file is altered, truncated, or not what this version of relume can load.
+
+    The message names the file and what is wrong with it. Errors of the operating system, such as
+    a FileNotFoundError, are raised as they are.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from relume import nn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "net.safetensors")
+    ...     nn.Network([nn.Dense(1)], loss="mse").save(path)
+    ...     os.truncate(path, 100)
+    ...     try:
+    ...         nn.load(path)
+    ...     except nn.ModelFileError as error:
+    ...         print(str(error).replace(path, "net.safetensors"))
+    net.safetensors: it is truncated, or no safetensors file
+    """
+
+
+def packed(settings, tensors):
+    """The bytes of a file of settings that JSON can hold, and of arrays by name."""
+    settings = {"format": FORMAT, "version": VERSION, "sha256": NO_DIGEST} | settings
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    arrays = {name: np.array(value, order="C") for name, value in tensors.items()}
+    data = bytearray(safetensors.numpy.save(arrays, {ENTRY: text}))
+    place = _place(data, NO_DIGEST)
+    data[place : place + 64] = _digest(data, place).encode()
+    return data
+
+
+def unpacked(data):
+    """Settings and tensors of a file's bytes; ValueError says what is wrong with them."""
+    header, settings = _header(data)
+    if settings.get("format") != FORMAT:
+        raise ValueError(f"its format must be {FORMAT!r}, got {settings.get('format')!r}")
+    if settings.get("version") != VERSION:
+        raise ValueError(
+            f"its version must be {VERSION}, which this relume reads, "
+            f"got {settings.get('version')!r}"
+        )
+    digest = settings.get("sha256")
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ValueError(f"its sha256 must be 64 digits, got {digest!r}")
+    if header.count(_seal(digest)) != 1 or digest != _digest(data, 8 + _place(header, digest)):
+        raise ValueError("it was altered or truncated: its SHA-256 is not the one it says")
+    try:
+        tensors = safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"its tensors cannot be read: {error}") from None
+    known = ("format", "version", "sha256")
+    return {name: each for name, each in settings.items() if name not in known}, tensors
+
+
+def _header(data):
+    """The header's bytes, and the settings in it."""
+    size = int.from_bytes(data[:8], "little")
+    if not 2 <= size <= len(data) - 8:
+        raise ValueError("it is truncated, or no safetensors file")
+    header = data[8 : 8 + size]
+    entries = parsed(header, "its header")
+    metadata = entries.get("__metadata__") if isinstance(entries, dict) else None
+    text = metadata.get(ENTRY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise ValueError(
+            "it holds no network of relume. The tensors of another safetensors file can be given "
+            "to load_state_dict"
+        )
+    settings = parsed(text, f"the metadata {ENTRY!r}")
+    if not isinstance(settings, dict):
+        raise ValueError(f"the metadata {ENTRY!r} must be an object, got {settings!r}")
+    return header, settings
+
+
+def parsed(text, name):
+    """What JSON text, or its bytes, holds."""
+    try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not JSON: {error}") from None
+
+
+def _no_constant(name):
+    raise ValueError(f"{name} is no number")
+
+
+def _seal(digest):
+    """How the digest stands in the header: as JSON in a string of JSON."""
+    return rf"\"sha256\":\"{digest}\"".encode()
+
+
+def _place(header, digest):
+    """Where the digits of a digest begin."""
+    return header.index(_seal(digest)) + len(_seal("")) - len(r"\"")
+
+
+def _digest(data, place):
+    """The SHA-256 of a file as if zeros were in place of the 64 digits there."""
+    view = memoryview(data)
+    digest = hashlib.sha256(view[:place])
+    digest.update(NO_DIGEST.encode())
+    digest.update(view[place + 64 :])
+    return digest.hexdigest()
+
+
+def replace(path, data):
+    """Write a file in place of another at once: after a crash there is one of both, whole.
+
+    The data is on the disk before it gets the name, and so is the name before this returns.
+    """
+    path = os.path.realpath(path)  # a symbolic link stays one
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".relume-{secrets.token_hex(8)}.tmp")
+    mode = _mode_of(path)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _mode_of(path):
+    """The permissions of a file that will be replaced, None if there is none."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(f"{path} exists and is not a regular file")
+    return stat.S_IMODE(mode)

@@ -1,0 +1,162 @@
+"""Hooks: where a fit can be looked into, and which callbacks do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from relume.nn.network import Network
+
+
+class Callback:
+    """Hooks of a fit; a subclass overrides those it needs, and the others are never called.
+
+    Epochs count from 1 over the network's life, as ``net.epoch``, and minibatches from 1 in each
+    epoch. A hook may look at the network, copy it, predict with it and change its values. If a
+    hook raises, the fit ends with that error, and the network is as after the last epoch that was
+    completed.
+
+    See Also
+    --------
+    Network.fit : Takes a list of callbacks; a plain function is an `on_epoch_end`.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> class Stop(nn.Callback):
+    ...     def on_epoch_end(self, net, epoch, figures):
+    ...         return figures["loss"] < 0.1
+    >>> net = nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.SGD(0.5), seed=0)
+    >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=100, callbacks=[Stop()])
+    >>> len(history["loss"]) < 100
+    True
+    """
+
+    def on_fit_begin(self, net: Network) -> None:
+        """Called when a fit has checked its arguments and built the network.
+
+        Parameters
+        ----------
+        net : Network
+        """
+
+    def on_fit_end(self, net: Network) -> None:
+        """Called after the last epoch; not where an error ends the fit.
+
+        Parameters
+        ----------
+        net : Network
+        """
+
+    def on_epoch_begin(self, net: Network, epoch: int) -> None:
+        """Called before an epoch.
+
+        Parameters
+        ----------
+        net : Network
+        epoch : int
+        """
+
+    def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> bool | None:
+        """Called after an epoch and its validation.
+
+        Parameters
+        ----------
+        net : Network
+        epoch : int
+        figures : dict of str to float
+            What `History` records, but for the seconds.
+
+        Returns
+        -------
+        end : bool or None
+            True ends the fit.
+        """
+        return None
+
+    def on_batch_begin(self, net: Network, batch: int) -> None:
+        """Called before a minibatch.
+
+        Parameters
+        ----------
+        net : Network
+        batch : int
+        """
+
+    def on_batch_end(self, net: Network, batch: int, loss: float) -> None:
+        """Called after the optimizer's step on a minibatch.
+
+        Parameters
+        ----------
+        net : Network
+        batch : int
+        loss : float
+            Before the step.
+        """
+
+    def on_divergence(self, net: Network, epoch: int, error: FloatingPointError) -> bool | None:
+        """Called where the loss stopped being finite, the network being as before the epoch.
+
+        Parameters
+        ----------
+        net : Network
+        epoch : int
+        error : FloatingPointError
+            What `fit` will raise.
+
+        Returns
+        -------
+        end : bool or None
+            True ends the fit without the error.
+        """
+        return None
+
+
+HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+
+
+NO_HOOKS: dict[str, list] = {name: [] for name in HOOKS}
+
+
+class Hooks:
+    """The hooks that some callbacks override: a list for each, looked up once."""
+
+    def __init__(self, callbacks):
+        if callbacks is None:
+            self._hooks = NO_HOOKS
+            return
+        if not isinstance(callbacks, list | tuple):
+            raise TypeError(f"callbacks must be a list of callbacks or None, got {callbacks!r}")
+        self._hooks = {name: [] for name in HOOKS}
+        for i, callback in enumerate(callbacks):
+            for name, hook in _hooks_of(callback, f"callbacks[{i}]"):
+                self._hooks[name].append(hook)
+
+    def __getitem__(self, name):
+        return self._hooks[name]
+
+    def call(self, name, *arguments):
+        """Call all hooks of a name; tells whether one of them returned True."""
+        hooks = self._hooks[name]
+        if not hooks:
+            return False
+        answers = [hook(*arguments) for hook in hooks]
+        return any(isinstance(answer, bool | np.bool_) and answer for answer in answers)
+
+
+def _hooks_of(callback, name):
+    """Names and hooks of what a user may give for a callback."""
+    if isinstance(callback, Callback):
+        return [
+            (hook, getattr(callback, hook))
+            for hook in HOOKS
+            if hook in vars(callback) or getattr(type(callback), hook) != getattr(Callback, hook)
+        ]
+    if isinstance(callback, type) or not callable(callback):
+        raise TypeError(
+            f"{name} must be a callback such as nn.EarlyStopping() or a function "
+            f"f(net, epoch, figures), got {callback!r}"
+        )
+    return [("on_epoch_end", callback)]

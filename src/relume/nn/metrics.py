@@ -1,0 +1,149 @@
+"""Metrics: figures of predictions beside the loss, computed in float64.
+
+Each is a function of y as the predictions are, of the predictions, and of the outputs z (logits)
+that they were made of.
+"""
+
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from relume.nn import checks
+
+
+def _accuracy(y, predicted, z):
+    """The share of rows that are right, with all their labels if there are many."""
+    right = predicted == y
+    return right.mean() if right.ndim == 1 else right.all(axis=1).mean()
+
+
+def _one_label(y, name):
+    if y.ndim != 1:
+        raise ValueError(f"metric {name!r} needs one label a row, got shape {y.shape}")
+
+
+def _balanced_accuracy(y, predicted, z):
+    """The mean over the classes in y of the share of each that was found."""
+    _one_label(y, "balanced_accuracy")
+    return np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)])
+
+
+def _f1(y, predicted, z):
+    """Of class 1 if there are two classes; else the mean over labels, or classes that occur.
+
+    2 tp / (2 tp + fp + fn), and 0 where that is 0 / 0.
+    """
+    if y.ndim == 2:
+        pairs = [(y[:, j] == 1, predicted[:, j] == 1) for j in range(y.shape[1])]
+    else:
+        labels = [1] if z.shape[1] <= 2 else np.union1d(y, predicted)
+        pairs = [(y == label, predicted == label) for label in labels]
+    return np.mean([2 * (a & b).sum() / max(a.sum() + b.sum(), 1) for a, b in pairs])
+
+
+def _log_loss(y, predicted, z):
+    """-log of the probability of what is true, unweighted and without label smoothing."""
+    z = z.astype(np.float64)
+    if y.ndim == 2 or z.shape[1] == 1:
+        return np.logaddexp(0, np.where(y.reshape(z.shape) == 1, -z, z)).mean()
+    return (np.logaddexp.reduce(z, axis=1) - z[np.arange(len(y)), y]).mean()
+
+
+def _top_5_accuracy(y, predicted, z):
+    """The share of rows of which fewer than five outputs are larger than the true one."""
+    _one_label(y, "top_5_accuracy")
+    if z.shape[1] == 1:
+        return 1.0
+    return ((z > z[np.arange(len(y)), y, None]).sum(axis=1) < 5).mean()
+
+
+def _errors(y, predicted):
+    return predicted.astype(np.float64) - y.astype(np.float64)
+
+
+def _mae(y, predicted, z):
+    return np.abs(_errors(y, predicted)).mean()
+
+
+def _mse(y, predicted, z):
+    return np.square(_errors(y, predicted)).mean()
+
+
+def _rmse(y, predicted, z):
+    return np.sqrt(_mse(y, predicted, z))
+
+
+def _r2(y, predicted, z):
+    """1 - squared errors / squares about the mean, the mean over outputs, as scikit-learn.
+
+    Where y is constant it is 1 if nothing is wrong, else 0; NaN for a single row.
+    """
+    if len(y) < 2:
+        return np.nan
+    errors = np.square(_errors(y, predicted)).sum(axis=0)
+    y = y.astype(np.float64)
+    about_mean = np.square(y - y.mean(axis=0)).sum(axis=0)
+    constant = np.where(errors == 0, 1.0, 0.0)
+    varying = 1 - errors / np.where(about_mean == 0, 1, about_mean)
+    return np.where(about_mean == 0, constant, varying).mean()
+
+
+OF_CLASSES: dict[str, Callable[..., Any]] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+    "log_loss": _log_loss,
+    "top_5_accuracy": _top_5_accuracy,
+}
+OF_VALUES: dict[str, Callable[..., Any]] = {"mae": _mae, "mse": _mse, "r2": _r2, "rmse": _rmse}
+
+
+class Metric(NamedTuple):
+    """A figure: its name, and a function of y, the predictions and the outputs."""
+
+    name: str
+    function: Callable[..., Any]
+
+
+def metrics_of(values: Iterable[Any] | None, loss: Any) -> list[Metric]:
+    """Metrics from names and callables; None is the accuracy where the loss classifies.
+
+    A callable is a function ``(y_true, y_pred) -> float`` of what `predict` returns.
+    """
+    if values is None:
+        values = ["accuracy"] if loss.classifies else []
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"metrics must be a list of names and callables, got {values!r}")
+    metrics = [_metric_of(value, loss) for value in values]
+    names = [metric.name for metric in metrics]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or "loss" in names:
+        raise ValueError(f"metrics must have names of their own, got {twice or ['loss']}")
+    return metrics
+
+
+def _metric_of(value, loss):
+    if isinstance(value, str):
+        known = OF_CLASSES if loss.classifies else OF_VALUES
+        return Metric(value, known[checks.choice(value, f"a metric under {loss.name}", known)])
+    if not callable(value):
+        raise TypeError(f"metrics must be names or callables, got {value!r}")
+    name = getattr(value, "__name__", type(value).__name__)
+
+    def figure(y, predicted, z):
+        result = value(y, predicted)
+        if not isinstance(result, numbers.Real) and np.ndim(result) != 0:
+            raise TypeError(f"metric {name} must return a number, got {result!r}")
+        return result
+
+    return Metric(name, figure)
+
+
+def figures(metrics: list[Metric], loss: Any, z: Any, y: Any) -> dict[str, float]:
+    """The metrics of outputs z against y, as the loss's `targets` gives it."""
+    if not metrics:
+        return {}
+    y, predicted = loss.expected(y), loss.predictions(z)
+    return {metric.name: float(metric.function(y, predicted, z)) for metric in metrics}

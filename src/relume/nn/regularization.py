@@ -1,0 +1,77 @@
+"""Layers of noise, which training has and prediction does not."""
+
+from relume.nn import checks
+from relume.nn.layers import Layer, Spec
+
+
+class Dropout(Layer):
+    """Sets elements to 0 with a probability in training, and scales the others up.
+
+    ``x * mask / (1 - rate)``, where each element of `mask` is 0 with the probability `rate`, else
+    1; the identity in prediction: as ``torch.nn.Dropout``.
+
+    Parameters
+    ----------
+    rate : float, default=0.5
+        At least 0 and less than 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the argument is not as said.
+
+    Notes
+    -----
+    Masks come of the network's seed and of the place of an element in its minibatch, so that they
+    do not depend on the number of threads.
+
+    References
+    ----------
+    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+    Journal of Machine Learning Research 15, 2014.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> nn.Dropout(0.2)
+    Dropout(rate=0.2)
+    """
+
+    kind = "dropout"
+
+    def __init__(self, rate: float = 0.5) -> None:
+        self.rate: float = checks.fraction(rate, "rate")
+
+    def spec(self) -> Spec:
+        """A step of noise."""
+        return {"kind": self.kind, "numbers": (self.rate,)}
+
+
+class AlphaDropout(Dropout):
+    """Dropout that keeps the mean 0 and the variance 1 that `nn.SELU` gives.
+
+    A dropped element becomes selu(-inf), about -1.758, and an affine map restores both moments:
+    as ``torch.nn.AlphaDropout``.
+
+    Parameters
+    ----------
+    rate : float, default=0.5
+        At least 0 and less than 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the argument is not as said.
+
+    References
+    ----------
+    G. Klambauer et al., "Self-normalizing neural networks", NIPS 2017.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> nn.AlphaDropout(0.1)
+    AlphaDropout(rate=0.1)
+    """
+
+    kind = "alpha_dropout"

@@ -1,0 +1,146 @@
+"""BatchNorm's statistics, and minibatches that are too short for it; Standardize."""
+
+import numpy as np
+import pytest
+
+from relume import nn
+
+from . import twin as plain
+
+
+def network(*layers, **options):
+    return nn.Network([*layers, nn.Dense(2)], loss="mse", seed=0, dtype="float64", **options)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.7, 1.0])
+def test_running_statistics(momentum):
+    """(1 - momentum) running + momentum batch, of the variance over rows - 1."""
+    rng = np.random.default_rng(0)
+    net = network(nn.BatchNorm(momentum=momentum)).build(5)
+    mean, variance = np.zeros(5), np.ones(5)
+    for step, rows in enumerate([2, 70, 33], 1):
+        X = 3 + rng.normal(size=(rows, 5)) * np.arange(1, 6)
+        if step == 2:
+            net.forward(X, training=True)
+        else:
+            net.train_on_batch(X, rng.normal(size=(rows, 2)))
+        mean = (1 - momentum) * mean + momentum * X.mean(0)
+        variance = (1 - momentum) * variance + momentum * X.var(0, ddof=1)
+        state = net.state_dict()
+        np.testing.assert_allclose(state["0.running_mean"], mean, rtol=1e-12)
+        np.testing.assert_allclose(state["0.running_var"], variance, rtol=1e-12)
+        assert state["0.num_batches_tracked"].dtype == np.int64
+        assert state["0.num_batches_tracked"] == step
+    before = plain.bits(net)
+    net.forward(X), net.evaluate(X, np.zeros((33, 2)))
+    assert plain.bits(net) == before
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-11), ("float32", 1e-5)])
+def test_a_large_mean_costs_no_digits(dtype, tolerance):
+    """Neither of the mean nor of the variance, with many rows."""
+    rng = np.random.default_rng(0)
+    X = (1000 + rng.normal(size=(50_000, 3))).astype(dtype)
+    net = nn.Network([nn.BatchNorm(momentum=1.0), nn.Dense(1)], loss="mse", dtype=dtype)
+    net.forward(X, training=True)
+    state, exact = net.state_dict(), X.astype("longdouble")
+    assert np.abs(state["0.running_mean"] - exact.mean(0)).max() < 10 * tolerance
+    np.testing.assert_allclose(state["0.running_var"], exact.var(0, ddof=1), rtol=10 * tolerance)
+
+
+class Rows(nn.Callback):
+    """Counts minibatches."""
+
+    def __init__(self):
+        self.batches = 0
+
+    def on_batch_end(self, net, batch, loss):
+        self.batches += 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "batches"),
+    [(65, 32, 2), (66, 32, 3), (5, 2, 2), (3, 2, 1), (33, 40, 1)],
+)
+def test_a_last_row_alone_joins_the_minibatch_before(rows, batch_size, batches):
+    X, y = plain.data(rows, 5, 2, "mse")
+    counter = Rows()
+    nets = [network(nn.BatchNorm()), network(nn.BatchNorm())]
+    nets[0].fit(X, y, batch_size=batch_size, epochs=2)
+    nets[1].fit(X, y, batch_size=batch_size, epochs=2, callbacks=[counter])
+    plain.assert_same_bits(*nets)
+    assert counter.batches == 2 * batches
+    assert nets[0].state_dict()["0.num_batches_tracked"] == 2 * batches
+
+
+def test_one_row_is_too_few():
+    X, y = plain.data(9, 5, 2, "mse")
+    words = ["BatchNorm", "at least 2"]
+    calls = {
+        "batch_size": lambda net: net.fit(X, y, batch_size=1),
+        "X": lambda net: net.fit(X[:1], y[:1]),
+        "X ": lambda net: net.train_on_batch(X[:1], y[:1]),
+        "X  ": lambda net: net.forward(X[:1], training=True),
+        "X   ": lambda net: net.fit([(X[:1], y[:1])]),
+    }
+    for name, call in calls.items():
+        net = network(nn.Residual([nn.BatchNorm(), nn.Dense(5)])).build(5)
+        before = plain.bits(net)
+        plain.assert_raises(ValueError, [rf"\b{name.strip()}\b", *words], lambda: call(net))  # noqa: B023
+        assert plain.bits(net) == before
+    net = network(nn.BatchNorm(), optimizer=nn.LBFGS())
+    plain.assert_raises(ValueError, ["BatchNorm", "LBFGS"], lambda: net.fit(X, y))
+
+
+def test_a_minibatch_that_fails_is_not_tracked():
+    X, y = plain.data(9, 5, 2, "mse")
+    net = network(nn.BatchNorm()).build(5)
+    before = plain.bits(net)
+    for bad in (np.where(np.arange(9)[:, None] == 8, np.nan, X), X * np.float64(1e300)):
+        with pytest.raises((ValueError, FloatingPointError)):
+            net.train_on_batch(bad, y * np.float64(1e200))
+        assert plain.bits(net) == before
+
+
+# -- Standardize --
+
+
+def test_standardize_learns_once():
+    """From the first data, in float64 though the network is in float32; constants are left."""
+    rng = np.random.default_rng(0)
+    X = (1e4 + rng.normal(size=(5000, 4)) * [1, 10, 0.1, 0]).astype("float32")
+    net = nn.Network([nn.Standardize(), nn.Dense(1)], loss="mse", seed=0)
+    net.fit(X, X[:, 0])
+    state, exact = net.state_dict(), X.astype("float64")
+    np.testing.assert_allclose(state["0.mean"], exact.mean(0), rtol=1e-7)
+    np.testing.assert_allclose(state["0.scale"][:3], exact[:, :3].std(0), rtol=1e-6)
+    assert state["0.scale"][3] == 1
+    net.fit(X * 2, X[:, 0])
+    np.testing.assert_array_equal(net.state_dict()["0.mean"], state["0.mean"])
+
+
+def test_standardize_without_mean():
+    X = 5 + np.random.default_rng(0).normal(size=(50, 3))
+    net = nn.Network([nn.Standardize(with_mean=False), nn.Dense(1)], loss="mse", dtype="float64")
+    net.fit(X, X[:, 0])
+    assert not net.state_dict()["0.mean"].any()
+    np.testing.assert_allclose(net.state_dict()["0.scale"], X.std(0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+def test_data_that_is_not_finite_teaches_nothing(method):
+    X, y = plain.data(9, 5, 2, "mse")
+    bad = X.copy()
+    bad[3, 2] = np.inf
+    nets = [network(nn.Standardize(), nn.Dropout(0.5)).build(5) for _ in range(2)]
+    plain.assert_raises(ValueError, [r"\bX\b", "finite"], lambda: getattr(nets[0], method)(bad, y))
+    plain.assert_same_bits(*nets)
+    for net in nets:
+        getattr(net, method)(X, y)
+    plain.assert_same_bits(*nets)
+
+
+def test_standardize_stands_first():
+    for layers in ([nn.Dense(2), nn.Standardize()],
+                   [nn.Residual([nn.Standardize(), nn.Dense(2)])]):  # fmt: skip
+        plain.assert_raises(ValueError, ["Standardize", "first"], lambda: nn.Network(layers))  # noqa: B023
