@@ -1,0 +1,39 @@
+"""Runs the other libraries' code in docs/coming_from.md: blocks fenced as ```python <library>.
+
+    python tools/blocks.py [library ...]
+
+The blocks of a library run in one namespace, from first to last; they hold asserts. A library that
+is not installed is named and left out. relume's own blocks are doctests of the suite.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "coming_from.md"
+MODULES = {"scikit-learn": "sklearn", "keras": "keras", "pytorch": "torch"}
+
+
+def blocks(page, library):
+    """The code of a library's blocks, each with as many lines before it as in the page."""
+    text = page.read_text()
+    for found in re.finditer(rf"^```python {library}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        yield "\n" * text.count("\n", 0, found.start(1)) + found[1]
+
+
+def main(libraries):
+    """Runs them all."""
+    for library in libraries:
+        codes = list(blocks(PAGE, library))
+        if importlib.util.find_spec(MODULES[library]) is None:
+            print(f"{library}: not installed, {len(codes)} blocks not run")
+            continue
+        namespace = {}
+        for code in codes:
+            exec(compile(code, PAGE.name, "exec"), namespace)
+        print(f"{library}: {len(codes)} blocks ran")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or MODULES)
