@@ -1,0 +1,146 @@
+"""From an estimator's parameters to a network: its layers, optimizer, and initial values."""
+
+import copy
+
+import numpy as np
+
+from relume.nn import checks, initializers
+from relume.nn.layers import Dense, Residual, elementwise_of
+from relume.nn.lbfgs import LBFGS
+from relume.nn.normalization import BatchNorm, LayerNorm
+from relume.nn.optimizers import OPTIMIZERS, SGD, Adam
+from relume.nn.regularization import Dropout
+
+NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
+SCIKIT_LEARN_NAMES = {"identity": "linear", "logistic": "sigmoid"}
+STOCHASTIC_SOLVERS = ("sgd", "adam")
+
+
+class SGDOfScikitLearn(SGD):
+    """Velocities that hold the learning rate; momentum may be 1, and nesterov needs none."""
+
+    lr_in_velocity = True
+
+    def __init__(self, lr, momentum, nesterov, **options):
+        super().__init__(lr, **options)
+        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+
+
+class AdamOfScikitLearn(Adam):
+    """Adam whose eps is added to the root of v as it is."""
+
+    eps_uncorrected = True
+
+
+def layer_sizes(estimator):
+    """The widths of the hidden layers."""
+    sizes = estimator.hidden_layer_sizes
+    sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return sizes
+
+
+def activations_of(estimator, n_hidden):
+    """The activation of each hidden layer; None for a linear one."""
+    each = _for_each(estimator.activation, "activation", n_hidden)
+    return [
+        elementwise_of(SCIKIT_LEARN_NAMES.get(value, value) if isinstance(value, str) else value)
+        for value in each
+    ]
+
+
+def _for_each(value, name, n_hidden):
+    """One entry a hidden layer."""
+    if not isinstance(value, list | tuple):
+        return [value] * n_hidden
+    if len(value) != n_hidden:
+        raise ValueError(
+            f"{name} must have one entry for each of {n_hidden} hidden layers, got {len(value)}"
+        )
+    return list(value)
+
+
+def layers_of(estimator, sizes, n_outputs):
+    """The layers: a product, normalization, activation and dropout for each hidden one."""
+    rates = _for_each(estimator.dropout, "dropout", len(sizes))
+    activations, l2 = activations_of(estimator, len(sizes)), estimator.alpha / 2
+    layers = []
+    for i, (units, activation, rate) in enumerate(zip(sizes, activations, rates, strict=True)):
+        block = [Dense(units, l2=l2)]
+        if estimator.normalization is not None:
+            block.append(NORMALIZATIONS[estimator.normalization]())
+        if activation is not None:
+            block.append(activation)
+        if checks.fraction(rate, "dropout"):
+            block.append(Dropout(rate))
+        layers += [Residual(block)] if estimator.residual and i > 0 else block
+    return [*layers, Dense(n_outputs, l2=l2)]
+
+
+def draw(estimator, weights, random_state):
+    """Draw the initial values, from the stream of random numbers that scikit-learn draws from.
+
+    There weights and intercepts are uniform, Glorot and Bengio, AISTATS 2010; with a smaller
+    variance where the activation is the logistic function.
+    """
+    initializer = initializers.initializer_of(estimator.weight_init)
+    steps = [(spec, arrays) for spec, arrays in weights.by_step() if arrays]
+    n_dense = sum(spec["kind"] == "dense" for spec, _ in steps)
+    # The output layer is drawn as the one before it, since scikit-learn's has its activation.
+    activations = activations_of(estimator, n_dense - 1)
+    activations.append(activations[-1] if activations else _of_all_layers(estimator))
+    generator = None
+    if initializer is not None or len(steps) > n_dense:
+        generator = np.random.default_rng(random_state.randint(2**31))
+    for spec, arrays in steps:
+        if spec["kind"] != "dense":
+            spec["layer"].draw(generator, arrays)
+        elif initializer is None:
+            _draw_as_scikit_learn(arrays, activations.pop(0), random_state)
+        else:
+            shape = arrays["weight"].shape
+            arrays["weight"][...] = initializers.draw(
+                generator, activations.pop(0), *shape, initializer
+            )
+
+
+def _of_all_layers(estimator):
+    return (
+        None if isinstance(estimator.activation, list | tuple) else activations_of(estimator, 1)[0]
+    )
+
+
+def _draw_as_scikit_learn(arrays, activation, random_state):
+    n_in, n_out = arrays["weight"].shape
+    factor = 2.0 if activation is not None and activation.name == "sigmoid" else 6.0
+    bound = np.sqrt(factor / (n_in + n_out))
+    for name, shape in (("weight", (n_in, n_out)), ("bias", n_out)):
+        arrays[name][...] = random_state.uniform(-bound, bound, shape)
+
+
+def is_stochastic(estimator):
+    """Whether training makes steps; else it is by L-BFGS."""
+    if estimator.optimizer is None:
+        return estimator.solver in STOCHASTIC_SOLVERS
+    return not isinstance(estimator.optimizer, LBFGS) and estimator.optimizer != "lbfgs"
+
+
+def optimizer_of(estimator):
+    """What the parameters ask for: scikit-learn's, or one of relume.nn.
+
+    A name takes the learning rate of the estimator; an object has its own.
+    """
+    lr, given = estimator.learning_rate_init, estimator.optimizer
+    if not is_stochastic(estimator):
+        return given if isinstance(given, LBFGS) else LBFGS()
+    if given is None and estimator.solver == "sgd":
+        optimizer = SGDOfScikitLearn(lr, estimator.momentum, estimator.nesterovs_momentum)
+    elif given is None:
+        betas = (estimator.beta_1, estimator.beta_2)
+        optimizer = AdamOfScikitLearn(lr, betas, estimator.epsilon)
+    else:
+        optimizer = OPTIMIZERS[given](lr) if isinstance(given, str) else copy.copy(given)
+    if estimator.clip_norm is not None:
+        optimizer.clip_norm = float(estimator.clip_norm)
+    return optimizer
