@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec accuracy sweep bench figures peers-activations clean
+.PHONY: help demo test lint vec accuracy sweep durability bench figures peers-activations peers-docs clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
@@ -42,6 +42,9 @@ accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 po
 sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 inputs (half an hour)
 	$(BIN)/python tools/sweep.py $(ARGS)
 
+durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
+	$(BIN)/python tools/durability.py $(ARGS)
+
 bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formulas, one epoch
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	cd benchmarks && ../$(BIN)/asv machine --yes --machine reference > /dev/null
@@ -52,6 +55,9 @@ figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, sciki
 
 peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
+
+peers-docs: $(VENV)-peers/built  ## run the other libraries' code of docs/coming_from.md
+	$(VENV)-peers/bin/python tools/blocks.py
 
 $(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(VENV)-peers

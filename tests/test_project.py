@@ -13,14 +13,15 @@ import pytest
 from numpydoc.validate import validate
 
 import relume
-from relume import datasets, nn
+import relume.sklearn
+from relume import datasets, nn, onnx
 from tests import reference
 
 ROOT = Path(__file__).parent.parent
 SOURCE = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the source tree is not here")
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (relume, nn, datasets)
+    for module in (relume, nn, datasets, onnx, relume.sklearn)
     for name in module.__all__
     if not inspect.ismodule(getattr(module, name))
 }
@@ -154,5 +155,5 @@ def test_one_version():
 @SOURCE
 def test_make_help_lists_the_targets():
     _, output = run("make", "help")
-    for target in ("demo", "test", "vec", "accuracy", "sweep", "bench", "figures"):
+    for target in ("demo", "test", "vec", "accuracy", "sweep", "durability", "bench", "figures"):
         assert target in output

@@ -19,6 +19,7 @@ ALLOWED = {
     r"relume\.(kernels|engine)\.\w+\.__\w+__": "Cython's own",
     r"relume\.kernels\.(axis|ufuncs)\.\w+": "ufuncs made from tables, kept there for pickle",
     r"relume(\.nn)?\.__all__": "made from the table; the stubs say `import *`",
+    r"relume\.sklearn\.\w+\.\w+\.set_\w+_request": "made by scikit-learn for its metadata routing",
     r"relume\.nn\.activations\.\w+\.__init__": "one for all, which takes what __signature__ says",
 }
 

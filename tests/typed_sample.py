@@ -1,6 +1,8 @@
 """User code as a type checker reads it; tests/test_typing.py checks it, and runs what is right."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
@@ -76,10 +78,37 @@ def networks() -> None:
     assert_type(history, nn.History)
     assert_type(history["loss"], list[float])
     assert_type(net.build(64), nn.Network)
+    assert_type(net.summary(), str)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.safetensors")
+        net.save(path)
+        assert_type(nn.load(path), nn.Network)
+        assert_type(nn.load(str(path), "mse", metrics=["mae"]), nn.Network)
     assert_type(net.predict_proba(X[:1]), NDArray[np.floating])
     assert_type(net.evaluate(X[:8], y[:8]), dict[str, float])
-    assert_type(net.layers[0].activation, nn.Activation | None)
+    assert_type(net.layers[0], nn.Layer | nn.Activation)
     net.load_state_dict(net.state_dict())
+    net.restore(net.snapshot())
+    assert_type(net.epoch, int)
+
+
+def callbacks() -> None:
+    """Callbacks are objects and functions, schedules too."""
+    X, y = datasets.load_digits(return_X_y=True)
+
+    class Losses(nn.Callback):
+        def on_batch_end(self, net: nn.Network, batch: int, loss: float) -> None:
+            assert_type(net.epoch, int)
+
+    def stop(net: nn.Network, epoch: int, figures: dict[str, float]) -> bool:
+        return figures["loss"] < 0.1
+
+    stopping = nn.EarlyStopping(patience=3)
+    net = nn.Network([nn.Dense(10)], schedule=nn.Cosine(10, warmup=1))
+    net.fit(X[:32], y[:32], callbacks=[stopping, Losses(), stop, lambda net, epoch, figures: None])
+    assert_type(stopping.best, float | None)
+    assert_type(nn.OneCycle(3)(0.5), float)
+    nn.Network([nn.Dense(10)], schedule=lambda epoch: 0.5**epoch)
 
 
 def rejected(x: Floats) -> None:
@@ -97,7 +126,10 @@ def rejected(x: Floats) -> None:
     nn.LeakyReLU("steep")  # type: ignore[arg-type]
     nn.Dense(3, np.heaviside)  # type: ignore[arg-type]
     nn.Network([nn.Dense(3)], loss="mes")  # type: ignore[arg-type]
-    nn.Network([nn.Dense(3)]).fit(x)  # type: ignore[call-arg]
+    nn.Network([nn.Dense(3)], schedule=0.5)  # type: ignore[arg-type]
+    nn.Network([nn.Dense(3)]).fit(x, x, callbacks=[3])  # type: ignore[list-item]
+    nn.Cosine("ten")  # type: ignore[arg-type]
+    nn.load(3)  # type: ignore[arg-type]
     datasets.load_digits(False)  # type: ignore[call-overload]
 
 
@@ -108,3 +140,4 @@ def accepted() -> None:
     with_parameters(x, np.ones(9))
     settings()
     networks()
+    callbacks()

@@ -1,7 +1,7 @@
 """relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks on the same
 kernels.
 
-``relume.nn`` and ``relume.datasets`` load when first used.
+``relume.nn``, ``relume.datasets``, ``relume.onnx`` and ``relume.sklearn`` load when first used.
 """
 
 import importlib
@@ -20,6 +20,7 @@ from relume.pieces import __all__ as _pieces
 __version__ = "0.1.0"
 
 _SUBMODULES = ["datasets", "nn"]
+_OPTIONAL = ["onnx", "sklearn"]  # need what relume does not: `import *` leaves them out
 
 __all__ = [
     *_activations,
@@ -36,10 +37,10 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in _SUBMODULES:
+    if name in _SUBMODULES + _OPTIONAL:
         return importlib.import_module(f"relume.{name}")
     raise AttributeError(f"module 'relume' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_OPTIONAL})

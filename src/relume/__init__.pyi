@@ -1,5 +1,7 @@
 from relume import datasets as datasets
 from relume import nn as nn
+from relume import onnx as onnx
+from relume import sklearn as sklearn
 from relume.activations import *  # noqa: F403
 from relume.axis import *  # noqa: F403
 from relume.config import show_config as show_config
