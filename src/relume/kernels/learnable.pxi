@@ -5,15 +5,14 @@ cdef inline double prelu_gradients(const floating* grad, const floating* x, floa
                                    floating* out, Py_ssize_t n) noexcept nogil:
     cdef double sum = 0, error = 0
     cdef floating terms[SHORT]
-    cdef floating g, value
     cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
+        # First: out may be grad. Two loops, since in one GCC 14 makes branches of the choices.
         for j in range(size):
-            g = grad[start + j]
-            value = x[start + j]
-            out[start + j] = leaky_relu_backward[floating](g, value, weight)
-            terms[j] = prelu_weight_gradient[floating](g, value)
+            terms[j] = prelu_weight_gradient[floating](grad[start + j], x[start + j])
+        for j in range(size):
+            out[start + j] = leaky_relu_backward[floating](grad[start + j], x[start + j], weight)
         add_exactly(&sum, &error, sum_of[floating](terms, size))
     return corrected(sum, error)
 
@@ -37,7 +36,6 @@ cdef void prelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ss
     cdef const floating* x
     cdef floating* out
     cdef floating* lane
-    cdef floating g, value
     cdef Py_ssize_t block, size, used, j, c
     memset(sum, 0, columns * sizeof(double))
     memset(error, 0, columns * sizeof(double))
@@ -50,10 +48,9 @@ cdef void prelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ss
             lane = lanes + j % LANES * COLUMNS
             grad, x, out = args[0] + j * steps[0], args[1] + j * steps[1], args[3] + j * steps[3]
             for c in range(columns):
-                g = grad[c]
-                value = x[c]
-                out[c] = leaky_relu_backward[floating](g, value, weight[c])
-                lane[c] += prelu_weight_gradient[floating](g, value)
+                lane[c] += prelu_weight_gradient[floating](grad[c], x[c])
+            for c in range(columns):
+                out[c] = leaky_relu_backward[floating](grad[c], x[c], weight[c])
         add_lanes[floating](lanes, columns, used, sum, error)
     correct(sum, error, columns)
     for c in range(columns):
