@@ -22,7 +22,8 @@ from libc.string cimport memcpy
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
 from relume.engine.steps cimport (
     ACTIVATION, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
-    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward,
+    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward, float_mode,
+    flush_subnormals, restore_float_mode,
     batch_gradient_sums, batch_statistics, delta_at, forward, gradient, running_statistics,
     value_at,
 )
@@ -358,8 +359,10 @@ cdef class Plan:
         else:
             p.x += first * self.n_in * self.itemsize
         result += first * self.n_out * self.itemsize
+        cdef float_mode mode = flush_subnormals()
         for k in range(self.n_segments):
             self.forward_segment(&p, k, 0, n)
+        restore_float_mode(mode)
         memcpy(result, value_at(&p, self.last_step().output, 0, self.n_out),
                n * self.n_out * self.itemsize)
         if softmax:
@@ -373,13 +376,16 @@ cdef class Plan:
         p.key = key
         if not self.spans.all_finite(p.x, rows * self.n_in):
             return None
+        cdef float_mode mode
         with nogil:
+            mode = flush_subnormals()
             for k in range(self.n_segments):
                 self.before_segment(&p, k)
                 for i in range(ceil_div(rows, SHARD)):
                     self.forward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
                                                                rows - i * SHARD))
             self.track_statistics(&p)
+            restore_float_mode(mode)
         cdef Py_ssize_t start = self.fixed + rows * self.last_step().output
         return tape[start:start + rows * self.n_out].reshape(rows, self.n_out).copy()
 
@@ -391,7 +397,9 @@ cdef class Plan:
         cdef Pass p = self.pass_over(parameters, X, tape)
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
+        cdef float_mode mode
         with nogil:
+            mode = flush_subnormals()
             memcpy(delta_at(&p, self.last_step().delta_out, 0, self.n_out), d,
                    rows * self.n_out * self.itemsize)
             for k in range(self.n_segments - 1, -1, -1):
@@ -401,6 +409,7 @@ cdef class Plan:
                                                                 rows - i * SHARD))
             for i in range(self.n_blocks):
                 self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize)
+            restore_float_mode(mode)
         return dX
 
     cdef Pass pass_over(self, parameters, X, tape) except *:

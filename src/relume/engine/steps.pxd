@@ -4,6 +4,11 @@ from libc.stdint cimport int32_t, uint64_t
 
 from relume.kernels.types cimport Kernel, Spans
 
+cdef extern from "platform.h" nogil:
+    ctypedef unsigned long float_mode
+    float_mode flush_subnormals()
+    void restore_float_mode(float_mode mode)
+
 cdef enum:
     MAX_NUMBERS = 3
     NOWHERE = -1                # a place that is not on the tape: the minibatch, or its gradient
