@@ -20,7 +20,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
+from relume.engine.arguments cimport LINE, address, data_of, loss_of, read_sparse
 from relume.engine.steps cimport (
     ACTIVATION, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
     LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward, float_mode,
@@ -37,7 +37,7 @@ cdef extern from "platform.h" nogil:
 
 import numpy as np
 
-from relume.engine.arguments import target_dtype
+from relume.engine.arguments import aligned_zeros, target_dtype
 
 cnp.import_array()
 
@@ -254,7 +254,7 @@ cdef class Plan:
 
     def new_tape(self, Py_ssize_t rows):
         """Memory for what a minibatch of so many rows leaves for its backward pass."""
-        return np.empty(self.fixed + rows * self.tape_width, self.dtype)
+        return aligned_zeros(self.fixed + rows * self.tape_width, self.dtype)
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
@@ -352,11 +352,13 @@ cdef class Plan:
                             bint softmax) noexcept nogil:
         """All shards, each through all steps; returned is how many were not finite, or -1."""
         cdef Py_ssize_t shards = ceil_div(rows, SHARD), i
-        cdef Py_ssize_t size = (self.fixed + p.rows * self.value_width) * self.itemsize
+        cdef Py_ssize_t size = ceil_div(
+            (self.fixed + p.rows * self.value_width) * self.itemsize, LINE) * LINE
         cdef int threads = self.threads_for(rows), bad = 0
-        cdef char* memory = self.borrow(threads * size)
+        cdef Py_ssize_t* block = self.borrow(threads * size)
+        cdef char* memory = <char*> block + LINE + (-<Py_ssize_t> block & (LINE - 1))
         cdef Region region
-        if memory == NULL:
+        if block == NULL:
             return -1
         if threads > 1:
             threads = min(begin(&region), threads)
@@ -369,25 +371,21 @@ cdef class Plan:
                     p[0], memory + threadid() * size, result, i, rows, softmax)
                 done(&region, threadid())
             end(&region, shards)
-        self.give_back(memory)
+        free(exchange_pointer(&self.spare, block))
         return bad
 
-    cdef char* borrow(self, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t* borrow(self, Py_ssize_t size) noexcept nogil:
         """Memory of a call: what the last one gave back, if that is enough; NULL if none is left.
 
-        Calls from many Python threads at once get memory of their own.
+        Its first number is its size. Calls from many Python threads at once get memory of their own.
         """
         cdef Py_ssize_t* block = <Py_ssize_t*> exchange_pointer(&self.spare, NULL)
         if block == NULL or block[0] < size:
             free(block)
-            block = <Py_ssize_t*> malloc(LINE + size)
-            if block == NULL:
-                return NULL
-            block[0] = size
-        return <char*> block + LINE
-
-    cdef void give_back(self, char* memory) noexcept nogil:
-        free(exchange_pointer(&self.spare, memory - LINE))
+            block = <Py_ssize_t*> malloc(2 * LINE + size)
+            if block != NULL:
+                block[0] = size
+        return block
 
     cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
                             Py_ssize_t rows, bint softmax) noexcept nogil:

@@ -24,7 +24,7 @@ import math
 
 import numpy as np
 
-from relume.engine.arguments import target_dtype
+from relume.engine.arguments import aligned_zeros, target_dtype
 
 cnp.import_array()
 
@@ -160,7 +160,7 @@ cdef class Training:
             if not 0 <= rows[start] < n:
                 raise ValueError(f"order must hold rows 0 to {n - 1} of X, got {rows[start]}")
         if self.batch_x == NULL:
-            self.memory = np.empty(self.rows * self.plan.n_in, self.plan.dtype)
+            self.memory = aligned_zeros(self.rows * self.plan.n_in, self.plan.dtype)
             self.batch_x = address(self.memory)
         self.take(X, y, weight, n)
         for step in range(steps):

@@ -14,6 +14,8 @@ from relume.kernels.types cimport N_HYPER
 
 import numpy as np
 
+from relume.engine.arguments import aligned_zeros
+
 cnp.import_array()
 
 cdef enum Work:                 # what is done with a block
@@ -49,7 +51,7 @@ cdef class Updates:
             self.hyper[i] = value
         self.keeps_all = self.clip_norm != 0
         n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
-        gradient, sums = np.empty(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
+        gradient, sums = aligned_zeros(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
         self.parameters = data_of(weights.parameters, plan.dtype, plan.n_parameters, "parameters")
         self.state = data_of(weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "state")
         self.average = NULL

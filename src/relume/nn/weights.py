@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from relume.engine.arguments import aligned_zeros
 from relume.engine.plan import Plan
 from relume.nn import checks
 from relume.nn.data import SparseRows
@@ -18,8 +19,8 @@ class Weights:
     def __init__(self, layers, n_features, dtype):
         self.layers, self.dtype = layers, dtype
         self._compile(n_features)
-        self.parameters = np.zeros(self.plan.n_parameters, dtype)
-        self.optimizer_state = np.zeros((2, self.plan.n_parameters), dtype)
+        self.parameters = aligned_zeros(self.plan.n_parameters, dtype)
+        self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), dtype)
         self.average = None  # of the parameters, where the optimizer keeps one
         self.steps = 0
         self.gradients = None
@@ -119,7 +120,9 @@ class Weights:
         n_features, rows = state.pop("n_features"), state.pop("optimizer_state")
         self.__dict__.update(state)
         self._compile(n_features)
-        self.optimizer_state = np.zeros((2, self.plan.n_parameters), self.dtype)
+        self.parameters = aligned_zeros(self.plan.n_parameters, self.dtype)
+        self.parameters[:] = state["parameters"]
+        self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), self.dtype)
         for i, row in enumerate(rows):
             if row is not None:
                 self.optimizer_state[i] = row
