@@ -7,7 +7,7 @@ signals, so that an interrupt finds a network whose last minibatch is complete.
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
-from libc.math cimport isfinite
+from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -27,6 +27,13 @@ import numpy as np
 from relume.engine.arguments import aligned_zeros, target_dtype
 
 cnp.import_array()
+
+cdef extern from "platform.h" nogil:
+    double seconds()
+
+cdef enum:
+    TRIALS = 3                  # minibatches by all threads, and as many by one,
+    AGAIN = 500                 # and so many later again: the machine may have become busy
 
 cdef enum Status:
     FINE
@@ -81,7 +88,10 @@ cdef class Training:
     cdef const int64_t* order   # NULL: what x, y and weight hold is the minibatch
     cdef readonly Py_ssize_t rows
     cdef Py_ssize_t y_size
-    cdef int threads
+    cdef int threads            # of this minibatch,
+    cdef int all_threads        # and at most
+    cdef int looked             # minibatches since one thread and all were compared
+    cdef double[2] fastest      # seconds of a minibatch by all, and by one
     cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint mean_penalty
@@ -96,7 +106,8 @@ cdef class Training:
         self.plan, self.rows, self.mean_penalty = plan, rows, mean_penalty
         self.scale, self.loss_scale, self.loss_limit = scale, loss_scale, loss_limit
         self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
-        self.threads = plan.threads_for(rows)
+        self.threads = self.all_threads = plan.threads_for(rows)
+        self.looked = AGAIN
         self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty)
         numbers = np.zeros(1, plan.dtype)
         if callable(loss):
@@ -253,7 +264,31 @@ cdef class Training:
 
     # -- one minibatch ---------------------------------------------------------------------------
 
+    cdef void choose_threads(self) noexcept nogil:
+        """One or all, whichever of both made the fastest of a few minibatches, tried in turn."""
+        if self.all_threads == 1:
+            return
+        if self.looked == AGAIN:
+            self.looked, self.fastest[0], self.fastest[1] = 0, INFINITY, INFINITY
+        if self.looked < 2 * TRIALS:
+            self.threads = 1 if self.looked % 2 else self.all_threads
+        elif self.looked == 2 * TRIALS:
+            self.threads = 1 if self.fastest[1] < self.fastest[0] else self.all_threads
+        self.updates.threads = self.threads
+
+    cdef void note_time(self, double taken) noexcept nogil:
+        cdef int alone = self.threads == 1
+        self.fastest[alone] = min(self.fastest[alone], taken)
+        self.looked += 1
+
     cdef Status minibatch(self, Py_ssize_t rows) noexcept nogil:
+        self.choose_threads()
+        cdef double begin = seconds()
+        cdef Status status = self.update(rows)
+        self.note_time(seconds() - begin)
+        return status
+
+    cdef Status update(self, Py_ssize_t rows) noexcept nogil:
         cdef Status status = self.phase1(rows)
         if status == FINE:
             self.plan.track_statistics(&self.p)
