@@ -271,6 +271,36 @@ def test_warnings():
 
 
 @pytest.mark.parametrize("parameters", [
+    {"max_iter": 2}, {"solver": "lbfgs", "max_iter": 2}, {"batch_size": 301, "tol": 1.0},
+], ids=["epochs", "lbfgs", "batch_size"])  # fmt: skip
+def test_filters_written_for_scikit_learn_hold(parameters):
+    """Warnings were relume's, which no filter with module="sklearn" met."""
+    for y in (LABELS, LABELS[:, None]):
+        for each in both("classes", **parameters):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                warnings.filterwarnings("ignore", module="sklearn")
+                each.fit(X, y)
+
+
+def test_warnings_name_the_line_that_called():
+    mlp = MLPClassifier(**SMALL)
+    with pytest.warns(ConvergenceWarning) as record:
+        make_pipeline(StandardScaler(), mlp).fit(X, LABELS)
+    assert record[0].filename == __file__
+
+
+def test_figures_are_numpys():
+    """Scripts call methods of them: ``mlp.loss_.round(3)``."""
+    for parameters in ({}, {"early_stopping": True}, {"solver": "lbfgs"}):
+        for target in ("classes", "values"):
+            for name in ("loss_", "best_loss_", "loss_curve_", "best_validation_score_"):
+                found = [getattr(each, name, None) for each in fitted(target, **parameters)]
+                types = [type(each[0] if isinstance(each, list) else each) for each in found]
+                assert types[0] is types[1], (name, parameters)
+
+
+@pytest.mark.parametrize("parameters", [
     {"max_iter": 3}, {"early_stopping": True, "n_iter_no_change": 2, "tol": 1},
     {"solver": "sgd", "learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 1},
 ], ids=["epochs", "early stopping", "adaptive"])  # fmt: skip

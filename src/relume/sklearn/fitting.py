@@ -4,8 +4,6 @@ Rows that are held out are not copied away from those that are trained on: an ep
 the rows. What scikit-learn does where a loss is not finite is to go on, and to fail at the end.
 """
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
@@ -13,6 +11,7 @@ from sklearn.metrics import r2_score
 from relume.engine.training import STATUS, Training
 from relume.nn import checks
 from relume.nn.data import SparseRows
+from relume.sklearn.warned import warn
 
 BETTER = 5.0  # what the adaptive learning rate is divided by
 SMALLEST_RATE = 1e-6
@@ -50,10 +49,10 @@ class Fitting:
         if size == "auto":
             size = min(200, n)
         elif size > n:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                "clipped", stacklevel=2,
-            )  # fmt: skip
+                "clipped"
+            )
             size = n
         self.network._enough_rows(self.rows, size)
         joins = self.network._normalizes_batches() and n > size and n % size == 1
@@ -83,13 +82,13 @@ class Fitting:
                 if self._epoch() or incremental:
                     break
                 if e.n_iter_ == e.max_iter:
-                    warnings.warn(
+                    warn(
                         f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and "
                         "the optimization hasn't converged yet.",
-                        ConvergenceWarning, stacklevel=2,
-                    )  # fmt: skip
+                        ConvergenceWarning,
+                    )
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            warn("Training interrupted by user.")
         if e.early_stopping and e._best is not None:
             network._weights.parameters[:] = e._best
             e._best = None
@@ -105,7 +104,7 @@ class Fitting:
             self.order = self.order[places]
         self.hooks.call("on_epoch_begin", network, network.epoch + 1)
         good = network.snapshot() if self.hooks["on_divergence"] else None
-        e.loss_ = self._train()
+        e.loss_ = np.float64(self._train())  # scikit-learn's has NumPy's methods
         if self._ends_by_divergence(good):
             return True
         network.epoch += 1
