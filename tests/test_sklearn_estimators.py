@@ -225,7 +225,11 @@ def messages(act):
     lambda e: e.set_params(early_stopping=True).fit(X, np.arange(300) == 4),
     lambda e: e.fit(X, LABELS, sample_weight=np.ones(3)),
     lambda e: e.fit(X, LABELS, sample_weight=np.zeros(300)),
-], ids=range(12))  # fmt: skip
+    lambda e: e.set_params(solver="lbfgs").fit(X, LABELS, sample_weight=np.zeros(300)),
+    lambda e: e.set_params(batch_size=10, shuffle=False).fit(
+        X, LABELS, sample_weight=np.repeat([1.0, 0.0], [280, 20])
+    ),
+], ids=range(14))  # fmt: skip
 def test_misuse_gets_scikit_learns_errors(act):
     ours, theirs = messages(act)
     assert ours == theirs

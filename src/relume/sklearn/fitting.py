@@ -132,12 +132,15 @@ class Fitting:
         rates, key = self.network._learning_rates(self.n_steps), self._key()
         if self.diverged:
             return np.nan
+        if self.weight is not None:
+            starts = np.arange(self.n_steps) * self.batch_size
+            check_sums(np.add.reduceat(self.weight[self.order], starts))
         by_batch = any(self.hooks[name] for name in ("on_batch_begin", "on_batch_end"))
         try:
             if by_batch or isinstance(self.X, SparseRows):
-                status, step, loss = self._by_batch(rates, key)
+                status, _, loss = self._by_batch(rates, key)
             else:
-                status, step, loss = self.training.epoch(
+                status, _, loss = self.training.epoch(
                     self.X, self.y, self.weight, self.order, rates, self.batch_size, key
                 )
         finally:
@@ -145,7 +148,6 @@ class Fitting:
         if status == STATUS["input not finite"]:
             raise checks.not_finite("X", self.network.dtype)
         if status != STATUS["fine"]:
-            self._check_weights(step)
             self.diverged = True
             self.weights.parameters[:] = np.nan
             return np.nan
@@ -179,10 +181,6 @@ class Fitting:
         if not self.weights.plan.random:
             return 0
         return int(self.random_state.randint(2**62, dtype=np.int64))
-
-    def _check_weights(self, step):
-        if self.weight is not None and self.weight[self._rows_of(step)].sum() == 0:
-            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
 
     def _mean_constant(self):
         """What an epoch's loss lacks for the deviance, each minibatch counting by its rows."""
@@ -254,6 +252,15 @@ class Fitting:
             rate = f"Setting learning rate to {optimizer.lr:f}"
             print(message, f"{small}Stopping." if ends else rate)
         return ends
+
+
+def check_sums(sums):
+    """Raise, as scikit-learn does, where the weights of a minibatch sum to 0.
+
+    The engine takes such a minibatch as one without a loss.
+    """
+    if not np.all(sums):
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
 
 
 def accuracy(codes, y, weight):
