@@ -279,6 +279,7 @@ def test_an_iterator_that_is_exhausted():
     plain.assert_raises(ValueError, [r"\bX\b", "exhausted"], call)
     plain.assert_same_bits(net, expected)
     plain.assert_raises(ValueError, ["steps_per_epoch"], lambda: net.fit(iter(items), epochs=2))
+    plain.assert_raises(ValueError, [r"\bX\b", "empty"], lambda: net.fit([]))
 
 
 def test_steps_per_epoch_is_for_iterables():
@@ -286,7 +287,6 @@ def test_steps_per_epoch_is_for_iterables():
     X, y = integers()
     words = ["steps_per_epoch", "None", r"\b2$"]
     plain.assert_raises(ValueError, words, lambda: network().fit(X, y, steps_per_epoch=2))
-    plain.assert_raises(ValueError, [r"\bX\b", "empty"], lambda: net.fit([]))
 
 
 @pytest.mark.parametrize("at", [0, 1, 3])
@@ -389,8 +389,10 @@ def test_class_weight(loss):
         nets[1].fit(X, y, sample_weight=(np.asarray(each, "float32")[y] * own.astype("float32")))
         plain.assert_same_bits(*nets, str(given))
     net = nets[0]
-    for bad, error in (("equal", ValueError), ({0: -1.0}, ValueError), (3, TypeError),
-                       ({2: 1.0}, ValueError), ({"1": 1.0}, ValueError), ({-1: 1.0}, ValueError)):  # fmt: skip
+    for bad, error in (
+        ("equal", ValueError), (3, TypeError), ({0: -1.0}, ValueError), ({2: 1.0}, ValueError),
+        ({"1": 1.0}, ValueError), ({-1: 1.0}, ValueError),
+    ):  # fmt: skip
         plain.assert_raises(error, ["class_weight"], lambda: net.fit(X, y, class_weight=bad))  # noqa: B023
     mse = network()
     call = lambda: mse.fit(X, X[:, :3], class_weight="balanced")  # noqa: E731
