@@ -179,11 +179,20 @@ def from_state_dict(state, layers, dtype, n_features=None):
         value = checks.finite(state[name], name, dtype)
         if value.shape != view.shape:
             raise ValueError(f"{name} must have shape {view.shape}, got {value.shape}")
-        if name.endswith((".running_var", ".scale")) and value.min() < 0:
-            raise ValueError(f"{name} must hold no negative values, got {value.min()}")
+        _check_statistics(name, value)
         view[...] = value
     weights.standardized = True
     return weights
+
+
+def _check_statistics(name, value):
+    """Raise where a statistic is none that any data has; a scale is divided by."""
+    if name.endswith(".running_var") and value.min() < 0:
+        raise ValueError(f"{name} must hold no negative values, got {value.min()}")
+    if name.endswith(".scale") and value.min() <= 0:
+        raise ValueError(f"{name} must hold values greater than 0, got {value.min()}")
+    if name.endswith(".num_batches_tracked") and (value < 0 or value != np.floor(value)):
+        raise ValueError(f"{name} must be an integer of at least 0, got {value}")
 
 
 def _width_of(state, layers):
