@@ -1,0 +1,193 @@
+"""What is measured: each work makes its problem, prepares a contender, and takes a turn of it.
+
+`problem` and `differences` run in the process that drives, the others in a contender's own.
+"""
+
+import gc
+import statistics
+import time
+import timeit
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import problems
+
+TURN = 0.05  # seconds that a contender runs in one turn, at least
+AFTER_AN_EPOCH, AT_THE_END, PROBABILITY, PRODUCT = 1e-4, 1e-2, 1e-5, 1e-4  # tolerances
+
+
+def spelled(layers):
+    return "-".join(map(str, layers))
+
+
+@dataclass(frozen=True)
+class Training:
+    """Whole fits from the same initial weights; seconds a step.
+
+    Losses are compared with the first reference that takes part, after an epoch, relatively; and
+    more roughly at the end of the fit, where rounding has grown.
+    """
+
+    data: str
+    layers: tuple
+    batch_size: int
+    epochs: int
+    fresh = False  # whether each turn needs a process of its own
+
+    def __str__(self):
+        return f"{self.data} {spelled(self.layers)}, batch {self.batch_size}"
+
+    def problem(self):
+        return problems.training_problem(self.data, self.layers, self.batch_size, self.epochs)
+
+    def prepare(self, library, problem, arguments):
+        return library.training(problem, **arguments), problem
+
+    def answer(self, prepared):
+        """The weights after an epoch, and at the end."""
+        (reset, run, weights), problem = prepared
+        found = []
+        for epochs in (1, problem.epochs):
+            reset()
+            run(epochs)
+            found.append([(np.array(w), np.array(b)) for w, b in weights()])
+        return found
+
+    def turn(self, prepared):
+        (reset, run, _), problem = prepared
+        taken = []
+        while sum(taken) < TURN:
+            reset()
+            begin = time.perf_counter()
+            run(problem.epochs)
+            taken.append(time.perf_counter() - begin)
+        return statistics.median(taken) / problem.steps
+
+    def differences(self, answers, problem):
+        """How far the loss of each contender is from the reference, and whether that is fine."""
+        losses = {
+            name: [problems.loss_of(weights, problem) for weights in both]
+            for name, both in answers.items()
+        }
+        reference = next((n for n in ("PyTorch", "NumPy") if n in losses), next(iter(losses)))
+        for name, both in losses.items():
+            found = [abs(a / b - 1) for a, b in zip(both, losses[reference], strict=True)]
+            fine = found[0] <= AFTER_AN_EPOCH and found[1] <= AT_THE_END
+            yield name, (
+                f"loss {both[0]:.6f} after an epoch, {found[0]:.1e} from {reference}'s; "
+                f"{both[1]:.6f} and {found[1]:.1e} after {problem.epochs}"
+            ), fine  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ZerosTraining(Training):
+    """One epoch of 2,560 random rows with a share of zeros."""
+
+    zeros: float = 0.0
+
+    def __str__(self):
+        return f"fit {spelled(self.layers)}, batch {self.batch_size}, {self.zeros:.0%} zeros"
+
+    def problem(self):
+        rows = 20 * self.batch_size
+        return problems.random_problem(self.layers, rows, self.zeros, self.batch_size, self.epochs)
+
+
+@dataclass(frozen=True)
+class Memory(Training):
+    """The peak of a fit beyond what the process held with its rows and library; bytes.
+
+    What a library loads upon its first fit, and compiles, counts.
+    """
+
+    fresh = True
+
+    def prepare(self, library, problem, arguments):
+        gc.collect()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = memory("VmRSS")
+        fit = library.training(problem, **arguments)
+        fit.reset()
+        fit.run(problem.epochs)
+        return memory("VmHWM") - before
+
+    def answer(self, prepared):
+        return None
+
+    def turn(self, prepared):
+        return prepared
+
+    def differences(self, answers, problem):
+        return ()
+
+
+def memory(field):
+    """Bytes of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(field)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Class probabilities, from a NumPy array to a NumPy array; seconds a call."""
+
+    layers: tuple
+    rows: int
+    zeros: float | None = None
+    fresh = False
+
+    def __str__(self):
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        zeros = "" if self.zeros is None else f", {self.zeros:.0%} zeros"
+        return f"{rows}, {spelled(self.layers)}{zeros}"
+
+    def problem(self):
+        return problems.random_problem(self.layers, self.rows, self.zeros)
+
+    def prepare(self, library, problem, arguments):
+        return self.timed(library.prediction(problem, **arguments))
+
+    @staticmethod
+    def timed(function):
+        function()
+        timer = timeit.Timer(function)
+        once = min(timer.repeat(5, 1))
+        return function, timer, max(1, int(TURN / once))
+
+    def answer(self, prepared):
+        return np.array(prepared[0]())
+
+    def turn(self, prepared):
+        _, timer, number = prepared
+        return timer.timeit(number) / number
+
+    def differences(self, answers, problem):
+        expected = np.exp(problems.log_probabilities(problem.weights, problem.X))
+        for name, found in answers.items():
+            off = abs(found - expected).max()
+            yield name, f"probabilities {off:.1e} off", off <= PROBABILITY
+
+
+@dataclass(frozen=True)
+class Layer(Prediction):
+    """One layer without activation: its product, and what a library does around it."""
+
+    def __str__(self):
+        return f"{self.rows} rows, one layer {spelled(self.layers)}, {self.zeros:.0%} zeros"
+
+    def problem(self):
+        problem = super().problem()
+        weights = [(weight, np.zeros_like(bias)) for weight, bias in problem.weights]
+        return problem._replace(weights=weights)
+
+    def prepare(self, library, problem, arguments):
+        return self.timed(library.layer(problem, **arguments))
+
+    def differences(self, answers, problem):
+        expected = problem.X.astype(np.float64) @ problem.weights[0][0]
+        for name, found in answers.items():
+            off = abs(found - expected).max() / abs(expected).max()
+            yield name, f"product {off:.1e} off", off <= PRODUCT
