@@ -24,10 +24,9 @@ MUSTS = {  # work: (of the ratio of medians, of means)
 
 
 def fit(relume, np):
+    from libraries.relume import training
     from targets import MIDDLE
     from works import Training
-
-    from libraries.relume import training
 
     problem = Training("digits", MIDDLE, 128, 2).problem()
     reset, run, _ = training(problem)

@@ -41,7 +41,7 @@ def relu_beside(numpys, n, calls, repeats):
 
 
 def fixed_cost():
-    """What a fit costs beside its minibatches: twice a fit of one less a fit of two, in seconds."""
+    """Seconds of a fit beside its minibatches: twice a fit of one less a fit of two."""
     X, y = datasets.load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     layers = [nn.Dense(64, activation="relu"), nn.Dense(32, activation="relu"), nn.Dense(10)]

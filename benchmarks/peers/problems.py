@@ -5,6 +5,7 @@ its own library. Rows are a whole number of minibatches: no library has a short 
 """
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -61,20 +62,21 @@ def weights_of_state_dict(state):
 
 @functools.cache
 def rows_of(data):
-    """X and y of "digits" or "Fashion-MNIST", from 0 to 1, and where they come from."""
+    """X and y of "digits" or "Fashion-MNIST", from 0 to 1, and what they are."""
     from relume import datasets
 
     if data == "digits":
         X, y = datasets.load_digits(return_X_y=True)
-        return (X / 16).astype(np.float32), y, "the UCI digits in relume.datasets"
+        return (X / 16).astype(np.float32), y, "digits"
     try:
-        X, y = datasets.load_fashion_mnist(return_X_y=True)
-        source = "Fashion-MNIST"
+        fashion = datasets.load_fashion_mnist()
+        X, y = fashion.X_train, fashion.y_train
+        source = "Fashion-MNIST itself"
     except FileNotFoundError:
         rng = np.random.default_rng(SEED)
         X = rng.integers(0, 256, (60_000, 784)) * (rng.random((60_000, 784)) < 0.5)
         y = rng.integers(0, 10, 60_000)
-        source = "random data of Fashion-MNIST's shape, half of it zeros"
+        source = "instead of Fashion-MNIST random data of its shape"
     return np.divide(X, 255, dtype=np.float32), y, source
 
 
@@ -100,7 +102,7 @@ def initial_weights(layers):
     """He et al., ICCV 2015: normal, with small biases so that none is forgotten."""
     rng = np.random.default_rng(SEED)
     weights = []
-    for n_in, n_out in zip(layers[:-1], layers[1:], strict=True):
+    for n_in, n_out in itertools.pairwise(layers):
         weight = rng.standard_normal((n_in, n_out), np.float32) * np.float32((2 / n_in) ** 0.5)
         weights.append((weight, rng.uniform(-0.01, 0.01, n_out).astype(np.float32)))
     return weights

@@ -10,6 +10,7 @@ PROGRAMS = {
     "busy": ["busy.py"],
     "calls": ["calls.py"],
     "activations": ["activations.py", "--rounds", "31"],
+    "scaling": ["scaling.py"],
 }
 
 

@@ -56,29 +56,36 @@ def show(rows):
         print(line(cells(row)), flush=True)
 
 
-def show_notes(work, notes, wrong):
+def show_notes(notes, wrong):
+    """How each contender's results compare."""
     for name, note in notes.items():
         print(f"    {name}: {note}{' -- WRONG' if name in wrong else ''}", flush=True)
 
 
 def table(results):
-    """Print all rows; return how many are short."""
-    about = results["machine"]
+    """Print all rows, and how many are short."""
+    about = results.content["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    print(f"{about['cpu']}, {about['cpus']} CPUs, {about['simd']}; {versions}.")
+    print(f"{about['cpu']}, {about['cpus']} CPUs, {about['simd']}; {versions}; {about['data']}.")
     print("Ratio: their time (or memory) over ours; behind a name, the threads that were best.\n")
     print(line(TITLES))
     print("|---" * len(TITLES) + "|")
-    show(results["rows"])
-    return sum(verdict(row).startswith("SHORT") for row in results["rows"])
+    show(results.rows)
+    short = sum(verdict(row).startswith("SHORT") for row in results.rows)
+    open_rows = sum(row["ratio"] is None for row in results.rows)
+    print(f"\n{len(results.rows)} rows: {short} short, {open_rows} not measured")
 
 
 # -- the picture --
 
 COLORS = {
-    "ONNX Runtime": "#7b5ea7", "JAX": "#2a78b5", "PyTorch": "#e1622f", "PyTorch compiled": "#f2a65e",
-    "scikit-learn": "#3b9a6d", "NumPy": "#8d99a6",
-}  # fmt: skip
+    "ONNX Runtime": "#7b5ea7",
+    "JAX": "#2a78b5",
+    "PyTorch": "#e1622f",
+    "PyTorch compiled": "#f2a65e",
+    "scikit-learn": "#3b9a6d",
+    "NumPy": "#8d99a6",
+}
 OTHER = "#b8b3a8"
 
 
@@ -90,7 +97,7 @@ def picture(results, path):
     except ImportError as error:
         print(f"no picture: {error}")
         return
-    rows = [row for row in results["rows"] if row["ratio"] is not None]
+    rows = [row for row in results.rows if row["ratio"] is not None]
     groups = list(dict.fromkeys(row["group"] for row in rows))
     panels = [[row for row in rows if row["group"] == group] for group in groups]
     figure, axes = plt.subplots(
@@ -119,8 +126,10 @@ def draw(axis, group, rows):
               color=[COLORS.get(row["theirs"], OTHER) for row in rows])  # fmt: skip
     for place, row, color in zip(places, rows, short, strict=True):
         axis.plot([row["must"]] * 2, [place - 0.45, place + 0.45], color="black", linewidth=1.5)
-        axis.annotate(f"{row['ratio']:.2f}", (max(row["ratio"], row["must"], 1), place),
-                      (4, 0), textcoords="offset points", va="center", fontsize=8, color=color)  # fmt: skip
+        axis.annotate(
+            f"{row['ratio']:.2f}", (max(row["ratio"], row["must"], 1), place), (4, 0),
+            textcoords="offset points", va="center", fontsize=8, color=color,
+        )  # fmt: skip
     axis.set_xscale("log")
     axis.set_xlim(min(0.5, *ratios) * 0.9, max(2, *ratios, *(row["must"] for row in rows)) * 1.6)
     axis.xaxis.set_major_formatter("{x:g}")

@@ -8,8 +8,11 @@ a time; between two turns there is a pause, in which threads that spin come to r
 import importlib
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 import traceback
+from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from libraries import CONTENDERS, NotBuilt
@@ -23,22 +26,12 @@ class Worker:
     """The process of a contender, which waits for what to do."""
 
     def __init__(self, name, threads):
-        self.name, self.threads = name, threads
         self.connection, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=serve, args=(theirs, name, threads), daemon=True)
-        all_cpus = os.sched_getaffinity(0)
-        kept = {name: os.environ.get(name) for name in VARIABLES}
-        os.environ.update(dict.fromkeys(VARIABLES, str(threads)))
-        os.sched_setaffinity(0, sorted(all_cpus)[-threads:])
-        try:
-            self.process.start()
-        finally:
-            os.sched_setaffinity(0, all_cpus)
-            for variable, value in kept.items():
-                os.environ.pop(variable)
-                if value is not None:
-                    os.environ[variable] = value
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, name, str(threads), str(theirs.fileno())],
+            env=os.environ | dict.fromkeys(VARIABLES, str(threads)),
+            pass_fds=[theirs.fileno()],
+        )
         theirs.close()
 
     def send(self, *message):
@@ -56,12 +49,13 @@ class Worker:
         return self.receive()
 
     def end(self):
-        self.process.terminate()
-        self.process.join()
+        self.process.kill()
+        self.process.wait()
 
 
 def serve(connection, name, threads):
     """The life of a worker: prepare(work, problem), then answer() and turn()."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     module, arguments = CONTENDERS[name]
     library, work, prepared = None, None, None
     while message := connection.recv():
@@ -78,9 +72,10 @@ def serve(connection, name, threads):
                 result = getattr(work, message[0])(prepared)
             connection.send((None, result))
         except (ImportError, NotBuilt) as error:
-            connection.send((NotBuilt(str(error)), None))
-        except Exception:
-            connection.send((RuntimeError(traceback.format_exc()), None))
+            connection.send((NotBuilt(f"not built: {error}"), None))
+        except Exception as error:
+            traceback.print_exc()
+            connection.send((NotBuilt(f"failed: {error!r}"[:200]), None))
 
 
 class Measured(NamedTuple):
@@ -104,21 +99,16 @@ class Pool:
         problem, notes = work.problem(), {}
         threads = THREADS[-1:] if work.fresh else THREADS
         workers = self._prepared(work, problem, [(n, t) for n in names for t in threads], notes)
-        answers = {}
-        for name, _ in workers:
-            if name not in answers:
-                answers[name] = workers[name, threads[-1]].call("answer")
+        answers = {key: worker.call("answer") for key, worker in workers.items()}  # warms up too
         wrong = []
-        for name, note, fine in work.differences(answers, problem):
+        for (name, _), note, fine in work.differences(answers, problem):
             notes[name] = note
             wrong += [] if fine else [name]
         times = {name: {t: [] for t in threads} for name, _ in workers}
-        for number in range(1 if work.fresh else rounds + 1):
+        for number in range(1 if work.fresh else rounds):
             for (name, t), worker in list(workers.items())[:: 1 if number % 2 else -1]:
                 time.sleep(PAUSE)
-                taken = worker.call("turn")
-                if number or work.fresh:  # the first round warms up
-                    times[name][t].append(taken)
+                times[name][t].append(worker.call("turn"))
         return Measured(times, notes, wrong)
 
     def _prepared(self, work, problem, keys, notes):
@@ -134,10 +124,14 @@ class Pool:
                 self.workers[key].receive()
                 ready[key] = self.workers[key]
             except NotBuilt as error:
-                notes[key[0]] = f"not built: {error}"
+                notes[key[0]] = str(error)
         return ready
 
     def end(self):
         for worker in self.workers.values():
             worker.end()
         self.workers = {}
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[3])), sys.argv[1], int(sys.argv[2]))
