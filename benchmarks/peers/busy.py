@@ -30,7 +30,7 @@ def fit(relume, np):
 
     problem = Training("digits", MIDDLE, 128, 2).problem()
     reset, run, _ = training(problem)
-    return reset, lambda: run(problem.epochs)
+    return reset, lambda: run(problem.epochs, len(problem.X))
 
 
 def relu(relume, np):

@@ -51,13 +51,14 @@ class Point:
         parameters = sum(n_in * n_out for n_in, n_out in itertools.pairwise(layers))
         expected = 1e-6 * len(layers) + self.operations / 1e11 + parameters * 2e-9
         self.steps = min(max(4, int(TURN / expected)), 3000)
-        self.fit = training(random_problem(layers, batch * self.steps, None, batch, 1))
+        self.rows = batch * self.steps
+        self.fit = training(random_problem(layers, self.rows, None, batch, 1))
         self.times = []
 
     def turn(self):
         self.fit.reset()
         begin = time.perf_counter()
-        self.fit.run(1)
+        self.fit.run(1, self.rows)
         self.times.append((time.perf_counter() - begin) / self.steps)
 
     @property

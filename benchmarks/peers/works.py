@@ -14,7 +14,8 @@ import numpy as np
 import problems
 
 TURN = 0.05  # seconds that a contender runs in one turn, at least
-AFTER_AN_EPOCH, AT_THE_END, PROBABILITY, PRODUCT = 1e-4, 1e-2, 1e-5, 1e-4  # tolerances
+MINIBATCHES = 56  # of the epoch after which losses are compared closely: all of digits in 32s
+AFTER_AN_EPOCH, AT_THE_END, PROBABILITY, PRODUCT = 1e-4, 0.1, 1e-5, 1e-4  # tolerances
 
 
 def spelled(layers):
@@ -25,8 +26,12 @@ def spelled(layers):
 class Training:
     """Whole fits from the same initial weights; seconds a step.
 
-    Losses are compared with the first reference that takes part, after an epoch, relatively; and
-    more roughly at the end of the fit, where rounding has grown.
+    Losses are compared with PyTorch's, or who takes part, relatively: closely after an epoch of
+    the first minibatches; and at the end, whether it is the same training at all. For there
+    rounding has grown: it decides whether a unit at its kink passes a gradient on, and where
+    weights had none before, Adam makes of any gradient a step as long as the rate. The losses of
+    Fashion-MNIST's first 150 minibatches agree to 4e-7, in NumPy with float32 and float64, and the
+    last to 4e-2.
     """
 
     data: str
@@ -45,14 +50,17 @@ class Training:
         return library.training(problem, **arguments), problem
 
     def answer(self, prepared):
-        """The weights after an epoch, and at the end of the fit."""
+        """The weights after an epoch of the first minibatches, and at the end of the fit."""
         (reset, run, weights), problem = prepared
-        found = {}
-        for epochs in {1, problem.epochs}:
+        found = []
+        for epochs, n in ((1, self.checked(problem)), (problem.epochs, len(problem.X))):
             reset()
-            run(epochs)
-            found[epochs] = [(np.array(w), np.array(b)) for w, b in weights()]
-        return found[1], found[problem.epochs]
+            run(epochs, n)
+            found.append([(np.array(w), np.array(b)) for w, b in weights()])
+        return found
+
+    def checked(self, problem):
+        return min(MINIBATCHES * problem.batch_size, len(problem.X))
 
     def turn(self, prepared):
         (reset, run, _), problem = prepared
@@ -60,14 +68,15 @@ class Training:
         while sum(taken) < TURN:
             reset()
             begin = time.perf_counter()
-            run(problem.epochs)
+            run(problem.epochs, len(problem.X))
             taken.append(time.perf_counter() - begin)
         return statistics.median(taken) / problem.steps
 
     def differences(self, answers, problem):
         """How far each loss is from the reference, and whether that is fine."""
+        n = self.checked(problem)
         losses = {
-            key: [problems.loss_of(weights, problem) for weights in both]
+            key: [problems.loss_of(weights, problem, n) for weights in both]
             for key, both in answers.items()
         }
         reference = min(losses, key=lambda key: (key[0] != "PyTorch", key[0] != "NumPy", key[1]))
@@ -75,8 +84,8 @@ class Training:
             found = [abs(a / b - 1) for a, b in zip(both, losses[reference], strict=True)]
             fine = found[0] <= AFTER_AN_EPOCH and found[1] <= AT_THE_END
             yield key, (
-                f"loss {both[0]:.6f} after an epoch, {found[0]:.1e} from {reference[0]}'s; "
-                f"{both[1]:.6f} and {found[1]:.1e} after {problem.epochs}"
+                f"loss {both[0]:.6f} after {n:,} rows, {found[0]:.1e} from {reference[0]}'s; "
+                f"{both[1]:.6f} and {found[1]:.1e} at the end"
             ), fine  # fmt: skip
 
 
@@ -109,7 +118,7 @@ class Memory(Training):
         before = memory("VmRSS")
         fit = library.training(problem, **arguments)
         fit.reset()
-        fit.run(problem.epochs)
+        fit.run(problem.epochs, len(problem.X))
         return memory("VmHWM") - before
 
     def answer(self, prepared):

@@ -29,8 +29,8 @@ PEERS = [name for name in CONTENDERS if not name.startswith("relume")]
 class Fit(NamedTuple):
     """A training that can be repeated."""
 
-    reset: Callable  # to the initial weights, a fresh optimizer and the first order of rows
-    run: Callable  # run(epochs) is what is timed
+    reset: Callable  # to the initial weights, a fresh optimizer and random state
+    run: Callable  # run(epochs, n) trains on the first n rows, and is what is timed
     weights: Callable  # the present ones, as in a Problem
 
 

@@ -55,19 +55,19 @@ def epoch(state, X, y, order):
 
 def training(problem):
     X, y = jnp.asarray(problem.X), jnp.asarray(problem.y, jnp.int32)
-    state = orders = None
+    state = rng = None
 
     def reset():
-        nonlocal state, orders
-        orders = problem.orders()
+        nonlocal state, rng
+        rng = problem.rng()
         parameters, m, v = (jax.tree.map(jnp.array, problem.weights) for _ in range(3))
         m, v = (jax.tree.map(jnp.zeros_like, moments) for moments in (m, v))
         state = jax.block_until_ready((parameters, m, v, jnp.float32(0)))
 
-    def run(epochs):
+    def run(epochs, n):
         nonlocal state
         for _ in range(epochs):
-            order = next(orders).astype(np.int32).reshape(-1, problem.batch_size)
+            order = rng.permutation(n).astype(np.int32).reshape(-1, problem.batch_size)
             state = epoch(state, X, y, order)
         jax.block_until_ready(state)
 

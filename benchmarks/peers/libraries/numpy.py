@@ -62,17 +62,17 @@ class Adam:
 
 def training(problem):
     X, y, size = problem.X, problem.y, problem.batch_size
-    weights = optimizer = orders = None
+    weights = optimizer = rng = None
 
     def reset():
-        nonlocal weights, optimizer, orders
+        nonlocal weights, optimizer, rng
         weights = [(weight.copy(), bias.copy()) for weight, bias in problem.weights]
-        optimizer, orders = Adam([p for pair in weights for p in pair]), problem.orders()
+        optimizer, rng = Adam([p for pair in weights for p in pair]), problem.rng()
 
-    def run(epochs):
+    def run(epochs, n):
         for _ in range(epochs):
-            order = next(orders)
-            for start in range(0, len(X), size):
+            order = rng.permutation(n)
+            for start in range(0, n, size):
                 rows = order[start : start + size]
                 optimizer.step(gradients(weights, X[rows], y[rows]))
 

@@ -33,8 +33,8 @@ def training(problem, sparse=None):
         nonlocal net
         net = network(problem, sparse)
 
-    def run(epochs):
-        net.fit(problem.X, problem.y, epochs=epochs, batch_size=problem.batch_size)
+    def run(epochs, n):
+        net.fit(problem.X[:n], problem.y[:n], epochs=epochs, batch_size=problem.batch_size)
 
     return Fit(reset, run, lambda: weights_of_state_dict(net.state_dict()))
 

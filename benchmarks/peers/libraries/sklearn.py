@@ -24,13 +24,15 @@ def set_threads(threads):
 class Orders(np.random.RandomState):
     """Shuffles rows 0 to n - 1 so that, of the rows in their last order, the next one results."""
 
-    def begin(self, orders, n):
-        self.orders, self.last = orders, np.arange(n)
+    def begin(self, rng):
+        self.rng, self.last = rng, None
 
     def shuffle(self, x):
+        if self.last is None:
+            self.last = np.arange(len(x))
         place = np.empty_like(self.last)
         place[self.last] = np.arange(len(x))
-        self.last = next(self.orders)
+        self.last = self.rng.permutation(len(x))
         x[:] = place[self.last]
 
 
@@ -61,10 +63,10 @@ def training(problem, package):
 
     def reset():
         put(mlp, problem)
-        orders.begin(problem.orders(), len(problem.X))
+        orders.begin(problem.rng())
 
-    def run(epochs):
-        mlp.set_params(max_iter=epochs).fit(problem.X, problem.y)
+    def run(epochs, n):
+        mlp.set_params(max_iter=epochs).fit(problem.X[:n], problem.y[:n])
 
     return Fit(reset, run, lambda: list(zip(mlp.coefs_, mlp.intercepts_, strict=True)))
 

@@ -31,7 +31,7 @@ def training(problem, compiled=False):
     optimizer = torch.optim.Adam(  # "fused" is the faster one, but not what can be compiled
         model.parameters(), lr=LEARNING_RATE, betas=BETAS, eps=EPS, fused=not compiled
     )
-    orders = None
+    rng = None
 
     def step(rows, labels):
         optimizer.zero_grad(set_to_none=True)
@@ -41,16 +41,16 @@ def training(problem, compiled=False):
     step = torch.compile(step) if compiled else step
 
     def reset():
-        nonlocal orders
+        nonlocal rng
         load(model, problem)
         for state in optimizer.state.values():  # new tensors would have to be compiled again
             for value in state.values():
                 value.zero_()
-        orders = problem.orders()
+        rng = problem.rng()
 
-    def run(epochs):
+    def run(epochs, n):
         for _ in range(epochs):
-            for rows in torch.from_numpy(next(orders)).split(problem.batch_size):
+            for rows in torch.from_numpy(rng.permutation(n)).split(problem.batch_size):
                 step(X[rows], y[rows])
 
     return Fit(reset, run, lambda: weights_of_state_dict(model.state_dict()))
