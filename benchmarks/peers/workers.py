@@ -64,7 +64,7 @@ def serve(connection, name, threads):
             if message[0] == "prepare":
                 if library is None:
                     library = importlib.import_module(f"libraries.{module}")
-                    library.set_threads(threads)
+                    library.set_up(threads, **arguments)
                 work, problem = message[1], message[2].copied()
                 message = prepared = None
                 prepared = work.prepare(library, problem, arguments)

@@ -1,5 +1,6 @@
 """The contenders. A module a library, and what it can, as functions of a `problems.Problem`:
 
+set_up(threads)      -> None: all imports, and as many threads
 training(problem)    -> Fit: the whole fit from the initial weights, in the order of the problem
 prediction(problem)  -> function without arguments: class probabilities of X, as a NumPy array
 layer(problem)       -> function without arguments: the product of X and the first weights

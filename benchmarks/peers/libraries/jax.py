@@ -1,6 +1,7 @@
 """JAX: an epoch in one compiled scan, which owns weights and moments."""
 
 import functools
+import math
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -13,7 +14,7 @@ from problems import BETAS, EPS, LEARNING_RATE
 from . import Fit
 
 
-def set_threads(threads):
+def set_up(threads, **arguments):
     """XLA's are as many as the process has CPUs; of one, it need not be told to share work."""
     assert len(os.sched_getaffinity(0)) == threads
 
@@ -35,7 +36,8 @@ def adam(state, gradients):
     (beta1, beta2), t = BETAS, t + 1
     m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, m, gradients)
     v = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, v, gradients)
-    rate, root = LEARNING_RATE / (1 - beta1**t), jax.lax.rsqrt(1 - beta2**t)
+    one, two = (-jnp.expm1(t * math.log(beta)) for beta in BETAS)  # 1 - beta**t, all digits of it
+    rate, root = LEARNING_RATE / one, jax.lax.rsqrt(two)
     parameters = jax.tree.map(
         lambda p, m, v: p - rate * m / (root * jnp.sqrt(v) + EPS), parameters, m, v
     )

@@ -8,7 +8,7 @@ from problems import BETAS, EPS, LEARNING_RATE
 from . import Fit
 
 
-def set_threads(threads):
+def set_up(threads, **arguments):
     """NumPy's BLAS reads it when it is loaded."""
     assert os.environ["OPENBLAS_NUM_THREADS"] == str(threads)
 

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 THREADS = 1
 
 
-def set_threads(threads):
+def set_up(threads, **arguments):
     global THREADS
     THREADS = threads
 

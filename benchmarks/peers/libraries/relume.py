@@ -10,7 +10,7 @@ from relume import nn
 from . import Fit, NotBuilt
 
 
-def set_threads(threads):
+def set_up(threads, **arguments):
     relume.set_num_threads(threads)
 
 

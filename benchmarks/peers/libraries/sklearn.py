@@ -16,8 +16,9 @@ from . import Fit
 warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations")
 
 
-def set_threads(threads):
-    """OpenBLAS and relume read theirs when they are loaded."""
+def set_up(threads, package):
+    """OpenBLAS and relume have read theirs when they were loaded."""
+    importlib.import_module(package)
     assert os.environ["OPENBLAS_NUM_THREADS"] == os.environ["RELUME_NUM_THREADS"] == str(threads)
 
 

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from . import Fit
 
 
-def set_threads(threads):
+def set_up(threads, **arguments):
     torch.set_num_threads(threads)
 
 
@@ -53,7 +53,11 @@ def training(problem, compiled=False):
             for rows in torch.from_numpy(rng.permutation(n)).split(problem.batch_size):
                 step(X[rows], y[rows])
 
-    return Fit(reset, run, lambda: weights_of_state_dict(model.state_dict()))
+    def weights():
+        state = model.state_dict()
+        return weights_of_state_dict({name: value.numpy() for name, value in state.items()})
+
+    return Fit(reset, run, weights)
 
 
 def prediction(problem, compiled=False):
