@@ -13,7 +13,12 @@ from workers import THREADS
 import relume
 
 DISTRIBUTIONS = ["numpy", "scipy", "scikit-learn", "torch", "jax", "onnxruntime", "numexpr"]
-ORDER = [str(work) for works in WORKS.values() for work, _ in works]
+ORDER = [  # of the table
+    (group, str(work), target.ours, target.theirs)
+    for group, works in WORKS.items()
+    for work, targets in works
+    for target in targets
+]
 
 
 class Results:
@@ -31,7 +36,6 @@ class Results:
 
     def add(self, rows, measured=None):
         """Take in the rows of one work or program, in place of those that are here."""
-        groups = [*WORKS]
         new = {"rows": rows, "works": []}
         if measured:
             head = {key: rows[0][key] for key in ("group", "work")}
@@ -39,19 +43,19 @@ class Results:
         for part, entries in new.items():
             again = {identity(entry) for entry in entries}
             kept = [e for e in self.content[part] if identity(e) not in again]
-            self.content[part] = sorted(
-                kept + entries,
-                key=lambda e: (
-                    groups.index(e["group"]) if e["group"] in groups else len(groups),
-                    ORDER.index(e["work"]) if e["work"] in ORDER else 0,
-                ),
-            )
+            self.content[part] = sorted(kept + entries, key=place)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.content, indent=1))
 
 
 def identity(entry):
+    """What an entry replaces an older one by."""
     return tuple(entry.get(key) for key in ("group", "work", "ours", "theirs"))
+
+
+def place(entry):
+    """In the table; what programs measure comes last."""
+    return ORDER.index(identity(entry)) if identity(entry) in ORDER else len(ORDER)
 
 
 def machine():
