@@ -77,7 +77,7 @@ def parse():
 
 def main():
     options = parse()
-    results = Results(options.out, keep=options.add or options.show)
+    results = Results(options.out, keep=options.show or (options.add and options.out.exists()))
     if not options.show:
         measure(options, results)
     picture = options.out.with_suffix(".svg")
