@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec accuracy sweep durability bench figures peers-activations peers-docs clean
+.PHONY: help demo test lint vec accuracy sweep durability bench peers peers-scaling peers-activations peers-docs clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
@@ -50,8 +50,11 @@ bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formu
 	cd benchmarks && ../$(BIN)/asv machine --yes --machine reference > /dev/null
 	cd benchmarks && ../$(BIN)/asv run --python=same --machine reference --quick --show-stderr
 
-figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, scikit-learn and PyTorch
-	$(VENV)-peers/bin/python benchmarks/peers/figures.py
+peers: $(VENV)-peers/built  ## measure training, prediction, zeros, memory beside all peers (10 minutes)
+	$(VENV)-peers/bin/python benchmarks/peers/run.py $(ARGS)
+
+peers-scaling: $(VENV)-peers/built  ## time a step against width, depth and batch; find cliffs
+	$(VENV)-peers/bin/python benchmarks/peers/scaling.py $(ARGS)
 
 peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)

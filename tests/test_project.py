@@ -155,5 +155,5 @@ def test_one_version():
 @SOURCE
 def test_make_help_lists_the_targets():
     _, output = run("make", "help")
-    for target in ("demo", "test", "vec", "accuracy", "sweep", "durability", "bench", "figures"):
+    for target in ("demo", "test", "vec", "accuracy", "sweep", "durability", "bench", "peers"):
         assert target in output

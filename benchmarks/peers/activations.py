@@ -18,6 +18,7 @@ Needs benchmarks/peers/requirements.txt. `make peers-activations`; --help says h
 
 import argparse
 import inspect
+import json
 import math
 import os
 import re
@@ -25,6 +26,7 @@ import statistics
 import sys
 import timeit
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +35,8 @@ from contenders import CASES
 
 import relume
 
-PEERS = ["numpy", "torch", "jax", "numexpr"]
+TITLES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "numexpr": "numexpr"}
+PEERS = list(TITLES)
 COLUMNS = ["copy", "relume", *PEERS]
 TARGETS = {"gelu": 0.8}
 OVER_TORCH = {"elu": 2.5, "selu": 2.5, "celu": 2.5, "mish": 2.5, "softplus": 2.0}
@@ -337,6 +340,23 @@ def summary(rows):
             print(f"{what}: {ratio:.2f} (at least {target}){', short' * (ratio < target)}")
 
 
+def means(rows, work):
+    """What run.py reports: the geometric means over the functions that a peer has."""
+    rows = [row for row in rows if row.ratio() is not None]
+    for peer, name in {"": "the fastest", **TITLES}.items():
+        ratios = [
+            row.over(peer) if peer else row.ratio()
+            for row in rows
+            if not peer or peer in row.times
+        ]
+        if ratios:
+            yield {
+                "work": work, "ours": "relume", "theirs": name, "must": 1.0 if peer else 1.5,
+                "aim": None if peer else 2, "ratio": mean(ratios),
+                "note": f"geometric mean of {len(ratios)}",
+            }  # fmt: skip
+
+
 def parse():
     parser = argparse.ArgumentParser(description="Time every activation beside its peers.")
     many = {"type": lambda text: text.split(",")}
@@ -346,6 +366,7 @@ def parse():
     parser.add_argument("--peers", **many, default=PEERS, help=",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=101)
     parser.add_argument("--threads", type=int, default=1, help="and CPUs; the copy has one")
+    parser.add_argument("--out", type=Path, help="a JSON file for what run.py reports of it")
     parser.add_argument("--statistic", choices=["median", "min"], default="median", help="shown")
     options = parser.parse_args()
     asked = set(options.functions)
@@ -357,6 +378,7 @@ def parse():
 
 def main():
     options = parse()
+    reported = []
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
     notes = []
     for name in set(relume.activations.ROWS) - set(CASES):
@@ -377,6 +399,9 @@ def main():
                     rows.append(row)
                     show(row, options.statistic)
             summary(rows)
+            reported += means(rows, f"activations, {n:,} {options.dtype}, 1 thread")
+    if options.out:
+        options.out.write_text(json.dumps(reported))
     if notes:
         print("\nnotes:", *dict.fromkeys(notes), sep="\n- ")
 
