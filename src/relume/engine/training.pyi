@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from relume.engine.observing import Observer
 from relume.engine.plan import Plan
 
 _Sparse = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
@@ -13,6 +14,7 @@ STATUS: dict[str, int]
 
 @disjoint_base
 class Training:
+    observer: Observer | None
     @property
     def rows(self) -> int: ...
     @property
