@@ -1,6 +1,6 @@
 """The streaming pass of `inspect`: what is summed over all rows, and what a fixed sample gives."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -83,9 +83,10 @@ class Evidence:
     gradients: list | None  # the same of the gradient of each row's loss, if y was given
     recorded: list  # values of the sample's first rows at each place
     sample: tuple  # X and y, or None, of the sample
-    outcome: object = None
+    outcome: object  # an Outcome, if y was given
+    bounds: object  # of each place, beyond which it is saturated
+    sequence: list  # all places, those within others too
     probe: object = None
-    sequence: list = field(default_factory=list)  # all places, those within others too
 
 
 def collect(subject, blocks):
@@ -113,7 +114,7 @@ def collect(subject, blocks):
     return Evidence(
         net, places, blocks.n, [Moments(each, blocks.n) for each in values],
         [Moments(each, blocks.n) for each in gradients] if with_y else None,
-        recorded, sample.rows(), outcome, None, walk(places),
+        recorded, sample.rows(), outcome, all_bounds(places, plan.n_steps + 1), walk(places),
     )  # fmt: skip
 
 
