@@ -80,7 +80,7 @@ class Evidence:
     places: list
     rows: int
     values: list  # Moments of each place
-    gradients: list | None  # the same of the gradient of each row's loss, if y was given
+    gradients: list | None  # of the gradient of each row's loss, if y was given; None: not there
     recorded: list  # values of the sample's first rows at each place
     sample: tuple  # X and y, or None, of the sample
     outcome: object  # an Outcome, if y was given
@@ -111,9 +111,12 @@ def collect(subject, blocks):
         rows = np.ascontiguousarray(sample.rows()[0][::STRIDE])
         recorded = observer.record(parameters, rows)
     values, gradients = observer.figures()
+    seen = observer.watching & WATCH_GRADIENTS
     return Evidence(
         net, places, blocks.n, [Moments(each, blocks.n) for each in values],
-        [Moments(each, blocks.n) for each in gradients] if with_y else None,
+        [Moments(each, blocks.n) if seen[i] else None for i, each in enumerate(gradients)]
+        if with_y
+        else None,
         recorded, sample.rows(), outcome, all_bounds(places, plan.n_steps + 1), walk(places),
     )  # fmt: skip
 

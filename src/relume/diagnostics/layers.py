@@ -76,10 +76,8 @@ def _distribution(evidence, place):
 
 
 def _gradient(evidence, place):
-    if evidence.gradients is None or place.gradient == 0:
-        return None
-    figures = evidence.gradients[place.gradient]
-    return GradientFigures(figures.norm, figures.zero_fraction)
+    figures = evidence.gradients and evidence.gradients[place.gradient]
+    return GradientFigures(figures.norm, figures.zero_fraction) if figures else None
 
 
 def _update_ratio(evidence, place):

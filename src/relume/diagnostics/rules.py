@@ -212,8 +212,8 @@ def learning_rate_low(evidence, layers, found):
         yield Advice(
             "learning_rate_low", None,
             f"the learning rate {net.optimizer.lr:g} is too low: a step changes weights by "
-            f"{_number(ratio)} of their norm at most, where about 0.001 is usual, and larger steps "
-            f"lower the loss more. Try {rate:g}",
+            f"{_number(ratio)} of their norm at most, where about 0.001 is usual, and larger "
+            f"steps lower the loss more. Try {rate:g}",
             {"lr": rate},
         )  # fmt: skip
 

@@ -18,7 +18,8 @@ cdef class Observer:
     cdef readonly Py_ssize_t rows, looks
     cdef public Py_ssize_t every
     cdef Py_ssize_t size, waited
-    cdef object totals, watched_array, bounds_array, offsets_array
+    cdef readonly object watching
+    cdef object totals, bounds_array, offsets_array
     cdef double* total          # SLOTS parts of `size`: values of all places, then gradients
     cdef const uint8_t* watched
     cdef const double* bounds

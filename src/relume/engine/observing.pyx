@@ -18,7 +18,7 @@ from libc.string cimport memcpy, memset
 from relume.engine.arguments cimport address, data_of, loss_of
 from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.steps cimport (
-    ALPHA_DROPOUT, BATCH_NORM, DROPOUT, RRELU, SUM_DELTA, Pass, Step, at, backward,
+    ALPHA_DROPOUT, BATCH_NORM, DROPOUT, NOWHERE, RRELU, SUM_DELTA, Pass, Step, at, backward,
     delta_at, forward, number, statistic, value_at,
 )
 from relume.kernels.threads cimport Region, begin, done, end
@@ -41,7 +41,8 @@ cdef class Observer:
     ----------
     plan : Plan
     watched : ndarray of uint8, one a place
-        WATCH_VALUES, WATCH_GRADIENTS, both or 0.
+        WATCH_VALUES, WATCH_GRADIENTS, both or 0. `watching` is the same without gradients that
+        training does not compute.
     bounds : ndarray of float64 of shape (n_places, 2)
         A value counts as clipped if it is at most the first or at least the second.
     every : int
@@ -55,8 +56,13 @@ cdef class Observer:
         widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_FIGURES * int(starts[-1])
-        self.watched_array, self.bounds_array, self.offsets_array = watched, bounds, starts
-        self.watched = <const uint8_t*> data_of(watched, np.dtype(np.uint8), places, "watched")
+        self.watching = watched.copy()
+        for i in range(plan.n_steps):
+            if plan.steps[i].delta_out == NOWHERE:      # nothing before it learns
+                self.watching[i + 1] &= VALUES
+        self.bounds_array, self.offsets_array = bounds, starts
+        self.watched = <const uint8_t*> data_of(
+            self.watching, np.dtype(np.uint8), places, "watched")
         self.bounds = <const double*> data_of(
             bounds, np.dtype(np.float64), 2 * places, "bounds")
         self.offsets = <const Py_ssize_t*> address(starts)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from relume.nn import checks
-from relume.nn.watched import WatchedFigure
 from relume.nn.rates import Schedule
+from relume.nn.watched import WatchedFigure
 
 
 def _at_least_0(value, name):
