@@ -6,6 +6,7 @@ from relume.diagnostics.inspecting import collect
 from relume.diagnostics.layers import report_of
 from relume.diagnostics.probing import probe
 from relume.diagnostics.report import Advice, Distribution, GradientFigures, LayerReport, Report
+from relume.diagnostics.reviving import revive
 from relume.diagnostics.subjects import Blocks, subject_of
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LayerReport",
     "Report",
     "inspect",
+    "revive",
 ]
 
 

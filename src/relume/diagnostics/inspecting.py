@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from relume.diagnostics.subjects import Blocks, subject_of
 from relume.engine.observing import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
 from relume.nn import checks
 from relume.nn.blas import single_threaded_blas
@@ -122,6 +123,18 @@ def collect(subject, blocks):
 
 
 STRIDE = SAMPLE // HISTOGRAM_ROWS
+
+
+def observed(net, X):
+    """The figures of all places over the rows of X: places, a list of arrays, how many rows."""
+    subject = subject_of(net)
+    places, blocks = network_places(subject.net), Blocks(subject, X)
+    observer = new_observer(subject.net._weights.plan, places, False)
+    with single_threaded_blas:
+        for _, part, _ in blocks:
+            if observer.observe(subject.net._weights.parameters, part)[0] is None:
+                raise checks.not_finite("X", subject.net.dtype)
+    return places, observer.figures()[0], blocks.n
 
 
 def new_observer(plan, places, gradients):

@@ -14,7 +14,6 @@ STATUS: dict[str, int]
 
 @disjoint_base
 class Training:
-    observer: Observer | None
     @property
     def rows(self) -> int: ...
     @property
@@ -29,6 +28,7 @@ class Training:
         optimizer: Any,
         mean_penalty: bool = False,
     ) -> Self: ...
+    def watch(self, observers: list[Observer]) -> None: ...
     def epoch(
         self,
         X: NDArray[Any],
