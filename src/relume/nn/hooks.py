@@ -148,7 +148,7 @@ class Hooks:
 
     @property
     def records(self):
-        """What a `Monitor` among the callbacks has recorded of the layers; of several the first."""
+        """What a `Monitor` among the callbacks, the first, has recorded of the layers."""
         return next((each.records for each in self._watching if hasattr(each, "records")), [])
 
     def call(self, name, *arguments):

@@ -1,4 +1,4 @@
-"""Monitor: what a network's units and gradients do, epoch by epoch, from what training computes."""
+"""Monitor: what units and gradients do, epoch by epoch, from what training computes."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Monitor(Callback):
     -----
     TrainingWarning
         Once a fit for each layer and illness, naming the layer: where 20 % of its units have
-        died in this fit or 40 % are dead, or its gradient is 1,000 times smaller or larger than that of the last layer; and
-        where the loss has not moved for 10 epochs.
+        died in this fit or 40 % are dead, or its gradient is 1,000 times smaller or larger than
+        that of the last layer; and where the loss has not moved for 10 epochs.
 
     Notes
     -----
