@@ -158,5 +158,7 @@ HEALTHY = {
     "tiny": lambda seed: _fitted(
         mlp([6], "tanh", 3, seed=seed, optimizer=nn.Adam(0.01)), blobs(seed, 300, 2, 3), 30
     ),
-    "values": lambda seed: _fitted(mlp([32, 32], "relu", 1, loss="mse", seed=seed), values(seed), 20),
+    "values": lambda seed: _fitted(
+        mlp([32, 32], "relu", 1, loss="mse", seed=seed), values(seed), 20
+    ),
 }  # fmt: skip

@@ -112,7 +112,7 @@ def test_minibatches_from_python_estimators_and_lbfgs():
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="every must be an integer of at least 1, got 0|every"):
+    with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         nn.Monitor(every=0)
     with pytest.raises(ValueError, match="X must have 64 features"):
         digits_net(epochs=0, seed=0).fit(X, Y, callbacks=[nn.Monitor(X[:, :3])])
