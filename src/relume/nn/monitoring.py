@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from relume.nn.network import Network
 
-ROWS = 1024  # of an epoch that are looked at, at least, if it has so many,
+ROWS = 512  # of an epoch that are looked at, at least, if it has so many,
 LOOKS = 8  # but not more than one of so few minibatches: each costs a few per cent of one
 DEAD, DIED = 0.4, 0.2  # of a layer's units that are dead; that were active in this fit before
 VANISHING, EXPLODING = 1e-3, 1e3  # gradient norms of a layer over that of the last one
@@ -48,7 +48,7 @@ class Monitor(Callback):
     X : array_like of shape (n, n_features) or None, default=None
         Rows to look at with `relume.diagnostics.inspect` after an epoch, at the cost of about two
         predictions. None takes what training computes anyway, of some of its minibatches: at least
-        1,024 rows of an epoch if it has so many.
+        512 rows of an epoch if it has so many.
     every : int, default=1
         Epochs from one look to the next: it is at epochs that this number divides.
 
