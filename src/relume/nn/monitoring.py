@@ -64,6 +64,10 @@ class Monitor(Callback):
         died in this fit or 40 % are dead, or its gradient is 1,000 times smaller or larger than
         that of the last layer; and where the loss has not moved for 10 epochs.
 
+    See Also
+    --------
+    relume.diagnostics.inspect : The same of any rows, with advice.
+
     Notes
     -----
     What is recorded stands in the fit's history as ``history.layers``, and in `records`: for each
@@ -72,10 +76,6 @@ class Monitor(Callback):
     ``"saturated_fraction"``, ``"mean"``, ``"deviation"``, ``"gradient_norm"`` and
     ``"gradient_zero_fraction"``. A unit counts as dead in an epoch in which it was 0 on all rows
     looked at. Figures of training have the noise of `Dropout` in them.
-
-    See Also
-    --------
-    relume.diagnostics.inspect : The same of any rows, with advice.
 
     Examples
     --------
