@@ -1,7 +1,8 @@
 """relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks on the same
 kernels.
 
-``relume.nn``, ``relume.datasets``, ``relume.onnx`` and ``relume.sklearn`` load when first used.
+``relume.nn``, ``relume.datasets``, ``relume.diagnostics``, ``relume.onnx`` and ``relume.sklearn``
+load when first used.
 """
 
 import importlib
@@ -19,7 +20,7 @@ from relume.pieces import __all__ as _pieces
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ["datasets", "nn"]
+_SUBMODULES = ["datasets", "diagnostics", "nn"]
 _OPTIONAL = ["onnx", "sklearn"]  # need what relume does not: `import *` leaves them out
 
 __all__ = [

@@ -135,6 +135,8 @@ class Fitting:
         if self.weight is not None:
             starts = np.arange(self.n_steps) * self.batch_size
             check_sums(np.add.reduceat(self.weight[self.order], starts))
+        self.observers = self.hooks.observers(self.network, self.batch_size, self.n_steps)
+        self.training.watch(self.observers)
         by_batch = any(self.hooks[name] for name in ("on_batch_begin", "on_batch_end"))
         try:
             if by_batch or isinstance(self.X, SparseRows):
@@ -160,6 +162,7 @@ class Fitting:
             self.hooks.call("on_batch_begin", self.network, i + 1)
             if self.network._weights is not self.weights or self.weights.steps != self.training.t:
                 self._begin()
+                self.training.watch(self.observers)
             rows = self._rows_of(i)
             X = self.X.take(rows) if isinstance(self.X, SparseRows) else self.X[rows]
             weight = None if self.weight is None else self.weight[rows]
