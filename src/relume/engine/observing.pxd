@@ -20,7 +20,8 @@ cdef class Observer:
     cdef Py_ssize_t size, waited
     cdef readonly object watching
     cdef object totals, bounds_array, offsets_array
-    cdef double* total          # SLOTS parts of `size`: values of all places, then gradients
+    cdef Py_ssize_t slots
+    cdef double* total          # `slots` parts of `size`: values of all places, then gradients
     cdef const uint8_t* watched
     cdef const double* bounds
     cdef const Py_ssize_t* offsets

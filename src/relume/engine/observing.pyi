@@ -21,7 +21,12 @@ class Observer:
     @property
     def looks(self) -> int: ...
     def __new__(
-        cls, plan: Plan, watched: NDArray[np.uint8], bounds: NDArray[np.float64], every: int = 1
+        cls,
+        plan: Plan,
+        watched: NDArray[np.uint8],
+        bounds: NDArray[np.float64],
+        every: int = 1,
+        slots: int = 16,
     ) -> Self: ...
     def clear(self) -> None: ...
     def figures(self) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]: ...

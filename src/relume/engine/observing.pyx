@@ -5,7 +5,7 @@ watched place it sums figures of every unit (how often it was active, its least 
 so on: relume.kernels.types has the list), and of the gradient by it. Where a step works in place,
 its input is seen before it is overwritten, since steps are gone through one by one.
 
-`observe` brings rows through the plan as prediction does, by shards. The shards are dealt to SLOTS
+`observe` brings rows through the plan as prediction does, by shards. The shards are dealt to
 slots, each with totals of its own, which are summed in order at the end: so no bit depends on the
 number of threads. `look` takes what a minibatch of a training has left on its tape.
 """
@@ -47,11 +47,14 @@ cdef class Observer:
         A value counts as clipped if it is at most the first or at least the second.
     every : int
         Of how many minibatches of a training one is looked at.
+    slots : int
+        Of the totals; 1 does for a training, whose minibatches come one by one.
     """
 
-    def __cinit__(self, Plan plan, watched, bounds, Py_ssize_t every=1):
+    def __cinit__(self, Plan plan, watched, bounds, Py_ssize_t every=1,
+                  Py_ssize_t slots=SLOTS):
         cdef Py_ssize_t i
-        self.plan, self.every = plan, every
+        self.plan, self.every, self.slots = plan, every, slots
         places = plan.n_steps + 1
         widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
@@ -66,7 +69,7 @@ cdef class Observer:
         self.bounds = <const double*> data_of(
             bounds, np.dtype(np.float64), 2 * places, "bounds")
         self.offsets = <const Py_ssize_t*> address(starts)
-        self.totals = np.empty((SLOTS, self.size))
+        self.totals = np.empty((slots, self.size))
         self.total = <double*> address(self.totals)
         self.clear()
 
@@ -159,19 +162,19 @@ cdef class Observer:
         cdef Pass p = self.plan.new_pass(
             data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
             data_of(X, plan.dtype, n * plan.n_in, "X"), memory, SHARD)
-        p.training = False
+        p.training, p.apart = False, True
         with nogil:
             if threads > 1:
                 threads = min(begin(&region), threads)
             if threads == 1:
-                for slot in range(SLOTS):
+                for slot in range(self.slots):
                     bad += self.slot(p, memory, slot)
             else:
-                for slot in prange(SLOTS, schedule="dynamic", num_threads=threads):
+                for slot in prange(self.slots, schedule="dynamic", num_threads=threads):
                     bad += self.slot(
                         p, memory + threadid() * size * self.plan.itemsize, slot)
                     done(&region, threadid())
-                end(&region, SLOTS)
+                end(&region, self.slots)
         if self.error is not None:
             error, self.error = self.error, None
             raise error
@@ -184,7 +187,7 @@ cdef class Observer:
         cdef const Step* s
         tape = self.plan.new_tape(rows)
         cdef Pass p = self.plan.pass_over(parameters, X, tape)
-        p.training = False
+        p.training, p.apart = False, True
         found = [X]
         for i in range(self.plan.n_steps):
             s = &self.plan.steps[i]
@@ -217,8 +220,8 @@ cdef class Observer:
         cdef const char* x = p.x
         p.tape = tape
         self.be_deterministic(&p)
-        for k in range(ceil_div(shards - slot, SLOTS)):
-            first = (slot + k * SLOTS) * SHARD
+        for k in range(ceil_div(shards - slot, self.slots)):
+            first = (slot + k * self.slots) * SHARD
             rows = min(<Py_ssize_t> SHARD, self.n - first)
             p.x = x + first * self.plan.n_in * p.itemsize
             bad += not self.shard(&p, slot, first, rows)

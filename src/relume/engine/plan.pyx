@@ -277,7 +277,7 @@ cdef class Plan:
         p.spans, p.itemsize = self.spans, self.itemsize
         p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
         p.sparse_step, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
-        p.training, p.key = True, 0
+        p.training, p.apart, p.key = True, False, 0
         return p
 
     cdef void before_segment(self, const Pass* p, Py_ssize_t segment) noexcept nogil:

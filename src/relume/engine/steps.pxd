@@ -89,6 +89,7 @@ cdef struct Pass:               # what all steps of one minibatch share
     char* tape
     char* dx                    # where the gradient by the minibatch goes, or NULL
     bint training
+    bint apart                  # whether each step works alone, so that all values can be seen
     uint64_t key                # of the minibatch's random numbers
 
 

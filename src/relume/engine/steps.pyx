@@ -26,7 +26,7 @@ cdef void forward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) 
     if s.kind == DENSE:
         dense(p, s, x, first, n, out)
     elif s.kind == ACTIVATION:
-        if not s.forward_done:
+        if p.apart or not s.forward_done:
             call(p, s, s.activate, NULL, x, out, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate, NULL, x, out, n)
@@ -58,9 +58,10 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
     if s.kind == FORK:
         add_skipped(p, s + s.to_join, first, n)
     elif s.kind == DENSE:
-        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks else NULL, dx)
+        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks and not p.apart else NULL,
+                         dx)
     elif s.kind == ACTIVATION:
-        if not s.backward_done:
+        if p.apart or not s.backward_done:
             call(p, s, s.activate_backward, delta, y if s.from_output else x, dx, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate_backward, delta, x, dx, n)
@@ -156,11 +157,11 @@ cdef void dense(const Pass* p, const Step* s, const char* x, Py_ssize_t first, P
             memset(z, 0, n * row_size)
         p.spans.sparse_product(p.sparse.values, p.sparse.index, p.sparse.starts + first, weights,
                                n, s.n_out, z)
-        if s.rectifies:
+        if s.rectifies and not p.apart:
             call(p, s + 1, s[1].activate, NULL, z, z, n)
         return
     q = product(p, n, s.n_out, s.n_in, x, s.n_in, weights, s.n_out, z)
-    q.rectify = s.rectifies
+    q.rectify = s.rectifies and not p.apart
     if s.bias:
         q.bias = bias
     p.spans.matmul(&q)

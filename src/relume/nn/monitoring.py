@@ -178,7 +178,7 @@ def _observer(plan, places):
     for place in walk(places):
         watched[place.out] |= WATCH_VALUES
         watched[place.gradient] |= WATCH_GRADIENTS
-    return Observer(plan, watched, all_bounds(places, plan.n_steps + 1))
+    return Observer(plan, watched, all_bounds(places, plan.n_steps + 1), slots=1)
 
 
 def _record(place, values, gradients, rows, per_look):

@@ -125,7 +125,8 @@ class Revive(Callback):
         watched = np.zeros(plan.n_steps + 1, np.uint8)
         for layer in self._candidates(net):
             watched[layer.place.out] = WATCH_VALUES
-        self._observer = Observer(plan, watched, np.tile([-np.inf, np.inf], (len(watched), 1)))
+        bounds = np.tile([-np.inf, np.inf], (len(watched), 1))
+        self._observer = Observer(plan, watched, bounds, slots=1)
         return self._observer
 
     def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> None:
