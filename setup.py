@@ -64,7 +64,7 @@ def extension(name, flags=FLAGS, macros=()):
         [f"src/relume/{name.replace('.', '/')}.pyx"],
         include_dirs=["src/relume/kernels", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
-        depends=[f"src/relume/kernels/{name}.h" for name in ("intrinsics", "lanes", "platform")],
+        depends=sorted(map(str, Path("src/relume/kernels").glob("*.h"))),
         extra_compile_args=list(flags),
     )
 
@@ -79,6 +79,7 @@ def extensions():
         extension("kernels.axis"),
         extension("engine.arguments"),
         extension("engine.steps"),
+        extension("engine.zeros"),
         extension("engine.plan"),
         extension("engine.updates"),
         extension("engine.training"),

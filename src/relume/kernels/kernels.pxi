@@ -12,10 +12,11 @@ from relume.kernels.types cimport (
     LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, MAXOUT, MAXOUT_BACKWARD,
     MAX_ACTIVATIONS, MAX_GATED, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD,
     SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel,
-    BatchNorm, BatchNormBackward, Binary, ColumnMoments, ColumnProducts, ColumnSum, Gather,
+    BatchNorm, BatchNormBackward, Binary, ColumnMoments, ColumnProducts, ColumnSum, Compress,
+    CountZeros, Gather,
     InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns,
     Loss, LossRow, OptimizerRow, Penalize, Prepare, Random, Sine, SineBackward, Softmax, Spans,
-    SparseProduct, Standardize, Table, Total, Track, Update, Weigh,
+    SparseProduct, SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -47,6 +48,7 @@ include "columns.pxi"
 include "maxout.pxi"
 include "learnable.pxi"
 include "layers.pxi"
+include "sparse.pxi"
 include "optimizers.pxi"
 include "losses.pxi"
 include "half.pxi"
@@ -130,6 +132,17 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     add_optimizer(spans, b"lion", <Update> lion[floating], NULL)
 
 
+cdef void fill_sparse() noexcept:
+    table.float32.count_zeros = <CountZeros> count_zeros[float]
+    table.float64.count_zeros = <CountZeros> count_zeros[double]
+    table.float32.compress_rows = <Compress> compress_rows_float
+    table.float64.compress_rows = <Compress> compress_rows_double
+    table.float32.compress_columns = <Compress> compress_columns_float
+    table.float64.compress_columns = <Compress> compress_columns_double
+    table.float32.sparse_times_dense = <SparseTimesDense> sparse_times_dense_float
+    table.float64.sparse_times_dense = <SparseTimesDense> sparse_times_dense_double
+
+
 cdef void add_loss(Spans* spans, const char* name, Loss loss) noexcept:
     spans.losses[spans.n_losses] = LossRow(name, loss)
     spans.n_losses += 1
@@ -146,4 +159,5 @@ table.half_to_float = half_to_float
 table.float_to_half = float_to_half
 fill_spans[float](&table.float32, 0)
 fill_spans[double](&table.float64, 0)
+fill_sparse()
 capsule = PyCapsule_New(&table, b"relume.kernels.table", NULL)
