@@ -15,7 +15,7 @@ EXAMPLES = [
     nn.Residual([nn.Dense(5, nn.PReLU(0.5)), nn.Residual([nn.Dense(4)])]),
     nn.Dropout(0.3), nn.AlphaDropout(0.1), nn.BatchNorm(1e-4, 0.2), nn.LayerNorm(1e-6),
     nn.Standardize(with_mean=False),
-    nn.PReLU(0.1, per_unit=True), nn.RReLU(0.1, 0.4), nn.Sine(3.0),
+    nn.PReLU(0.1, per_unit=True), nn.RReLU(0.1, 0.4), nn.Sine(3.0), nn.FATReLU(0.3),
     *(plain.activation(case) for case in plain.CASES),
     nn.HeNormal(), nn.HeUniform(), nn.GlorotNormal(), nn.GlorotUniform(), nn.LecunNormal(),
     nn.LecunUniform(), nn.Orthogonal(1.5), nn.Constant(1e-300),

@@ -10,6 +10,7 @@ from relume.nn.callbacks import (
     ModelCheckpoint,
     TerminateOnNaN,
 )
+from relume.nn.compacting import CompactedLayer, CompactReport
 from relume.nn.conversion import from_sklearn
 from relume.nn.files import ModelFileError
 from relume.nn.history import History
@@ -25,7 +26,7 @@ from relume.nn.initializers import (
     LecunUniform,
     Orthogonal,
 )
-from relume.nn.layers import Dense, Layer, PReLU, Residual, RReLU, Sine
+from relume.nn.layers import Dense, FATReLU, Layer, PReLU, Residual, RReLU, Sine
 from relume.nn.lbfgs import LBFGS
 from relume.nn.losses import (
     MAE,
@@ -66,6 +67,8 @@ __all__ = [
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
+    "CompactReport",
+    "CompactedLayer",
     "Constant",
     "ConstantRate",
     "Cosine",
@@ -74,6 +77,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "Exponential",
+    "FATReLU",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",

@@ -49,6 +49,7 @@ OPERATORS: dict[str, Callable[..., str]] = {
     "relu6": lambda g, x: g.node("Clip", x, 0.0, 6.0),
     "leaky_relu": lambda g, x, slope: g.node("LeakyRelu", x, alpha=slope),
     "threshold": threshold,
+    "fat_relu": threshold,
     "hardtanh": lambda g, x, low, high: g.node("Clip", x, low, high),
     "relu_squared": relu_squared,
     "hardshrink": lambda g, x, lambd: g.node("Shrink", x, lambd=lambd, bias=0.0),
