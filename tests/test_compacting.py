@@ -97,7 +97,7 @@ def test_for_which_inputs_the_outputs_are_the_same():
 
 
 @pytest.mark.parametrize(
-    "layers, expected",
+    ("layers", "expected"),
     {
         "residual": ([nn.Dense(9, "relu"), nn.Residual([nn.Dense(9, "relu")]), nn.Dense(3)],
                      ["a Residual follows", "Residual adds"]),
@@ -118,7 +118,9 @@ def test_constant_units_stay_where_the_next_layer_has_no_bias():
     net, X = built([nn.Dense(40, "relu"), nn.Dense(3, use_bias=False)]), rows()
     dead, constant = constant_units(net, X, 1)
     small, report = net.compact(X)
-    assert constant > 0 and report.layers[0].dead == dead and report.layers[0].constant == 0
+    assert constant > 0
+    assert report.layers[0].dead == dead
+    assert report.layers[0].constant == 0
     assert "no bias" in str(report)
     plain.assert_close(small.forward(X), net.forward(X), 1e-12, "outputs")
 
@@ -146,7 +148,8 @@ def test_the_smaller_network_trains_saves_and_says_what_it_is(tmp_path):
     y = net.predict(X) + 0.1
     net.fit(X, y, epochs=1)
     small, _ = net.compact(X)
-    assert small.epoch == net.epoch and small.optimizer == net.optimizer
+    assert small.epoch == net.epoch
+    assert small.optimizer == net.optimizer
     history = small.fit(X, y, epochs=20)
     assert history["loss"][-1] < history["loss"][0]
     small.save(tmp_path / "small")

@@ -6,5 +6,4 @@ cdef enum Product:
     GRADIENT                    # of a block of weights: x^T delta
     N_PRODUCTS
 
-cdef bint pays_off(int product, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t itemsize,
-                   double zeros) noexcept nogil
+cdef bint pays_off(int product, Py_ssize_t n, double zeros) noexcept nogil

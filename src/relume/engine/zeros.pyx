@@ -26,7 +26,7 @@ PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 
 # The least share of zeros from which skipping them takes less time, as `make calibrate` prints it:
 # for each product, by how many columns the dense matrix has. 2 is never.
-cdef Py_ssize_t[N_WIDTHS] WIDTHS = [1, 16, 64, 256]
+WIDTHS = (1, 16, 64, 256)
 LEAST = {
     "avx512": {
         "one row": (2, 0.7, 0.6, 0.4),
@@ -45,26 +45,25 @@ LEAST = {
     },
 }
 
+cdef Py_ssize_t[N_WIDTHS] widths = WIDTHS
 cdef double[N_PRODUCTS][N_WIDTHS] least
 for product, row in LEAST[build].items():
     for width, share in enumerate(row):
         least[<int> PRODUCTS[product]][<int> width] = share
 
 
-cdef bint pays_off(int product, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t itemsize,
-                   double zeros) noexcept nogil:
+cdef bint pays_off(int product, Py_ssize_t n, double zeros) noexcept nogil:
     cdef int width = N_WIDTHS - 1
-    while n_out < WIDTHS[width]:
+    while n < widths[width]:
         width -= 1
     return zeros >= least[product][width]
 
 
 # -- for tests and measurements -------------------------------------------------------------------
 
-def pays(product, shape, double zeros, dtype=np.float32):
-    """Whether a product with a matrix skips zeros, if a share of `zeros` is 0."""
-    n_in, n_out = shape
-    return pays_off(PRODUCTS[product], n_in, n_out, np.dtype(dtype).itemsize, zeros)
+def pays(product, Py_ssize_t n, double zeros):
+    """Whether a product with a matrix of n columns skips zeros, if a share of `zeros` is 0."""
+    return pays_off(PRODUCTS[product], n, zeros)
 
 
 def count_zeros(x):
@@ -84,18 +83,20 @@ def compress(x, bint columns=False):
     return values[:starts[-1]], index[:starts[-1]], starts
 
 
-def times_dense(compressed, matrix, bias=None):
+def times_dense(compressed, matrix, bias=None, out=None):
     """The product of compressed rows and a matrix, and a bias."""
     values, index, starts = compressed
     height, n = matrix.shape
     dtype, int32 = matrix.dtype, np.dtype(np.int32)
     cdef const char* b = NULL if bias is None else data_of(bias, dtype, n, "bias")
-    out = np.empty((len(starts) - 1, n), dtype)
+    if out is None:
+        out = np.empty((len(starts) - 1, n), dtype)
     spans_of(dtype).sparse_times_dense(
         data_of(values, dtype, values.size, "values"),
         <const int32_t*> data_of(index, int32, values.size, "index"),
         <const int32_t*> data_of(starts, int32, starts.size, "starts"),
-        data_of(matrix, dtype, matrix.size, "matrix"), len(starts) - 1, height, n, b, address(out))
+        data_of(matrix, dtype, matrix.size, "matrix"), len(starts) - 1, height, n, b,
+        data_of(out, dtype, (len(starts) - 1) * n, "out"))
     return out
 
 

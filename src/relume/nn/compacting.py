@@ -128,7 +128,7 @@ def compact(net, X):
 
 
 def _next(layers, i):
-    """The Dense that reads the units of layers[i] one by one; or why its units cannot be removed."""
+    """The Dense that reads the units of layers[i] one by one, or why they must stay."""
     if isinstance(layers[i], Residual):
         return None, "a Residual adds its units to those of its input; left as it is"
     for end in range(i + 1, len(layers)):
@@ -217,4 +217,3 @@ def _size(state):
 
 def _named(layer, i):
     return f"layers[{i}] {layer!r}" if isinstance(layer, Dense) else f"layers[{i}] Residual"
-
