@@ -81,10 +81,11 @@ def test_product_at_every_width(rows, share, dtype):
 
 
 # Rows beyond a group's, and matrices beyond a block of the second cache.
+BLOCKS = [(300, 700, 300), (129, 3000, 100), (3, 50, 9000), (1, 2000, 700)]
+
+
 @by_dtype
-@pytest.mark.parametrize(
-    "shape", [(300, 700, 300), (129, 3000, 100), (3, 50, 9000), (1, 2000, 700)]
-)
+@pytest.mark.parametrize("shape", BLOCKS)
 def test_product_in_blocks(shape, dtype):
     rows, height, n = shape
     x, matrix = with_zeros(rows, height, 0.93, dtype), with_zeros(height, n, 0, dtype, 1)

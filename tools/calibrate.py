@@ -1,4 +1,4 @@
-"""Measure from which share of zeros on it pays to skip them, and print the rows of engine/zeros.pyx.
+"""Measure from which share of zeros on it pays to skip them; print the rows of engine/zeros.pyx.
 
 For each product and class of widths, on one thread: compressing x and multiplying by what is left,
 against BLAS, over shares of zeros, interleaved, medians. A share is entered if skipping takes less

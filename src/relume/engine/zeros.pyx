@@ -1,9 +1,10 @@
 """Which products skip zeros, by a table of measurements, and the kernels that do.
 
-relu leaves 30 to 90 % zeros. A row's product with a matrix then needs only some rows of that matrix,
-but finds them one by one where BLAS goes through all of them at full speed: from which share of
-zeros on it is faster depends on the shape and on the instruction set, and is what LEAST says. What
-is chosen depends on shapes and counted zeros alone, so that the bits are the same in every run.
+relu leaves 30 to 90 % zeros. A row's product with a matrix then needs only some rows of that
+matrix, but finds them one by one where BLAS goes through all of them at full speed: from which
+share of zeros on it is faster depends on the shape and on the instruction set, and is what LEAST
+says. What is chosen depends on shapes and counted zeros alone, so that the bits are the same in
+every run.
 """
 
 cimport numpy as cnp

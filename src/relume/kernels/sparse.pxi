@@ -1,9 +1,9 @@
-# Zeros skipped: what is not 0 of a matrix, by rows or by columns, and its product with a dense one.
+# Zeros skipped: what of a matrix is not 0, by rows or columns, and its product with a dense one.
 # A matrix in compressed form is the values, the column of each (of columns: the row), and where
-# each row begins; one sparse first layer's input comes so, and relu's outputs are brought into it.
-# A 0 that is skipped is taken for 0 times anything, which is wrong only where the dense matrix
-# holds NaN or infinity. The engine's never does: it checks its weights after each epoch, and raises
-# where they are not finite. NaN in what is compressed is no 0, so it stays. -0.0 is a 0.
+# each row begins: sparse input comes so, and relu's outputs are brought into it. A 0 that is
+# skipped counts as 0 times anything, which is wrong only where the dense matrix holds NaN or
+# infinity. The engine's weights never do: a fit that makes them so ends with an error, and goes
+# back. NaN in what is compressed is no 0, so it stays; -0.0 is a 0.
 
 cdef extern from "sparse.h" nogil:
     void sparse_times_dense_float(
