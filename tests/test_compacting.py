@@ -158,7 +158,7 @@ def test_the_smaller_network_trains_saves_and_says_what_it_is(tmp_path):
 
 def test_bad_input():
     net = built(CASES["relu"]())
-    plain.assert_raises(ValueError, [r"\bX\b", "row"], lambda: net.compact(np.empty((0, 6))))
+    plain.assert_raises(ValueError, [r"\bX\b", "empty"], lambda: net.compact(np.empty((0, 6))))
     plain.assert_raises(ValueError, [r"\bX\b"], lambda: net.compact(rows()[:, :3]))
     plain.assert_raises(ValueError, [r"\bX\b"], lambda: net.compact(np.full((3, 6), np.nan)))
     new = nn.Network([nn.Dense(3)])

@@ -2,7 +2,6 @@
 
 from libc.stdint cimport uint64_t
 
-from relume.engine.blas cimport Gemm
 from relume.engine.steps cimport Pass, Step
 from relume.kernels.types cimport Kernel, Kernels, Spans
 
@@ -42,7 +41,6 @@ cdef class Plan:
     cdef Block* blocks
     cdef Py_ssize_t* segments   # the step where each segment begins; and the end
     cdef const Spans* spans
-    cdef Gemm gemm
     cdef readonly object dtype
     cdef readonly Py_ssize_t n_steps, n_blocks, n_in, n_out, n_parameters, itemsize
     cdef readonly bint random
@@ -53,6 +51,7 @@ cdef class Plan:
     cdef Kernel kernel(self, const Kernels* kernels) noexcept
     cdef int add_kernels(self, Step* s, dict spec) except -1
     cdef void add_values(self, Step* s, Place* now) noexcept
+    cdef void fuse_rectifiers(self) noexcept
     cdef void add_deltas(self, Step* s, Place* now) noexcept
     cdef int add_parameters(self, Step* s, dict spec) except -1
     cdef void add_blocks(self, Py_ssize_t i) noexcept

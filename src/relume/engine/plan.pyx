@@ -4,8 +4,7 @@ Phase 1 goes by shards of SHARD rows: gather, forward, loss, input gradients. Ph
 blocks of weights: the gradient of one block over all rows, then at once its update while it is in
 cache. Where a step needs all rows first (batch_norm), phase 1 is cut into segments, and all shards
 pass one before any enters the next. Shards and blocks depend on shapes alone and nothing is summed
-across threads, so the bits are the same for any number of threads. BLAS must be held to one thread
-by the caller (relume.nn.blas).
+across threads, so the bits are the same for any number of threads.
 
 All parameters lie in one buffer, a step's behind the other's; gradients and optimizer state in
 others of the same layout. A dense step's are one row-major matrix of n_in + 1 rows: the weights,
@@ -21,10 +20,10 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
-from relume.engine.blas cimport gemm_double, gemm_float
 from relume.engine.steps cimport (
     ACTIVATION, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
-    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward,
+    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward, float_mode,
+    flush_subnormals, restore_float_mode,
     batch_gradient_sums, batch_statistics, delta_at, forward, gradient, running_statistics,
     value_at,
 )
@@ -62,7 +61,6 @@ cdef class Plan:
         self.dtype = np.dtype(dtype)
         self.itemsize = self.dtype.itemsize
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
-        self.gemm = gemm_float if self.itemsize == 4 else gemm_double
         self.n_in = self.n_out = n_in
         self.n_steps = len(specs)
         self.steps = <Step*> PyMem_Calloc(self.n_steps, sizeof(Step))
@@ -88,6 +86,7 @@ cdef class Plan:
                 self.segments[self.n_segments] = i
         self.n_segments += 1
         self.segments[self.n_segments] = self.n_steps
+        self.fuse_rectifiers()
         self.move_training_places()
         self.tape_width = self.value_width + now.training_width
         self.blocks = <Block*> PyMem_Calloc(n_blocks, sizeof(Block))
@@ -134,6 +133,7 @@ cdef class Plan:
         if "activation" not in spec:
             return 0
         row = &table.activations[<Py_ssize_t> spec["activation"]]
+        s.is_relu = row.name == b"relu"
         s.activate = self.kernel(&row.forward)
         s.activate_backward = self.kernel(&row.backward)
         s.parameter_gradient = self.kernel(&row.parameter_gradient)
@@ -165,6 +165,18 @@ cdef class Plan:
         if s.kind == BATCH_NORM:
             s.fixed = self.fixed
             self.fixed += ceil_div(BATCH_NORM_VECTORS * width, ALIGN) * ALIGN
+
+    cdef void fuse_rectifiers(self) noexcept:
+        """Leave relu to the products on both its sides, while their tiles are in registers."""
+        cdef Py_ssize_t i
+        cdef Step* s
+        for i in range(1, self.n_steps):
+            s = &self.steps[i]
+            if not s.is_relu or s.input != s.output:
+                continue
+            s.forward_done = s[-1].rectifies = s[-1].kind == DENSE
+            if i + 1 < self.n_steps:
+                s.backward_done = s[1].masks = s[1].kind == DENSE
 
     cdef void add_deltas(self, Step* s, Place* now) noexcept:
         """Where gradients go: apart where phase 2 reads the one by the output."""
@@ -257,7 +269,7 @@ cdef class Plan:
     cdef Pass new_pass(self, char* parameters, const char* x, char* tape,
                        Py_ssize_t rows) noexcept nogil:
         cdef Pass p
-        p.spans, p.gemm, p.itemsize = self.spans, self.gemm, self.itemsize
+        p.spans, p.itemsize = self.spans, self.itemsize
         p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
         p.sparse_step, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
         p.training, p.key = True, 0
@@ -347,8 +359,10 @@ cdef class Plan:
         else:
             p.x += first * self.n_in * self.itemsize
         result += first * self.n_out * self.itemsize
+        cdef float_mode mode = flush_subnormals()
         for k in range(self.n_segments):
             self.forward_segment(&p, k, 0, n)
+        restore_float_mode(mode)
         memcpy(result, value_at(&p, self.last_step().output, 0, self.n_out),
                n * self.n_out * self.itemsize)
         if softmax:
@@ -362,13 +376,16 @@ cdef class Plan:
         p.key = key
         if not self.spans.all_finite(p.x, rows * self.n_in):
             return None
+        cdef float_mode mode
         with nogil:
+            mode = flush_subnormals()
             for k in range(self.n_segments):
                 self.before_segment(&p, k)
                 for i in range(ceil_div(rows, SHARD)):
                     self.forward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
                                                                rows - i * SHARD))
             self.track_statistics(&p)
+            restore_float_mode(mode)
         cdef Py_ssize_t start = self.fixed + rows * self.last_step().output
         return tape[start:start + rows * self.n_out].reshape(rows, self.n_out).copy()
 
@@ -380,7 +397,9 @@ cdef class Plan:
         cdef Pass p = self.pass_over(parameters, X, tape)
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
+        cdef float_mode mode
         with nogil:
+            mode = flush_subnormals()
             memcpy(delta_at(&p, self.last_step().delta_out, 0, self.n_out), d,
                    rows * self.n_out * self.itemsize)
             for k in range(self.n_segments - 1, -1, -1):
@@ -390,6 +409,7 @@ cdef class Plan:
                                                                 rows - i * SHARD))
             for i in range(self.n_blocks):
                 self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize)
+            restore_float_mode(mode)
         return dX
 
     cdef Pass pass_over(self, parameters, X, tape) except *:

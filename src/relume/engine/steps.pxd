@@ -1,9 +1,13 @@
 """One step of a plan: what it is, and what it does to rows of a minibatch."""
 
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from relume.engine.blas cimport Gemm
 from relume.kernels.types cimport Kernel, Spans
+
+cdef extern from "platform.h" nogil:
+    ctypedef unsigned long float_mode
+    float_mode flush_subnormals()
+    void restore_float_mode(float_mode mode)
 
 cdef enum:
     MAX_NUMBERS = 3
@@ -20,6 +24,7 @@ cdef enum Kind:
     LAYER_NORM
     STANDARDIZE
     SINE
+    ACTIVITY_L1                 # adds a penalty to the loss, and its gradient
     FORK                        # a residual block begins,
     JOIN                        # and ends: its output + its input, projected where widths differ
 
@@ -40,6 +45,8 @@ cdef struct Step:
     Py_ssize_t input            # value that it reads; NOWHERE: the minibatch
     Py_ssize_t output           # value that it writes; the same place if it works in place
     Py_ssize_t kept             # what else its way back reads: mask, slopes, normalized values
+    Py_ssize_t compressed       # DENSE: memory for its input without zeros,
+    Py_ssize_t n_compressed     # so many elements a row; 0: zeros are not skipped
     Py_ssize_t delta_in         # gradient by its input; NOWHERE: by the minibatch, if wanted
     Py_ssize_t delta_out        # gradient by its output
     Py_ssize_t fixed            # memory of the tape that no row owns: statistics
@@ -52,6 +59,11 @@ cdef struct Step:
     Py_ssize_t to_join          # FORK: so many steps further it ends
     bint bias                   # DENSE: the matrix has one more row
     bint from_output            # ACTIVATION: the way back reads the output
+    bint is_relu
+    bint rectifies              # DENSE: takes relu of its outputs, for the step behind it,
+    bint masks                  # and gives no gradient by inputs of 0, for the relu before it
+    bint forward_done           # ACTIVATION: by the DENSE before,
+    bint backward_done          # and by the DENSE behind
     Kernel activate
     Kernel activate_backward
     Kernel parameter_gradient   # PRELU
@@ -69,7 +81,6 @@ cdef struct Sparse:             # a matrix by compressed rows (or, transposed, b
 
 cdef struct Pass:               # what all steps of one minibatch share
     const Spans* spans
-    Gemm gemm
     Py_ssize_t itemsize
     Py_ssize_t rows
     Py_ssize_t fixed            # elements of the tape before the rows' own
@@ -81,6 +92,8 @@ cdef struct Pass:               # what all steps of one minibatch share
     char* tape
     char* dx                    # where the gradient by the minibatch goes, or NULL
     bint training
+    int sparsity                # NEVER, AUTO or ALWAYS: whether products skip zeros
+    int64_t* skipped            # multiply-adds, counted at a shard's first row; or NULL
     uint64_t key                # of the minibatch's random numbers
 
 
@@ -123,5 +136,6 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
 cdef void batch_statistics(const Pass* p, const Step* s) noexcept nogil
 cdef void running_statistics(const Pass* p, const Step* s) noexcept nogil
 cdef void batch_gradient_sums(const Pass* p, const Step* s) noexcept nogil
-cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last,
-                   char* out) noexcept nogil
+cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last, char* out,
+                   char* scratch) noexcept nogil
+cdef double activity_penalty(const Pass* p, const Step* s, Py_ssize_t first) noexcept nogil

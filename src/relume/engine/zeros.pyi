@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 _Compressed = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
 
 WIDTHS: tuple[int, ...]
+SPARSITIES: dict[str, int]
 PRODUCTS: dict[str, int]
 LEAST: dict[str, dict[str, tuple[float, ...]]]
 

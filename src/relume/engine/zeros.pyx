@@ -8,9 +8,10 @@ every run.
 """
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t
 
 from relume.engine.arguments cimport address, data_of
+from relume.engine.steps cimport Pass, Step, at
 from relume.kernels.dispatch cimport table
 from relume.kernels.types cimport PADDING, Spans
 
@@ -22,7 +23,9 @@ cnp.import_array()
 
 cdef enum:
     N_WIDTHS = 4
+    SAMPLE = 8                  # rows, evenly spread, by which the zeros of more are estimated
 
+SPARSITIES = {"never": NEVER, "auto": AUTO, "always": ALWAYS}
 PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 
 # The least share of zeros from which skipping them takes less time, as `make calibrate` prints it:
@@ -53,18 +56,92 @@ for product, row in LEAST[build].items():
         least[<int> PRODUCTS[product]][<int> width] = share
 
 
-cdef bint pays_off(int product, Py_ssize_t n, double zeros) noexcept nogil:
+cdef double least_for(int product, Py_ssize_t n) noexcept nogil:
     cdef int width = N_WIDTHS - 1
     while n < widths[width]:
         width -= 1
-    return zeros >= least[product][width]
+    return least[product][width]
+
+
+cdef bint may_pay(int sparsity, int product, Py_ssize_t n) noexcept nogil:
+    """Whether a product with a matrix of n columns skips zeros for any share of them."""
+    return sparsity == ALWAYS or (sparsity == AUTO and least_for(product, n) <= 1)
+
+
+cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_ssize_t width,
+                 Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
+    """Whether to skip the zeros of x, by those of some of its rows."""
+    cdef Py_ssize_t i, step = max(rows // SAMPLE, <Py_ssize_t> 1), count = 0, zeros = 0
+    if p.sparsity != AUTO or not may_pay(AUTO, product, n):
+        return p.sparsity == ALWAYS
+    for i in range(0, rows, step):
+        zeros += p.spans.count_zeros(x + i * stride * p.itemsize, width)
+        count += width
+    return zeros >= least_for(product, n) * count
+
+
+# -- memory for the compressed form: values, their places, where each line begins -----------------
+
+cdef struct Compressed:
+    char* values
+    int32_t* index
+    int32_t* starts
+
+
+cdef Py_ssize_t compressed_size(Py_ssize_t count, Py_ssize_t lines,
+                                Py_ssize_t itemsize) noexcept nogil:
+    """Bytes for `count` elements in so many lines, none of them 0."""
+    return (count + PADDING) * (itemsize + sizeof(int32_t)) + (lines + 1) * sizeof(int32_t)
+
+
+cdef Compressed compressed_at(char* memory, Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:
+    cdef Compressed c
+    c.values = memory
+    c.index = <int32_t*> (memory + (count + PADDING) * itemsize)
+    c.starts = c.index + count + PADDING
+    return c
+
+
+# -- the products ---------------------------------------------------------------------------------
+
+cdef bint skip_in_forward(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
+                          Py_ssize_t n, const char* weights, const char* bias,
+                          char* z) noexcept nogil:
+    """z = x W + b for n rows, if zeros are to be skipped."""
+    cdef Compressed c
+    if s.n_compressed == 0 or not chosen(p, ONE_ROW if n == 1 else FORWARD, x, n, s.n_in, s.n_in,
+                                         s.n_out):
+        return False
+    c = compressed_at(at(p, s.compressed, first, s.n_compressed), n * s.n_in, p.itemsize)
+    p.spans.compress_rows(x, n, s.n_in, s.n_in, c.values, c.index, c.starts)
+    p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, s.n_in, s.n_out, bias, z)
+    if p.skipped != NULL:
+        p.skipped[first] += (n * s.n_in - c.starts[n]) * s.n_out
+    return True
+
+
+cdef bint skip_in_gradient(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
+                           Py_ssize_t last, const char* delta, char* scratch,
+                           char* out) noexcept nogil:
+    """Rows first .. last of x^T delta, if zeros are to be skipped; scratch begins with a count."""
+    cdef Py_ssize_t width = last - first
+    cdef Compressed c
+    x += first * p.itemsize
+    if not chosen(p, GRADIENT, x, p.rows, width, s.n_matrix, s.n_out):
+        return False
+    c = compressed_at(scratch + sizeof(int64_t), p.rows * width, p.itemsize)
+    p.spans.compress_columns(x, p.rows, width, s.n_matrix, c.values, c.index, c.starts)
+    p.spans.sparse_times_dense(c.values, c.index, c.starts, delta, width, p.rows, s.n_out, NULL,
+                               out)
+    (<int64_t*> scratch)[0] += (p.rows * width - c.starts[width]) * s.n_out
+    return True
 
 
 # -- for tests and measurements -------------------------------------------------------------------
 
 def pays(product, Py_ssize_t n, double zeros):
     """Whether a product with a matrix of n columns skips zeros, if a share of `zeros` is 0."""
-    return pays_off(PRODUCTS[product], n, zeros)
+    return zeros >= least_for(PRODUCTS[product], n)
 
 
 def count_zeros(x):

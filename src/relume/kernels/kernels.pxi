@@ -13,10 +13,9 @@ from relume.kernels.types cimport (
     MAX_ACTIVATIONS, MAX_GATED, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD,
     SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel,
     BatchNorm, BatchNormBackward, Binary, ColumnMoments, ColumnProducts, ColumnSum, Compress,
-    CountZeros, Gather,
-    InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns,
-    Loss, LossRow, OptimizerRow, Penalize, Prepare, Random, Sine, SineBackward, Softmax, Spans,
-    SparseProduct, SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
+    CountZeros, Gather, InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns,
+    Loss, LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward,
+    Softmax, Spans, SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -51,6 +50,7 @@ include "layers.pxi"
 include "sparse.pxi"
 include "optimizers.pxi"
 include "losses.pxi"
+include "products.pxi"
 include "half.pxi"
 
 
@@ -88,6 +88,7 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
               <AxisKernel> crelu_columns[floating])
     fill_axis(spans, CRELU_BACKWARD, <AxisKernel> crelu_backward_rows[floating],
               <AxisKernel> crelu_backward_columns[floating])
+    spans.matmul = <Matmul> (matmul_float if floating is float else matmul_double)
     spans.gather = <Gather> gather[floating]
     spans.all_finite = <AllFinite> all_finite[floating]
     spans.column_sum = <ColumnSum> column_sum[floating]
@@ -109,7 +110,13 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
     spans.layer_norm = <LayerNorm> layer_norm[floating]
     spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
-    spans.sparse_product = <SparseProduct> sparse_product[floating]
+    spans.count_zeros = <CountZeros> count_zeros[floating]
+    spans.compress_rows = <Compress> (
+        compress_rows_float if floating is float else compress_rows_double)
+    spans.compress_columns = <Compress> (
+        compress_columns_float if floating is float else compress_columns_double)
+    spans.sparse_times_dense = <SparseTimesDense> (
+        sparse_times_dense_float if floating is float else sparse_times_dense_double)
     spans.limit_columns = <LimitColumns> limit_columns[floating]
     spans.weigh = <Weigh> weigh[floating]
     add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating])
@@ -132,17 +139,6 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     add_optimizer(spans, b"lion", <Update> lion[floating], NULL)
 
 
-cdef void fill_sparse() noexcept:
-    table.float32.count_zeros = <CountZeros> count_zeros[float]
-    table.float64.count_zeros = <CountZeros> count_zeros[double]
-    table.float32.compress_rows = <Compress> compress_rows_float
-    table.float64.compress_rows = <Compress> compress_rows_double
-    table.float32.compress_columns = <Compress> compress_columns_float
-    table.float64.compress_columns = <Compress> compress_columns_double
-    table.float32.sparse_times_dense = <SparseTimesDense> sparse_times_dense_float
-    table.float64.sparse_times_dense = <SparseTimesDense> sparse_times_dense_double
-
-
 cdef void add_loss(Spans* spans, const char* name, Loss loss) noexcept:
     spans.losses[spans.n_losses] = LossRow(name, loss)
     spans.n_losses += 1
@@ -159,5 +155,4 @@ table.half_to_float = half_to_float
 table.float_to_half = float_to_half
 fill_spans[float](&table.float32, 0)
 fill_spans[double](&table.float64, 0)
-fill_sparse()
 capsule = PyCapsule_New(&table, b"relume.kernels.table", NULL)

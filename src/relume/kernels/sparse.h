@@ -1,15 +1,9 @@
-/* Products with a matrix of which most is zeros, as relu leaves it, and its compressed form:
- * the values of each row that are not 0, their columns, and where each row begins.
- * out = S M is computed row by row of S: a panel of columns of `out` stays in registers while the
- * rows of M that the row of S names are added to it, so that `out` is read and written once a block.
- * M is taken in blocks of rows that stay in the second cache for all rows of a group of S: there is
- * no packing, since rows of M that follow each other are one stretch of memory.
- * In C, in the vectors that GCC and clang have in common, since Cython cannot say what stays in
- * registers. Sums go by the order of columns of S; a place of `out` is one lane on any path. */
+/* Bringing a matrix of which much is zeros, as relu leaves it, into compressed form: the values that
+ * are not 0, and their columns. What is done with them is in sparse_of.h. */
 #ifndef RELUME_SPARSE_H
 #define RELUME_SPARSE_H
 
-#include "lanes.h"
+#include "intrinsics.h"
 #if defined(__SSSE3__)
 #include <immintrin.h>
 #endif
@@ -17,55 +11,13 @@
 enum {
     SPARSE_GROUP = 128,         /* rows of S that a block of M serves before it leaves the cache */
     SPARSE_BLOCK = 1 << 19,     /* bytes of such a block: a quarter of the second cache here */
-    SPARSE_AHEAD = 4,           /* rows of M that are asked for before they are added */
-    COMPRESS_CHUNK = 256,       /* columns that compress_columns holds at a time */
-    PANEL = 8                   /* vectors of `out` in registers: as many sums hide latency */
+    SPARSE_PANEL = 8,           /* vectors of a row of sums: as many hide the latency of sums */
+    SPARSE_AHEAD = 4,           /* rows of M that are fetched ahead for a single row of S */
+    COMPRESS_CHUNK = 256        /* columns that compress_columns holds at a time */
 };
 
-#if defined(__GNUC__)
-#define RELUME_UNROLL _Pragma("GCC unroll 16")
-#else
-#define RELUME_UNROLL
-#endif
-
-/* sum + value * x, with one rounding where the instruction set has it. */
-#if defined(__AVX512F__)
-RELUME_INLINE vector_float add_product_float(vector_float sum, float value, vector_float x)
-{
-    return (vector_float)_mm512_fmadd_ps(_mm512_set1_ps(value), (__m512)x, (__m512)sum);
-}
-RELUME_INLINE vector_double add_product_double(vector_double sum, double value, vector_double x)
-{
-    return (vector_double)_mm512_fmadd_pd(_mm512_set1_pd(value), (__m512d)x, (__m512d)sum);
-}
-#elif defined(__FMA__) && defined(__GNUC__)
-RELUME_INLINE vector_float add_product_float(vector_float sum, float value, vector_float x)
-{
-    return (vector_float)_mm256_fmadd_ps(_mm256_set1_ps(value), (__m256)x, (__m256)sum);
-}
-RELUME_INLINE vector_double add_product_double(vector_double sum, double value, vector_double x)
-{
-    return (vector_double)_mm256_fmadd_pd(_mm256_set1_pd(value), (__m256d)x, (__m256d)sum);
-}
-#else
-RELUME_INLINE vector_float add_product_float(vector_float sum, float value, vector_float x)
-{
-    return sum + value * x;
-}
-RELUME_INLINE vector_double add_product_double(vector_double sum, double value, vector_double x)
-{
-    return sum + value * x;
-}
-#endif
-
-#if defined(__GNUC__)
-#define RELUME_PREFETCH(place) __builtin_prefetch(place)
-#else
-#define RELUME_PREFETCH(place) ((void)(place))
-#endif
-
 /* What of n elements is not 0 (NaN is not): values and places, and how many. Branch-free; whole
- * vectors are written, so that both need room for LANES elements more than there are. */
+ * vectors are written, so that both need room for 16 elements more than there are. */
 #if defined(__AVX512F__)
 RELUME_INLINE ptrdiff_t compress_row_float(const float *x, ptrdiff_t n, float *values, int32_t *index)
 {
@@ -152,52 +104,4 @@ RELUME_INLINE ptrdiff_t compress_row_float(const float *x, ptrdiff_t n, float *v
 }
 #endif
 #endif
-
-/* The first n elements of a vector, and zeros; and to store as many. */
-#if defined(__AVX512F__)
-RELUME_INLINE vector_float load_part_float(const float *x, ptrdiff_t n)
-{
-    return (vector_float)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x);
-}
-RELUME_INLINE vector_double load_part_double(const double *x, ptrdiff_t n)
-{
-    return (vector_double)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), x);
-}
-#elif defined(__AVX2__) && defined(__GNUC__)
-RELUME_INLINE vector_float load_part_float(const float *x, ptrdiff_t n)
-{
-    const __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), place);
-    return (vector_float)_mm256_maskload_ps(x, mask);
-}
-RELUME_INLINE vector_double load_part_double(const double *x, ptrdiff_t n)
-{
-    const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
-    return (vector_double)_mm256_maskload_pd(x, mask);
-}
-#elif defined(__GNUC__)
-RELUME_INLINE vector_float load_part_float(const float *x, ptrdiff_t n)    /* of four: 1 to 3 */
-{
-    return (vector_float){x[0], n > 1 ? x[1] : 0, n > 2 ? x[2] : 0, 0};
-}
-RELUME_INLINE vector_double load_part_double(const double *x, ptrdiff_t n)     /* of two: 1 */
-{
-    (void)n;
-    return (vector_double){x[0], 0};
-}
-#else                           /* vectors of one element have no part */
-RELUME_INLINE vector_float load_part_float(const float *x, ptrdiff_t n) { (void)n; return *x; }
-RELUME_INLINE vector_double load_part_double(const double *x, ptrdiff_t n) { (void)n; return *x; }
-#endif
-
-#define floating float
-#define OF(name) name##_float
-#include "sparse_products.h"
-#undef floating
-#undef OF
-#define floating double
-#define OF(name) name##_double
-#include "sparse_products.h"
-#undef floating
-#undef OF
 #endif

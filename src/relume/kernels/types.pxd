@@ -2,8 +2,23 @@
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
+cdef extern from "product.h" nogil:
+    ctypedef struct Product:    # see there
+        Py_ssize_t m, n, k
+        const void* a
+        Py_ssize_t a_row, a_column
+        const void* b
+        Py_ssize_t b_row
+        bint transposed
+        void* c
+        Py_ssize_t c_row
+        const void* bias
+        bint accumulate
+        bint rectify
+        const void* positive
+
 cdef enum:
-    TABLE_VERSION = 5
+    TABLE_VERSION = 6
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -59,6 +74,7 @@ ctypedef void (*Loss)(const void* z, const void* y, Py_ssize_t rows, Py_ssize_t 
 ctypedef void (*Weigh)(const void* weight, Py_ssize_t rows, Py_ssize_t n, void* dz,
                        void* row_loss) noexcept nogil
 
+ctypedef void (*Matmul)(const Product* product) noexcept nogil
 ctypedef void (*InPlace)(void* x, Py_ssize_t n, double number) noexcept nogil
 ctypedef void (*Average)(void* mean, const void* p, Py_ssize_t n, double keep) noexcept nogil
 ctypedef double (*Penalize)(void* g, const void* p, Py_ssize_t n, double l1,
@@ -112,9 +128,6 @@ ctypedef void (*LayerNorm)(const void* x, const void* weight, const void* bias, 
 ctypedef void (*LayerNormBackward)(const void* g, const void* normal, const void* inverse,
                                    const void* weight, Py_ssize_t rows, Py_ssize_t n,
                                    void* out) noexcept nogil
-ctypedef void (*SparseProduct)(const void* values, const int32_t* index, const int32_t* starts,
-                               const void* matrix, Py_ssize_t rows, Py_ssize_t n,
-                               void* out) noexcept nogil
 # Zeros skipped, see sparse.pxi. `values` and `index` have room for PADDING elements more than a
 # matrix of which nothing is 0 needs. out = bias + S matrix, or without a bias that is NULL, for
 # compressed rows of S with `height` columns.
@@ -161,6 +174,7 @@ cdef enum:
 cdef struct Spans:
     AxisKernel rows[N_AXIS_KERNELS]
     AxisKernel columns[N_AXIS_KERNELS]
+    Matmul matmul
     Gather gather               # rows x[index[i]]; tells whether all they hold is finite
     AllFinite all_finite
     ColumnSum column_sum
@@ -182,7 +196,6 @@ cdef struct Spans:
     BatchNormBackward batch_norm_backward
     LayerNorm layer_norm
     LayerNormBackward layer_norm_backward
-    SparseProduct sparse_product
     CountZeros count_zeros
     Compress compress_rows
     Compress compress_columns

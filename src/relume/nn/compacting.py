@@ -103,8 +103,6 @@ def compact(net, X):
     """Take units out of a network that are the same for all rows of X; see `Network.compact`."""
     net._built()
     features = net._features(X)
-    if not len(features):
-        raise ValueError("X must have at least one row, got none")
     layers, state = list(net.layers), net.state_dict()
     found, removed = [], []
     for i, layer in enumerate(net.layers):
