@@ -17,6 +17,7 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
@@ -30,6 +31,9 @@ from relume.engine.steps cimport (
 from relume.kernels.dispatch cimport table
 from relume.kernels.threads cimport Region, available_threads, begin, done, end
 from relume.kernels.types cimport Activation, Kernel, Kernels
+
+cdef extern from "platform.h" nogil:
+    void* exchange_pointer(void** place, void* pointer)
 
 import numpy as np
 
@@ -59,7 +63,7 @@ cdef class Plan:
 
     def __cinit__(self, Py_ssize_t n_in, list specs, dtype):
         self.dtype = np.dtype(dtype)
-        self.itemsize = self.dtype.itemsize
+        self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
         self.n_in = self.n_out = n_in
         self.n_steps = len(specs)
@@ -73,6 +77,7 @@ cdef class Plan:
         PyMem_Free(self.steps)
         PyMem_Free(self.segments)
         PyMem_Free(self.blocks)
+        free(self.spare)
 
     cdef int compile(self, list specs) except -1:
         cdef Py_ssize_t i, n_blocks = 0
@@ -308,23 +313,25 @@ cdef class Plan:
 
     # -- what Python calls -----------------------------------------------------------------------
 
+    def predict_array(self, parameters, X, bint softmax=False):
+        """`predict` for an array that can be read as it is; None for all else, or if not finite."""
+        if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
+                or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != self.n_in
+                or cnp.PyArray_TYPE(X) != self.type_number or not cnp.PyArray_ISCARRAY_RO(X)):
+            return None
+        return self.predict(parameters, X, softmax)
+
     def predict(self, parameters, X, bint softmax=False):
         """The outputs for the rows of X, through softmax if asked; None where X is not finite.
 
         A sparse X is a tuple (values, index, starts) of compressed rows.
         """
         cdef bint sparse = isinstance(X, tuple)
-        cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0], shards = ceil_div(n, SHARD), i
-        cdef Py_ssize_t size = self.fixed + min(n, <Py_ssize_t> SHARD) * self.value_width
-        cdef int threads = self.threads_for(n), bad = 0
-        cdef Region region
-        out = np.empty((n, self.n_out), self.dtype)
-        scratch = np.empty(threads * size, self.dtype)
-        cdef char* result = address(out)
-        cdef char* memory = address(scratch)
+        cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0]
+        cdef cnp.npy_intp[2] shape = [n, self.n_out]
         cdef Sparse rows
         cdef Pass p = self.new_pass(
-            data_of(parameters, self.dtype, self.n_parameters, "parameters"), NULL, memory,
+            data_of(parameters, self.dtype, self.n_parameters, "parameters"), NULL, NULL,
             min(n, <Py_ssize_t> SHARD))
         p.training = False
         if sparse:
@@ -332,19 +339,55 @@ cdef class Plan:
             p.sparse_step, p.sparse = self.first_dense(), &rows
         else:
             p.x = data_of(X, self.dtype, n * self.n_in, "X")
+        out = cnp.PyArray_EMPTY(2, shape, self.type_number, False)
+        cdef char* result = address(out)
+        cdef int bad
         with nogil:
-            if threads > 1:
-                threads = min(begin(&region), threads)
-            if threads == 1:
-                for i in range(shards):
-                    bad += not self.predict_shard(p, memory, result, i, n, softmax)
-            else:
-                for i in prange(shards, schedule="dynamic", num_threads=threads):
-                    bad += not self.predict_shard(
-                        p, memory + threadid() * size * self.itemsize, result, i, n, softmax)
-                    done(&region, threadid())
-                end(&region, shards)
+            bad = self.predict_shards(&p, result, n, softmax)
+        if bad < 0:
+            raise MemoryError()
         return None if bad else out
+
+    cdef int predict_shards(self, const Pass* p, char* result, Py_ssize_t rows,
+                            bint softmax) noexcept nogil:
+        """All shards, each through all steps; returned is how many were not finite, or -1."""
+        cdef Py_ssize_t shards = ceil_div(rows, SHARD), i
+        cdef Py_ssize_t size = (self.fixed + p.rows * self.value_width) * self.itemsize
+        cdef int threads = self.threads_for(rows), bad = 0
+        cdef char* memory = self.borrow(threads * size)
+        cdef Region region
+        if memory == NULL:
+            return -1
+        if threads > 1:
+            threads = min(begin(&region), threads)
+        if threads == 1:
+            for i in range(shards):
+                bad += not self.predict_shard(p[0], memory, result, i, rows, softmax)
+        else:
+            for i in prange(shards, schedule="dynamic", num_threads=threads):
+                bad += not self.predict_shard(
+                    p[0], memory + threadid() * size, result, i, rows, softmax)
+                done(&region, threadid())
+            end(&region, shards)
+        self.give_back(memory)
+        return bad
+
+    cdef char* borrow(self, Py_ssize_t size) noexcept nogil:
+        """Memory of a call: what the last one gave back, if that is enough; NULL if none is left.
+
+        Calls from many Python threads at once get memory of their own.
+        """
+        cdef Py_ssize_t* block = <Py_ssize_t*> exchange_pointer(&self.spare, NULL)
+        if block == NULL or block[0] < size:
+            free(block)
+            block = <Py_ssize_t*> malloc(LINE + size)
+            if block == NULL:
+                return NULL
+            block[0] = size
+        return <char*> block + LINE
+
+    cdef void give_back(self, char* memory) noexcept nogil:
+        free(exchange_pointer(&self.spare, memory - LINE))
 
     cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
                             Py_ssize_t rows, bint softmax) noexcept nogil:

@@ -40,6 +40,16 @@ static inline double seconds(void)
 static inline long process_id(void) { return (long)getpid(); }
 #endif
 
+/* Put a pointer in a place and return what was there, as one step for all threads. */
+static inline void *exchange_pointer(void **place, void *pointer)
+{
+#if defined(_MSC_VER)
+    return InterlockedExchangePointer(place, pointer);
+#else
+    return __atomic_exchange_n(place, pointer, __ATOMIC_ACQ_REL);
+#endif
+}
+
 /* A comparison with NaN or an underflow sets flags that NumPy would report as warnings. Saving and
  * restoring keeps the caller's own flags, and on x86 costs a few ns (feclearexcept: 95 ns). */
 #if RELUME_X86
