@@ -67,6 +67,8 @@ def one(x, layer, state, prefix, training):
     if isinstance(layer, nn.RReLU):
         assert not training or layer.lower == layer.upper
         return np.where(x > 0, x, (layer.lower + layer.upper) / 2 * x)
+    if isinstance(layer, nn.ActivityL1):
+        return x
     if isinstance(layer, nn.Dropout):  # AlphaDropout too
         assert not training or layer.rate == 0
         return x

@@ -13,7 +13,7 @@ EXAMPLES = [
         l2=0.2, max_norm=3.0, trainable=False, lr_scale=0.5,
     ),
     nn.Residual([nn.Dense(5, nn.PReLU(0.5)), nn.Residual([nn.Dense(4)])]),
-    nn.Dropout(0.3), nn.AlphaDropout(0.1), nn.BatchNorm(1e-4, 0.2), nn.LayerNorm(1e-6),
+    nn.Dropout(0.3), nn.AlphaDropout(0.1), nn.ActivityL1(0.01), nn.BatchNorm(1e-4, 0.2), nn.LayerNorm(1e-6),
     nn.Standardize(with_mean=False),
     nn.PReLU(0.1, per_unit=True), nn.RReLU(0.1, 0.4), nn.Sine(3.0), nn.FATReLU(0.3),
     *(plain.activation(case) for case in plain.CASES),

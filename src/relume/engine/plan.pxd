@@ -47,6 +47,7 @@ cdef class Plan:
     cdef int type_number
     cdef readonly Py_ssize_t n_steps, n_blocks, n_in, n_out, n_parameters, itemsize
     cdef readonly bint random
+    cdef int sparsity
     cdef Py_ssize_t n_segments, fixed, value_width, tape_width, largest_block, multiply_adds
 
     cdef int compile(self, list specs) except -1
@@ -55,6 +56,7 @@ cdef class Plan:
     cdef int add_kernels(self, Step* s, dict spec) except -1
     cdef void add_values(self, Step* s, Place* now) noexcept
     cdef void fuse_rectifiers(self) noexcept
+    cdef void add_compressed(self) noexcept
     cdef void add_deltas(self, Step* s, Place* now) noexcept
     cdef int add_parameters(self, Step* s, dict spec) except -1
     cdef void add_blocks(self, Py_ssize_t i) noexcept
@@ -78,4 +80,7 @@ cdef class Plan:
     cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
                             Py_ssize_t rows, bint softmax) noexcept nogil
     cdef Pass pass_over(self, parameters, X, tape) except *
-    cdef void block_gradient(self, const Pass* p, const Block* block, char* out) noexcept nogil
+    cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil
+    cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
+                             char* scratch) noexcept nogil
+    cdef double activity_penalties(self, const Pass* p) noexcept nogil

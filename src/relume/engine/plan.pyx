@@ -16,18 +16,18 @@ does without. Pointers are char*, places count elements: one code for both preci
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
 from relume.engine.steps cimport (
-    ACTIVATION, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
-    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward, float_mode,
-    flush_subnormals, restore_float_mode,
-    batch_gradient_sums, batch_statistics, delta_at, forward, gradient, running_statistics,
-    value_at,
+    ACTIVATION, ACTIVITY_L1, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
+    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, activity_penalty,
+    backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
+    forward, gradient, restore_float_mode, running_statistics, value_at,
 )
+from relume.engine.zeros cimport FORWARD, GRADIENT, ONE_ROW, compressed_size, may_pay
 from relume.kernels.dispatch cimport table
 from relume.kernels.threads cimport Region, available_threads, begin, done, end
 from relume.kernels.types cimport Activation, Kernel, Kernels
@@ -38,6 +38,7 @@ cdef extern from "platform.h" nogil:
 import numpy as np
 
 from relume.engine.arguments import target_dtype
+from relume.engine.zeros import SPARSITIES
 
 cnp.import_array()
 
@@ -45,6 +46,7 @@ KINDS = {
     "dense": DENSE, "activation": ACTIVATION, "prelu": PRELU, "rrelu": RRELU, "dropout": DROPOUT,
     "alpha_dropout": ALPHA_DROPOUT, "batch_norm": BATCH_NORM, "layer_norm": LAYER_NORM,
     "standardize": STANDARDIZE, "sine": SINE, "fork": FORK, "join": JOIN,
+    "activity_l1": ACTIVITY_L1,
 }
 
 
@@ -59,9 +61,12 @@ cdef class Plan:
         `specs`).
     dtype : numpy.dtype
         float32 or float64.
+    sparse : {"auto", "never", "always"}
+        Whether products skip zeros. The results are the same bits.
     """
 
-    def __cinit__(self, Py_ssize_t n_in, list specs, dtype):
+    def __cinit__(self, Py_ssize_t n_in, list specs, dtype, str sparse="auto"):
+        self.sparsity = SPARSITIES[sparse]
         self.dtype = np.dtype(dtype)
         self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
@@ -92,6 +97,7 @@ cdef class Plan:
         self.n_segments += 1
         self.segments[self.n_segments] = self.n_steps
         self.fuse_rectifiers()
+        self.add_compressed()
         self.move_training_places()
         self.tape_width = self.value_width + now.training_width
         self.blocks = <Block*> PyMem_Calloc(n_blocks, sizeof(Block))
@@ -154,8 +160,11 @@ cdef class Plan:
         cdef Py_ssize_t width = s.n_out
         cdef bint noise = s.kind == DROPOUT or s.kind == ALPHA_DROPOUT
         s.input = s.output = now.value
-        if s.kind == FORK:
+        if s.kind == FORK or s.kind == ACTIVITY_L1:     # which reads it again on the way back
             now.private = False
+            if s.kind == ACTIVITY_L1:
+                s.kept = now.training_width             # a double for a shard
+                now.training_width += 8 // self.itemsize
             return
         if not (now.private and (noise or s.kind == STANDARDIZE or s.from_output)):
             s.output = now.value = self.value_width
@@ -170,6 +179,18 @@ cdef class Plan:
         if s.kind == BATCH_NORM:
             s.fixed = self.fixed
             self.fixed += ceil_div(BATCH_NORM_VECTORS * width, ALIGN) * ALIGN
+
+    cdef void add_compressed(self) noexcept:
+        """Memory that all products share, one after the other, for inputs without their zeros."""
+        cdef Py_ssize_t i, place = self.value_width
+        cdef Step* s
+        for i in range(self.n_steps):
+            s = &self.steps[i]
+            if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
+                                    or may_pay(self.sparsity, FORWARD, s.n_out)):
+                s.compressed = place
+                s.n_compressed = ceil_div(compressed_size(s.n_in, 1, self.itemsize), self.itemsize)
+                self.value_width = max(self.value_width, place + s.n_compressed)
 
     cdef void fuse_rectifiers(self) noexcept:
         """Leave relu to the products on both its sides, while their tiles are in registers."""
@@ -278,6 +299,7 @@ cdef class Plan:
         p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
         p.sparse_step, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
         p.training, p.key = True, 0
+        p.sparsity, p.skipped = self.sparsity, NULL
         return p
 
     cdef void before_segment(self, const Pass* p, Py_ssize_t segment) noexcept nogil:
@@ -441,6 +463,8 @@ cdef class Plan:
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
         cdef float_mode mode
+        memory = np.empty(self.scratch_size(rows), np.uint8)
+        cdef char* scratch = address(memory)
         with nogil:
             mode = flush_subnormals()
             memcpy(delta_at(&p, self.last_step().delta_out, 0, self.n_out), d,
@@ -451,7 +475,8 @@ cdef class Plan:
                     self.backward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
                                                                 rows - i * SHARD))
             for i in range(self.n_blocks):
-                self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize)
+                self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize,
+                                    scratch)
             restore_float_mode(mode)
         return dX
 
@@ -462,8 +487,29 @@ cdef class Plan:
             data_of(X, self.dtype, rows * self.n_in, "X"),
             data_of(tape, self.dtype, self.fixed + rows * self.tape_width, "tape"), rows)
 
-    cdef void block_gradient(self, const Pass* p, const Block* block, char* out) noexcept nogil:
-        gradient(p, &self.steps[block.step], block.first, block.last, out)
+    cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
+                             char* scratch) noexcept nogil:
+        gradient(p, &self.steps[block.step], block.first, block.last, out, scratch)
+
+    cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil:
+        """Bytes that gradients of blocks need beside their own, in whole lines of the cache."""
+        cdef Py_ssize_t i, width, most = LINE
+        for i in range(self.n_blocks):
+            width = self.blocks[i].last - self.blocks[i].first
+            if may_pay(self.sparsity, GRADIENT, self.steps[self.blocks[i].step].n_out):
+                most = max(most, <Py_ssize_t> sizeof(int64_t)
+                           + compressed_size(rows * width, width, self.itemsize))
+        return ceil_div(most, LINE) * LINE
+
+    cdef double activity_penalties(self, const Pass* p) noexcept nogil:
+        """What the activities of a minibatch add to its loss, once it has been all the way back."""
+        cdef Py_ssize_t i, k
+        cdef double sum = 0
+        for i in range(self.n_steps):
+            if self.steps[i].kind == ACTIVITY_L1:
+                for k in range(ceil_div(p.rows, SHARD)):
+                    sum += activity_penalty(p, &self.steps[i], k * SHARD)
+        return sum
 
     def row_losses(self, str loss, numbers, z, y):
         """The loss of each row of outputs z against y, and its gradient by z."""

@@ -27,6 +27,7 @@ class Training:
         optimizer: Any,
         mean_penalty: bool = False,
     ) -> Self: ...
+    def share_skipped(self) -> float: ...
     def epoch(
         self,
         X: NDArray[Any],

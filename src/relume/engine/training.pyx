@@ -85,6 +85,8 @@ cdef class Training:
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint mean_penalty
     cdef double scale, loss_scale, loss_limit
+    cdef int64_t[::1] skipped   # multiply-adds, by the first row of a shard
+    cdef int64_t products       # multiply-adds of forward passes and weight gradients
     cdef double batch_loss
     cdef double batch_total     # rows of the minibatch, or the sum of their weights,
     cdef double divisor         # and what its loss is divided by: 1 where no row counts
@@ -96,7 +98,8 @@ cdef class Training:
         self.scale, self.loss_scale, self.loss_limit = scale, loss_scale, loss_limit
         self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
         self.threads = plan.threads_for(rows)
-        self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty)
+        self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty, rows)
+        self.skipped = np.zeros(rows, np.int64)
         numbers = np.zeros(1, plan.dtype)
         if callable(loss):
             self.python_loss = loss
@@ -231,10 +234,18 @@ cdef class Training:
             raise error
         return status, step, loss
 
+    def share_skipped(self):
+        """The share of forward passes' and weight gradients' products since this was asked for."""
+        products, self.products = self.products, 0
+        skipped = np.asarray(self.skipped).sum() + self.updates.skipped()
+        self.skipped[:] = 0
+        return float(skipped / products) if products else 0.0
+
     cdef int take(self, X, y, weight, Py_ssize_t n) except -1:
         """Point to the arrays that minibatches are made of, once they are what they should be."""
         plan = self.plan
         self.p = self.plan.new_pass(self.updates.parameters, self.batch_x, self.tape, self.rows)
+        self.p.skipped = &self.skipped[0]
         if isinstance(X, tuple):
             self.x = NULL
             self.p.x, self.p.sparse_step = NULL, self.plan.first_dense()
@@ -283,6 +294,8 @@ cdef class Training:
         for k in range(last if self.python_loss is not None else last - 1, -1, -1):
             self.plan.before_backward(&self.p, k)
             self.shards(k, True)
+        self.batch_loss += self.plan.activity_penalties(&self.p)
+        self.products += 2 * rows * self.plan.multiply_adds
         return FINE
 
     cdef double total_weight(self) noexcept nogil:

@@ -44,7 +44,7 @@ from relume.nn.normalization import BatchNorm, LayerNorm, Standardize
 from relume.nn.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
 from relume.nn.persistence import load
 from relume.nn.rates import Schedule
-from relume.nn.regularization import AlphaDropout, Dropout
+from relume.nn.regularization import ActivityL1, AlphaDropout, Dropout
 from relume.nn.schedules import (
     ConstantRate,
     Cosine,
@@ -60,6 +60,7 @@ __all__ = [
     "MAE",
     "MSE",
     "SGD",
+    "ActivityL1",
     "Adam",
     "AdamW",
     "AlphaDropout",

@@ -49,6 +49,7 @@ from relume.nn.optimizers import Optimizer as Optimizer
 from relume.nn.optimizers import RMSprop as RMSprop
 from relume.nn.persistence import load as load
 from relume.nn.rates import Schedule as Schedule
+from relume.nn.regularization import ActivityL1 as ActivityL1
 from relume.nn.regularization import AlphaDropout as AlphaDropout
 from relume.nn.regularization import Dropout as Dropout
 from relume.nn.schedules import ConstantRate as ConstantRate

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from relume.nn.activations import Activation
 from relume.nn.data import CHUNK
 from relume.nn.layers import Dense, Elementwise, PReLU, Residual, width_of
-from relume.nn.regularization import Dropout
+from relume.nn.regularization import ActivityL1, Dropout
 
-UNITWISE = (Activation, Elementwise, Dropout)  # and AlphaDropout, in prediction the identity
+UNITWISE = (Activation, Elementwise, Dropout, ActivityL1)  # AlphaDropout is a Dropout
 
 
 @dataclass(frozen=True)

@@ -149,4 +149,5 @@ STEPS: dict[str, Callable[[Graph, str, dict[str, Any], dict[str, Any]], str]] = 
     "join": join,
     "dropout": identity,
     "alpha_dropout": identity,
+    "activity_l1": identity,
 }
