@@ -6,7 +6,7 @@ the kernels.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from relume.engine.zeros cimport skip_in_forward, skip_in_gradient
 from relume.kernels.types cimport Kernel, Product

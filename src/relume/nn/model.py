@@ -180,9 +180,7 @@ class Model(Exports):
             is changed then.
         """
         n_features = self._weights.plan.n_in if self._weights else None
-        self._weights = from_state_dict(
-            state, self.layers, self.dtype, n_features, self.sparse
-        )
+        self._weights = from_state_dict(state, self.layers, self.dtype, n_features, self.sparse)
         self._tape = None
 
     def __getstate__(self):
