@@ -22,8 +22,8 @@ from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
 from relume.engine.steps cimport (
-    ACTIVATION, ACTIVITY_L1, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
-    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, activity_penalty,
+    ACTIVATION, ACTIVITY_L1, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK,
+    JOIN, LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, activity_penalty,
     backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
     forward, gradient, restore_float_mode, running_statistics, value_at,
 )
@@ -502,7 +502,7 @@ cdef class Plan:
         return ceil_div(most, LINE) * LINE
 
     cdef double activity_penalties(self, const Pass* p) noexcept nogil:
-        """What the activities of a minibatch add to its loss, once it has been all the way back."""
+        """What activities add to the loss of a minibatch, once it has been all the way back."""
         cdef Py_ssize_t i, k
         cdef double sum = 0
         for i in range(self.n_steps):

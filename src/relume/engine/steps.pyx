@@ -197,7 +197,7 @@ cdef void matrix_gradient(const Pass* p, const Step* s, const char* delta, Py_ss
         p.spans.column_sum(delta, p.rows, s.n_out, out + (end - first) * s.n_out * p.itemsize)
 
 
-# -- a penalty of activations: Glorot et al., 2011 -------------------------------------------------
+# -- a penalty of activations: Glorot et al., 2011 ------------------------------------------------
 
 cdef void penalize_activity(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
                             Py_ssize_t n, char* dx) noexcept nogil:

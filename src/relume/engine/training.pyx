@@ -6,7 +6,7 @@ signals, so that an interrupt finds a network whose last minibatch is complete.
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -17,7 +17,7 @@ from relume.engine.steps cimport (
     Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
-from relume.kernels.threads cimport Region, begin, done, end
+from relume.kernels.threads cimport APART, Region, begin, done, end, next_part, share_out
 from relume.kernels.types cimport Loss
 
 import math
@@ -82,6 +82,7 @@ cdef class Training:
     cdef readonly Py_ssize_t rows
     cdef Py_ssize_t y_size
     cdef int threads
+    cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint mean_penalty
     cdef double scale, loss_scale, loss_limit
@@ -114,7 +115,9 @@ cdef class Training:
         self.numbers = data_of(numbers, plan.dtype, numbers.size, "numbers")
         self.tape, self.batch_y = address(tape), address(batch_y)
         self.row_loss, self.batch_weight = address(row_loss), address(row_weight)
-        self.owners = (numbers, tape, batch_y, row_loss, row_weight)
+        parts = np.zeros(self.threads * APART, np.uint64)
+        self.parts = <uint64_t*> address(parts)
+        self.owners = (numbers, tape, batch_y, row_loss, row_weight, parts)
 
     @property
     def t(self):
@@ -313,7 +316,7 @@ cdef class Training:
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
         """A segment forward or back over all shards; returned is how many were not finite."""
         cdef Py_ssize_t i, n = ceil_div(self.p.rows, SHARD)
-        cdef int bad = 0, threads = 1
+        cdef int bad = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
             threads = min(begin(&region), self.threads)
@@ -321,10 +324,21 @@ cdef class Training:
             for i in range(n):
                 bad += not self.shard(i, segment, back)
         else:
-            for i in prange(n, schedule="dynamic", num_threads=threads):
-                bad += not self.shard(i, segment, back)
-                done(&region, threadid())
+            share_out(self.parts, threads, n)
+            for thread in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+                bad += self.shards_of(thread, threads, &region, segment, back)
             end(&region, n)
+        return bad
+
+    cdef int shards_of(self, int thread, int threads, Region* region, Py_ssize_t segment,
+                       bint back) noexcept nogil:
+        """The shards of a thread, the same in every minibatch unless others have to help."""
+        cdef Py_ssize_t i = next_part(self.parts, threads, thread)
+        cdef int bad = 0
+        while i >= 0:
+            bad += not self.shard(i, segment, back)
+            done(region, thread)
+            i = next_part(self.parts, threads, thread)
         return bad
 
     cdef bint shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:

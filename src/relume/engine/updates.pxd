@@ -1,9 +1,10 @@
 """Phase 2 of a minibatch: what updates.pyx implements and training.pyx drives."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from relume.engine.plan cimport Block, Plan
 from relume.engine.steps cimport Pass
+from relume.kernels.threads cimport Region
 from relume.kernels.types cimport N_HYPER, OptimizerRow
 
 
@@ -23,12 +24,15 @@ cdef class Updates:
     cdef double clip_norm, clip_value, keep
     cdef bint keeps_all, mean_penalty
     cdef int threads
+    cdef uint64_t* parts        # of each thread
     cdef readonly int64_t t
 
     cdef void begin_step(self) noexcept nogil
     cdef double run(self, const Pass* p, double total) noexcept nogil
     cdef double derive(self, const Pass* p, double total, char* gradients) noexcept nogil
     cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil
+    cdef void blocks_of(self, const Pass* p, int thread, int threads, Region* region,
+                        double total, int work, double factor) noexcept nogil
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
                     double factor) noexcept nogil
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil

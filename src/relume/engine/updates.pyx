@@ -1,14 +1,15 @@
 """Phase 2 of a minibatch: every block's gradient, its penalties and limits, and its update."""
 
 cimport numpy as cnp
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.math cimport sqrt
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, optimizer_of
 from relume.engine.plan cimport Block, Plan
 from relume.engine.steps cimport Pass, Step, float_mode, flush_subnormals, restore_float_mode
-from relume.kernels.threads cimport Region, begin, done, end
+from relume.kernels.threads cimport APART, Region, begin, done, end, next_part, share_out
 from relume.kernels.types cimport N_HYPER
 
 import numpy as np
@@ -62,8 +63,10 @@ cdef class Updates:
             self.average = data_of(weights.average, plan.dtype, plan.n_parameters, "average")
         self.gradient, self.penalty = address(gradient), <double*> address(sums)
         self.square = self.penalty + max(plan.n_blocks, <Py_ssize_t> 1)
-        self.owners = (weights.parameters, weights.optimizer_state, weights.average, gradient,
-                       sums, scratch)
+        parts = np.zeros(threads * APART, np.uint64)
+        self.parts = <uint64_t*> address(parts)
+        self.owners = (parts, weights.parameters, weights.optimizer_state, weights.average,
+                       gradient, sums, scratch)
 
     def step(self, gradients, double rate):
         """One step over all parameters, from gradients computed before, which it changes."""
@@ -102,7 +105,7 @@ cdef class Updates:
 
     cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil:
         cdef Py_ssize_t i, n = self.plan.n_blocks
-        cdef int threads = 1
+        cdef int threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
             threads = min(begin(&region), self.threads)
@@ -110,10 +113,19 @@ cdef class Updates:
             for i in range(n):
                 self.block(p, i, 0, total, work, factor)
         else:
-            for i in prange(n, schedule="dynamic", num_threads=threads):
-                self.block(p, i, threadid(), total, work, factor)
-                done(&region, threadid())
+            share_out(self.parts, threads, n)
+            for thread in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+                self.blocks_of(p, thread, threads, &region, total, work, factor)
             end(&region, n)
+
+    cdef void blocks_of(self, const Pass* p, int thread, int threads, Region* region,
+                        double total, int work, double factor) noexcept nogil:
+        """The blocks of a thread, whose parameters and state it may still have in its cache."""
+        cdef Py_ssize_t i = next_part(self.parts, threads, thread)
+        while i >= 0:
+            self.block(p, i, thread, total, work, factor)
+            done(region, thread)
+            i = next_part(self.parts, threads, thread)
 
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
                     double factor) noexcept nogil:

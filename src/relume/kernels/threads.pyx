@@ -16,6 +16,8 @@ import os
 from pathlib import Path
 
 cdef extern from "platform.h" nogil:
+    void set_parts(uint64_t* parts, Py_ssize_t first, Py_ssize_t end)
+    Py_ssize_t take_part(uint64_t* parts, bint last)
     long process_id()
     double seconds()
 
@@ -75,6 +77,24 @@ cdef void end(const Region* region, Py_ssize_t n) noexcept nogil:
     if strikes >= STRIKES:
         strikes = 0
         resting_until = now + PAUSE * (now - region.begin)
+
+
+cdef void share_out(uint64_t* parts, int threads, Py_ssize_t n) noexcept nogil:
+    """Give each thread its share of n parts, the same in each region of so many."""
+    cdef int t
+    for t in range(threads):
+        set_parts(parts + t * APART, n * t // threads, n * (t + 1) // threads)
+
+
+cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nogil:
+    """The next part of a thread, or of another that still has one; -1 if all are taken."""
+    cdef Py_ssize_t part = take_part(parts + thread * APART, False)
+    cdef int k
+    for k in range(1, threads):
+        if part >= 0:
+            break
+        part = take_part(parts + (thread + k) % threads * APART, True)
+    return part
 
 
 def openmp_version():
