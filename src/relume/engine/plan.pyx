@@ -23,8 +23,8 @@ from libc.string cimport memcpy
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
 from relume.engine.steps cimport (
     ACTIVATION, ACTIVITY_L1, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK,
-    JOIN, LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, activity_penalty,
-    backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
+    JOIN, LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step,
+    activity_penalty, backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
     forward, gradient, restore_float_mode, running_statistics, value_at,
 )
 from relume.engine.zeros cimport FORWARD, GRADIENT, ONE_ROW, compressed_size, may_pay

@@ -74,8 +74,8 @@ cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_
     cdef Py_ssize_t i, step = max(rows // SAMPLE, <Py_ssize_t> 1), count = 0, zeros = 0
     if p.sparsity != AUTO or not may_pay(AUTO, product, n):
         return p.sparsity == ALWAYS
-    for i in range(0, rows, step):
-        zeros += p.spans.count_zeros(x + i * stride * p.itemsize, width)
+    for i in range((rows + step - 1) // step):
+        zeros += p.spans.count_zeros(x + i * step * stride * p.itemsize, width)
         count += width
     return zeros >= least_for(product, n) * count
 

@@ -111,12 +111,14 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.layer_norm = <LayerNorm> layer_norm[floating]
     spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
     spans.count_zeros = <CountZeros> count_zeros[floating]
-    spans.compress_rows = <Compress> (
-        compress_rows_float if floating is float else compress_rows_double)
-    spans.compress_columns = <Compress> (
-        compress_columns_float if floating is float else compress_columns_double)
-    spans.sparse_times_dense = <SparseTimesDense> (
-        sparse_times_dense_float if floating is float else sparse_times_dense_double)
+    if floating is float:
+        spans.compress_rows = <Compress> compress_rows_float
+        spans.compress_columns = <Compress> compress_columns_float
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_float
+    else:
+        spans.compress_rows = <Compress> compress_rows_double
+        spans.compress_columns = <Compress> compress_columns_double
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_double
     spans.limit_columns = <LimitColumns> limit_columns[floating]
     spans.weigh = <Weigh> weigh[floating]
     add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating])
