@@ -143,7 +143,6 @@ def test_random_networks(seed):
             nn.BatchNorm,
             nn.LayerNorm,
             nn.Dropout,
-            nn.ActivityL1,
             nn.PReLU,
         ]
         if depth < 2:

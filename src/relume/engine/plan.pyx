@@ -502,11 +502,14 @@ cdef class Plan:
         return ceil_div(most, LINE) * LINE
 
     cdef double activity_penalties(self, const Pass* p) noexcept nogil:
-        """What activities add to the loss of a minibatch, once it has been all the way back."""
+        """What activities add to the loss of a minibatch, once it has been all the way back.
+
+        Those of the input, by which there is no gradient, are left out: nobody can change them.
+        """
         cdef Py_ssize_t i, k
         cdef double sum = 0
         for i in range(self.n_steps):
-            if self.steps[i].kind == ACTIVITY_L1:
+            if self.steps[i].kind == ACTIVITY_L1 and self.steps[i].delta_in != NOWHERE:
                 for k in range(ceil_div(p.rows, SHARD)):
                     sum += activity_penalty(p, &self.steps[i], k * SHARD)
         return sum

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from relume.activations import ROWS
 from relume.onnx.graph import Graph
+
+NAMES = {row["index"]: name for name, row in ROWS.items()}
 
 # -- activations: an operator where ONNX has one, else a few --------------------------------------
 
@@ -49,7 +52,6 @@ OPERATORS: dict[str, Callable[..., str]] = {
     "relu6": lambda g, x: g.node("Clip", x, 0.0, 6.0),
     "leaky_relu": lambda g, x, slope: g.node("LeakyRelu", x, alpha=slope),
     "threshold": threshold,
-    "fat_relu": threshold,
     "hardtanh": lambda g, x, low, high: g.node("Clip", x, low, high),
     "relu_squared": relu_squared,
     "hardshrink": lambda g, x, lambd: g.node("Shrink", x, lambd=lambd, bias=0.0),
@@ -85,7 +87,7 @@ def dense(g: Graph, x: str, spec: dict[str, Any], values: dict[str, Any]) -> str
 
 def activation(g: Graph, x: str, spec: dict[str, Any], values: dict[str, Any]) -> str:
     """One of OPERATORS."""
-    return OPERATORS[spec["layer"].name](g, x, *spec["numbers"])
+    return OPERATORS[NAMES[spec["activation"]]](g, x, *spec["numbers"])
 
 
 def prelu(g: Graph, x: str, spec: dict[str, Any], values: dict[str, Any]) -> str:
