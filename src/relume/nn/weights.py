@@ -9,6 +9,7 @@ from relume.nn import checks
 from relume.nn.data import SparseRows
 from relume.nn.layers import steps_of
 
+LINE = 64  # bytes
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "scale")
 
 
@@ -18,7 +19,7 @@ class Weights:
     def __init__(self, layers, n_features, dtype, sparse="auto"):
         self.layers, self.dtype, self.sparse = layers, dtype, sparse
         self._compile(n_features)
-        self.parameters = np.zeros(self.plan.n_parameters, dtype)
+        self.parameters = on_a_line(np.zeros(self.plan.n_parameters, dtype))
         self.optimizer_state = np.zeros((2, self.plan.n_parameters), dtype)
         self.average = None  # of the parameters, where the optimizer keeps one
         self.steps = 0
@@ -118,11 +119,25 @@ class Weights:
     def __setstate__(self, state):
         n_features, rows = state.pop("n_features"), state.pop("optimizer_state")
         self.__dict__.update(state)
+        self.parameters = on_a_line(self.parameters)
         self._compile(n_features)
         self.optimizer_state = np.zeros((2, self.plan.n_parameters), self.dtype)
         for i, row in enumerate(rows):
             if row is not None:
                 self.optimizer_state[i] = row
+
+
+def on_a_line(array):
+    """A copy that begins on a line of the cache.
+
+    A product that skips zeros reads rows of weights where they lie; it takes 1.5 times as long
+    where each of its vectors is on two lines.
+    """
+    memory = np.empty(array.nbytes + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    copy = memory[start : start + array.nbytes].view(array.dtype)
+    copy[:] = array
+    return copy
 
 
 def shapes(specs, n_features):
