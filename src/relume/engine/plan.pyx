@@ -463,7 +463,7 @@ cdef class Plan:
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
         cdef float_mode mode
-        memory = np.empty(self.scratch_size(rows), np.uint8)
+        memory = np.zeros(self.scratch_size(rows), np.uint8)
         cdef char* scratch = address(memory)
         with nogil:
             mode = flush_subnormals()
