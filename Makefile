@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec accuracy sweep durability bench peers peers-scaling peers-activations peers-docs clean
+.PHONY: help demo test lint vec accuracy sweep calibrate durability bench peers peers-scaling peers-activations peers-docs clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
@@ -41,6 +41,9 @@ accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 po
 
 sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 inputs (half an hour)
 	$(BIN)/python tools/sweep.py $(ARGS)
+
+calibrate: $(VENV)/tested  ## measure from which share of zeros on skipping them pays, and print the table
+	$(BIN)/python tools/calibrate.py
 
 durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)

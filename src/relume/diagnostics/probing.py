@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from relume.engine.prediction import predict
 from relume.nn.blas import single_threaded_blas
 from relume.nn.losses import PythonLoss
 from relume.nn.optimizers import Optimizer
@@ -60,7 +61,7 @@ def _loss(net, X, y):
     """The mean loss of some rows; infinite where it is not finite."""
     plan = net._weights.plan
     with single_threaded_blas, np.errstate(all="ignore"):
-        z = plan.predict(net._weights.parameters, X)
+        z = predict(plan, net._weights.parameters, X)
         if isinstance(net.loss, PythonLoss):
             loss = net.loss.function(y, z)[0]
         else:

@@ -7,7 +7,7 @@ signals, so that an interrupt finds a network whose last minibatch is complete.
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
-from libc.math cimport INFINITY, isfinite
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -18,7 +18,9 @@ from relume.engine.steps cimport (
     Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
-from relume.kernels.threads cimport APART, Region, begin, done, end, next_part, share_out
+from relume.kernels.threads cimport (
+    APART, Choice, Region, begin, begin_choice, choose, chosen, done, end, next_part, share_out,
+)
 from relume.kernels.types cimport Loss
 
 import math
@@ -28,13 +30,6 @@ import numpy as np
 from relume.engine.arguments import aligned_zeros, target_dtype
 
 cnp.import_array()
-
-cdef extern from "platform.h" nogil:
-    double seconds()
-
-cdef enum:
-    TRIALS = 3                  # minibatches by all threads, and as many by one,
-    AGAIN = 500                 # and so many later again: the machine may have become busy
 
 cdef enum Status:
     FINE
@@ -90,14 +85,14 @@ cdef class Training:
     cdef readonly Py_ssize_t rows
     cdef list observers         # they look at what minibatches leave on the tape
     cdef Py_ssize_t y_size
-    cdef int threads            # of this minibatch,
-    cdef int all_threads        # and at most
-    cdef int looked             # minibatches since one thread and all were compared
-    cdef double[2] fastest      # seconds of a minibatch by all, and by one
+    cdef int threads            # of this minibatch
+    cdef Choice choice
     cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint mean_penalty
     cdef double scale, loss_scale, loss_limit
+    cdef int64_t[::1] skipped   # multiply-adds, by the first row of a shard
+    cdef int64_t products       # multiply-adds of forward passes and weight gradients
     cdef double batch_loss
     cdef double batch_total     # rows of the minibatch, or the sum of their weights,
     cdef double divisor         # and what its loss is divided by: 1 where no row counts
@@ -108,9 +103,10 @@ cdef class Training:
         self.plan, self.rows, self.mean_penalty = plan, rows, mean_penalty
         self.scale, self.loss_scale, self.loss_limit = scale, loss_scale, loss_limit
         self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
-        self.threads = self.all_threads = plan.threads_for(rows)
-        self.looked = AGAIN
-        self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty)
+        self.threads = plan.threads_for(rows)
+        begin_choice(&self.choice, self.threads)
+        self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty, rows)
+        self.skipped = np.zeros(rows, np.int64)
         numbers = np.zeros(1, plan.dtype)
         if callable(loss):
             self.python_loss = loss
@@ -266,10 +262,18 @@ cdef class Training:
             raise error
         return status, step, loss
 
+    def share_skipped(self):
+        """The share of forward passes' and weight gradients' products since this was asked for."""
+        products, self.products = self.products, 0
+        skipped = np.asarray(self.skipped).sum() + self.updates.skipped()
+        self.skipped[:] = 0
+        return float(skipped / products) if products else 0.0
+
     cdef int take(self, X, y, weight, Py_ssize_t n) except -1:
         """Point to the arrays that minibatches are made of, once they are what they should be."""
         plan = self.plan
         self.p = self.plan.new_pass(self.updates.parameters, self.batch_x, self.tape, self.rows)
+        self.p.skipped = &self.skipped[0]
         if isinstance(X, tuple):
             self.x = NULL
             self.p.x, self.p.sparse_step = NULL, self.plan.first_dense()
@@ -285,28 +289,11 @@ cdef class Training:
 
     # -- one minibatch ---------------------------------------------------------------------------
 
-    cdef void choose_threads(self) noexcept nogil:
-        """One or all, whichever of both made the fastest of a few minibatches, tried in turn."""
-        if self.all_threads == 1:
-            return
-        if self.looked == AGAIN:
-            self.looked, self.fastest[0], self.fastest[1] = 0, INFINITY, INFINITY
-        if self.looked < 2 * TRIALS:
-            self.threads = 1 if self.looked % 2 else self.all_threads
-        elif self.looked == 2 * TRIALS:
-            self.threads = 1 if self.fastest[1] < self.fastest[0] else self.all_threads
-        self.updates.threads = self.threads
-
-    cdef void note_time(self, double taken) noexcept nogil:
-        cdef int alone = self.threads == 1
-        self.fastest[alone] = min(self.fastest[alone], taken)
-        self.looked += 1
-
     cdef Status minibatch(self, Py_ssize_t rows) noexcept nogil:
-        self.choose_threads()
-        cdef double begin = seconds()
-        cdef Status status = self.update(rows)
-        self.note_time(seconds() - begin)
+        cdef Status status
+        self.threads = self.updates.threads = choose(&self.choice)
+        status = self.update(rows)
+        chosen(&self.choice)
         return status
 
     cdef Status update(self, Py_ssize_t rows) noexcept nogil:
@@ -342,6 +329,8 @@ cdef class Training:
         for k in range(last if self.python_loss is not None else last - 1, -1, -1):
             self.plan.before_backward(&self.p, k)
             self.shards(k, True)
+        self.batch_loss += self.plan.activity_penalties(&self.p)
+        self.products += 2 * rows * self.plan.multiply_adds
         return FINE
 
     cdef double total_weight(self) noexcept nogil:

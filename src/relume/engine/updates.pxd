@@ -17,11 +17,14 @@ cdef class Updates:
     cdef char* gradient         # of a block for each thread, or of all parameters
     cdef double* penalty        # of each block
     cdef double* square         # of each block's gradient, summed
+    cdef char* scratch          # of each thread, beginning with how many products it skipped
+    cdef Py_ssize_t scratch_size
     cdef const OptimizerRow* optimizer
     cdef double hyper[N_HYPER]
     cdef double clip_norm, clip_value, keep
     cdef bint keeps_all, mean_penalty
-    cdef int threads
+    cdef int threads            # of this step,
+    cdef int most_threads       # and at most
     cdef uint64_t* parts        # of each thread
     cdef readonly int64_t t
 
@@ -39,3 +42,4 @@ cdef class Updates:
     cdef void follow(self, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef void limit_columns(self) noexcept nogil
     cdef double penalties(self) noexcept nogil
+    cdef int64_t skipped(self) noexcept

@@ -3,7 +3,7 @@
 cimport numpy as cnp
 from cython.parallel cimport prange
 from libc.math cimport sqrt
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, optimizer_of
@@ -38,10 +38,14 @@ cdef class Updates:
     threads : int
     mean_penalty : bool
         Whether l1 and l2 are divided by the weight of the minibatch, as scikit-learn does.
+    rows : int
+        The most that a minibatch has whose gradients are derived here.
     """
 
-    def __cinit__(self, Plan plan, weights, optimizer, int threads, bint mean_penalty=False):
-        self.plan, self.threads, self.mean_penalty = plan, threads, mean_penalty
+    def __cinit__(self, Plan plan, weights, optimizer, int threads, bint mean_penalty=False,
+                  Py_ssize_t rows=0):
+        self.plan, self.threads, self.most_threads = plan, threads, threads
+        self.mean_penalty = mean_penalty
         self.t = weights.steps
         self.clip_norm = optimizer.clip_norm or 0.0
         self.clip_value = optimizer.clip_value or 0.0
@@ -52,6 +56,9 @@ cdef class Updates:
         self.keeps_all = self.clip_norm != 0
         n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
         gradient, sums = aligned_zeros(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
+        self.scratch_size = plan.scratch_size(rows)
+        scratch = aligned_zeros(threads * self.scratch_size, np.uint8)
+        self.scratch = address(scratch)
         self.parameters = data_of(weights.parameters, plan.dtype, plan.n_parameters, "parameters")
         self.state = data_of(weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "state")
         self.average = NULL
@@ -61,8 +68,8 @@ cdef class Updates:
         self.square = self.penalty + max(plan.n_blocks, <Py_ssize_t> 1)
         parts = np.zeros(threads * APART, np.uint64)
         self.parts = <uint64_t*> address(parts)
-        self.owners = (parts, weights.parameters, weights.optimizer_state, weights.average, gradient,
-                       sums)
+        self.owners = (parts, weights.parameters, weights.optimizer_state, weights.average,
+                       gradient, sums, scratch)
 
     def step(self, gradients, double rate):
         """One step over all parameters, from gradients computed before, which it changes."""
@@ -131,7 +138,7 @@ cdef class Updates:
         cdef char* g = self.gradient + place * self.plan.itemsize
         cdef float_mode mode = flush_subnormals()
         if work & DERIVE:
-            self.plan.block_gradient(p, block, g)
+            self.plan.block_gradient(p, block, g, self.scratch + thread * self.scratch_size)
         if work & REGULARIZE:
             self.regularize(i, g, total)
         if work & UPDATE:
@@ -200,4 +207,15 @@ cdef class Updates:
         cdef double sum = 0
         for i in range(self.plan.n_blocks):
             sum += self.penalty[i]
+        return sum
+
+    cdef int64_t skipped(self) noexcept:
+        """The multiply-adds that gradients have skipped since this was asked for."""
+        cdef int64_t* count
+        cdef int64_t sum = 0
+        cdef int thread
+        for thread in range(self.most_threads):
+            count = <int64_t*> (self.scratch + thread * self.scratch_size)
+            sum += count[0]
+            count[0] = 0
         return sum

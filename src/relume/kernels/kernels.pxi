@@ -13,10 +13,10 @@ from relume.kernels.types cimport (
     MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PRELU_BACKWARD, SOFTMAX,
     SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION, Activation,
     AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward, Binary, ColumnFigures,
-    ColumnMoments, ColumnProducts, ColumnSum, Gather, InPlace, InverseDeviation, Kernel, Kernels,
-    LayerNorm, LayerNormBackward, LimitColumns, Loss, LossRow, Matmul, OptimizerRow, Penalize,
-    Prepare, Product, Random, Sine, SineBackward, Softmax, Spans, SparseProduct, Standardize,
-    Table, Total, Track, Update, Weigh,
+    ColumnMoments, ColumnProducts, ColumnSum, Compress, CountZeros, Gather, InPlace,
+    InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns, Loss, LossRow,
+    Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward, Softmax, Spans,
+    SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -48,6 +48,7 @@ include "columns.pxi"
 include "maxout.pxi"
 include "learnable.pxi"
 include "layers.pxi"
+include "sparse.pxi"
 include "optimizers.pxi"
 include "losses.pxi"
 include "products.pxi"
@@ -111,7 +112,15 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
     spans.layer_norm = <LayerNorm> layer_norm[floating]
     spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
-    spans.sparse_product = <SparseProduct> sparse_product[floating]
+    spans.count_zeros = <CountZeros> count_zeros[floating]
+    if floating is float:
+        spans.compress_rows = <Compress> compress_rows_float
+        spans.compress_columns = <Compress> compress_columns_float
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_float
+    else:
+        spans.compress_rows = <Compress> compress_rows_double
+        spans.compress_columns = <Compress> compress_columns_double
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_double
     spans.limit_columns = <LimitColumns> limit_columns[floating]
     spans.weigh = <Weigh> weigh[floating]
     add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating])

@@ -43,7 +43,8 @@ class Fitting:
                 figures = self._epoch(number)
                 if figures is ENDED:
                     break
-                history.add(**figures, seconds=time.perf_counter() - begin)
+                skipped = self.training.share_skipped()
+                history.add(**figures, skipped=skipped, seconds=time.perf_counter() - begin)
                 shown.epoch(**figures)
                 if self.hooks.call("on_epoch_end", net, net.epoch, figures):
                     break

@@ -10,7 +10,8 @@ class History(Mapping[str, list[float]]):
 
     ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
     the time since the fit began; with validation data there are ``"val_loss"`` and, for a
-    classifier, ``"val_accuracy"``.
+    classifier, ``"val_accuracy"``. ``"skipped"`` is the share of products, of forward passes and
+    of weights' gradients, that were skipped because a factor is 0, see ``Network(sparse=...)``.
 
     Attributes
     ----------

@@ -139,7 +139,8 @@ def fit_lbfgs(net, source, epochs, validation, hooks, progress):
                 objective.show(observers)
                 if validation:
                     figures |= {f"val_{k}": v for k, v in net._evaluate(*validation).items()}
-                history.add(**figures, seconds=time.perf_counter() - begin)
+                skipped = objective.training.share_skipped()
+                history.add(**figures, skipped=skipped, seconds=time.perf_counter() - begin)
                 good = net.snapshot()
                 shown.epoch(**figures)
                 if hooks.call("on_epoch_end", net, net.epoch, figures):

@@ -16,8 +16,8 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "sca
 class Weights:
     """Parameters, gradients and optimizer state of some layers for inputs of one width."""
 
-    def __init__(self, layers, n_features, dtype):
-        self.layers, self.dtype = layers, dtype
+    def __init__(self, layers, n_features, dtype, sparse="auto"):
+        self.layers, self.dtype, self.sparse = layers, dtype, sparse
         self._compile(n_features)
         self.parameters = aligned_zeros(self.plan.n_parameters, dtype)
         self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), dtype)
@@ -28,7 +28,7 @@ class Weights:
 
     def _compile(self, n_features):
         self.specs = steps_of(self.layers)
-        self.plan = Plan(n_features, self.specs, self.dtype)
+        self.plan = Plan(n_features, self.specs, self.dtype, self.sparse)
 
     def draw(self, rng):
         """Draw the initial weights."""
@@ -166,9 +166,9 @@ def state_dict_of(weights, flat):
     }
 
 
-def from_state_dict(state, layers, dtype, n_features=None):
+def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
     """Weights with the values of a state_dict; ValueError names the first entry that is wrong."""
-    weights = Weights(layers, n_features or _width_of(state, layers), dtype)
+    weights = Weights(layers, n_features or _width_of(state, layers), dtype, sparse)
     views = weights.named(weights.parameters)
     for name in views:
         if name not in state:
