@@ -20,7 +20,7 @@ from relume.pieces import __all__ as _pieces
 __version__ = "0.1.0"
 
 _SUBMODULES = ["datasets", "nn"]
-_OPTIONAL = ["onnx", "sklearn"]  # need what relume does not: `import *` leaves them out
+_OPTIONAL = ["experiments", "onnx", "plots", "sklearn"]  # need what relume does not: `import *` leaves them out
 
 __all__ = [
     *_activations,

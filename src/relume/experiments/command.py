@@ -1,0 +1,22 @@
+"""The command ``relume experiments``."""
+
+import argparse
+import sys
+
+from relume.experiments.registry import EXPERIMENTS
+from relume.experiments.run import run
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run what was asked for; return the exit status."""
+    if options.list:
+        for experiment in EXPERIMENTS.values():
+            print(f"{experiment.name:<20} {experiment.question}")
+        return 0
+    try:
+        run(options.names, quick=options.quick, out=options.out)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"relume experiments: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote index.html and results.json to {options.out}")
+    return 0
