@@ -1,6 +1,7 @@
 """The two pictures that experiments need: lines over an x axis, and a row a condition."""
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def _lines(data, quantity, theme):
         axes.plot(x, found[:, 0], label=condition, **look)
         axes.fill_between(x, found[:, 1], found[:, 2], color=look["color"], alpha=0.2, linewidth=0)
     axes.set_xlabel(quantity.x_label)
-    axes.set_ylabel(quantity.label)
+    axes.set_ylabel(textwrap.fill(quantity.label, 32))
     if quantity.x_log:
         axes.set_xscale("log")
         _plain_ticks(axes.xaxis, data.places(quantity.name))
@@ -62,7 +63,7 @@ def _rows(data, quantity, theme):
     axes.errorbar(found[:, 0], y, xerr=error, capsize=3, **look)
     axes.set_yticks(y, conditions)
     axes.set_ylim(len(conditions) - 0.5, -0.5)
-    axes.set_xlabel(quantity.label)
+    axes.set_xlabel(textwrap.fill(quantity.label, 44))
     if quantity.log:
         axes.set_xscale("log")
     for value in quantity.marks.values():

@@ -24,7 +24,7 @@ body {{
 }}
 h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 1rem 0; }}
 h2 {{ font-size: 1.35rem; line-height: 1.3; margin: 0 0 .5rem; }}
-header p, section > p, .parts {{ max-width: 46rem; }}
+header p {{ max-width: 46rem; }}
 a {{ color: var(--link); }}
 section {{ border-top: 1px solid var(--faint); margin-top: 2.5rem; padding-top: 1.5rem; }}
 .question {{ font-size: 1.1rem; font-style: italic; }}
@@ -35,11 +35,7 @@ h2 .verdict {{ font-size: 1rem; margin-left: .5rem; }}
 .parts li {{ color: var(--text); padding-left: 1.3em; text-indent: -1.3em; margin: .25rem 0; }}
 .parts li > span {{ display: inline-block; width: 1.3em; text-indent: 0; font-weight: 700; }}
 .parts .yes > span {{ color: var(--yes); }} .parts .no > span {{ color: var(--no); }}
-.pictures {{
-  display: grid; gap: 1.5rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
-}}
-figure {{ margin: 1rem 0; max-width: 40rem; }}
+figure {{ margin: 1rem 0 2rem; max-width: 36rem; }}
 img {{ width: 100%; height: auto; display: block; }}
 figcaption {{ font-size: .9rem; }}
 figcaption details {{ margin: 0; }}
@@ -53,6 +49,9 @@ tbody th {{ font-weight: 400; }}
 .wide, pre {{ overflow-x: auto; }}
 .wide td {{ white-space: nowrap; }}
 pre {{ background: var(--panel); padding: .75rem 1rem; border-radius: .4rem; font-size: .85rem; }}
+@media (min-width: 60rem) {{
+  .columns {{ display: grid; grid-template-columns: 1fr 1fr; gap: 2.5rem; }}
+}}
 @media (max-width: 40rem) {{
   .summary thead {{ display: none; }}
   .summary tr, .summary td {{ display: block; padding: 0; }}

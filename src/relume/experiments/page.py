@@ -84,6 +84,7 @@ def _section(result: "Result") -> str:
     )
     return f"""<section id="{experiment.name}" aria-labelledby="{experiment.name}-title">
 <h2 id="{experiment.name}-title">{escape(experiment.title)} {_verdict(result.verdict)}</h2>
+<div class="columns"><div>
 <p class="question">{escape(experiment.question)}</p>
 <p><strong>Claim.</strong> {escape(experiment.claim)}</p>
 <p><strong>Method.</strong> {escape(experiment.method)} <small>({escape(settings)};
@@ -91,7 +92,8 @@ def _section(result: "Result") -> str:
 <p><strong>Rule.</strong> {escape(experiment.rule)} The claim holds if all parts do, in part if
 some do.</p>
 {_parts(result.parts)}
-<div class="pictures">{pictures}</div>
+</div>
+<div>{pictures}</div></div>
 <details><summary>Values</summary>{tables}</details>
 <details><summary>The rule's source</summary>
 <pre>{escape(experiment.rule_source())}</pre></details>
@@ -118,8 +120,8 @@ def _figure(data: Data, quantity: Quantity) -> str:
     return (
         f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_inline(dark)}">'
         f'<img src="{_inline(light)}" alt="{words}"></picture>'
-        f"<figcaption>{escape(quantity.title)}. "
-        f"<details><summary>In words</summary>{words}</details></figcaption></figure>"
+        f"<figcaption><details><summary>{escape(quantity.title)}, in words</summary>{words}"
+        "</details></figcaption></figure>"
     )
 
 

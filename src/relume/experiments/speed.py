@@ -19,6 +19,7 @@ ACTIVATIONS = ("relu", "tanh", "sigmoid")
 GOALS = {"digits": 0.95, "Fashion-MNIST": 0.82}
 RATES = (0.0003, 0.001, 0.003, 0.01)
 BATCH, STEPS_A_LOOK = 32, 10
+LOOKED_AT = 500  # rows held out, at most: a look costs about as much as the steps before it
 CHOOSING = 1000  # first seed of the runs that choose the rates, which are not counted again
 
 
@@ -41,10 +42,11 @@ def minibatches(split, seed):
 def epochs_to(goal, net, split, seed, most):
     """Epochs until held-out accuracy is at the goal, looked at every 10 minibatches."""
     steps_an_epoch = len(split.X) // BATCH
+    X, y = split.X_test[:LOOKED_AT], split.y_test[:LOOKED_AT]
     looks = most * steps_an_epoch // STEPS_A_LOOK
     history = net.fit(
         minibatches(split, seed), epochs=looks, steps_per_epoch=STEPS_A_LOOK,
-        validation_data=(split.X_test, split.y_test),
+        validation_data=(X, y),
         callbacks=[lambda net, epoch, figures: figures["val_accuracy"] >= goal],
     )  # fmt: skip
     return len(history["loss"]) * STEPS_A_LOOK / steps_an_epoch
@@ -123,7 +125,8 @@ SIX_TIMES = Experiment(
     question="How long does a ReLU network take to a given accuracy, beside tanh and sigmoid?",
     claim="ReLU trains faster than tanh and sigmoid: six times faster than tanh.",
     method="Hidden layers of 256 and 128 units learn pictures with Adam in batches of 32 until "
-    "held-out accuracy is 95 % (digits) or 82 % (Fashion-MNIST), looked at every 10 minibatches; "
+    "accuracy on up to 500 held-out rows is 95 % (digits) or 82 % (Fashion-MNIST), looked at every "
+    "10 minibatches; "
     "a run that does not get there counts as its last epoch. Each activation has the best of four "
     "learning rates, chosen with seeds of their own. Seconds are epochs times the median time of "
     "an epoch, measured with the activations in turn. Each seed has its own weights, order and "
