@@ -173,7 +173,7 @@ def test_data_keeps_order_and_gives_all():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_measures_what_it_says(name):
-    """At a tiny scale: every quantity has finite values, one a seed, and the rule can read them."""
+    """At a tiny scale: every quantity has values, one a seed, which the rule can read."""
     experiment = EXPERIMENTS[name]
     data = experiment.measure(seeds=2, **TINY[name])
     for quantity in experiment.quantities:
@@ -255,7 +255,9 @@ def test_page_loads_nothing(reader):
         assert all(value.startswith("data:image/svg+xml;base64,")
                    for value in reader.attributes(name))  # fmt: skip
     assert all(value.startswith("#") for value in reader.attributes("href"))
-    assert not {"link", "script", "iframe", "object", "embed", "video"} & {t for t, _ in reader.tags}
+    assert not {"link", "script", "iframe", "object", "embed", "video"} & {
+        t for t, _ in reader.tags
+    }
     for css in [*reader.styles, *reader.attributes("style")]:
         assert "url(" not in css
         assert "@import" not in css
@@ -323,7 +325,9 @@ def test_charts_have_titles_labels_and_words(name):
 @pytest.fixture
 def tiny(monkeypatch):
     """One experiment that takes no time."""
-    small = dataclasses.replace(EXPERIMENTS["variance"], quick={"seeds": 1, "depth": 2, "width": 4})
+    small = dataclasses.replace(
+        EXPERIMENTS["variance"], quick={"seeds": 1, "depth": 2, "width": 4}
+    )
     monkeypatch.setitem(EXPERIMENTS, "variance", small)
 
 

@@ -16,12 +16,13 @@ from relume.plots import style
 
 matplotlib = pytest.importorskip("matplotlib")
 
-VALUES = {"mean": 0.25, "std": 1.5, "histogram": {"edges": [-2, 0, 1, 4], "counts": [50, 30, 20]}}
+VALUES = {"mean": 0.25, "deviation": 1.5, "edges": [-2, 0, 1, 4], "counts": [50, 30, 20]}
 REPORT = {
     "layers": [
         {"name": "layer 1", "pre_activations": VALUES, "activations": VALUES,
-         "gradient_norm": 0.01},
-        {"name": "layer 2", "pre_activations": VALUES, "activations": None, "gradient_norm": 0.0},
+         "gradient": {"norm": 0.01}, "inner": []},
+        {"name": "layer 2", "pre_activations": VALUES, "activations": None, "inner": [],
+         "gradient": {"norm": 0.0}},
     ]
 }  # fmt: skip
 DEAD = {

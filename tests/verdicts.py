@@ -83,7 +83,7 @@ CASES = {
     ],
     "autoencoder": [
         *(("explained", name, None, *values) for name, values in
-          (("relu", (80, 50)), ("leaky_relu", (80, 50)), ("tanh", (70, 50)), ("sigmoid", (60, 70)))),
+          (("relu", (80, 50)), ("tanh", (70, 50)), ("sigmoid", (60, 70)))),
         ("idle", "relu", None, 20, 0), ("idle", "leaky_relu", None, 0, 0),
     ],
     "small-signals": [

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -55,12 +56,12 @@ def measure_exp(seeds, repeats, elements=2**16):
     for seed in range(seeds):
         x, grad = np.random.default_rng(seed).standard_normal((2, elements), np.float32)
         out = np.empty_like(x)
-        forward = {COPY: lambda x=x, out=out: np.copyto(out, x)}
+        forward = {COPY: partial(np.copyto, out, x)}
         backward = dict(forward)
         for name in names:
             f, f_backward = getattr(relume, name), getattr(relume, f"{name}_backward")
-            forward[name] = lambda f=f, x=x, out=out: f(x, out=out)
-            backward[name] = lambda f=f_backward, x=x, g=grad, out=out: f(g, x, out=out)
+            forward[name] = partial(f, x, out=out)
+            backward[name] = partial(f_backward, grad, x, out=out)
         with relume.num_threads(1):
             for direction, functions in (("forward", forward), ("backward", backward)):
                 seconds = interleaved(functions, repeats)
@@ -116,8 +117,7 @@ AT_START, AT_BEST = 50, 90  # per cent: ReLU's zeros at initialisation, and of a
 
 def skipping(net: nn.Network, X: np.ndarray) -> Callable[[], object]:
     """The product that skips zeros, its rows given without their zeros (CSR)."""
-    rows = sparse.csr_array(X)
-    return lambda: net.predict(rows)
+    return partial(net.predict, sparse.csr_array(X))
 
 
 def measure_sparsity(seeds, repeats, zeros=(0, 30, 50, 70, 80, 90, 95, 98), width=1024):
@@ -130,7 +130,7 @@ def measure_sparsity(seeds, repeats, zeros=(0, 30, 50, 70, 80, 90, 95, 98), widt
             for share in zeros:
                 X = rng.random((rows, width), np.float32)
                 X[rng.random(X.shape) < share / 100] = 0
-                ways = {"dense": lambda X=X: net.predict(X), "skipping": skipping(net, X)}
+                ways = {"dense": partial(net.predict, X), "skipping": skipping(net, X)}
                 seconds = interleaved(ways, repeats)
                 data.add("speed-up", condition, seconds["dense"] / seconds["skipping"], share)
     return data

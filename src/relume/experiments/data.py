@@ -63,9 +63,11 @@ class Data:
         return interval([of_a - of_b for of_a, of_b in pairs])
 
     def ratio(self, quantity: str, a: str, b: str, x: float | None = None) -> Interval:
-        """Of a / b, paired by seed: the geometric mean, since a ratio and its inverse are alike."""
+        """Of a / b, paired by seed: the geometric mean, so that of b / a is its inverse."""
         pairs = zip(self.values(quantity, a, x), self.values(quantity, b, x), strict=True)
-        return Interval(*np.exp(interval([math.log(of_a / of_b) for of_a, of_b in pairs])).tolist())
+        return Interval(
+            *np.exp(interval([math.log(of_a / of_b) for of_a, of_b in pairs])).tolist()
+        )
 
     def conditions(self, quantity: str) -> list[str]:
         """In the order in which they were measured."""

@@ -108,7 +108,7 @@ def activated(activation):
     return [nn.Dense(n, activation) for n in UNITS]
 
 
-def cures():
+def cures() -> dict[str, tuple[list[Any], dict[str, Any]]]:
     """By name: the hidden layers, and what else differs from the network without a cure."""
     return {
         NONE: (relu_layers(), {}),

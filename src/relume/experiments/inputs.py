@@ -1,5 +1,7 @@
 """What ReLU networks are fed: skewed, heavy-tailed, sparse, and faint inputs."""
 
+from functools import partial
+
 import numpy as np
 from scipy import sparse
 
@@ -41,7 +43,9 @@ def measure_skewed(seeds, epochs):
             split = generated(shape, seed)
             for suffix, first in (("raw", []), ("Standardize", [nn.Standardize()])):
                 net = classifier([*first, *hidden("relu", 64, 2)], seed)
-                data.add("accuracy", f"{shape}, {suffix}", accuracy(train(net, split, epochs), split))
+                data.add(
+                    "accuracy", f"{shape}, {suffix}", accuracy(train(net, split, epochs), split)
+                )
     return data
 
 
@@ -104,7 +108,7 @@ def measure_sparse(seeds, epochs, repeats, rows=4000, words=10_000):
         ways = {}
         for condition, X in ((CSR, split.X), (DENSE, split.X.toarray())):
             net = classifier(hidden(RELU, 64, 1), seed)
-            ways[condition] = lambda net=net, X=X: net.fit(X, split.y, batch_size=128)
+            ways[condition] = partial(net.fit, X, split.y, batch_size=128)
         for condition, seconds in interleaved(ways, repeats).items():
             data.add("seconds", condition, seconds)
     return data
@@ -131,7 +135,7 @@ SPARSE = Experiment(
     "stored without zeros (CSR) and densely, in turn, medians. Each seed draws other documents "
     "and weights.",
     rule="With 95 % confidence: held-out accuracy with ReLU is over 90 %; it is less than 1 point "
-    "below tanh's, paired by seed; an epoch of dense rows takes over twice as long as of CSR rows.",
+    "below tanh's, paired by seed; an epoch takes over twice as long with dense rows as with CSR.",
     measure=measure_sparse,
     judge=judge_sparse,
     quantities=[ACCURACY, SECONDS],
@@ -197,8 +201,8 @@ SMALL = Experiment(
     "of 64 units sees them, and the best linear map from its outputs back to the 64 inputs "
     "(least squares) tells what it kept. Two such layers then learn the digits by Adam at 0.001 "
     "in batches of 32. Each seed has its own weights, order and held-out quarter.",
-    rule="At the size 0.01, with 95 % confidence, paired by seed: tanh keeps more than ReLU; leaky "
-    "ReLU does; a tanh network is more accurate than a ReLU network; a leaky one is.",
+    rule="At the size 0.01, with 95 % confidence, paired by seed: tanh keeps more than ReLU; "
+    "leaky ReLU does; a tanh network is more accurate than a ReLU network; a leaky one is.",
     measure=measure_small,
     judge=judge_small,
     quantities=[KEPT, LEARNED],

@@ -31,7 +31,8 @@ section {{ border-top: 1px solid var(--faint); margin-top: 2.5rem; padding-top: 
 .verdict {{ font-weight: 600; white-space: nowrap; }}
 h2 .verdict {{ font-size: 1rem; margin-left: .5rem; }}
 .yes {{ color: var(--yes); }} .part {{ color: var(--part); }} .no {{ color: var(--no); }}
-.parts {{ list-style: none; padding: .75rem 1rem; background: var(--panel); border-radius: .4rem; }}
+.parts, pre {{ padding: .75rem 1rem; background: var(--panel); border-radius: .4rem; }}
+.parts {{ list-style: none; }}
 .parts li {{ color: var(--text); padding-left: 1.3em; text-indent: -1.3em; margin: .25rem 0; }}
 .parts li > span {{ display: inline-block; width: 1.3em; text-indent: 0; font-weight: 700; }}
 .parts .yes > span {{ color: var(--yes); }} .parts .no > span {{ color: var(--no); }}
@@ -48,7 +49,7 @@ tbody tr {{ border-top: 1px solid var(--faint); }}
 tbody th {{ font-weight: 400; }}
 .wide, pre {{ overflow-x: auto; }}
 .wide td {{ white-space: nowrap; }}
-pre {{ background: var(--panel); padding: .75rem 1rem; border-radius: .4rem; font-size: .85rem; }}
+pre {{ font-size: .85rem; }}
 @media (min-width: 60rem) {{
   .columns {{ display: grid; grid-template-columns: 1fr 1fr; gap: 2.5rem; }}
 }}

@@ -97,7 +97,9 @@ def run(
     for experiment in chosen:
         results.append(run_one(experiment, quick))
         report(f"{experiment.name:<20} {results[-1].verdict:<20} {results[-1].seconds:7.1f} s")
-    (folder / "results.json").write_text(json.dumps(to_dict(results, quick), indent=1, allow_nan=False), "utf-8")
+    (folder / "results.json").write_text(
+        json.dumps(to_dict(results, quick), indent=1, allow_nan=False), "utf-8"
+    )
     (folder / "index.html").write_text(page(results, quick, machine()), "utf-8")
     return results
 

@@ -101,7 +101,7 @@ def six_times(data, quantity, other, relu):
     """That six is among the ratios that the data leave possible, and one is not."""
     found = data.ratio(quantity.name, other, relu)
     statement = f"{other}: six times ReLU's {quantity.name}"
-    return Part(statement, 1 < found.low and found.low <= 6 <= found.high, f"ratio {found.text()}")
+    return Part(statement, found.low > 1 and found.low <= 6 <= found.high, f"ratio {found.text()}")
 
 
 def judge(data: Data) -> list[Part]:
@@ -125,10 +125,9 @@ SIX_TIMES = Experiment(
     question="How long does a ReLU network take to a given accuracy, beside tanh and sigmoid?",
     claim="ReLU trains faster than tanh and sigmoid: six times faster than tanh.",
     method="Hidden layers of 256 and 128 units learn pictures with Adam in batches of 32 until "
-    "accuracy on up to 500 held-out rows is 95 % (digits) or 82 % (Fashion-MNIST), looked at every "
-    "10 minibatches; "
-    "a run that does not get there counts as its last epoch. Each activation has the best of four "
-    "learning rates, chosen with seeds of their own. Seconds are epochs times the median time of "
+    "accuracy on at most 500 held-out rows is 95 % (digits) or 82 % (Fashion-MNIST), looked at "
+    "every 10 minibatches; a run that does not get there counts as its last epoch. Each "
+    "activation has the best of four learning rates, chosen with seeds of their own. Seconds are epochs times the median time of "
     "an epoch, measured with the activations in turn. Each seed has its own weights, order and "
     "held-out quarter.",
     rule="For each data set, with 95 % confidence, paired by seed (geometric mean of ratios): "

@@ -176,8 +176,8 @@ AUTOENCODER = Experiment(
     "back the 64 pixels of digits by Adam at 0.001 in batches of 32. What is given back of "
     "held-out digits is the share of the pixels' variance. A unit of the code is idle if it says "
     "the same for every training row. Each seed has its own weights, order and held-out quarter.",
-    rule="With 95 % confidence, paired by seed: ReLU gives back more than tanh; more than sigmoid; "
-    "more units of its code are idle than of leaky ReLU's.",
+    rule="With 95 % confidence, paired by seed: ReLU gives back more than tanh; more than "
+    "sigmoid; more units of its code are idle than of leaky ReLU's.",
     measure=measure_autoencoder,
     judge=judge_autoencoder,
     quantities=[EXPLAINED, IDLE],

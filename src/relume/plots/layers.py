@@ -19,7 +19,12 @@ def _layers_of(report: Any) -> list[dict[str, Any]]:
     as_dict = report if isinstance(report, Mapping) else getattr(report, "to_dict", dict)()
     if not as_dict.get("layers"):
         raise TypeError(f"report must be a report of relume.diagnostics.inspect, got {report!r}")
-    return list(as_dict["layers"])
+    return _flat(as_dict["layers"])
+
+
+def _flat(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers, each followed by those within it."""
+    return [each for layer in layers for each in (layer, *_flat(layer.get("inner", [])))]
 
 
 def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
@@ -46,8 +51,7 @@ def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
     Examples
     --------
     >>> from relume import plots
-    >>> values = {"mean": 0.1, "std": 1.0,
-    ...           "histogram": {"edges": [-1.0, 0.0, 2.0], "counts": [30, 70]}}
+    >>> values = {"mean": 0.1, "deviation": 1.0, "edges": [-1.0, 0.0, 2.0], "counts": [30, 70]}
     >>> report = {"layers": [{"name": "layer 1", "pre_activations": values}]}
     >>> plots.text_alternative(plots.layer_histograms(report))
     'Histograms by layer. layer 1: before the activation mean 0.1, deviation 1.'
@@ -65,7 +69,7 @@ def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
         each.set_ylabel("share, %")
         for (side, label), look in zip(SIDES.items(), style.looks(theme), strict=False):
             if layer.get(side):
-                _steps(each, layer[side]["histogram"], label, look)
+                _steps(each, layer[side], label, look)
     axes[-1, 0].set_xlabel("value (no unit)")
     style.legend(figure, theme)
     return figure
@@ -80,7 +84,7 @@ def _steps(axes, histogram, label, look):
 
 def _spread_in_words(layer):
     sides = [
-        f"{label} mean {layer[side]['mean']:.3g}, deviation {layer[side]['std']:.3g}"
+        f"{label} mean {layer[side]['mean']:.3g}, deviation {layer[side]['deviation']:.3g}"
         for side, label in SIDES.items()
         if layer.get(side)
     ]
@@ -113,8 +117,8 @@ def gradient_norms(
     Examples
     --------
     >>> from relume import plots
-    >>> report = {"layers": [{"name": "layer 1", "gradient_norm": 1e-3},
-    ...                      {"name": "layer 2", "gradient_norm": 1e-1}]}
+    >>> report = {"layers": [{"name": "layer 1", "gradient": {"norm": 1e-3}},
+    ...                      {"name": "layer 2", "gradient": {"norm": 1e-1}}]}
     >>> plots.text_alternative(plots.gradient_norms({"tanh": report}))
     'Norm of the gradient by layer. tanh: layer 1 0.001, layer 2 0.1.'
     """
@@ -132,7 +136,7 @@ def gradient_norms(
         axes.plot(depth, np.where(values > 0, values, np.nan), label=label, **look)
     axes.set_yscale("log")
     axes.set_xlabel("layer, counted from the input")
-    axes.set_ylabel("norm of the gradient (log scale)")
+    axes.set_ylabel("norm of the gradient, loss per unit\n(log scale)")
     style.whole_numbers(axes.xaxis)
     style.legend(figure, theme)
     return figure
@@ -150,9 +154,9 @@ def _labelled(reports: Any) -> dict[str, Any]:
 
 def _norms(report, label):
     norms = {
-        layer["name"]: layer["gradient_norm"]
+        layer["name"]: layer["gradient"]["norm"]
         for layer in _layers_of(report)
-        if layer.get("gradient_norm") is not None
+        if layer.get("gradient")
     }
     if not norms:
         raise ValueError(f"{label} must have gradients: call inspect(net, X, y) with y")
