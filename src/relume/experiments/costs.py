@@ -172,6 +172,6 @@ SPARSITY = Experiment(
     measure=measure_sparsity,
     judge=judge_sparsity,
     quantities=[SPEED_UP],
-    full={"seeds": 10, "repeats": 50},
-    quick={"seeds": 4, "repeats": 15},
+    full={"seeds": 10, "repeats": 25},
+    quick={"seeds": 4, "repeats": 9},
 )

@@ -127,9 +127,9 @@ SIX_TIMES = Experiment(
     method="Hidden layers of 256 and 128 units learn pictures with Adam in batches of 32 until "
     "accuracy on at most 500 held-out rows is 95 % (digits) or 82 % (Fashion-MNIST), looked at "
     "every 10 minibatches; a run that does not get there counts as its last epoch. Each "
-    "activation has the best of four learning rates, chosen with seeds of their own. Seconds are epochs times the median time of "
-    "an epoch, measured with the activations in turn. Each seed has its own weights, order and "
-    "held-out quarter.",
+    "activation has the best of four learning rates, chosen with seeds of their own. Seconds are "
+    "epochs times the median time of an epoch, measured with the activations in turn. Each seed "
+    "has its own weights, order and held-out quarter.",
     rule="For each data set, with 95 % confidence, paired by seed (geometric mean of ratios): "
     "tanh takes more epochs than ReLU; sigmoid does; 6 lies within the interval of tanh's ratio; "
     "and the same three for seconds.",
