@@ -28,7 +28,8 @@ def _new(data, quantity, theme, height):
 
 def _lines(data, quantity, theme):
     conditions = data.conditions(quantity.name)
-    height = 3.4 + 0.22 * math.ceil(len(conditions) / 2)
+    columns = 2 if max(map(len, conditions)) <= style.SHORT else 1
+    height = 3.4 + 0.22 * math.ceil(len(conditions) / columns)
     figure, axes = _new(data, quantity, theme, height)
     for condition, look in zip(conditions, style.looks(theme), strict=False):
         x = data.places(quantity.name, condition)
@@ -66,8 +67,12 @@ def _rows(data, quantity, theme):
     axes.set_xlabel(textwrap.fill(quantity.label, 44))
     if quantity.log:
         axes.set_xscale("log")
-    for value in quantity.marks.values():
+    for name, value in quantity.marks.items():
         _mark(axes.axvline, value, theme)
+        axes.annotate(
+            name, (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 2), ha="center",
+            textcoords="offset points", fontsize=style.TICKS, color=style.THEMES[theme].text,
+        )  # fmt: skip
     return figure
 
 

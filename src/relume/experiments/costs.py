@@ -80,8 +80,8 @@ def judge_exp(data: Data) -> list[Part]:
     for direction in ("forward", "backward"):
         ratios = {name: data.ratio(direction, name, "relu") for name in names}
         least = min(ratios, key=lambda name: ratios[name].mean)
-        statement = f"{direction}: each of {len(names)} functions with exp costs over 2 of relu"
-        numbers = f"least of relu's time: {least}, {ratios[least].text()}"
+        statement = f"{direction}: all {len(names)} functions with exp take over twice as long"
+        numbers = f"the quickest: {least}, {ratios[least].text()} times relu"
         parts.append(Part(statement, all(each.low > 2 for each in ratios.values()), numbers))
     return parts
 

@@ -88,7 +88,7 @@ def _section(result: "Result") -> str:
 <p class="question">{escape(experiment.question)}</p>
 <p><strong>Claim.</strong> {escape(experiment.claim)}</p>
 <p><strong>Method.</strong> {escape(experiment.method)} <small>({escape(settings)};
-{result.seconds:.0f} seconds)</small></p>
+{result.seconds:.1f} seconds)</small></p>
 <p><strong>Rule.</strong> {escape(experiment.rule)} The claim holds if all parts do, in part if
 some do.</p>
 {_parts(result.parts)}

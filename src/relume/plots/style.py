@@ -45,6 +45,7 @@ AREAS = "cividis"
 # In points. A picture 5.4 inches (390 points) wide fills a phone's 360 pixels and stays legible.
 WIDTH = 5.4
 TITLE, TEXT, TICKS = 12, 11, 10
+SHORT = 22  # letters of a label of which two find room side by side
 
 
 def matplotlib_or_raise() -> Any:
@@ -119,12 +120,13 @@ def looks(theme: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def legend(figure: Any, theme: str, columns: int = 2) -> None:
-    """A legend below the axes, where it hides nothing."""
+def legend(figure: Any, theme: str) -> None:
+    """A legend below the axes, where it hides nothing; short labels in two columns."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
+    columns = 2 if max(map(len, handles)) <= SHORT else 1
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=columns,
         fontsize=TICKS, frameon=False, labelcolor=THEMES[theme].text,
