@@ -25,10 +25,14 @@ REPORT = {
          "gradient": {"norm": 0.0}},
     ]
 }  # fmt: skip
-DEAD = {
-    "layer 1": np.array([[0, 0, 1], [0, 1, 1]], bool),
-    "layer 2": np.array([[0, 0], [0, 0]], bool),
-}
+# As nn.Monitor records an epoch: the share of rows on which each unit is active.
+DEAD = [
+    {
+        "layer 1": {"active": np.array(shares), "dead_fraction": np.mean(np.equal(shares, 0))},
+        "layer 2": {"active": np.array([0.9, 0.0]), "dead_fraction": 0.0},  # no rectifier
+    }
+    for shares in ([0.5, 0.2, 0.0], [0.5, 0.0, 0.0])
+]
 RUNS = {
     "relu": {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 0.9]},
     "tanh": {"loss": [2.0, 1.5, 1.2]},
@@ -143,9 +147,15 @@ def test_histograms_are_shares():
 def test_dead_units_are_where_they_died():
     figure = plots.dead_units(DEAD)
     shown = figure.axes[0].images[0].get_array()
-    np.testing.assert_array_equal(shown, ~DEAD["layer 1"].T)
+    np.testing.assert_array_equal(shown, [[1, 1], [1, 0], [0, 0]])
+    assert len(figure.axes) == 1
     words = plots.text_alternative(figure)
     assert "layer 1: 1 of 3 units dead in epoch 1, 2 in epoch 2." in words
+
+
+def test_without_dead_units_all_layers_are_drawn():
+    healthy = [{name: {"active": [0.5], "dead_fraction": 0.0} for name in ("a", "b")}]
+    assert [axes.get_title() for axes in plots.dead_units(healthy).axes] == ["a", "b"]
 
 
 def test_a_layer_without_gradient_is_a_gap():
@@ -219,8 +229,8 @@ def test_missing_matplotlib_says_what_to_install(monkeypatch, draw):
         (lambda: plots.layer_histograms({"layers": [{"name": "a"}]}), ValueError, "histogram"),
         (lambda: plots.gradient_norms({}), ValueError, "at least one report"),
         (lambda: plots.gradient_norms({"layers": [{"name": "a"}]}), ValueError, "with y"),
-        (lambda: plots.dead_units({}), ValueError, "must hold a layer"),
-        (lambda: plots.dead_units({"a": [1, 2]}), ValueError, r"\(epochs, units\)"),
+        (lambda: plots.dead_units([]), ValueError, r"nn.Monitor\(\)"),
+        (lambda: plots.dead_units({"loss": [1.0]}), TypeError, "nn.Monitor's records"),
     ],
 )
 def test_bad_input(draw, error, message):

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from relume.plots import style
 
@@ -163,14 +162,14 @@ def _norms(report, label):
     return norms
 
 
-def dead_units(history: Mapping[str, ArrayLike], *, theme: str = "light") -> "Figure":
+def dead_units(history: Any, *, theme: str = "light") -> "Figure":
     """Draw a map of units by epochs: which units were dead, and when.
 
     Parameters
     ----------
-    history : dict of str to array_like
-        For each layer, by name, an array of shape (epochs, units) that is True where a unit was
-        dead.
+    history : History, or list of dict
+        What ``fit`` returned with an ``nn.Monitor`` among its callbacks, or that monitor's
+        ``records``. Drawn are the layers in which a unit was ever dead; all, if there are none.
     theme : {"light", "dark"}, default="light"
         For which background.
 
@@ -183,20 +182,18 @@ def dead_units(history: Mapping[str, ArrayLike], *, theme: str = "light") -> "Fi
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is not as said, or nothing was recorded.
 
     Examples
     --------
     >>> import numpy as np
     >>> from relume import plots
-    >>> dead = np.zeros((3, 4), bool)
-    >>> dead[1:, 2] = True
-    >>> plots.text_alternative(plots.dead_units({"layer 1": dead}))
-    'Map of dead units by epoch. layer 1: 0 of 4 units dead in epoch 1, 1 in epoch 3.'
+    >>> shares = np.array([0.5, 0.0, 0.2])  # of rows on which each unit is active
+    >>> records = [{"layer 1": {"active": shares, "dead_fraction": 1 / 3}}] * 2
+    >>> plots.text_alternative(plots.dead_units(records))
+    'Map of dead units by epoch. layer 1: 1 of 3 units dead in epoch 1, 1 in epoch 2.'
     """
-    maps = {name: _map(name, dead) for name, dead in history.items()}
-    if not maps:
-        raise ValueError("history must hold a layer, got none")
+    maps = _maps(getattr(history, "layers", history))
     words = [
         f"{name}: {dead[0].sum()} of {dead.shape[1]} units dead in epoch 1, "
         f"{dead[-1].sum()} in epoch {len(dead)}."
@@ -217,19 +214,29 @@ def dead_units(history: Mapping[str, ArrayLike], *, theme: str = "light") -> "Fi
         each.set_title(name)
         each.set_ylabel("unit (its index)")
         style.whole_numbers(each.yaxis)
-    axes[-1, 0].set_xlabel("epoch")
+    axes[-1, 0].set_xlabel("epoch looked at, counted from 1")
     style.whole_numbers(axes[-1, 0].xaxis)
     _key(figure, image, theme)
     return figure
 
 
-def _map(name, dead):
-    dead = np.asarray(dead, bool)
-    if dead.ndim != 2 or 0 in dead.shape:
-        raise ValueError(
-            f"history[{name!r}] must have shape (epochs, units), neither 0; got {dead.shape}"
-        )
-    return dead
+def _maps(records):
+    """By layer an array (epochs, units) that is True where a unit was dead."""
+    if not isinstance(records, list) or not all(isinstance(each, Mapping) for each in records):
+        raise TypeError(f"history must be one with an nn.Monitor's records, got {type(records)}")
+    if not records:
+        raise ValueError("history must have records: fit with callbacks=[nn.Monitor()]")
+    maps = {
+        name: np.array([_dead(epoch[name]) for epoch in records])
+        for name, layer in records[0].items()
+        if "active" in layer
+    }
+    return {name: dead for name, dead in maps.items() if dead.any()} or maps
+
+
+def _dead(layer):
+    """Which units; a layer without a rectifier has none that is dead, though one may be 0."""
+    return (np.asarray(layer["active"]) == 0) & (layer["dead_fraction"] > 0)
 
 
 def _key(figure, image, theme):
