@@ -75,27 +75,25 @@ def accuracy(net: nn.Network, split: Split) -> float:
     return 100 * net.evaluate(split.X_test, split.y_test)["accuracy"]
 
 
-def layer_outputs(net: nn.Network, X: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The outputs of each layer given to the network: those of the network cut off after it."""
+def layer_outputs(net: nn.Network, X: NDArray[Any]) -> Iterator[tuple[Any, NDArray[Any]]]:
+    """Each layer given to the network, and its outputs: those of the network cut off after it."""
     state = net.state_dict()
-    for end in range(1, len(net.layers) + 1):
-        layers = net.layers[:end]
-        if not any(isinstance(layer, nn.Dense | nn.Residual) for layer in layers):
-            continue
-        part = nn.Network(layers, loss="mse", dtype=net.dtype).build(X.shape[1])
+    for end, layer in enumerate(net.layers, 1):
+        part = nn.Network(net.layers[:end], loss="mse", dtype=net.dtype).build(X.shape[1])
         part.load_state_dict({name: state[name] for name in part.state_dict()})
-        yield part.forward(X)
+        yield layer, part.forward(X)
 
 
 def hidden_outputs(net: nn.Network, X: NDArray[Any]) -> list[NDArray[Any]]:
-    """The outputs of the layers before the last."""
-    return list(layer_outputs(net, X))[:-1]
+    """The outputs of the hidden layers that end in an activation."""
+    return [
+        outputs
+        for layer, outputs in layer_outputs(net, X)
+        if isinstance(layer, nn.Activation) or getattr(layer, "activation", None)
+    ]
 
 
 def dead_share(net: nn.Network, X: NDArray[Any]) -> float:
-    """Units of hidden layers that are 0 for every row, in per cent.
-
-    Of layers that end in no rectifier this says what it means: no unit of theirs is dead.
-    """
+    """Hidden units that are 0 for every row, in per cent."""
     dead = [(outputs == 0).all(axis=0) for outputs in hidden_outputs(net, X)]
     return 100 * float(np.concatenate(dead).mean())
