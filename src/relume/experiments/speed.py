@@ -136,6 +136,6 @@ SIX_TIMES = Experiment(
     measure=measure,
     judge=judge,
     quantities=[EPOCHS, SECONDS],
-    full={"seeds": 10, "choosing_seeds": 4, "most_epochs": 20, "repeats": 9},
+    full={"seeds": 10, "choosing_seeds": 3, "most_epochs": 10, "repeats": 7},
     quick={"seeds": 5, "choosing_seeds": 2, "most_epochs": 10, "repeats": 5},
 )
