@@ -81,6 +81,7 @@ def extensions():
         extension("engine.steps"),
         extension("engine.plan"),
         extension("engine.updates"),
+        extension("engine.observing"),
         extension("engine.training"),
     ]
 

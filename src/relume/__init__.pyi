@@ -1,4 +1,5 @@
 from relume import datasets as datasets
+from relume import diagnostics as diagnostics
 from relume import experiments as experiments
 from relume import nn as nn
 from relume import onnx as onnx

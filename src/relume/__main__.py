@@ -24,6 +24,16 @@ def parser():
     experiments.add_argument(
         "--out", default="experiments", metavar="DIR", help="the folder to write to (%(default)s)"
     )
+    look = commands.add_parser(
+        "inspect", help="what the layers of a saved network do to data, with advice; exit status "
+        "0: nothing found, 1: advice given, 2: an error"
+    )  # fmt: skip
+    look.add_argument("model", help="a file that Network.save has written")
+    look.add_argument(
+        "--data", default="digits", metavar="DATA",
+        help="digits or fashion-mnist (their held-out rows, pixels from 0 to 1), a .npz file with "
+        "X and y, or a .npy file with X; default: digits",
+    )  # fmt: skip
     commands.add_parser("info", help="versions, instruction set, threads")
     return root
 
@@ -38,6 +48,10 @@ def main(arguments=None):
         from relume.experiments import command
 
         return command.execute(options)
+    if options.command == "inspect":
+        from relume import inspection
+
+        return inspection.run(options.model, options.data)
     from relume import demo
 
     try:

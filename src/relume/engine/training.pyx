@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
+from relume.engine.observing cimport Observer
 from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.steps cimport Pass, Sparse, Step, at, delta_at
 from relume.engine.updates cimport Updates
@@ -78,6 +79,7 @@ cdef class Training:
     cdef const char* weight
     cdef const int64_t* order   # NULL: what x, y and weight hold is the minibatch
     cdef readonly Py_ssize_t rows
+    cdef list observers         # they look at what minibatches leave on the tape
     cdef Py_ssize_t y_size
     cdef int threads
     cdef Loss loss              # NULL: the loss is Python's
@@ -115,6 +117,19 @@ cdef class Training:
     def t(self):
         """The steps that the optimizer has made."""
         return self.updates.t
+
+    def watch(self, observers):
+        """Let observers look at what minibatches leave on the tape; those of another plan do not.
+
+        Parameters
+        ----------
+        observers : list of Observer
+        """
+        self.observers = [each for each in observers if (<Observer> each).plan is self.plan]
+
+    cdef int let_look(self) except -1:
+        for observer in self.observers:
+            (<Observer> observer).look(&self.p)
 
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
@@ -168,6 +183,8 @@ cdef class Training:
                 status = self.minibatch(size - start if step == steps - 1 else batch_size)
             if status != FINE:
                 return self._failed(status, step, sum)
+            if self.observers:
+                self.let_look()
             share = self.p.rows if self.mean_penalty else self.batch_total
             sum += self.batch_loss * share
             total += share
@@ -196,6 +213,8 @@ cdef class Training:
             status = self.minibatch(n)
         if status != FINE:
             return self._failed(status, 0, 0.0)
+        if self.observers:
+            self.let_look()
         return FINE, self.batch_total, self.batch_loss
 
     def gradients(self, X, y, weight, gradients, uint64_t key=0):
@@ -220,6 +239,8 @@ cdef class Training:
                 self.batch_loss += self.updates.derive(&self.p, self.divisor, out)
         if status != FINE:
             return self._failed(status, 0, 0.0)
+        if self.observers:
+            self.let_look()
         return FINE, self.batch_total, self.batch_loss
 
     def _failed(self, Status status, Py_ssize_t step, double loss):

@@ -122,22 +122,17 @@ def cures() -> dict[str, tuple[list[Any], dict[str, Any]]]:
         "warm-up, 5 epochs": (relu_layers(), {"schedule": nn.ConstantRate(warmup=5)}),
         "clipping to norm 1": (relu_layers(), {"clip_norm": 1.0}),
         "rate 0.001": (relu_layers(), {"rate": 0.001}),
-        "revival": (relu_layers(), {"revive": True}),
-        "revival and rate 0.001": (relu_layers(), {"revive": True, "rate_after": 0.001}),
+        "revival": (relu_layers(), {"revive": nn.Revive()}),
+        "revival, advised rate": (relu_layers(), {"revive": nn.Revive(lr="advised")}),
     }
 
 
 def treated(layers, split, seed, epochs, rate=HIGH_RATE, clip_norm=None, schedule=None,
-            revive=False, rate_after=None):  # fmt: skip
-    """A network trained with one cure; a lower rate after revival comes with the second half."""
+            revive=None):  # fmt: skip
+    """A network trained with one cure."""
     optimizer = nn.Adam(rate, clip_norm=clip_norm)
     net = classifier(layers, seed, optimizer=optimizer, schedule=schedule)
-    callbacks: list[Any] = [nn.TerminateOnNaN()]
-    if rate_after is not None:
-        train(net, split, epochs // 2, callbacks=callbacks)
-        net.optimizer.lr, epochs = rate_after, epochs - epochs // 2
-    if revive:
-        callbacks.append(nn.Revive(every=1, threshold=0.0, how="reinit"))
+    callbacks = [nn.TerminateOnNaN(), *([revive] if revive else [])]
     return train(net, split, epochs, callbacks=callbacks)
 
 
@@ -170,8 +165,9 @@ CURES = Experiment(
     "clipping, a lower rate and revival each help.",
     method="Hidden layers of 256 and 128 ReLUs learn the digits with Adam at 0.1, a hundred times "
     "the usual rate, in batches of 32: once as they are, and once with each remedy alone. "
-    "Revival gives dead units new weights after each epoch; with the lower rate, both begin after "
-    "half of the epochs. Each seed has its own weights, order and held-out quarter.",
+    "Revival gives dead units new weights after each epoch, once also with the lower rate that "
+    "relume.diagnostics advises, from the first revival on. Each seed has its own weights, order "
+    "and held-out quarter.",
     rule="A remedy helps if held-out accuracy is higher than without, with 95 % confidence, "
     "paired by seed.",
     measure=measure_cures,

@@ -133,6 +133,8 @@ class Fitting:
         rates, key = self.network._learning_rates(self.n_steps), self._key()
         if self.diverged:
             return np.nan
+        self.observers = self.hooks.observers(self.network, self.batch_size, self.n_steps)
+        self.training.watch(self.observers)
         by_batch = any(self.hooks[name] for name in ("on_batch_begin", "on_batch_end"))
         try:
             if by_batch or isinstance(self.X, SparseRows):
@@ -159,6 +161,7 @@ class Fitting:
             self.hooks.call("on_batch_begin", self.network, i + 1)
             if self.network._weights is not self.weights or self.weights.steps != self.training.t:
                 self._begin()
+                self.training.watch(self.observers)
             rows = self._rows_of(i)
             X = self.X.take(rows) if isinstance(self.X, SparseRows) else self.X[rows]
             weight = None if self.weight is None else self.weight[rows]
