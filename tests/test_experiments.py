@@ -354,7 +354,8 @@ def test_command(tiny, tmp_path, capsys):
     assert command.main(arguments) == 0
     assert (tmp_path / "index.html").exists()
     assert command.main(["experiments", "--list"]) == 0
-    assert all(name in capsys.readouterr().out for name in EXPERIMENTS)
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in EXPERIMENTS)
 
 
 def test_command_lists_the_names_where_one_is_unknown(capsys):

@@ -196,10 +196,10 @@ import sys
 import relume.plots, relume.experiments
 assert "matplotlib" not in sys.modules, "loaded before anything is drawn"
 import matplotlib
-before = dict(matplotlib.rcParams)
+before = list(dict.items(matplotlib.rcParams))
 from relume import plots
 plots.to_svg(plots.activations(["relu"], theme="dark"))
-assert dict(matplotlib.rcParams) == before
+assert list(dict.items(matplotlib.rcParams)) == before
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -29,7 +29,7 @@ CASES = {
     ],
     "cures": [
         ("accuracy", "no cure", None, 20, 80), ("accuracy", "PReLU", None, 95, 70),
-        ("accuracy", "revival", None, 95, 80),
+        ("accuracy", "revival", None, 95, 80), ("dead", "no cure", None, 80, 0),
     ],
     "six-times": [
         (q, f"{activation}, digits", None, *values)

@@ -58,7 +58,7 @@ HALF = Experiment(
     measure=measure_half,
     judge=judge_half,
     quantities=[ZEROS],
-    full={"seeds": 20, "epochs": 20},
+    full={"seeds": 10, "epochs": 20},
     quick={"seeds": 6, "epochs": 5},
 )
 

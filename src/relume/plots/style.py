@@ -114,7 +114,7 @@ def looks(theme: str) -> Iterator[dict[str, Any]]:
         yield {
             "color": series[i % len(series)],
             "marker": MARKERS[i % len(MARKERS)],
-            "linestyle": DASHES[(i // len(series) + i) % len(DASHES)],
+            "linestyle": DASHES[i % len(DASHES)],
             "linewidth": 1.8,
             "markersize": 5,
         }
