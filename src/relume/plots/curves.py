@@ -56,15 +56,17 @@ def activations(
     rows = math.ceil(len(names) / COLUMNS)
     title = "Activation functions" + (" and their derivatives" if derivatives else "")
     figure, axes = style.new_figure(
-        title, _words(names, x, derivatives), theme, 1.1 + 1.75 * rows,
+        title, _words(names, x, derivatives), theme, 1.2 + 1.75 * rows,
         nrows=rows, ncols=min(COLUMNS, len(names)), sharex=True, squeeze=False,
     )  # fmt: skip
     for each, name in zip(axes.flat, names, strict=False):
         _panel(each, name, x, derivatives, theme)
     for each in axes.flat[len(names) :]:
         each.set_visible(False)
-    figure.supxlabel("input x (no unit)", fontsize=style.TEXT, color=style.THEMES[theme].text)
-    figure.supylabel("output (no unit)", fontsize=style.TEXT, color=style.THEMES[theme].text)
+    for each in axes[-1]:
+        each.set_xlabel("input x (no unit)")
+    for each in axes[:, 0]:
+        each.set_ylabel("output (no unit)")
     style.legend(figure, theme)
     return figure
 
