@@ -72,7 +72,7 @@ def test_picture_is_complete(name, theme):
     columns = {axes.get_subplotspec().colspan.start for axes in figure.axes}
     for axes in figure.axes:
         place = axes.get_subplotspec()
-        assert axes.get_xlabel() or not place.is_last_row()
+        assert axes.get_xlabel() or not axes.get_visible() or not place.is_last_row()
         assert axes.get_ylabel() or place.colspan.start != min(columns)
     assert len(plots.text_alternative(figure)) > 40
     figure.draw_without_rendering()
@@ -116,6 +116,11 @@ def test_activations_are_those_of_relume():
     x, slope = figure.axes[1].lines[1].get_data()
     np.testing.assert_array_equal(slope, x > 0)
     assert [axes.get_title() for axes in figure.axes] == ["gelu", "relu"]
+
+
+def test_a_panel_without_one_below_has_its_labels():
+    labels = [axes.get_xlabel() for axes in plots.activations(["relu", "elu", "gelu"]).axes]
+    assert labels == ["", *["input x (no unit)"] * 2, ""]
 
 
 def test_losses_are_those_of_the_histories():

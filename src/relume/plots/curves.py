@@ -63,7 +63,8 @@ def activations(
         _panel(each, name, x, derivatives, theme)
     for each in axes.flat[len(names) :]:
         each.set_visible(False)
-    for each in axes[-1]:
+    for each in axes.flat[max(0, len(names) - COLUMNS) : len(names)]:  # with none below them
+        each.tick_params(labelbottom=True)
         each.set_xlabel("input x (no unit)")
     for each in axes[:, 0]:
         each.set_ylabel("output (no unit)")
