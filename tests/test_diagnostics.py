@@ -151,7 +151,9 @@ def test_pipeline_and_estimators_are_seen_through():
 
 def test_regressors_and_other_kinds_of_x():
     X, y = values(0)
-    regressor = MLPRegressor([16], max_iter=50, tol=1e-2, random_state=0).fit(X, y)
+    regressor = MLPRegressor(hidden_layer_sizes=[16], max_iter=50, tol=1e-2, random_state=0).fit(
+        X, y
+    )
     expected = ((regressor.predict(X) - y) ** 2).mean()
     assert diagnostics.inspect(regressor, X, y).loss == pytest.approx(expected, rel=1e-4)
     dense = diagnostics.inspect(NET, DIGITS[2], DIGITS[3]).to_dict()

@@ -70,7 +70,7 @@ def test_dying_units_are_warned_of_once_by_name():
 
 def test_vanishing_gradients_are_warned_of_by_name():
     net = digits_net("sigmoid", sizes=(32,) * 8, epochs=0, seed=0)
-    with pytest.warns(nn.TrainingWarning, match=r"layer 1: its gradient vanishes"):
+    with pytest.warns(nn.TrainingWarning, match=r"layer \d: its gradient vanishes"):
         net.fit(X, Y, epochs=1, callbacks=[nn.Monitor()])
 
 

@@ -38,7 +38,7 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
 
     Returns
     -------
-    report : Report
+    Report
         Figures of each layer, and advice. A unit is dead if it is 0 on all rows and the slope of
         its activation is 0 there; nearly dead if it is active on under 1 % of rows; saturated if
         it is within 1 % of an end of its activation's range on 99 % of rows.

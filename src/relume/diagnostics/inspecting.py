@@ -109,7 +109,8 @@ def collect(subject, blocks):
             sample.add(first, X, y)
             if with_y:
                 outcome.add(z, y, losses)
-        rows = np.ascontiguousarray(sample.rows()[0][::STRIDE])
+        rows = sample.rows()[0]
+        rows = rows[evenly(len(rows), HISTOGRAM_ROWS)]
         recorded = observer.record(parameters, rows)
     values, gradients = observer.figures()
     seen = observer.watching & WATCH_GRADIENTS
@@ -120,9 +121,6 @@ def collect(subject, blocks):
         else None,
         recorded, sample.rows(), outcome, all_bounds(places, plan.n_steps + 1), walk(places),
     )  # fmt: skip
-
-
-STRIDE = SAMPLE // HISTOGRAM_ROWS
 
 
 def observed(net, X):
@@ -153,11 +151,16 @@ def loss_of(net, y):
     return net.loss.kernel(y), net._loss_numbers
 
 
+def evenly(n, most):
+    """At most so many of n rows, evenly spaced."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.intp)
+
+
 class Sample:
     """Rows evenly spaced over all of them, the same ones whatever the blocks."""
 
     def __init__(self, n):
-        self._places = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.intp))
+        self._places = evenly(n, SAMPLE)
         self._X, self._y = [], []
 
     def add(self, first, X, y):

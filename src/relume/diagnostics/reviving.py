@@ -48,7 +48,7 @@ def revive(
 
     Returns
     -------
-    revived : dict of str to list of int
+    dict of str to list of int
         The units of each layer, by its name in a report. Their outgoing weights are 0 and the
         optimizer's state of all their weights is cleared.
 

@@ -113,8 +113,9 @@ def bad_initialization(evidence, layers, found):
 
 
 def _is_symmetric(weight):
-    """Whether all units have the same weights, up to what rounding makes of it."""
-    return weight.shape[1] > 1 and np.ptp(weight, axis=1).max() <= 1e-3 * abs(weight).max()
+    """Whether all units have the same weights, up to what Adam makes of rounding."""
+    between, size = weight.std(axis=1).mean(), np.sqrt(np.square(weight).mean())
+    return weight.shape[1] > 1 and bool(between <= 0.1 * size)
 
 
 def _hidden_weights(evidence):

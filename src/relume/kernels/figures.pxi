@@ -50,7 +50,7 @@ cdef inline void add_figures(const floating* about, const floating* part, Py_ssi
                              Py_ssize_t width, Py_ssize_t n, double* totals) noexcept nogil:
     cdef double shift, sum
     cdef Py_ssize_t j
-    for j in range(width):
+    for j in range(width):        # by hand: once a part, in double
         shift, sum = about[j], part[SUM * FIGURE_TILE + j]
         totals[ACTIVE * n + j] += part[j]
         totals[CLIPPED * n + j] += part[CLIPPED * FIGURE_TILE + j]

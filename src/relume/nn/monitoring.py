@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from relume.nn.network import Network
 
-ROWS = 1024  # of an epoch that are looked at, at least, if it has so many,
+ROWS = 512  # of an epoch that are looked at, at least, if it has so many,
 LOOKS = 8  # but not more than one of so few minibatches: each costs a few per cent of one
 DEAD, DIED = 0.4, 0.2  # of a layer's units that are dead; that were active in this fit before
 VANISHING, EXPLODING = 1e-3, 1e3  # gradient norms of a layer over that of the last one
@@ -48,7 +48,7 @@ class Monitor(Callback):
     X : array_like of shape (n, n_features) or None, default=None
         Rows to look at with `relume.diagnostics.inspect` after an epoch, at the cost of about two
         predictions. None takes what training computes anyway, of some of its minibatches: at least
-        1,024 rows of an epoch if it has so many.
+        512 rows of an epoch if it has so many.
     every : int, default=1
         Epochs from one look to the next: it is at epochs that this number divides.
 
@@ -64,6 +64,10 @@ class Monitor(Callback):
         died in this fit or 40 % are dead, or its gradient is 1,000 times smaller or larger than
         that of the last layer; and where the loss has not moved for 10 epochs.
 
+    See Also
+    --------
+    relume.diagnostics.inspect : The same of any rows, with advice.
+
     Notes
     -----
     What is recorded stands in the fit's history as ``history.layers``, and in `records`: for each
@@ -72,10 +76,6 @@ class Monitor(Callback):
     ``"saturated_fraction"``, ``"mean"``, ``"deviation"``, ``"gradient_norm"`` and
     ``"gradient_zero_fraction"``. A unit counts as dead in an epoch in which it was 0 on all rows
     looked at. Figures of training have the noise of `Dropout` in them.
-
-    See Also
-    --------
-    relume.diagnostics.inspect : The same of any rows, with advice.
 
     Examples
     --------
