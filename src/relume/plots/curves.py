@@ -35,7 +35,7 @@ def activations(
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -121,7 +121,7 @@ def losses(
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
+    matplotlib.figure.Figure
 
     Raises
     ------

@@ -38,7 +38,7 @@ def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -104,7 +104,7 @@ def gradient_norms(
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -175,7 +175,7 @@ def dead_units(history: Any, *, theme: str = "light") -> "Figure":
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
+    matplotlib.figure.Figure
 
     Raises
     ------

@@ -150,7 +150,7 @@ def text_alternative(figure: "Figure") -> str:
 
     Returns
     -------
-    text : str
+    str
         For the ``alt`` of an image, or a caption.
 
     Examples
@@ -172,7 +172,7 @@ def to_svg(figure: "Figure") -> str:
 
     Returns
     -------
-    svg : str
+    str
         A whole document; letters are drawn as outlines and need no font.
 
     Examples
