@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import relume
-from relume import nn, plots
+from relume import diagnostics, nn, plots
 from relume.plots import style
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -172,6 +172,19 @@ def test_a_layer_without_gradient_is_a_gap():
 
 def test_gradients_of_several_reports():
     assert len(plots.gradient_norms([REPORT, REPORT, REPORT]).axes[0].lines) == 3
+
+
+def test_reports_and_histories_of_relume_can_be_drawn():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 3)), rng.integers(2, size=40)
+    layers = [nn.Dense(4, "relu", bias_init=-99.0), nn.Residual([nn.Dense(4)]), nn.Dense(2)]
+    net = nn.Network(layers, seed=0)
+    with pytest.warns(nn.TrainingWarning, match="layer 1: 100% of its units are dead"):
+        history = net.fit(X, y, epochs=2, callbacks=[nn.Monitor(X)])
+    report = diagnostics.inspect(net, X, y)
+    assert "4 of 4 units dead in epoch 1" in plots.text_alternative(plots.dead_units(history))
+    assert len(plots.layer_histograms(report).axes) == 4  # the layer within the residual one too
+    assert "layer 3" in plots.text_alternative(plots.gradient_norms(report))
 
 
 def test_svg_is_whole_and_holds_its_words():
