@@ -14,14 +14,14 @@ from numpydoc.validate import validate
 
 import relume
 import relume.sklearn
-from relume import datasets, diagnostics, nn, onnx
+from relume import datasets, diagnostics, nn, onnx, plots
 from tests import reference
 
 ROOT = Path(__file__).parent.parent
 SOURCE = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the source tree is not here")
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (relume, nn, datasets, diagnostics, onnx, relume.sklearn)
+    for module in (relume, nn, datasets, diagnostics, onnx, plots, relume.sklearn)
     for name in module.__all__
     if not inspect.ismodule(getattr(module, name))
 }
