@@ -6,12 +6,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec accuracy sweep durability bench figures peers-activations peers-docs clean
+# asv: its configuration is in benchmarks/. HISTORY names what every commit of a history is timed
+# by, since the whole table would take an hour a commit.
+ASV = cd benchmarks && ../$(BIN)/asv
+HISTORY := \.track_|^bench_training\.|^bench_ufuncs\.Everyday\.
+BASE := main
+COMMITS := HEAD
+MACHINE := reference
+
+.PHONY: help demo test lint vec accuracy sweep durability bench bench-compare bench-history bench-publish figures peers-activations peers-docs clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
+	@echo "                   MACHINE (reference), COMMITS (HEAD; or A..B): whose results, of which commits"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,10 +54,24 @@ sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 i
 durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)
 
-bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formulas, one epoch
+bench: $(VENV)/asv  ## time this commit with asv, quickly; BENCH=regex chooses
+	$(ASV) run --python=same --machine here --quick --show-stderr --bench '$(or $(BENCH),.)'
+
+bench-compare: $(VENV)/asv  ## time BASE (main) and HEAD in turn; fails if one is 1.1 times slower
+	$(ASV) continuous --factor 1.1 --machine here --attribute rounds=4 --show-stderr \
+		--bench '$(or $(BENCH),$(HISTORY))' $(BASE) HEAD
+
+bench-history: $(VENV)/asv  ## time each commit of kernels or engine that has no results yet
+	git log --first-parent --format=%H $(COMMITS) -- src/relume/kernels src/relume/engine | \
+		($(ASV) run HASHFILE:- --skip-existing --machine $(MACHINE) --bench '$(HISTORY)')
+
+bench-publish: $(VENV)/asv  ## make web pages of benchmarks/results, in benchmarks/.asv/html
+	$(ASV) publish
+
+$(VENV)/asv: $(VENV)/built
 	$(BIN)/pip install --quiet --editable '.[bench]'
-	cd benchmarks && ../$(BIN)/asv machine --yes --machine reference > /dev/null
-	cd benchmarks && ../$(BIN)/asv run --python=same --machine reference --quick --show-stderr
+	for name in $(MACHINE) here; do ($(ASV) machine --yes --machine $$name) > /dev/null; done
+	touch $@
 
 figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, scikit-learn and PyTorch
 	$(VENV)-peers/bin/python benchmarks/peers/figures.py

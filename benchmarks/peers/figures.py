@@ -8,32 +8,15 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
+from timing import interleaved, ratio
 
 import relume
 from relume import datasets, nn
 
 BUSY_STARTS = 6
-
-
-def interleaved(first, second, repeats):
-    """Seconds of two calls, taken in turn so that a drift of the machine meets both."""
-    times = [], []
-    for _ in range(repeats):
-        for call, taken in zip((first, second), times, strict=True):
-            begin = time.perf_counter()
-            call()
-            taken.append(time.perf_counter() - begin)
-    return times
-
-
-def ratio(first, second, repeats):
-    """The median of first over second, pair by pair."""
-    pairs = zip(*interleaved(first, second, repeats), strict=True)
-    return statistics.median(a / b for a, b in pairs)
 
 
 def relu_over_copy():
