@@ -37,7 +37,7 @@ def track_relu_over_copy(n):
     relume.set_num_threads(1)
     x, out = operands(n)
     first, second = lambda: relume.relu(x, out=out), lambda: np.copyto(out, x)
-    return ratio(repeated(first, n), repeated(second, n), PAIRS)
+    return round(ratio(repeated(first, n), repeated(second, n), PAIRS), 3)
 
 
 @named("relu over tanh, one thread")
@@ -50,7 +50,7 @@ def track_relu_over_tanh(peer):
         "np.tanh": lambda: np.tanh(x, out=out),
         "relume.tanh": lambda: relume.tanh(x, out=out),
     }
-    return ratio(repeated(lambda: relume.relu(x, out=out), x.size), tanhs[peer], PAIRS)
+    return round(ratio(repeated(lambda: relume.relu(x, out=out), x.size), tanhs[peer], PAIRS), 3)
 
 
 @named("A training step over its matrix products, one thread")
@@ -75,7 +75,7 @@ def track_step_over_gemm(network):
                     np.dot(a, b, out=out)
 
     with threadpool_limits(1):
-        return ratio(lambda: net.fit(X, y, batch_size=batch), products, PAIRS // 2)
+        return round(ratio(lambda: net.fit(X, y, batch_size=batch), products, PAIRS // 2), 3)
 
 
 def made_products(rng, batch, widths):
