@@ -7,20 +7,22 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
 # asv: its configuration is in benchmarks/. HISTORY names what every commit of a history is timed
-# by, since the whole table would take an hour a commit.
+# by, in half a minute; the whole table takes longer than there is for each commit.
 ASV = cd benchmarks && ../$(BIN)/asv
 HISTORY := \.track_|^bench_training\.|^bench_ufuncs\.Everyday\.
+BENCH := $(HISTORY)
 BASE := main
 COMMITS := HEAD
 MACHINE := reference
 
-.PHONY: help demo test lint vec accuracy sweep durability bench bench-compare bench-history bench-publish figures peers-activations peers-docs clean
+.PHONY: help demo test lint vec accuracy sweep durability figures peers-activations peers-docs
+.PHONY: bench bench-compare bench-history bench-publish clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
-	@echo "                   MACHINE (reference), COMMITS (HEAD; or A..B): whose results, of which commits"
+	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (reference): docs/benchmarks.md"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,23 +56,25 @@ sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 i
 durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)
 
-bench: $(VENV)/asv  ## time this commit with asv, quickly; BENCH=regex chooses
-	$(ASV) run --python=same --machine here --quick --show-stderr --bench '$(or $(BENCH),.)'
+bench: $(VENV)/asv  ## time this tree with asv; BENCH=regex of what (half a minute's worth)
+	$(ASV) machine --yes --machine here > /dev/null
+	$(ASV) run --python=same --machine here --show-stderr --bench "$(BENCH)" $(ARGS)
 
 bench-compare: $(VENV)/asv  ## time BASE (main) and HEAD in turn; fails if one is 1.1 times slower
+	$(ASV) machine --yes --machine here > /dev/null
 	$(ASV) continuous --factor 1.1 --machine here --attribute rounds=4 --show-stderr \
-		--bench '$(or $(BENCH),$(HISTORY))' $(BASE) HEAD
+		--bench "$(BENCH)" $(ARGS) $(BASE) HEAD
 
 bench-history: $(VENV)/asv  ## time each commit of kernels or engine that has no results yet
+	$(ASV) machine --yes --machine $(MACHINE) > /dev/null
 	git log --first-parent --format=%H $(COMMITS) -- src/relume/kernels src/relume/engine | \
-		($(ASV) run HASHFILE:- --skip-existing --machine $(MACHINE) --bench '$(HISTORY)')
+		($(ASV) run HASHFILE:- --skip-existing --machine $(MACHINE) --bench "$(HISTORY)" $(ARGS))
 
 bench-publish: $(VENV)/asv  ## make web pages of benchmarks/results, in benchmarks/.asv/html
 	$(ASV) publish
 
 $(VENV)/asv: $(VENV)/built
 	$(BIN)/pip install --quiet --editable '.[bench]'
-	for name in $(MACHINE) here; do ($(ASV) machine --yes --machine $$name) > /dev/null; done
 	touch $@
 
 figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, scikit-learn and PyTorch
@@ -88,5 +92,5 @@ $(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt
 	touch $@
 
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist .venv .venv-peers .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .pytest_cache .ruff_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete
