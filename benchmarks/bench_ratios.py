@@ -46,7 +46,7 @@ def track_relu_over_tanh(peer):
     relume.set_num_threads(1)
     x, out = operands(100_000)
     tanhs = {
-        "NumPy's exp": lambda: tanh(x, out),
+        "NumPy exp": lambda: tanh(x, out),
         "np.tanh": lambda: np.tanh(x, out=out),
         "relume.tanh": lambda: relume.tanh(x, out=out),
     }
@@ -91,7 +91,7 @@ def made_products(rng, batch, widths):
 
 for function, name, values in (
     (track_relu_over_copy, "n", [1_000, 100_000, 4_000_000]),
-    (track_relu_over_tanh, "peer", ["NumPy's exp", "np.tanh", "relume.tanh"]),
+    (track_relu_over_tanh, "peer", ["NumPy exp", "np.tanh", "relume.tanh"]),
     (track_step_over_gemm, "network", list(NETWORKS)),
 ):
     function.params, function.param_names = [values], [name]
