@@ -9,7 +9,7 @@ import relume
 from relume import nn
 
 from .bench_ufuncs import tanh
-from .calls import named
+from .calls import DIRECTIONS, EVERYDAY, named, prepared
 from .peers.timing import ratio
 
 PAIRS = 101
@@ -42,15 +42,42 @@ def track_relu_over_copy(n):
 
 @named("relu over tanh, one thread")
 def track_relu_over_tanh(peer):
-    """`relume.relu(x, out=)` over a tanh of 100,000 elements."""
+    """`relume.relu(x, out=)` over a tanh of 100,000 elements.
+
+    Not relume's: its ratio would call a faster tanh a slower relu.
+    """
     relume.set_num_threads(1)
     x, out = operands(100_000)
     tanhs = {
         "NumPy exp": lambda: tanh(x, out),
         "np.tanh": lambda: np.tanh(x, out=out),
-        "relume.tanh": lambda: relume.tanh(x, out=out),
     }
     return round(ratio(repeated(lambda: relume.relu(x, out=out), x.size), tanhs[peer], PAIRS), 3)
+
+
+def has(function, direction):
+    """A setup that makes asv skip what a commit has not."""
+    prepared("relume", function, direction, "float32", 1_000)
+
+
+@named("One call over NumPy's formula, one thread")
+def track_over_numpy(function, direction):
+    """A call of 100,000 float32 over the same with NumPy's ufuncs (see peers/contenders).
+
+    Backward is from the output where relume can: NumPy's formulas are then, too.
+    """
+    relume.set_num_threads(1)
+    ours = direction
+    if direction == "backward" and hasattr(relume, f"{function}_backward_from_output"):
+        ours = "backward_from_output"
+    return round(
+        ratio(
+            prepared("relume", function, ours, "float32", 100_000),
+            prepared("numpy", function, direction, "float32", 100_000),
+            PAIRS // 2,
+        ),
+        3,
+    )
 
 
 @named("A training step over its matrix products, one thread")
@@ -89,10 +116,12 @@ def made_products(rng, batch, widths):
     return [(a, b, np.dot(a, b)) for a, b in pairs]
 
 
-for function, name, values in (
-    (track_relu_over_copy, "n", [1_000, 100_000, 4_000_000]),
-    (track_relu_over_tanh, "peer", ["NumPy exp", "np.tanh", "relume.tanh"]),
-    (track_step_over_gemm, "network", list(NETWORKS)),
+track_over_numpy.setup = has
+for function, params in (
+    (track_relu_over_copy, {"n": [1_000, 100_000, 4_000_000]}),
+    (track_relu_over_tanh, {"peer": ["NumPy exp", "np.tanh"]}),
+    (track_over_numpy, {"function": EVERYDAY, "direction": DIRECTIONS[:2]}),
+    (track_step_over_gemm, {"network": list(NETWORKS)}),
 ):
-    function.params, function.param_names = [values], [name]
+    function.params, function.param_names = list(params.values()), list(params)
     function.unit, function.version = "ratio", "1"

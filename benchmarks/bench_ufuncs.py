@@ -4,7 +4,17 @@ import numpy as np
 
 import relume
 
-from .calls import DIRECTIONS, DTYPES, FUNCTIONS, LIBRARIES, OTHERS, Timed, named, prepared
+from .calls import (
+    DIRECTIONS,
+    DTYPES,
+    EVERYDAY,
+    FUNCTIONS,
+    LIBRARIES,
+    OTHERS,
+    Timed,
+    named,
+    prepared,
+)
 
 SIZES = [1_000, 100_000, 4_000_000]  # in the first cache, in the second, in none
 STEPS = {"contiguous": 1, "strided": 2}
@@ -28,10 +38,7 @@ class Table(Timed):
 class Everyday(Timed):
     """What a history can afford of the table: relume at 100,000 float32, contiguous."""
 
-    params = [
-        ["relu", "leaky_relu", "elu", "softplus", "sigmoid", "tanh", "silu", "gelu"],
-        DIRECTIONS[:2],
-    ]
+    params = [EVERYDAY, DIRECTIONS[:2]]
     param_names = ["function", "direction"]
 
     def setup(self, function, direction):

@@ -41,6 +41,7 @@ FUNCTIONS = [
     "softsign",
     "squareplus",
 ]
+EVERYDAY = ["relu", "leaky_relu", "elu", "softplus", "sigmoid", "tanh", "silu", "gelu"]
 OTHERS = [
     "rrelu",
     "rrelu training",
