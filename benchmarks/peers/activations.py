@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.special
 from contenders import CASES
+from contenders.arrays import operands
 
 import relume
 
@@ -102,65 +103,6 @@ def load_numexpr(options, stack):
 
 NUMEXPR_NUMBER = {"float32": float, "float64": np.float64}  # its names of them
 LOADERS = {"torch": load_torch, "jax": load_jax, "numexpr": load_numexpr}
-
-
-# -- one function: its arrays and its contenders --
-
-
-def filled(values, place):
-    """A copy that begins on a cache line, in another place of its page than the other arrays."""
-    memory = np.zeros(values.nbytes + 8192, np.uint8)
-    start = -memory.ctypes.data % 4096 + 576 * place % 4096
-    array = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
-    array[...] = values
-    return array
-
-
-def shapes(case, n):
-    """The shapes of the input, and of the output and its gradient, where x has n elements.
-
-    Of two inputs or a split one, the output has n elements.
-    """
-    rows = (n // 100, 100)
-    return {
-        "flat": (n, n),
-        "rrelu": (n, n),
-        "gated": (n, n),
-        "prelu": (rows, rows),
-        "rows": (rows, rows),
-        "reduced": (rows, rows[:1] if case.axis else rows[1:]),
-        "crelu": (rows, (n // 100, 200)),
-        "split": ((n // 100, 200), rows),
-        "maxout": ((n // 100, 25, 4), (n // 100, 25)),
-    }[case.kind]
-
-
-def operands(case, n, dtype):
-    """All arrays that statements may name, by name."""
-    rng = np.random.default_rng(0)
-    into, of = shapes(case, n)
-    shape_of = dict.fromkeys(["x", "a", "b", "t", "u", "buffer", "dx", "da", "db"], into)
-    shape_of |= dict.fromkeys(["y", "g", "out"], of)
-    made = {name: rng.standard_normal(shape, np.float32) for name, shape in shape_of.items()}
-    for name in "xab":
-        made[name] *= 2
-    x = made["x"]
-    made["slope"] = rng.uniform(1 / 8, 1 / 3, x.shape)
-    made["noise"] = np.where(x > 0, 1, made["slope"])
-    if x.ndim == 2:
-        made |= {"s": x.sum(case.axis, keepdims=True), "w": np.full(100, 0.25), "dw": np.ones(100)}
-    made = {key: filled(a.astype(dtype), place) for place, (key, a) in enumerate(made.items())}
-    made |= {"m": np.zeros(into, bool), "which": np.zeros(of, np.intp)}
-    if case.kind == "crelu":
-        halves = {
-            f"{name}{k}": made[name][:, 100 * k - 100 :][:, :100]
-            for name in ("g", "out")
-            for k in (1, 2)
-        }
-        made |= halves
-    if case.kind == "reduced":
-        made |= {f"{name}k": np.expand_dims(made[name], case.axis) for name in "yg"}
-    return made
 
 
 # -- what runs --
