@@ -105,7 +105,7 @@ cdef class Plan:
     cdef int add_step(self, Py_ssize_t i, dict spec, Place* now, list forks) except -1:
         cdef Step* s = &self.steps[i]
         cdef Step* fork
-        s.kind = KINDS[spec["kind"]]
+        s.kind, s.position = KINDS[spec["kind"]], i + 1
         s.n_in = self.n_out
         s.n_out = self.n_out = spec.get("n_out", s.n_in)
         s.bias = spec.get("bias", False)

@@ -40,6 +40,7 @@ cdef enum Statistic:            # vectors of batch_norm's memory on the tape
 # begins at p * rows, and each row there has the step's width.
 cdef struct Step:
     Kind kind
+    Py_ssize_t position         # among the plan's steps, from 1
     Py_ssize_t n_in
     Py_ssize_t n_out
     Py_ssize_t input            # value that it reads; NOWHERE: the minibatch

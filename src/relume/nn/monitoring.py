@@ -123,7 +123,7 @@ class Monitor(Callback):
             self._observer = _observer(plan, self._places)
         self._observer.clear()
         least = max(1, (steps or LOOKS) * rows // ROWS)
-        self._observer.every = min(least, LOOKS)
+        self._observer.every = min(least, LOOKS, steps or LOOKS)
         return self._observer
 
     def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> None:
