@@ -186,6 +186,7 @@ cdef class Plan:
         cdef Step* s
         for i in range(self.n_steps):
             s = &self.steps[i]
+            s.stream = s.kept + place
             if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
                                     or may_pay(self.sparsity, FORWARD, s.n_out)):
                 s.compressed = place

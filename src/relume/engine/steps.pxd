@@ -45,6 +45,7 @@ cdef struct Step:
     Py_ssize_t input            # value that it reads; NOWHERE: the minibatch
     Py_ssize_t output           # value that it writes; the same place if it works in place
     Py_ssize_t kept             # what else its way back reads: mask, slopes, normalized values
+    Py_ssize_t stream           # of its random numbers, whatever else is on the tape
     Py_ssize_t compressed       # DENSE: memory for its input without zeros,
     Py_ssize_t n_compressed     # so many elements a row; 0: zeros are not skipped
     Py_ssize_t delta_in         # gradient by its input; NOWHERE: by the minibatch, if wanted
