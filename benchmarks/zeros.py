@@ -1,4 +1,4 @@
-"""What skipping zeros saves: `sparse` "never", "auto" and "always", interleaved, medians, one thread.
+"""What skipping zeros saves: sparse="never", "auto" and "always", interleaved, on one thread.
 
     python benchmarks/zeros.py
 
