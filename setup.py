@@ -82,7 +82,9 @@ def extensions():
         extension("engine.steps"),
         extension("engine.zeros"),
         extension("engine.plan"),
+        extension("engine.prediction"),
         extension("engine.updates"),
+        extension("engine.observing"),
         extension("engine.training"),
     ]
 

@@ -10,7 +10,6 @@ cdef enum:
     # Elements of a weight block, about. A step of 784-256-128-10, batch 128, on one thread takes
     # 2,411 us at 8,192, 2,108 at 16,384, 2,094 at 32,768; on two 1,337, 1,178 and 1,218.
     BLOCK = 16384
-    LINE = 64                   # bytes of a cache line
     ALIGN = 16                  # elements: a step's parameters begin on a cache line
 
     # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of
@@ -73,12 +72,6 @@ cdef class Plan:
     cdef void track_statistics(self, const Pass* p) noexcept nogil
     cdef const Step* last_step(self) noexcept nogil
     cdef const Step* first_dense(self) noexcept nogil
-    cdef int predict_shards(self, const Pass* p, char* result, Py_ssize_t rows,
-                            bint softmax) noexcept nogil
-    cdef char* borrow(self, Py_ssize_t size) noexcept nogil
-    cdef void give_back(self, char* memory) noexcept nogil
-    cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
-                            Py_ssize_t rows, bint softmax) noexcept nogil
     cdef Pass pass_over(self, parameters, X, tape) except *
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,

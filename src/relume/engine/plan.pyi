@@ -4,8 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-_Sparse = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
-
 KINDS: dict[str, int]
 
 @disjoint_base
@@ -32,12 +30,6 @@ class Plan:
     def layout(self) -> list[tuple[int, str, int, tuple[int, ...]]]: ...
     def all_finite(self, parameters: NDArray[Any]) -> bool: ...
     def new_tape(self, rows: int) -> NDArray[Any]: ...
-    def predict(
-        self, parameters: NDArray[Any], X: NDArray[Any] | _Sparse, softmax: bool = False
-    ) -> NDArray[Any] | None: ...
-    def predict_array(
-        self, parameters: NDArray[Any], X: Any, softmax: bool = False
-    ) -> NDArray[Any] | None: ...
     def forward(
         self, parameters: NDArray[Any], X: NDArray[Any], tape: NDArray[Any], key: int = 0
     ) -> NDArray[Any] | None: ...

@@ -93,6 +93,7 @@ cdef struct Pass:               # what all steps of one minibatch share
     char* tape
     char* dx                    # where the gradient by the minibatch goes, or NULL
     bint training
+    bint apart                  # whether each step works alone, so that all values can be seen
     int sparsity                # NEVER, AUTO or ALWAYS: whether products skip zeros
     int64_t* skipped            # multiply-adds, counted at a shard's first row; or NULL
     uint64_t key                # of the minibatch's random numbers
@@ -140,3 +141,4 @@ cdef void batch_gradient_sums(const Pass* p, const Step* s) noexcept nogil
 cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last, char* out,
                    char* scratch) noexcept nogil
 cdef double activity_penalty(const Pass* p, const Step* s, Py_ssize_t first) noexcept nogil
+cdef list shapes_of(const Step* s)

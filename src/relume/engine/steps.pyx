@@ -27,7 +27,7 @@ cdef void forward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) 
     if s.kind == DENSE:
         dense(p, s, x, first, n, out)
     elif s.kind == ACTIVATION:
-        if not s.forward_done:
+        if p.apart or not s.forward_done:
             call(p, s, s.activate, NULL, x, out, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate, NULL, x, out, n)
@@ -59,9 +59,10 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
     if s.kind == FORK:
         add_skipped(p, s + s.to_join, first, n)
     elif s.kind == DENSE:
-        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks else NULL, dx)
+        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks and not p.apart else NULL,
+                         dx)
     elif s.kind == ACTIVATION:
-        if not s.backward_done:
+        if p.apart or not s.backward_done:
             call(p, s, s.activate_backward, delta, y if s.from_output else x, dx, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate_backward, delta, x, dx, n)
@@ -161,10 +162,10 @@ cdef void dense(const Pass* p, const Step* s, const char* x, Py_ssize_t first, P
                                    weights, n, s.n_in, s.n_out, bias, z)
     elif not skip_in_forward(p, s, x, first, n, weights, bias, z):
         q = product(p, n, s.n_out, s.n_in, x, s.n_in, weights, s.n_out, z)
-        q.bias, q.rectify = bias, s.rectifies
+        q.bias, q.rectify = bias, s.rectifies and not p.apart
         p.spans.matmul(&q)
         return
-    if s.rectifies:
+    if s.rectifies and not p.apart:
         call(p, s + 1, s[1].activate, NULL, z, z, n)
 
 
@@ -344,3 +345,24 @@ cdef void call_with(Kernel kernel, const char* grad, const char* x, const char* 
         position = 1
     args[position], args[position + 1], args[position + 2] = <void*> x, <void*> slope, out
     kernel(args, scalar, n)
+
+
+# -- names of parameters --------------------------------------------------------------------------
+
+cdef list shapes_of(const Step* s):
+    """The arrays of a step's parameters, in their order: name and shape."""
+    cdef Py_ssize_t n = s.n_out
+    if s.kind == DENSE:
+        return [("weight", (s.n_matrix, n)), *([("bias", (n,))] if s.bias else [])]
+    elif s.kind == JOIN and s.n_matrix:
+        return [("weight", (s.n_matrix, n))]
+    elif s.kind == PRELU:
+        return [("weight", (s.n_parameters,))]
+    elif s.kind == LAYER_NORM:
+        return [("weight", (n,)), ("bias", (n,))]
+    elif s.kind == BATCH_NORM:
+        return [("weight", (n,)), ("bias", (n,)), ("running_mean", (n,)), ("running_var", (n,)),
+                ("num_batches_tracked", ())]
+    elif s.kind == STANDARDIZE:
+        return [("mean", (n,)), ("scale", (n,))]
+    return []

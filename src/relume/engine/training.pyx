@@ -12,19 +12,22 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
+from relume.engine.observing cimport Observer
 from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.steps cimport (
     Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
-from relume.kernels.threads cimport APART, Region, begin, done, end, next_part, share_out
+from relume.kernels.threads cimport (
+    APART, Choice, Region, begin, begin_choice, choose, chosen, done, end, next_part, share_out,
+)
 from relume.kernels.types cimport Loss
 
 import math
 
 import numpy as np
 
-from relume.engine.arguments import target_dtype
+from relume.engine.arguments import aligned_zeros, target_dtype
 
 cnp.import_array()
 
@@ -80,8 +83,10 @@ cdef class Training:
     cdef const char* weight
     cdef const int64_t* order   # NULL: what x, y and weight hold is the minibatch
     cdef readonly Py_ssize_t rows
+    cdef list observers         # they look at what minibatches leave on the tape
     cdef Py_ssize_t y_size
-    cdef int threads
+    cdef int threads            # of this minibatch
+    cdef Choice choice
     cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint mean_penalty
@@ -99,6 +104,7 @@ cdef class Training:
         self.scale, self.loss_scale, self.loss_limit = scale, loss_scale, loss_limit
         self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
         self.threads = plan.threads_for(rows)
+        begin_choice(&self.choice, self.threads)
         self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty, rows)
         self.skipped = np.zeros(rows, np.int64)
         numbers = np.zeros(1, plan.dtype)
@@ -123,6 +129,19 @@ cdef class Training:
     def t(self):
         """The steps that the optimizer has made."""
         return self.updates.t
+
+    def watch(self, observers):
+        """Let observers look at what minibatches leave on the tape; those of another plan do not.
+
+        Parameters
+        ----------
+        observers : list of Observer
+        """
+        self.observers = [each for each in observers if (<Observer> each).plan is self.plan]
+
+    cdef int let_look(self) except -1:
+        for observer in self.observers:
+            (<Observer> observer).look(&self.p)
 
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
@@ -163,7 +182,7 @@ cdef class Training:
             if not 0 <= rows[start] < n:
                 raise ValueError(f"order must hold rows 0 to {n - 1} of X, got {rows[start]}")
         if self.batch_x == NULL:
-            self.memory = np.empty(self.rows * self.plan.n_in, self.plan.dtype)
+            self.memory = aligned_zeros(self.rows * self.plan.n_in, self.plan.dtype)
             self.batch_x = address(self.memory)
         self.take(X, y, weight, n)
         for step in range(steps):
@@ -176,6 +195,8 @@ cdef class Training:
                 status = self.minibatch(size - start if step == steps - 1 else batch_size)
             if status != FINE:
                 return self._failed(status, step, sum)
+            if self.observers:
+                self.let_look()
             share = self.p.rows if self.mean_penalty else self.batch_total
             sum += self.batch_loss * share
             total += share
@@ -204,6 +225,8 @@ cdef class Training:
             status = self.minibatch(n)
         if status != FINE:
             return self._failed(status, 0, 0.0)
+        if self.observers:
+            self.let_look()
         return FINE, self.batch_total, self.batch_loss
 
     def gradients(self, X, y, weight, gradients, uint64_t key=0):
@@ -228,6 +251,8 @@ cdef class Training:
                 self.batch_loss += self.updates.derive(&self.p, self.divisor, out)
         if status != FINE:
             return self._failed(status, 0, 0.0)
+        if self.observers:
+            self.let_look()
         return FINE, self.batch_total, self.batch_loss
 
     def _failed(self, Status status, Py_ssize_t step, double loss):
@@ -265,6 +290,13 @@ cdef class Training:
     # -- one minibatch ---------------------------------------------------------------------------
 
     cdef Status minibatch(self, Py_ssize_t rows) noexcept nogil:
+        cdef Status status
+        self.threads = self.updates.threads = choose(&self.choice)
+        status = self.update(rows)
+        chosen(&self.choice)
+        return status
+
+    cdef Status update(self, Py_ssize_t rows) noexcept nogil:
         cdef Status status = self.phase1(rows)
         if status == FINE:
             self.plan.track_statistics(&self.p)

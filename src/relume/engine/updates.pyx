@@ -14,6 +14,8 @@ from relume.kernels.types cimport N_HYPER
 
 import numpy as np
 
+from relume.engine.arguments import aligned_zeros
+
 cnp.import_array()
 
 cdef enum Work:                 # what is done with a block
@@ -42,7 +44,8 @@ cdef class Updates:
 
     def __cinit__(self, Plan plan, weights, optimizer, int threads, bint mean_penalty=False,
                   Py_ssize_t rows=0):
-        self.plan, self.threads, self.mean_penalty = plan, threads, mean_penalty
+        self.plan, self.threads, self.most_threads = plan, threads, threads
+        self.mean_penalty = mean_penalty
         self.t = weights.steps
         self.clip_norm = optimizer.clip_norm or 0.0
         self.clip_value = optimizer.clip_value or 0.0
@@ -52,9 +55,9 @@ cdef class Updates:
             self.hyper[i] = value
         self.keeps_all = self.clip_norm != 0
         n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
-        gradient, sums = np.empty(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
+        gradient, sums = aligned_zeros(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
         self.scratch_size = plan.scratch_size(rows)
-        scratch = np.zeros(threads * self.scratch_size, np.uint8)
+        scratch = aligned_zeros(threads * self.scratch_size, np.uint8)
         self.scratch = address(scratch)
         self.parameters = data_of(weights.parameters, plan.dtype, plan.n_parameters, "parameters")
         self.state = data_of(weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "state")
@@ -211,7 +214,7 @@ cdef class Updates:
         cdef int64_t* count
         cdef int64_t sum = 0
         cdef int thread
-        for thread in range(self.threads):
+        for thread in range(self.most_threads):
             count = <int64_t*> (self.scratch + thread * self.scratch_size)
             sum += count[0]
             count[0] = 0

@@ -27,3 +27,15 @@ cdef enum:
 
 cdef void share_out(uint64_t* parts, int threads, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nogil
+
+# One thread or all for work that is done again and again, by the time that each took.
+cdef struct Choice:
+    int all_threads
+    int threads                 # chosen for now
+    int looked                  # times since one and all were compared
+    double begin
+    double fastest[2]           # seconds, by all and by one
+
+cdef void begin_choice(Choice* choice, int all_threads) noexcept nogil
+cdef int choose(Choice* choice) noexcept nogil
+cdef void chosen(Choice* choice) noexcept nogil

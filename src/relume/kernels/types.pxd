@@ -171,6 +171,23 @@ cdef enum:
     CRELU_BACKWARD
     N_AXIS_KERNELS
 
+# Figures of each column, added to N_FIGURES vectors of n numbers: `low` and `high` are the bounds
+# that CLIPPED counts by.
+ctypedef void (*ColumnFigures)(const void* x, Py_ssize_t rows, Py_ssize_t n, double low,
+                               double high, double* totals) noexcept nogil
+
+cdef enum:
+    FIGURE_TILE = 64            # columns whose figures stay in the first cache
+
+cdef enum Figure:
+    ACTIVE                      # how many values are not 0,
+    CLIPPED                     # how many are at most `low` or at least `high`,
+    SUM
+    SQUARES
+    LEAST
+    MOST
+    N_FIGURES
+
 cdef struct Spans:
     AxisKernel rows[N_AXIS_KERNELS]
     AxisKernel columns[N_AXIS_KERNELS]
@@ -211,6 +228,7 @@ cdef struct Spans:
     InPlace scale
     Average average
     Penalize penalize
+    ColumnFigures column_figures
 
 cdef struct Table:
     int version

@@ -39,12 +39,14 @@ from relume.nn.losses import (
     PythonLoss,
     Quantile,
 )
+from relume.nn.monitoring import Monitor, TrainingWarning
 from relume.nn.network import Network
 from relume.nn.normalization import BatchNorm, LayerNorm, Standardize
 from relume.nn.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
 from relume.nn.persistence import load
 from relume.nn.rates import Schedule
 from relume.nn.regularization import ActivityL1, AlphaDropout, Dropout
+from relume.nn.reviving import Revive
 from relume.nn.schedules import (
     ConstantRate,
     Cosine,
@@ -96,6 +98,7 @@ __all__ = [
     "Loss",
     "ModelCheckpoint",
     "ModelFileError",
+    "Monitor",
     "NAdam",
     "Network",
     "OneCycle",
@@ -109,11 +112,13 @@ __all__ = [
     "RReLU",
     "ReduceOnPlateau",
     "Residual",
+    "Revive",
     "Schedule",
     "Sine",
     "Standardize",
     "Step",
     "TerminateOnNaN",
+    "TrainingWarning",
     "from_sklearn",
     "load",
     *_activations,

@@ -36,6 +36,8 @@ from relume.nn.losses import Loss as Loss
 from relume.nn.losses import Poisson as Poisson
 from relume.nn.losses import PythonLoss as PythonLoss
 from relume.nn.losses import Quantile as Quantile
+from relume.nn.monitoring import Monitor as Monitor
+from relume.nn.monitoring import TrainingWarning as TrainingWarning
 from relume.nn.network import Network as Network
 from relume.nn.normalization import BatchNorm as BatchNorm
 from relume.nn.normalization import LayerNorm as LayerNorm
@@ -52,6 +54,7 @@ from relume.nn.rates import Schedule as Schedule
 from relume.nn.regularization import ActivityL1 as ActivityL1
 from relume.nn.regularization import AlphaDropout as AlphaDropout
 from relume.nn.regularization import Dropout as Dropout
+from relume.nn.reviving import Revive as Revive
 from relume.nn.schedules import ConstantRate as ConstantRate
 from relume.nn.schedules import Cosine as Cosine
 from relume.nn.schedules import Exponential as Exponential

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from relume.engine.prediction import predict, predict_array
 from relume.engine.zeros import SPARSITIES
 from relume.nn import checks
 from relume.nn.activations import Activation
@@ -351,17 +352,17 @@ class Model(Exports):
     def _outputs_of(self, X, softmax=False):
         """The outputs for what a user gives; at once where the engine can read it as it is."""
         weights = self._built()
-        z = weights.plan.predict_array(weights.parameters, X, softmax)
+        z = predict_array(weights.plan, weights.parameters, X, softmax)
         return self._outputs(self._features(X), softmax) if z is None else z
 
     def _outputs(self, X, softmax=False):
         self.build(X.shape[1])
         plan, parameters = self._weights.plan, self._weights.parameters
         if isinstance(X, np.ndarray):
-            z = plan.predict(parameters, X, softmax)
+            z = predict(plan, parameters, X, softmax)
         else:
             self._weights.adapt(X)
-            z = [plan.predict(parameters, part, softmax) for part in pieces(X)]
+            z = [predict(plan, parameters, part, softmax) for part in pieces(X)]
             z = None if any(part is None for part in z) else np.concatenate(z)
         if z is None:
             raise checks.not_finite("X", self.dtype)

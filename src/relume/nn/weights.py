@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
+from relume.engine.arguments import aligned_zeros
 from relume.engine.plan import Plan
 from relume.nn import checks
 from relume.nn.data import SparseRows
 from relume.nn.layers import steps_of
 
-LINE = 64  # bytes
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "scale")
 
 
@@ -19,8 +19,8 @@ class Weights:
     def __init__(self, layers, n_features, dtype, sparse="auto"):
         self.layers, self.dtype, self.sparse = layers, dtype, sparse
         self._compile(n_features)
-        self.parameters = on_a_line(np.zeros(self.plan.n_parameters, dtype))
-        self.optimizer_state = np.zeros((2, self.plan.n_parameters), dtype)
+        self.parameters = aligned_zeros(self.plan.n_parameters, dtype)
+        self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), dtype)
         self.average = None  # of the parameters, where the optimizer keeps one
         self.steps = 0
         self.gradients = None
@@ -119,25 +119,13 @@ class Weights:
     def __setstate__(self, state):
         n_features, rows = state.pop("n_features"), state.pop("optimizer_state")
         self.__dict__.update(state)
-        self.parameters = on_a_line(self.parameters)
         self._compile(n_features)
-        self.optimizer_state = np.zeros((2, self.plan.n_parameters), self.dtype)
+        self.parameters = aligned_zeros(self.plan.n_parameters, self.dtype)
+        self.parameters[:] = state["parameters"]
+        self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), self.dtype)
         for i, row in enumerate(rows):
             if row is not None:
                 self.optimizer_state[i] = row
-
-
-def on_a_line(array):
-    """A copy that begins on a line of the cache.
-
-    A product that skips zeros reads rows of weights where they lie; it takes 1.5 times as long
-    where each of its vectors is on two lines.
-    """
-    memory = np.empty(array.nbytes + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
-    copy = memory[start : start + array.nbytes].view(array.dtype)
-    copy[:] = array
-    return copy
 
 
 def shapes(specs, n_features):
@@ -191,11 +179,20 @@ def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
         value = checks.finite(state[name], name, dtype)
         if value.shape != view.shape:
             raise ValueError(f"{name} must have shape {view.shape}, got {value.shape}")
-        if name.endswith((".running_var", ".scale")) and value.min() < 0:
-            raise ValueError(f"{name} must hold no negative values, got {value.min()}")
+        _check_statistics(name, value)
         view[...] = value
     weights.standardized = True
     return weights
+
+
+def _check_statistics(name, value):
+    """Raise where a statistic is none that any data has; a scale is divided by."""
+    if name.endswith(".running_var") and value.min() < 0:
+        raise ValueError(f"{name} must hold no negative values, got {value.min()}")
+    if name.endswith(".scale") and value.min() <= 0:
+        raise ValueError(f"{name} must hold values greater than 0, got {value.min()}")
+    if name.endswith(".num_batches_tracked") and (value < 0 or value != np.floor(value)):
+        raise ValueError(f"{name} must be an integer of at least 0, got {value}")
 
 
 def _width_of(state, layers):
