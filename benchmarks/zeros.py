@@ -1,4 +1,4 @@
-"""What skipping zeros saves: one row, products of a minibatch, and "auto" beside the others."""
+"""What skipping zeros saves: one row, products of a minibatch, and "auto" beside the others.
 
     python benchmarks/zeros.py
 

@@ -19,7 +19,7 @@ from relume.kernels import dispatch
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
 ROWS = {"one row": (1,), "forward": (64,), "gradient": (64, 128)}
 HEIGHTS = (64, 256, 1024)
-OF_CLASS = {1: (2, 10), 16: (16, 32), 64: (64, 128), 256: (256, 1024)}
+OF_CLASS = {1: (2, 10), 16: (16, 32), 64: (64, 96), 128: (128, 192), 256: (256, 1024)}
 SECONDS = 0.02  # for a share of a shape
 
 

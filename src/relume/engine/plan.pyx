@@ -105,7 +105,7 @@ cdef class Plan:
     cdef int add_step(self, Py_ssize_t i, dict spec, Place* now, list forks) except -1:
         cdef Step* s = &self.steps[i]
         cdef Step* fork
-        s.kind, s.position = KINDS[spec["kind"]], i + 1
+        s.kind = KINDS[spec["kind"]]
         s.n_in = self.n_out
         s.n_out = self.n_out = spec.get("n_out", s.n_in)
         s.bias = spec.get("bias", False)
@@ -182,6 +182,7 @@ cdef class Plan:
         cdef Step* s
         for i in range(self.n_steps):
             s = &self.steps[i]
+            s.stream = s.kept + place
             if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
                                     or may_pay(self.sparsity, FORWARD, s.n_out)):
                 s.compressed = place

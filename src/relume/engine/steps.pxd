@@ -40,12 +40,12 @@ cdef enum Statistic:            # vectors of batch_norm's memory on the tape
 # begins at p * rows, and each row there has the step's width.
 cdef struct Step:
     Kind kind
-    Py_ssize_t position         # among the plan's steps, from 1
     Py_ssize_t n_in
     Py_ssize_t n_out
     Py_ssize_t input            # value that it reads; NOWHERE: the minibatch
     Py_ssize_t output           # value that it writes; the same place if it works in place
     Py_ssize_t kept             # what else its way back reads: mask, slopes, normalized values
+    Py_ssize_t stream           # of its random numbers, whatever else is on the tape
     Py_ssize_t compressed       # DENSE: memory for its input without zeros,
     Py_ssize_t n_compressed     # so many elements a row; 0: zeros are not skipped
     Py_ssize_t delta_in         # gradient by its input; NOWHERE: by the minibatch, if wanted

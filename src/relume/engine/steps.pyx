@@ -293,7 +293,7 @@ cdef void random_layer(const Pass* p, const Step* s, const char* x, Py_ssize_t f
                        char* out) noexcept nogil:
     """Noise in training; else dropout is the identity and the slope of RRELU its mean."""
     cdef uint32_t place = <uint32_t> (first * s.n_out)
-    cdef uint64_t key = key_of(p.key, <uint64_t> s.position)
+    cdef uint64_t key = key_of(p.key, <uint64_t> s.stream)
     cdef char* kept
     if not p.training:
         if s.kind == RRELU:
