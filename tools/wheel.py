@@ -206,7 +206,8 @@ def size(rounds=21):
 
 def seconds_of(python, statement, variables):
     """The time that a statement takes in a new process; that of the process is not in it."""
-    script = f"import time\nbegin = time.perf_counter()\n{statement}\nprint(time.perf_counter() - begin)"
+    clock = "time.perf_counter()"
+    script = f"import time\nbegin = {clock}\n{statement}\nprint({clock} - begin)"
     done = run(python, "-c", script, env=variables, capture_output=True, text=True)
     return float(done.stdout)
 
