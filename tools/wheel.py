@@ -1,6 +1,6 @@
 """Make the wheel that is shared, and try it as those do who install it.
 
-    python tools/wheel.py sdist             the sdist, and a wheel from it alone, in build/wheel
+    python tools/wheel.py sdist             the sdist, in dist, and a wheel from it alone
     python tools/wheel.py build             the same, and that wheel repaired, in dist
     python tools/wheel.py repair WHEEL TO   a wheel of this machine made one for many (Linux)
     python tools/wheel.py test [ARGS]       the suite against dist's wheel, with pytest's ARGS
@@ -45,16 +45,16 @@ def the_wheel(folder=DIST):
 def sdist():
     """Build the sdist and, in a folder of its own, a wheel of what is in it and nothing else."""
     built = ROOT / "build" / "wheel"
-    shutil.rmtree(built, ignore_errors=True)
+    for folder in (built, DIST):
+        shutil.rmtree(folder, ignore_errors=True)
     run(sys.executable, "-m", "build", "--outdir", built, ROOT)
+    DIST.mkdir()
+    shutil.copy(*built.glob("*.tar.gz"), DIST)
     return built
 
 
 def build():
     built = sdist()
-    shutil.rmtree(DIST, ignore_errors=True)
-    DIST.mkdir()
-    shutil.copy(*built.glob("*.tar.gz"), DIST)
     if sys.platform == "linux":
         repair(the_wheel(built), DIST)
     else:
