@@ -1,4 +1,4 @@
-"""What is loaded when: what a user does not use costs nothing."""
+"""What is loaded when, since what a user does not use is to cost nothing; and where it is not."""
 
 import os
 import subprocess
@@ -65,3 +65,28 @@ def test_training_loads_what_the_engine_needs():
 )  # fmt: skip
 def test_others_load_when_they_are_used(use, module):
     assert loaded(NETWORK + use) - {"scipy", "threadpoolctl"} == {module}
+
+
+# NumPy does not allow them, nor do relume's own modules, whose tables belong to the process.
+ISOLATED = """
+import _interpreters
+import relume.kernels.threads as own
+alone = f'''
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
+loader = ExtensionFileLoader({own.__name__!r}, {own.__file__!r})
+module_from_spec(ModuleSpec(loader.name, loader, origin=loader.path))
+'''
+for code in ("import relume", alone):
+    failure = _interpreters.run_string(_interpreters.create("isolated"), code)
+    print(failure.type.__name__, failure.msg)
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="_interpreters came with Python 3.13")
+def test_isolated_subinterpreters_get_an_import_error():
+    done = subprocess.run([sys.executable, "-c", ISOLATED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["ImportError"] * 2, lines
+    assert "relume.kernels.threads does not support loading in subinterpreters" in lines[1]
