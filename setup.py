@@ -4,6 +4,7 @@ RELUME_DEBUG=1   bounds checks on, -O1 -g, assertions on
 RELUME_OPENMP=0  build without OpenMP: relume then works on one thread
 """
 
+import glob
 import os
 import platform
 import runpy
@@ -67,7 +68,7 @@ def extension(name, flags=FLAGS, macros=()):
         [f"src/relume/{name.replace('.', '/')}.pyx"],
         include_dirs=["src/relume/kernels", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
-        depends=[f"src/relume/kernels/{name}.h" for name in ("intrinsics", "lanes", "platform")],
+        depends=glob.glob("src/relume/kernels/*.h"),
         extra_compile_args=list(flags),
     )
 

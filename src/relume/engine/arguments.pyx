@@ -10,8 +10,8 @@ cnp.import_array()
 
 cdef char* data_of(cnp.ndarray array, dtype, Py_ssize_t size, str name) except NULL:
     """The memory of an array, once it is known to be what the plan takes it for."""
-    if (array.dtype != dtype or array.size != size
-            or not (array.flags.c_contiguous and array.flags.aligned)):
+    if (cnp.PyArray_SIZE(array) != size or not cnp.PyArray_ISCARRAY_RO(array)
+            or array.descr is not dtype and array.descr != dtype):
         raise ValueError(f"{name} must be a C-contiguous array of {size} {dtype}, "
                          f"got {array.size} {array.dtype}")
     return address(array)

@@ -2,7 +2,6 @@
 
 from libc.stdint cimport uint64_t
 
-from relume.engine.blas cimport Gemm
 from relume.engine.steps cimport Pass, Step
 from relume.kernels.types cimport Kernel, Kernels, Spans
 
@@ -11,6 +10,7 @@ cdef enum:
     # Elements of a weight block, about. A step of 784-256-128-10, batch 128, on one thread takes
     # 2,411 us at 8,192, 2,108 at 16,384, 2,094 at 32,768; on two 1,337, 1,178 and 1,218.
     BLOCK = 16384
+    LINE = 64                   # bytes of a cache line
     ALIGN = 16                  # elements: a step's parameters begin on a cache line
 
     # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of
@@ -42,8 +42,9 @@ cdef class Plan:
     cdef Block* blocks
     cdef Py_ssize_t* segments   # the step where each segment begins; and the end
     cdef const Spans* spans
-    cdef Gemm gemm
+    cdef void* spare            # memory that a call gave back
     cdef readonly object dtype
+    cdef int type_number
     cdef readonly Py_ssize_t n_steps, n_blocks, n_in, n_out, n_parameters, itemsize
     cdef readonly bint random
     cdef Py_ssize_t n_segments, fixed, value_width, tape_width, largest_block, multiply_adds
@@ -53,6 +54,7 @@ cdef class Plan:
     cdef Kernel kernel(self, const Kernels* kernels) noexcept
     cdef int add_kernels(self, Step* s, dict spec) except -1
     cdef void add_values(self, Step* s, Place* now) noexcept
+    cdef void fuse_rectifiers(self) noexcept
     cdef void add_deltas(self, Step* s, Place* now) noexcept
     cdef int add_parameters(self, Step* s, dict spec) except -1
     cdef void add_blocks(self, Py_ssize_t i) noexcept
@@ -69,6 +71,10 @@ cdef class Plan:
     cdef void track_statistics(self, const Pass* p) noexcept nogil
     cdef const Step* last_step(self) noexcept nogil
     cdef const Step* first_dense(self) noexcept nogil
+    cdef int predict_shards(self, const Pass* p, char* result, Py_ssize_t rows,
+                            bint softmax) noexcept nogil
+    cdef char* borrow(self, Py_ssize_t size) noexcept nogil
+    cdef void give_back(self, char* memory) noexcept nogil
     cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
                             Py_ssize_t rows, bint softmax) noexcept nogil
     cdef Pass pass_over(self, parameters, X, tape) except *

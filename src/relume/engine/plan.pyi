@@ -33,6 +33,9 @@ class Plan:
     def predict(
         self, parameters: NDArray[Any], X: NDArray[Any] | _Sparse, softmax: bool = False
     ) -> NDArray[Any] | None: ...
+    def predict_array(
+        self, parameters: NDArray[Any], X: Any, softmax: bool = False
+    ) -> NDArray[Any] | None: ...
     def forward(
         self, parameters: NDArray[Any], X: NDArray[Any], tape: NDArray[Any], key: int = 0
     ) -> NDArray[Any] | None: ...

@@ -4,8 +4,7 @@ Phase 1 goes by shards of SHARD rows: gather, forward, loss, input gradients. Ph
 blocks of weights: the gradient of one block over all rows, then at once its update while it is in
 cache. Where a step needs all rows first (batch_norm), phase 1 is cut into segments, and all shards
 pass one before any enters the next. Shards and blocks depend on shapes alone and nothing is summed
-across threads, so the bits are the same for any number of threads. BLAS must be held to one thread
-by the caller (relume.nn.blas).
+across threads, so the bits are the same for any number of threads.
 
 All parameters lie in one buffer, a step's behind the other's; gradients and optimizer state in
 others of the same layout. A dense step's are one row-major matrix of n_in + 1 rows: the weights,
@@ -18,19 +17,23 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
-from relume.engine.blas cimport gemm_double, gemm_float
 from relume.engine.steps cimport (
     ACTIVATION, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
-    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward,
+    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward, float_mode,
+    flush_subnormals, restore_float_mode,
     batch_gradient_sums, batch_statistics, delta_at, forward, gradient, running_statistics,
     value_at,
 )
 from relume.kernels.dispatch cimport table
 from relume.kernels.threads cimport Region, available_threads, begin, done, end
 from relume.kernels.types cimport Activation, Kernel, Kernels
+
+cdef extern from "platform.h" nogil:
+    void* exchange_pointer(void** place, void* pointer)
 
 import numpy as np
 
@@ -60,9 +63,8 @@ cdef class Plan:
 
     def __cinit__(self, Py_ssize_t n_in, list specs, dtype):
         self.dtype = np.dtype(dtype)
-        self.itemsize = self.dtype.itemsize
+        self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
-        self.gemm = gemm_float if self.itemsize == 4 else gemm_double
         self.n_in = self.n_out = n_in
         self.n_steps = len(specs)
         self.steps = <Step*> PyMem_Calloc(self.n_steps, sizeof(Step))
@@ -75,6 +77,7 @@ cdef class Plan:
         PyMem_Free(self.steps)
         PyMem_Free(self.segments)
         PyMem_Free(self.blocks)
+        free(self.spare)
 
     cdef int compile(self, list specs) except -1:
         cdef Py_ssize_t i, n_blocks = 0
@@ -88,6 +91,7 @@ cdef class Plan:
                 self.segments[self.n_segments] = i
         self.n_segments += 1
         self.segments[self.n_segments] = self.n_steps
+        self.fuse_rectifiers()
         self.move_training_places()
         self.tape_width = self.value_width + now.training_width
         self.blocks = <Block*> PyMem_Calloc(n_blocks, sizeof(Block))
@@ -134,6 +138,7 @@ cdef class Plan:
         if "activation" not in spec:
             return 0
         row = &table.activations[<Py_ssize_t> spec["activation"]]
+        s.is_relu = row.name == b"relu"
         s.activate = self.kernel(&row.forward)
         s.activate_backward = self.kernel(&row.backward)
         s.parameter_gradient = self.kernel(&row.parameter_gradient)
@@ -165,6 +170,18 @@ cdef class Plan:
         if s.kind == BATCH_NORM:
             s.fixed = self.fixed
             self.fixed += ceil_div(BATCH_NORM_VECTORS * width, ALIGN) * ALIGN
+
+    cdef void fuse_rectifiers(self) noexcept:
+        """Leave relu to the products on both its sides, while their tiles are in registers."""
+        cdef Py_ssize_t i
+        cdef Step* s
+        for i in range(1, self.n_steps):
+            s = &self.steps[i]
+            if not s.is_relu or s.input != s.output:
+                continue
+            s.forward_done = s[-1].rectifies = s[-1].kind == DENSE
+            if i + 1 < self.n_steps:
+                s.backward_done = s[1].masks = s[1].kind == DENSE
 
     cdef void add_deltas(self, Step* s, Place* now) noexcept:
         """Where gradients go: apart where phase 2 reads the one by the output."""
@@ -257,7 +274,7 @@ cdef class Plan:
     cdef Pass new_pass(self, char* parameters, const char* x, char* tape,
                        Py_ssize_t rows) noexcept nogil:
         cdef Pass p
-        p.spans, p.gemm, p.itemsize = self.spans, self.gemm, self.itemsize
+        p.spans, p.itemsize = self.spans, self.itemsize
         p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
         p.sparse_step, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
         p.training, p.key = True, 0
@@ -296,23 +313,25 @@ cdef class Plan:
 
     # -- what Python calls -----------------------------------------------------------------------
 
+    def predict_array(self, parameters, X, bint softmax=False):
+        """`predict` for an array that can be read as it is; None for all else, or if not finite."""
+        if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
+                or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != self.n_in
+                or cnp.PyArray_TYPE(X) != self.type_number or not cnp.PyArray_ISCARRAY_RO(X)):
+            return None
+        return self.predict(parameters, X, softmax)
+
     def predict(self, parameters, X, bint softmax=False):
         """The outputs for the rows of X, through softmax if asked; None where X is not finite.
 
         A sparse X is a tuple (values, index, starts) of compressed rows.
         """
         cdef bint sparse = isinstance(X, tuple)
-        cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0], shards = ceil_div(n, SHARD), i
-        cdef Py_ssize_t size = self.fixed + min(n, <Py_ssize_t> SHARD) * self.value_width
-        cdef int threads = self.threads_for(n), bad = 0
-        cdef Region region
-        out = np.empty((n, self.n_out), self.dtype)
-        scratch = np.empty(threads * size, self.dtype)
-        cdef char* result = address(out)
-        cdef char* memory = address(scratch)
+        cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0]
+        cdef cnp.npy_intp[2] shape = [n, self.n_out]
         cdef Sparse rows
         cdef Pass p = self.new_pass(
-            data_of(parameters, self.dtype, self.n_parameters, "parameters"), NULL, memory,
+            data_of(parameters, self.dtype, self.n_parameters, "parameters"), NULL, NULL,
             min(n, <Py_ssize_t> SHARD))
         p.training = False
         if sparse:
@@ -320,19 +339,55 @@ cdef class Plan:
             p.sparse_step, p.sparse = self.first_dense(), &rows
         else:
             p.x = data_of(X, self.dtype, n * self.n_in, "X")
+        out = cnp.PyArray_EMPTY(2, shape, self.type_number, False)
+        cdef char* result = address(out)
+        cdef int bad
         with nogil:
-            if threads > 1:
-                threads = min(begin(&region), threads)
-            if threads == 1:
-                for i in range(shards):
-                    bad += not self.predict_shard(p, memory, result, i, n, softmax)
-            else:
-                for i in prange(shards, schedule="dynamic", num_threads=threads):
-                    bad += not self.predict_shard(
-                        p, memory + threadid() * size * self.itemsize, result, i, n, softmax)
-                    done(&region, threadid())
-                end(&region, shards)
+            bad = self.predict_shards(&p, result, n, softmax)
+        if bad < 0:
+            raise MemoryError()
         return None if bad else out
+
+    cdef int predict_shards(self, const Pass* p, char* result, Py_ssize_t rows,
+                            bint softmax) noexcept nogil:
+        """All shards, each through all steps; returned is how many were not finite, or -1."""
+        cdef Py_ssize_t shards = ceil_div(rows, SHARD), i
+        cdef Py_ssize_t size = (self.fixed + p.rows * self.value_width) * self.itemsize
+        cdef int threads = self.threads_for(rows), bad = 0
+        cdef char* memory = self.borrow(threads * size)
+        cdef Region region
+        if memory == NULL:
+            return -1
+        if threads > 1:
+            threads = min(begin(&region), threads)
+        if threads == 1:
+            for i in range(shards):
+                bad += not self.predict_shard(p[0], memory, result, i, rows, softmax)
+        else:
+            for i in prange(shards, schedule="dynamic", num_threads=threads):
+                bad += not self.predict_shard(
+                    p[0], memory + threadid() * size, result, i, rows, softmax)
+                done(&region, threadid())
+            end(&region, shards)
+        self.give_back(memory)
+        return bad
+
+    cdef char* borrow(self, Py_ssize_t size) noexcept nogil:
+        """Memory of a call: what the last one gave back, if that is enough; NULL if none is left.
+
+        Calls from many Python threads at once get memory of their own.
+        """
+        cdef Py_ssize_t* block = <Py_ssize_t*> exchange_pointer(&self.spare, NULL)
+        if block == NULL or block[0] < size:
+            free(block)
+            block = <Py_ssize_t*> malloc(LINE + size)
+            if block == NULL:
+                return NULL
+            block[0] = size
+        return <char*> block + LINE
+
+    cdef void give_back(self, char* memory) noexcept nogil:
+        free(exchange_pointer(&self.spare, memory - LINE))
 
     cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
                             Py_ssize_t rows, bint softmax) noexcept nogil:
@@ -347,8 +402,10 @@ cdef class Plan:
         else:
             p.x += first * self.n_in * self.itemsize
         result += first * self.n_out * self.itemsize
+        cdef float_mode mode = flush_subnormals()
         for k in range(self.n_segments):
             self.forward_segment(&p, k, 0, n)
+        restore_float_mode(mode)
         memcpy(result, value_at(&p, self.last_step().output, 0, self.n_out),
                n * self.n_out * self.itemsize)
         if softmax:
@@ -362,13 +419,16 @@ cdef class Plan:
         p.key = key
         if not self.spans.all_finite(p.x, rows * self.n_in):
             return None
+        cdef float_mode mode
         with nogil:
+            mode = flush_subnormals()
             for k in range(self.n_segments):
                 self.before_segment(&p, k)
                 for i in range(ceil_div(rows, SHARD)):
                     self.forward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
                                                                rows - i * SHARD))
             self.track_statistics(&p)
+            restore_float_mode(mode)
         cdef Py_ssize_t start = self.fixed + rows * self.last_step().output
         return tape[start:start + rows * self.n_out].reshape(rows, self.n_out).copy()
 
@@ -380,7 +440,9 @@ cdef class Plan:
         cdef Pass p = self.pass_over(parameters, X, tape)
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
+        cdef float_mode mode
         with nogil:
+            mode = flush_subnormals()
             memcpy(delta_at(&p, self.last_step().delta_out, 0, self.n_out), d,
                    rows * self.n_out * self.itemsize)
             for k in range(self.n_segments - 1, -1, -1):
@@ -390,6 +452,7 @@ cdef class Plan:
                                                                 rows - i * SHARD))
             for i in range(self.n_blocks):
                 self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize)
+            restore_float_mode(mode)
         return dX
 
     cdef Pass pass_over(self, parameters, X, tape) except *:

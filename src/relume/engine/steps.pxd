@@ -2,8 +2,12 @@
 
 from libc.stdint cimport int32_t, uint64_t
 
-from relume.engine.blas cimport Gemm
 from relume.kernels.types cimport Kernel, Spans
+
+cdef extern from "platform.h" nogil:
+    ctypedef unsigned long float_mode
+    float_mode flush_subnormals()
+    void restore_float_mode(float_mode mode)
 
 cdef enum:
     MAX_NUMBERS = 3
@@ -52,6 +56,11 @@ cdef struct Step:
     Py_ssize_t to_join          # FORK: so many steps further it ends
     bint bias                   # DENSE: the matrix has one more row
     bint from_output            # ACTIVATION: the way back reads the output
+    bint is_relu
+    bint rectifies              # DENSE: takes relu of its outputs, for the step behind it,
+    bint masks                  # and gives no gradient by inputs of 0, for the relu before it
+    bint forward_done           # ACTIVATION: by the DENSE before,
+    bint backward_done          # and by the DENSE behind
     Kernel activate
     Kernel activate_backward
     Kernel parameter_gradient   # PRELU
@@ -69,7 +78,6 @@ cdef struct Sparse:             # a matrix by compressed rows (or, transposed, b
 
 cdef struct Pass:               # what all steps of one minibatch share
     const Spans* spans
-    Gemm gemm
     Py_ssize_t itemsize
     Py_ssize_t rows
     Py_ssize_t fixed            # elements of the tape before the rows' own

@@ -2,13 +2,13 @@
 
 Rows first .. first + n are one thread's; what a step needs of all rows (the statistics of
 batch_norm) is computed between two passes over them. A step has no arithmetic of its own: it calls
-the kernels, and BLAS.
+the kernels.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from relume.kernels.types cimport Kernel
+from relume.kernels.types cimport Kernel, Product
 
 
 cdef enum Parameter:            # vectors of batch_norm's and layer_norm's parameters
@@ -26,7 +26,8 @@ cdef void forward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) 
     if s.kind == DENSE:
         dense(p, s, x, first, n, out)
     elif s.kind == ACTIVATION:
-        call(p, s, s.activate, NULL, x, out, n)
+        if not s.forward_done:
+            call(p, s, s.activate, NULL, x, out, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate, NULL, x, out, n)
     elif s.kind == RRELU or s.kind == DROPOUT or s.kind == ALPHA_DROPOUT:
@@ -57,9 +58,10 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
     if s.kind == FORK:
         add_skipped(p, s + s.to_join, first, n)
     elif s.kind == DENSE:
-        times_transposed(p, s, delta, n, s.n_in, False, dx)
+        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks else NULL, dx)
     elif s.kind == ACTIVATION:
-        call(p, s, s.activate_backward, delta, y if s.from_output else x, dx, n)
+        if not s.backward_done:
+            call(p, s, s.activate_backward, delta, y if s.from_output else x, dx, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate_backward, delta, x, dx, n)
     elif s.kind == RRELU:
@@ -128,47 +130,68 @@ cdef void slope_gradient(const Pass* p, const Step* s, const char* delta, char* 
 
 # -- products -------------------------------------------------------------------------------------
 
+cdef Product product(const Pass* p, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const char* a,
+                     Py_ssize_t a_row, const char* b, Py_ssize_t b_row, char* c) noexcept nogil:
+    """a (m, k) times b (k, n), both by rows."""
+    cdef Product q
+    q.m, q.n, q.k = m, n, k
+    q.a, q.a_row, q.a_column = a, a_row, 1
+    q.b, q.b_row, q.transposed = b, b_row, False
+    q.c, q.c_row = c, n
+    q.bias, q.positive, q.accumulate, q.rectify = NULL, NULL, False, False
+    return q
+
+
 cdef void dense(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
                 char* z) noexcept nogil:
-    """z = x W + b, or x W."""
+    """z = x W + b, or x W; or relu of it."""
     cdef const char* weights = parameter(p, s, 0)
+    cdef const char* bias = weights + s.n_in * s.n_out * p.itemsize
     cdef Py_ssize_t i, row_size = s.n_out * p.itemsize
-    if s.bias:
-        for i in range(n):
-            memcpy(z + i * row_size, weights + s.n_in * row_size, row_size)
-    elif s == p.sparse_step:
-        memset(z, 0, n * row_size)
+    cdef Product q
     if s == p.sparse_step:
+        for i in range(n if s.bias else 0):
+            memcpy(z + i * row_size, bias, row_size)
+        if not s.bias:
+            memset(z, 0, n * row_size)
         p.spans.sparse_product(p.sparse.values, p.sparse.index, p.sparse.starts + first, weights,
                                n, s.n_out, z)
-    else:
-        p.gemm(False, False, <int> n, <int> s.n_out, <int> s.n_in, x, <int> s.n_in, weights,
-               <int> s.n_out, s.bias, z, <int> s.n_out)
+        if s.rectifies:
+            call(p, s + 1, s[1].activate, NULL, z, z, n)
+        return
+    q = product(p, n, s.n_out, s.n_in, x, s.n_in, weights, s.n_out, z)
+    q.rectify = s.rectifies
+    if s.bias:
+        q.bias = bias
+    p.spans.matmul(&q)
 
 
 cdef void times_transposed(const Pass* p, const Step* s, const char* delta, Py_ssize_t n,
-                           Py_ssize_t width, bint accumulate, char* dx) noexcept nogil:
-    """dx = delta W^T, added to dx if `accumulate`."""
-    p.gemm(False, True, <int> n, <int> width, <int> s.n_out, delta, <int> s.n_out,
-           parameter(p, s, 0), <int> s.n_out, accumulate, dx, <int> width)
+                           Py_ssize_t width, bint accumulate, const char* positive,
+                           char* dx) noexcept nogil:
+    """dx = delta W^T, added to dx if `accumulate`; 0 where `positive`, if given, is not."""
+    cdef Product q = product(p, n, width, s.n_out, delta, s.n_out, parameter(p, s, 0), s.n_out,
+                             dx)
+    q.transposed, q.accumulate, q.positive = True, accumulate, positive
+    p.spans.matmul(&q)
 
 
 cdef void matrix_gradient(const Pass* p, const Step* s, const char* delta, Py_ssize_t first,
                           Py_ssize_t last, char* out) noexcept nogil:
     """x^T delta for rows first .. last of the weights; the sum of delta for the bias."""
-    cdef Py_ssize_t width = s.n_matrix
+    cdef Py_ssize_t width = s.n_matrix, end = min(last, width)
     cdef const char* x = value_at(p, s.skip if s.kind == JOIN else s.input, 0, width)
-    cdef Py_ssize_t end = min(last, width)
-    if end > first:
-        if s == p.sparse_step:
-            memset(out, 0, (end - first) * s.n_out * p.itemsize)
-            p.spans.sparse_product(
-                p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
-                delta, end - first, s.n_out, out)
-        else:
-            p.gemm(True, False, <int> (end - first), <int> s.n_out, <int> p.rows,
-                   x + first * p.itemsize, <int> width, delta, <int> s.n_out, False, out,
-                   <int> s.n_out)
+    cdef Product q
+    if end > first and s == p.sparse_step:
+        memset(out, 0, (end - first) * s.n_out * p.itemsize)
+        p.spans.sparse_product(
+            p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
+            delta, end - first, s.n_out, out)
+    elif end > first:
+        q = product(p, end - first, s.n_out, p.rows, x + first * p.itemsize, 1, delta, s.n_out,
+                    out)
+        q.a_column = width
+        p.spans.matmul(&q)
     if last > width:
         p.spans.column_sum(delta, p.rows, s.n_out, out + (end - first) * s.n_out * p.itemsize)
 
@@ -183,9 +206,10 @@ cdef void join(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py
         p.spans.add(x, value_at(p, s.skip, first, s.n_out), n * s.n_out, out)
         return
     memcpy(out, x, n * s.n_out * p.itemsize)
-    p.gemm(False, False, <int> n, <int> s.n_out, <int> width,
-           value_at(p, s.skip, first, width), <int> width, parameter(p, s, 0), <int> s.n_out, True,
-           out, <int> s.n_out)
+    cdef Product q = product(p, n, s.n_out, width, value_at(p, s.skip, first, width), width,
+                             parameter(p, s, 0), s.n_out, out)
+    q.accumulate = True
+    p.spans.matmul(&q)
 
 
 cdef void add_skipped(const Pass* p, const Step* s, Py_ssize_t first,
@@ -195,7 +219,7 @@ cdef void add_skipped(const Pass* p, const Step* s, Py_ssize_t first,
     cdef const char* delta = at(p, s.delta_out, first, s.n_out)
     cdef char* dx = delta_at(p, s.skip_delta, first, width)
     if s.n_matrix:
-        times_transposed(p, s, delta, n, width, True, dx)
+        times_transposed(p, s, delta, n, width, True, NULL, dx)
     else:
         p.spans.add(dx, delta, n * width, dx)
 

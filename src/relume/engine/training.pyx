@@ -13,7 +13,9 @@ from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
 from relume.engine.plan cimport SHARD, Plan, ceil_div
-from relume.engine.steps cimport Pass, Sparse, Step, at, delta_at
+from relume.engine.steps cimport (
+    Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
+)
 from relume.engine.updates cimport Updates
 from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport Loss
@@ -316,15 +318,17 @@ cdef class Training:
         """One shard through a segment; tells whether the input is finite."""
         cdef Py_ssize_t first = i * SHARD, n = min(<Py_ssize_t> SHARD, self.p.rows - first)
         cdef bint finite = True
+        cdef float_mode mode = flush_subnormals()
+        if segment == 0 and not back:
+            finite = self.gather(first, n)
+        if not back:
+            self.plan.forward_segment(&self.p, segment, first, n)
+            if segment == self.plan.n_segments - 1 and self.loss != NULL:
+                self.row_losses(first, n)
+                back = True
         if back:
             self.plan.backward_segment(&self.p, segment, first, n)
-            return True
-        if segment == 0:
-            finite = self.gather(first, n)
-        self.plan.forward_segment(&self.p, segment, first, n)
-        if segment == self.plan.n_segments - 1 and self.loss != NULL:
-            self.row_losses(first, n)
-            self.plan.backward_segment(&self.p, segment, first, n)
+        restore_float_mode(mode)
         return finite
 
     cdef bint gather(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:

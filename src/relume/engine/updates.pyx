@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, optimizer_of
 from relume.engine.plan cimport Block, Plan
-from relume.engine.steps cimport Pass, Step
+from relume.engine.steps cimport Pass, Step, float_mode, flush_subnormals, restore_float_mode
 from relume.kernels.threads cimport Region, begin, done, end
 from relume.kernels.types cimport N_HYPER
 
@@ -115,6 +115,7 @@ cdef class Updates:
         cdef const Block* block = &self.plan.blocks[i]
         cdef Py_ssize_t place = block.start if self.keeps_all else thread * self.plan.largest_block
         cdef char* g = self.gradient + place * self.plan.itemsize
+        cdef float_mode mode = flush_subnormals()
         if work & DERIVE:
             self.plan.block_gradient(p, block, g)
         if work & REGULARIZE:
@@ -123,6 +124,7 @@ cdef class Updates:
             if factor != 1:
                 self.plan.spans.scale(g, block.size, factor)
             self.update(block, g)
+        restore_float_mode(mode)
 
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil:
         """Add the penalties of the weights, not of biases; limit what comes out."""

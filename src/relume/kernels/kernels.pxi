@@ -14,7 +14,7 @@ from relume.kernels.types cimport (
     SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel,
     BatchNorm, BatchNormBackward, Binary, ColumnMoments, ColumnProducts, ColumnSum, Gather,
     InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns,
-    Loss, LossRow, OptimizerRow, Penalize, Prepare, Random, Sine, SineBackward, Softmax, Spans,
+    Loss, LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward, Softmax, Spans,
     SparseProduct, Standardize, Table, Total, Track, Update, Weigh,
 )
 
@@ -49,6 +49,7 @@ include "learnable.pxi"
 include "layers.pxi"
 include "optimizers.pxi"
 include "losses.pxi"
+include "products.pxi"
 include "half.pxi"
 
 
@@ -86,6 +87,7 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
               <AxisKernel> crelu_columns[floating])
     fill_axis(spans, CRELU_BACKWARD, <AxisKernel> crelu_backward_rows[floating],
               <AxisKernel> crelu_backward_columns[floating])
+    spans.matmul = <Matmul> (matmul_float if floating is float else matmul_double)
     spans.gather = <Gather> gather[floating]
     spans.all_finite = <AllFinite> all_finite[floating]
     spans.column_sum = <ColumnSum> column_sum[floating]

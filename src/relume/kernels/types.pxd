@@ -2,8 +2,23 @@
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
+cdef extern from "product.h" nogil:
+    ctypedef struct Product:    # see there
+        Py_ssize_t m, n, k
+        const void* a
+        Py_ssize_t a_row, a_column
+        const void* b
+        Py_ssize_t b_row
+        bint transposed
+        void* c
+        Py_ssize_t c_row
+        const void* bias
+        bint accumulate
+        bint rectify
+        const void* positive
+
 cdef enum:
-    TABLE_VERSION = 4
+    TABLE_VERSION = 5
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -59,6 +74,7 @@ ctypedef void (*Loss)(const void* z, const void* y, Py_ssize_t rows, Py_ssize_t 
 ctypedef void (*Weigh)(const void* weight, Py_ssize_t rows, Py_ssize_t n, void* dz,
                        void* row_loss) noexcept nogil
 
+ctypedef void (*Matmul)(const Product* product) noexcept nogil
 ctypedef void (*InPlace)(void* x, Py_ssize_t n, double number) noexcept nogil
 ctypedef void (*Average)(void* mean, const void* p, Py_ssize_t n, double keep) noexcept nogil
 ctypedef double (*Penalize)(void* g, const void* p, Py_ssize_t n, double l1,
@@ -149,6 +165,7 @@ cdef enum:
 cdef struct Spans:
     AxisKernel rows[N_AXIS_KERNELS]
     AxisKernel columns[N_AXIS_KERNELS]
+    Matmul matmul
     Gather gather               # rows x[index[i]]; tells whether all they hold is finite
     AllFinite all_finite
     ColumnSum column_sum

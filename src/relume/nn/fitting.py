@@ -4,7 +4,6 @@ import time
 
 from relume.engine.training import STATUS
 from relume.nn import checks
-from relume.nn.blas import single_threaded_blas
 from relume.nn.history import History, Progress
 from relume.nn.losses import PythonLoss
 
@@ -39,7 +38,7 @@ class Fitting:
         """Train for some epochs and return their history."""
         net, history, begin = self.net, History(), time.perf_counter()
         self._hook("on_fit_begin")
-        with single_threaded_blas, Progress(epochs, progress) as shown:
+        with Progress(epochs, progress) as shown:
             for number in range(1, epochs + 1):
                 figures = self._epoch(number)
                 if figures is ENDED:

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from relume.nn import checks
 from relume.nn.activations import Activation
-from relume.nn.blas import single_threaded_blas
 from relume.nn.data import SparseRows, features_of, pieces
 from relume.nn.exports import Exports
 from relume.nn.layers import Layer, Residual, checked_layers, steps_of, width_of
@@ -279,9 +278,7 @@ class Model(Exports):
         TypeError, ValueError
             If X is not as said, or not finite.
         """
-        self._built()
-        z = self._outputs(self._features(X))
-        return self.loss.predictions(z)
+        return self.loss.predictions(self._outputs_of(X))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Class probabilities: of the logits the softmax, or under the binary loss the sigmoid.
@@ -301,12 +298,12 @@ class Model(Exports):
         TypeError, ValueError
             If X is not as said, or not finite.
         """
+        if type(self.loss) is CrossEntropy:
+            return self._outputs_of(X, softmax=True)
         self._built()
-        if isinstance(self.loss, CrossEntropy):
-            return self._outputs(self._features(X), softmax=True)
         if not self.loss.classifies:
             raise RuntimeError(f"loss={self.loss.name!r} has no class probabilities; use predict")
-        return self.loss.probabilities(self._outputs(self._features(X)))
+        return self.loss.probabilities(self._outputs_of(X))
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -347,16 +344,21 @@ class Model(Exports):
             loss = np.average(losses.astype(np.float64), weights=weight)
         return {"loss": float(loss), **figures(self.metrics, self.loss, z, y)}
 
+    def _outputs_of(self, X, softmax=False):
+        """The outputs for what a user gives; at once where the engine can read it as it is."""
+        weights = self._built()
+        z = weights.plan.predict_array(weights.parameters, X, softmax)
+        return self._outputs(self._features(X), softmax) if z is None else z
+
     def _outputs(self, X, softmax=False):
         self.build(X.shape[1])
         plan, parameters = self._weights.plan, self._weights.parameters
-        with single_threaded_blas:
-            if isinstance(X, np.ndarray):
-                z = plan.predict(parameters, X, softmax)
-            else:
-                self._weights.adapt(X)
-                z = [plan.predict(parameters, part, softmax) for part in pieces(X)]
-                z = None if any(part is None for part in z) else np.concatenate(z)
+        if isinstance(X, np.ndarray):
+            z = plan.predict(parameters, X, softmax)
+        else:
+            self._weights.adapt(X)
+            z = [plan.predict(parameters, part, softmax) for part in pieces(X)]
+            z = None if any(part is None for part in z) else np.concatenate(z)
         if z is None:
             raise checks.not_finite("X", self.dtype)
         return z

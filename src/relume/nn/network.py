@@ -11,7 +11,6 @@ from relume.engine.training import STATUS, Training
 from relume.engine.updates import Updates
 from relume.nn import checks
 from relume.nn.batches import ArrayBatches, IterableBatches, class_weights, split
-from relume.nn.blas import single_threaded_blas
 from relume.nn.data import SparseRows
 from relume.nn.fitting import Fitting
 from relume.nn.history import History
@@ -283,10 +282,9 @@ class Network(Model):
     def _step_on(self, source):
         training = self._training(source)
         X = source.X if source.in_memory else source.X.take(slice(None))
-        with single_threaded_blas:
-            status, _, loss = training.batch(
-                X, source.y, source.weight, self._learning_rates(1)[0], self._key()
-            )
+        status, _, loss = training.batch(
+            X, source.y, source.weight, self._learning_rates(1)[0], self._key()
+        )
         self._weights.steps = training.t
         return status, loss
 
@@ -323,8 +321,7 @@ class Network(Model):
         self._enough_rows(X)
         X = X.copy() if isinstance(X, np.ndarray) else X.take(slice(None))
         tape = plan.new_tape(len(X))
-        with single_threaded_blas:
-            z = plan.forward(parameters, X, tape, self._key())
+        z = plan.forward(parameters, X, tape, self._key())
         if z is None:
             raise checks.not_finite("X", self.dtype)
         self._tape = X, tape
@@ -357,8 +354,7 @@ class Network(Model):
         checks.finite(dz, "dz", self.dtype)
         checks.same_length(X, dz, ("X", "dz"))
         gradients = np.zeros_like(weights.parameters)
-        with single_threaded_blas:
-            dX = weights.plan.backward(weights.parameters, gradients, X, tape, dz)
+        dX = weights.plan.backward(weights.parameters, gradients, X, tape, dz)
         self._tape, weights.gradients = None, gradients
         return dX
 

@@ -1,0 +1,127 @@
+/* Matrix products of the sizes that small networks have, of either precision.
+ * A tile of rows x vectors of c stays in registers while k runs: an element of a is spread over a
+ * vector and multiplied by vectors of b, which is row-major as weights are, so that nothing is packed
+ * that lies well already. Where b is transposed, or its rows are so far apart that they fall on one
+ * another in the cache, a panel of DEPTH of its rows is copied first. Bias, relu, and the gradient of
+ * relu are applied to a tile before it leaves the registers.
+ * Every element is summed over k in order, whatever the tile it falls in and however many rows there
+ * are: its bits do not depend on m and n. On one AVX-512 core 64 x 256 x 784 takes 0.72 of the time
+ * of OpenBLAS 0.3.30, 64 x 256 x 64 takes 0.66, 64 x 64 x 64 about the same. */
+#ifndef RELUME_PRODUCTS_H
+#define RELUME_PRODUCTS_H
+
+#include "lanes.h"
+#include "product.h"
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* A tile's sums, and what is left of the registers for b and for the element of a. A single row is
+ * bound by reading b, so it takes as much of a row of b at once as fits. */
+#if defined(__AVX512F__)
+enum { ROWS = 8, VECTORS = 2, WIDE = 16 };
+#elif defined(__AVX2__)
+enum { ROWS = 6, VECTORS = 2, WIDE = 8 };
+#else
+enum { ROWS = 4, VECTORS = 2, WIDE = 8 };
+#endif
+enum {
+    DEPTH = 256,
+    FAR = 2048,                 /* bytes between rows of b from which they are copied, for */
+    MANY = 16,                  /* so many rows of a or more */
+    AHEAD = 8                   /* rows of b that are fetched ahead for a single row of a */
+};
+
+#if defined(__GNUC__)
+#define FETCH(p) __builtin_prefetch(p)
+#define UNROLLED _Pragma("GCC unroll 16")
+typedef int32_t mask_float __attribute__((vector_size(VECTOR), may_alias));
+typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
+/* x where y > 0 or NaN, else 0. */
+#define WHERE_POSITIVE(x, y) (vector)((mask)(x) & ~((mask)((y) <= (vector){0})))
+#else
+#define FETCH(p) (void)(p)
+#define UNROLLED
+#define WHERE_POSITIVE(x, y) ((y) <= 0 ? 0 : (x))
+#endif
+
+/* The two vectors that interleave a and b. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector) && defined(__GNUC__)
+#define INTERLEAVES
+#define LOW_2(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define HIGH_2(a, b) __builtin_shufflevector(a, b, 1, 3)
+#define LOW_4(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH_4(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define LOW_8(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH_8(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define LOW_16(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH_16(a, b) \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#endif
+#endif
+
+#define floating float
+#define NAMED(name) name##_float
+#if defined(__AVX512F__)
+#define SPREAD(x) ((vector)_mm512_set1_ps(x))
+#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#define FIRST(n) ((__mmask16)((1u << (n)) - 1))
+#define LOAD_PART(x, n) ((vector)_mm512_maskz_loadu_ps(FIRST(n), x))
+#define STORE_PART(x, n, v) _mm512_mask_storeu_ps(x, FIRST(n), (__m512)(v))
+#define LOW LOW_16
+#define HIGH HIGH_16
+#elif defined(__AVX2__)
+#define SPREAD(x) ((vector)_mm256_set1_ps(x))
+#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
+#define FIRST(n) _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define LOAD_PART(x, n) ((vector)_mm256_maskload_ps(x, FIRST(n)))
+#define STORE_PART(x, n, v) _mm256_maskstore_ps(x, FIRST(n), (__m256)(v))
+#define LOW LOW_8
+#define HIGH HIGH_8
+#else
+#define LOW LOW_4
+#define HIGH HIGH_4
+#if defined(__aarch64__)
+#define ADD_PRODUCT(sum, a, b) \
+    sum = (vector)vfmaq_f32((float32x4_t)(sum), (float32x4_t)(a), (float32x4_t)(b))
+#endif
+#if defined(__GNUC__)
+#define SPREAD(x) ((vector){x, x, x, x})
+#endif
+#endif
+#include "products_of.h"
+
+#define floating double
+#define NAMED(name) name##_double
+#if defined(__AVX512F__)
+#define SPREAD(x) ((vector)_mm512_set1_pd(x))
+#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#define FIRST(n) ((__mmask8)((1u << (n)) - 1))
+#define LOAD_PART(x, n) ((vector)_mm512_maskz_loadu_pd(FIRST(n), x))
+#define STORE_PART(x, n, v) _mm512_mask_storeu_pd(x, FIRST(n), (__m512d)(v))
+#define LOW LOW_8
+#define HIGH HIGH_8
+#elif defined(__AVX2__)
+#define SPREAD(x) ((vector)_mm256_set1_pd(x))
+#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
+#define FIRST(n) _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3))
+#define LOAD_PART(x, n) ((vector)_mm256_maskload_pd(x, FIRST(n)))
+#define STORE_PART(x, n, v) _mm256_maskstore_pd(x, FIRST(n), (__m256d)(v))
+#define LOW LOW_4
+#define HIGH HIGH_4
+#else
+#define LOW LOW_2
+#define HIGH HIGH_2
+#if defined(__aarch64__)
+#define ADD_PRODUCT(sum, a, b) \
+    sum = (vector)vfmaq_f64((float64x2_t)(sum), (float64x2_t)(a), (float64x2_t)(b))
+#endif
+#if defined(__GNUC__)
+#define SPREAD(x) ((vector){x, x})
+#endif
+#endif
+#include "products_of.h"
+
+#endif

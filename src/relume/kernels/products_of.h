@@ -1,0 +1,211 @@
+/* The products of one precision: products.h includes this once for each, as `floating`. */
+
+#define vector NAMED(vector)
+#define mask NAMED(mask)
+#define WIDTH NAMED(WIDTH)
+
+#if !defined(SPREAD)
+#define SPREAD(x) (x)
+#endif
+#if !defined(ADD_PRODUCT)
+#define ADD_PRODUCT(sum, a, b) sum += (a) * (b)
+#endif
+#if !defined(LOAD_PART)
+RELUME_INLINE vector NAMED(load_part)(const floating *x, int n)
+{
+    vector all = {0};
+    memcpy(&all, x, (size_t)n * sizeof *x);
+    return all;
+}
+#define LOAD_PART(x, n) NAMED(load_part)(x, n)
+#define STORE_PART(x, n, v) memcpy(x, &(v), (size_t)(n) * sizeof *(x))
+#endif
+
+static const floating NAMED(zeros)[WIDE * WIDTH];
+
+/* Vector v of a row; where the tile is at the edge, the last one has only `last` elements. */
+RELUME_INLINE vector NAMED(load)(const floating *x, int v, int vectors, int edge, int last)
+{
+    x += v * WIDTH;
+    return edge && v == vectors - 1 ? LOAD_PART(x, last) : *(const vector *)x;
+}
+
+/* Rows i .. i + rows and columns j .. of c, by rows p .. p + k of b, which begin at `b`. */
+RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge, int last,
+                               ptrdiff_t i, ptrdiff_t j, ptrdiff_t p, ptrdiff_t k,
+                               const floating *b, ptrdiff_t b_row)
+{
+    const floating *a = (const floating *)q->a + i * q->a_row + p * q->a_column;
+    floating *c = (floating *)q->c + i * q->c_row + j;
+    const ptrdiff_t a_row = q->a_row, a_column = q->a_column, c_row = q->c_row;
+    const int goes_on = p > 0 || q->accumulate;
+    const floating *from = goes_on ? c : q->bias ? (const floating *)q->bias + j : NAMED(zeros);
+    const floating *positive = (const floating *)q->positive;
+    vector sum[ROWS][WIDE], part[WIDE];
+    ptrdiff_t steps = k;
+
+    UNROLLED for (int r = 0; r < rows; r++)
+        UNROLLED for (int v = 0; v < vectors; v++)
+            sum[r][v] = NAMED(load)(from + (goes_on ? r * c_row : 0), v, vectors, edge, last);
+    do {
+        UNROLLED for (int v = 0; v < vectors; v++) {
+            part[v] = NAMED(load)(b, v, vectors, edge, last);
+            if (rows == 1) FETCH(b + AHEAD * b_row + v * WIDTH);
+        }
+        UNROLLED for (int r = 0; r < rows; r++) {
+            const vector x = SPREAD(a[r * a_row]);
+            UNROLLED for (int v = 0; v < vectors; v++) ADD_PRODUCT(sum[r][v], x, part[v]);
+        }
+        a += a_column;
+        b += b_row;
+    } while (--steps);
+    UNROLLED for (int r = 0; r < rows; r++)
+        UNROLLED for (int v = 0; v < vectors; v++) {
+            vector out = sum[r][v];
+            if (p + k == q->k) {
+                if (q->rectify) out = WHERE_POSITIVE(out, out);
+                if (positive != NULL) {
+                    const floating *y = positive + (i + r) * c_row + j;
+                    out = WHERE_POSITIVE(out, NAMED(load)(y, v, vectors, edge, last));
+                }
+            }
+            if (edge && v == vectors - 1) STORE_PART(c + r * c_row + v * WIDTH, last, out);
+            else *(vector *)(c + r * c_row + v * WIDTH) = out;
+        }
+}
+
+/* Panels of VECTORS vectors, of which the last may be narrower: all rows of a. */
+RELUME_INLINE void NAMED(tiles)(const Product *q, int vectors, int edge, int last, ptrdiff_t j,
+                                ptrdiff_t p, ptrdiff_t k, const floating *b, ptrdiff_t b_row)
+{
+    ptrdiff_t i = 0;
+    for (; i + ROWS <= q->m; i += ROWS)
+        NAMED(tile)(q, ROWS, vectors, edge, last, i, j, p, k, b, b_row);
+    switch (q->m - i) {
+#if defined(__AVX512F__)
+    case 7: NAMED(tile)(q, 7, vectors, edge, last, i, j, p, k, b, b_row); break;
+    case 6: NAMED(tile)(q, 6, vectors, edge, last, i, j, p, k, b, b_row); break;
+#endif
+#if defined(__AVX2__)
+    case 5: NAMED(tile)(q, 5, vectors, edge, last, i, j, p, k, b, b_row); break;
+    case 4: NAMED(tile)(q, 4, vectors, edge, last, i, j, p, k, b, b_row); break;
+#endif
+    case 3: NAMED(tile)(q, 3, vectors, edge, last, i, j, p, k, b, b_row); break;
+    case 2: NAMED(tile)(q, 2, vectors, edge, last, i, j, p, k, b, b_row); break;
+    case 1: NAMED(tile)(q, 1, vectors, edge, last, i, j, p, k, b, b_row); break;
+    }
+}
+
+/* `n` columns, at most a panel of them. */
+static void NAMED(panel)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p, ptrdiff_t k,
+                         const floating *b, ptrdiff_t b_row)
+{
+    const int last = (int)(n % WIDTH == 0 ? WIDTH : n % WIDTH);
+    if (n == VECTORS * WIDTH) NAMED(tiles)(q, VECTORS, 0, last, j, p, k, b, b_row);
+    else if (n > WIDTH) NAMED(tiles)(q, VECTORS, 1, last, j, p, k, b, b_row);
+    else if (n == WIDTH) NAMED(tiles)(q, 1, 0, last, j, p, k, b, b_row);
+    else NAMED(tiles)(q, 1, 1, last, j, p, k, b, b_row);
+}
+
+/* One row of a by all of b, which is read once: the widest tiles first. */
+static void NAMED(row)(const Product *q)
+{
+    const floating *b = (const floating *)q->b;
+    ptrdiff_t j = 0;
+    for (; j + WIDE * WIDTH <= q->n; j += WIDE * WIDTH)
+        NAMED(tile)(q, 1, WIDE, 0, 0, 0, j, 0, q->k, b + j, q->b_row);
+    for (; j + 4 * WIDTH <= q->n; j += 4 * WIDTH)
+        NAMED(tile)(q, 1, 4, 0, 0, 0, j, 0, q->k, b + j, q->b_row);
+    for (; j < q->n; j += VECTORS * WIDTH) {
+        const ptrdiff_t n = q->n - j < VECTORS * WIDTH ? q->n - j : VECTORS * WIDTH;
+        NAMED(panel)(q, j, n, 0, q->k, b + j, q->b_row);
+    }
+}
+
+/* WIDTH vectors, each `b_row` after the other, of which `rows` exist: turned into as many rows of
+ * the panel, of which `k` are wanted. By interleaving halves as often as they can be halved. */
+RELUME_INLINE void NAMED(transpose)(const floating *b, ptrdiff_t b_row, int rows, int k,
+                                    floating *panel)
+{
+#if defined(INTERLEAVES)
+    vector x[WIDTH], y[WIDTH];
+    UNROLLED for (int r = 0; r < WIDTH; r++) {
+        x[r] = (vector){0};
+        if (r < rows) x[r] = k == WIDTH ? *(const vector *)(b + r * b_row) : LOAD_PART(b + r * b_row, k);
+    }
+    UNROLLED for (int round = 1; round < WIDTH; round *= 2) {
+        UNROLLED for (int r = 0; r < WIDTH / 2; r++) {
+            y[2 * r] = LOW(x[r], x[r + WIDTH / 2]);
+            y[2 * r + 1] = HIGH(x[r], x[r + WIDTH / 2]);
+        }
+        UNROLLED for (int r = 0; r < WIDTH; r++) x[r] = y[r];
+    }
+    UNROLLED for (int r = 0; r < WIDTH; r++)
+        if (r < k) *(vector *)(panel + r * VECTORS * WIDTH) = x[r];
+#else
+    for (int r = 0; r < k; r++)
+        for (int s = 0; s < WIDTH; s++)
+            panel[r * VECTORS * WIDTH + s] = s < rows ? b[s * b_row + r] : 0;
+#endif
+}
+
+/* A panel of b: rows p .. p + k and columns j .. j + n, side by side. */
+static void NAMED(pack)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p, ptrdiff_t k,
+                        floating *panel)
+{
+    const ptrdiff_t b_row = q->b_row;
+    if (!q->transposed) {
+        const floating *b = (const floating *)q->b + p * b_row + j;
+        const int vectors = (int)((n + WIDTH - 1) / WIDTH), last = (int)(n - (vectors - 1) * WIDTH);
+        for (ptrdiff_t r = 0; r < k; r++)
+            for (int v = 0; v < vectors; v++)
+                *(vector *)(panel + (r * VECTORS + v) * WIDTH) =
+                    NAMED(load)(b + r * b_row, v, vectors, last < WIDTH, last);
+        return;
+    }
+    const floating *b = (const floating *)q->b + j * b_row + p;
+    for (int s = 0; s < n; s += WIDTH) {
+        const int rows = (int)(n - s < WIDTH ? n - s : WIDTH);
+        for (ptrdiff_t r = 0; r < k; r += WIDTH) {
+            const int depth = (int)(k - r < WIDTH ? k - r : WIDTH);
+            NAMED(transpose)(b + s * b_row + r, b_row, rows, depth,
+                             panel + r * VECTORS * WIDTH + s);
+        }
+    }
+}
+
+static void NAMED(matmul)(const Product *q)
+{
+    floating copied[DEPTH * VECTORS * WIDTH];
+    const floating *b = (const floating *)q->b;
+    const int far = q->b_row * (ptrdiff_t)sizeof *b >= FAR && q->m >= MANY;
+    if (q->m == 1 && !q->transposed) {
+        NAMED(row)(q);
+        return;
+    }
+    for (ptrdiff_t j = 0; j < q->n; j += VECTORS * WIDTH) {
+        const ptrdiff_t n = q->n - j < VECTORS * WIDTH ? q->n - j : VECTORS * WIDTH;
+        for (ptrdiff_t p = 0; p < q->k; p += DEPTH) {
+            const ptrdiff_t k = q->k - p < DEPTH ? q->k - p : DEPTH;
+            if (q->transposed || far) {
+                NAMED(pack)(q, j, n, p, k, copied);
+                NAMED(panel)(q, j, n, p, k, copied, VECTORS * WIDTH);
+            } else {
+                NAMED(panel)(q, j, n, p, k, b + p * q->b_row + j, q->b_row);
+            }
+        }
+    }
+}
+
+#undef vector
+#undef mask
+#undef WIDTH
+#undef floating
+#undef NAMED
+#undef SPREAD
+#undef ADD_PRODUCT
+#undef FIRST
+#undef LOAD_PART
+#undef STORE_PART
+#undef LOW
+#undef HIGH
