@@ -100,6 +100,7 @@ def test_a_function_called_again_gives_the_same_bits(name):
         assert_same(actual, expected, name)
 
 
+@pytest.mark.thread_unsafe
 @pytest.mark.usefixtures("two_threads")
 def test_ten_threads_call_every_function():
     names, arguments = list(FUNCTIONS), {name: operands(name) for name in FUNCTIONS}
@@ -133,6 +134,7 @@ def trained(k, path):
     return networks.saved(net, path)
 
 
+@pytest.mark.thread_unsafe
 @pytest.mark.usefixtures("two_threads")
 def test_ten_threads_train_ten_networks(tmp_path):
     alone = [trained(k, tmp_path / "alone") for k in range(N_THREADS)]
