@@ -6,13 +6,24 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec parallel accuracy sweep durability bench figures peers-activations \
-	peers-docs sdist wheel size release clean
+# asv: its configuration is in benchmarks/. HISTORY names what every commit of a history is timed
+# by, in half a minute; the whole table takes longer than there is for each commit.
+ASV = cd benchmarks && ../$(BIN)/asv
+HISTORY := \.track_|^bench_training\.|^bench_ufuncs\.Everyday\.
+BENCH := $(HISTORY)
+BASE := main
+COMMITS := HEAD
+MACHINE := reference
+
+.PHONY: help demo test lint vec parallel accuracy sweep calibrate durability peers peers-scaling
+.PHONY: peers-activations peers-docs
+.PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
+	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (reference): docs/benchmarks.md"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,16 +58,38 @@ accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 po
 sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 inputs (half an hour)
 	$(BIN)/python tools/sweep.py $(ARGS)
 
+calibrate: $(VENV)/tested  ## measure from which share of zeros on skipping them pays, and print the table
+	$(BIN)/python tools/calibrate.py
+
 durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)
 
-bench: $(VENV)/built  ## time this commit with asv: ufuncs against NumPy's formulas, one epoch
-	$(BIN)/pip install --quiet --editable '.[bench]'
-	cd benchmarks && ../$(BIN)/asv machine --yes --machine reference > /dev/null
-	cd benchmarks && ../$(BIN)/asv run --python=same --machine reference --quick --show-stderr
+bench: $(VENV)/asv  ## time this tree with asv; BENCH=regex of what (half a minute's worth)
+	$(ASV) machine --yes --machine here > /dev/null
+	$(ASV) run --python=same --machine here --show-stderr --bench "$(BENCH)" $(ARGS)
 
-figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, scikit-learn and PyTorch
-	$(VENV)-peers/bin/python benchmarks/peers/figures.py
+bench-compare: $(VENV)/asv  ## time BASE (main) and HEAD in turn; fails if one is 1.1 times slower
+	$(ASV) machine --yes --machine here > /dev/null
+	$(ASV) continuous --factor 1.1 --machine here --attribute rounds=4 --show-stderr \
+		--bench "$(BENCH)" $(ARGS) $(BASE) HEAD
+
+bench-history: $(VENV)/asv  ## time each commit of kernels or engine that has no results yet
+	$(ASV) machine --yes --machine $(MACHINE) > /dev/null
+	git log --first-parent --format=%H $(COMMITS) -- src/relume/kernels src/relume/engine | \
+		($(ASV) run HASHFILE:- --skip-existing --machine $(MACHINE) --bench "$(HISTORY)" $(ARGS))
+
+bench-publish: $(VENV)/asv  ## make web pages of benchmarks/results, in benchmarks/.asv/html
+	$(ASV) publish
+
+$(VENV)/asv: $(VENV)/built
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	touch $@
+
+peers: $(VENV)-peers/built  ## measure training, prediction, zeros, memory beside all peers (10 minutes)
+	$(VENV)-peers/bin/python benchmarks/peers/run.py $(ARGS)
+
+peers-scaling: $(VENV)-peers/built  ## time a step against width, depth and batch; find cliffs
+	$(VENV)-peers/bin/python benchmarks/peers/scaling.py $(ARGS)
 
 peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
@@ -87,5 +120,5 @@ release:  ## print what a release needs, and check it
 	$(PYTHON) tools/release.py
 
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist .venv .venv-peers .venv-wheel .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-wheel .pytest_cache .ruff_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete

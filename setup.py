@@ -83,8 +83,11 @@ def extensions():
         extension("kernels.axis"),
         extension("engine.arguments"),
         extension("engine.steps"),
+        extension("engine.zeros"),
         extension("engine.plan"),
+        extension("engine.prediction"),
         extension("engine.updates"),
+        extension("engine.observing"),
         extension("engine.training"),
     ]
 

@@ -62,9 +62,13 @@ def one(x, layer, state, prefix, training):
         return (x - state[f"{prefix}mean"]) / state[f"{prefix}scale"]
     if isinstance(layer, nn.Sine):
         return np.sin(layer.omega * x)
+    if isinstance(layer, nn.FATReLU):
+        return np.where(x > layer.threshold, x, 0)
     if isinstance(layer, nn.RReLU):
         assert not training or layer.lower == layer.upper
         return np.where(x > 0, x, (layer.lower + layer.upper) / 2 * x)
+    if isinstance(layer, nn.ActivityL1):
+        return x
     if isinstance(layer, nn.Dropout):  # AlphaDropout too
         assert not training or layer.rate == 0
         return x

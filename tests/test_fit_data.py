@@ -282,6 +282,13 @@ def test_an_iterator_that_is_exhausted():
     plain.assert_raises(ValueError, [r"\bX\b", "empty"], lambda: net.fit([]))
 
 
+def test_steps_per_epoch_is_for_iterables():
+    """It was ignored where X is an array, all of whose rows are an epoch."""
+    X, y = integers()
+    words = ["steps_per_epoch", "None", r"\b2$"]
+    plain.assert_raises(ValueError, words, lambda: network().fit(X, y, steps_per_epoch=2))
+
+
 @pytest.mark.parametrize("at", [0, 1, 3])
 def test_a_minibatch_that_is_wrong(at):
     """The network is as before the fit, whichever minibatch it was."""
@@ -300,6 +307,16 @@ def test_a_minibatch_that_is_wrong(at):
         before = plain.bits(net)
         plain.assert_raises(error, words, lambda: net.fit(items, epochs=2))  # noqa: B023
         assert plain.bits(net) == before, bad
+
+
+def test_minibatches_whose_targets_are_of_another_kind():
+    """The engine found it, after steps that stayed."""
+    X, y = integers()
+    net = network().build(9)
+    before = plain.bits(net)
+    call = lambda: net.fit([(X, y), (X, np.eye(3)[y])])  # noqa: E731
+    plain.assert_raises(ValueError, [r"\by\b", "float32", "int64", r"\(150, 3\)"], call)
+    assert plain.bits(net) == before
 
 
 def test_an_iterable_that_raises():
@@ -372,7 +389,10 @@ def test_class_weight(loss):
         nets[1].fit(X, y, sample_weight=(np.asarray(each, "float32")[y] * own.astype("float32")))
         plain.assert_same_bits(*nets, str(given))
     net = nets[0]
-    for bad, error in (("equal", ValueError), ({0: -1.0}, ValueError), (3, TypeError)):
+    for bad, error in (
+        ("equal", ValueError), (3, TypeError), ({0: -1.0}, ValueError), ({2: 1.0}, ValueError),
+        ({"1": 1.0}, ValueError), ({-1: 1.0}, ValueError),
+    ):  # fmt: skip
         plain.assert_raises(error, ["class_weight"], lambda: net.fit(X, y, class_weight=bad))  # noqa: B023
     mse = network()
     call = lambda: mse.fit(X, X[:, :3], class_weight="balanced")  # noqa: E731

@@ -79,6 +79,7 @@ CASES = {
     "standardize": lambda: [nn.Standardize(), nn.Dense(7, "tanh"), nn.Dense(3)],
     "standardize, then residual": lambda: [nn.Standardize(), nn.Residual([nn.Dense(3)])],
     "sine": lambda: [nn.Dense(9, nn.Sine(3.0)), nn.Dense(3)],
+    "fat relu": lambda: [nn.Dense(9, "fat_relu"), nn.Dense(7, nn.FATReLU(0.5)), nn.Dense(3)],
     "sine first": lambda: [nn.Sine(), nn.Dense(3), nn.Sine(0.5)],
 }  # fmt: skip
 by_case = pytest.mark.parametrize("make", CASES.values(), ids=CASES)
@@ -322,7 +323,15 @@ def test_sine_and_its_slope_are_accurate(omega, dtype):
 
 
 def test_wrong_statistics_are_not_loaded():
-    net = nn.Network([nn.BatchNorm(), nn.Dense(3)]).build(6)
-    state = net.state_dict() | {"0.running_var": np.full(6, -1.0)}
-    words = ["running_var", "negative"]
-    plain.assert_raises(ValueError, words, lambda: net.load_state_dict(state))
+    """A scale of 0 was, and predictions were NaN; so were counts of -1 and 1.5."""
+    net = nn.Network([nn.Standardize(), nn.Dense(3), nn.BatchNorm()]).build(6)
+    before = plain.bits(net)
+    for name, value, word in (
+        ("2.running_var", np.full(3, -1.0), "negative"),
+        ("0.scale", np.zeros(6), "greater than 0"),
+        ("2.num_batches_tracked", -1, "integer"),
+        ("2.num_batches_tracked", 1.5, "integer"),
+    ):
+        state = net.state_dict() | {name: value}
+        plain.assert_raises(ValueError, [name, word], lambda: net.load_state_dict(state))  # noqa: B023
+        assert plain.bits(net) == before

@@ -214,7 +214,7 @@ def test_blas_setting_after_an_exception(caller):
         with pytest.raises(ValueError, match=r"X|y|epochs"):
             call()
         assert blas_threads() == before, name
-    diverging = network(optimizer=nn.SGD(1e30))
+    diverging = network(optimizer=nn.SGD(1e38))
     with pytest.raises(FloatingPointError):
         diverging.fit(X, y, epochs=50)
     assert blas_threads() == before

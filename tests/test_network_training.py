@@ -245,9 +245,9 @@ def test_history():
     net = network()
     history = net.fit(X, y, epochs=3)
     assert isinstance(history, collections.abc.Mapping)
-    assert set(history) == {"loss", "seconds"}
+    assert set(history) == {"loss", "skipped", "seconds"}
     history = net.fit(X, y, epochs=3, validation_data=(X[:50], y[:50]))
-    assert set(history) == {"loss", "seconds", "val_loss", "val_accuracy"}
+    assert set(history) == {"loss", "skipped", "seconds", "val_loss", "val_accuracy"}
     for key, values in history.items():
         assert type(values) is list, key
         assert [type(v) for v in values] == [float] * 3, key
@@ -260,7 +260,7 @@ def test_history():
 def test_history_of_mse_has_no_accuracy():
     X, y = plain.data(128, 6, 3, "mse")
     history = network("mse").fit(X, y, validation_data=(X, y))
-    assert set(history) == {"loss", "seconds", "val_loss"}
+    assert set(history) == {"loss", "skipped", "seconds", "val_loss"}
 
 
 def test_history_copies_and_pickles():

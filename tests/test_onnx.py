@@ -100,6 +100,7 @@ def test_activation(activation):
 LAYERS = {
     "no bias": [nn.Dense(5, use_bias=False, activation="relu"), nn.Dense(1, use_bias=False)],
     "dropout": [nn.Dense(5, activation="relu"), nn.Dropout(0.5), nn.Dense(2)],
+    "activity_l1": [nn.Dense(5, activation="relu"), nn.ActivityL1(0.1), nn.Dense(2)],
     "alpha_dropout": [nn.Dense(5, activation="selu"), nn.AlphaDropout(0.3), nn.Dense(2)],
     "batch_norm": [nn.BatchNorm(), nn.Dense(5), nn.BatchNorm(eps=0.1), nn.ReLU(), nn.Dense(2)],
     "layer_norm": [nn.LayerNorm(), nn.Dense(5, activation="tanh"), nn.LayerNorm(0.1), nn.Dense(2)],

@@ -225,7 +225,11 @@ def messages(act):
     lambda e: e.set_params(early_stopping=True).fit(X, np.arange(300) == 4),
     lambda e: e.fit(X, LABELS, sample_weight=np.ones(3)),
     lambda e: e.fit(X, LABELS, sample_weight=np.zeros(300)),
-], ids=range(12))  # fmt: skip
+    lambda e: e.set_params(solver="lbfgs").fit(X, LABELS, sample_weight=np.zeros(300)),
+    lambda e: e.set_params(batch_size=10, shuffle=False).fit(
+        X, LABELS, sample_weight=np.repeat([1.0, 0.0], [280, 20])
+    ),
+], ids=range(14))  # fmt: skip
 def test_misuse_gets_scikit_learns_errors(act):
     ours, theirs = messages(act)
     assert ours == theirs
@@ -268,6 +272,36 @@ def test_warnings():
                 each.fit(X, LABELS)
             told.append([str(each.message) for each in record])
         assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("parameters", [
+    {"max_iter": 2}, {"solver": "lbfgs", "max_iter": 2}, {"batch_size": 301, "tol": 1.0},
+], ids=["epochs", "lbfgs", "batch_size"])  # fmt: skip
+def test_filters_written_for_scikit_learn_hold(parameters):
+    """Warnings were relume's, which no filter with module="sklearn" met."""
+    for y in (LABELS, LABELS[:, None]):
+        for each in both("classes", **parameters):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                warnings.filterwarnings("ignore", module="sklearn")
+                each.fit(X, y)
+
+
+def test_warnings_name_the_line_that_called():
+    mlp = MLPClassifier(**SMALL)
+    with pytest.warns(ConvergenceWarning) as record:
+        make_pipeline(StandardScaler(), mlp).fit(X, LABELS)
+    assert record[0].filename == __file__
+
+
+def test_figures_are_numpys():
+    """Scripts call methods of them: ``mlp.loss_.round(3)``."""
+    for parameters in ({}, {"early_stopping": True}, {"solver": "lbfgs"}):
+        for target in ("classes", "values"):
+            for name in ("loss_", "best_loss_", "loss_curve_", "best_validation_score_"):
+                found = [getattr(each, name, None) for each in fitted(target, **parameters)]
+                types = [type(each[0] if isinstance(each, list) else each) for each in found]
+                assert types[0] is types[1], (name, parameters)
 
 
 @pytest.mark.parametrize("parameters", [

@@ -18,6 +18,7 @@ Needs benchmarks/peers/requirements.txt. `make peers-activations`; --help says h
 
 import argparse
 import inspect
+import json
 import math
 import os
 import re
@@ -25,15 +26,18 @@ import statistics
 import sys
 import timeit
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import scipy.special
 from contenders import CASES
+from contenders.arrays import operands
 
 import relume
 
-PEERS = ["numpy", "torch", "jax", "numexpr"]
+TITLES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "numexpr": "numexpr"}
+PEERS = list(TITLES)
 COLUMNS = ["copy", "relume", *PEERS]
 TARGETS = {"gelu": 0.8}
 OVER_TORCH = {"elu": 2.5, "selu": 2.5, "celu": 2.5, "mish": 2.5, "softplus": 2.0}
@@ -99,65 +103,6 @@ def load_numexpr(options, stack):
 
 NUMEXPR_NUMBER = {"float32": float, "float64": np.float64}  # its names of them
 LOADERS = {"torch": load_torch, "jax": load_jax, "numexpr": load_numexpr}
-
-
-# -- one function: its arrays and its contenders --
-
-
-def filled(values, place):
-    """A copy that begins on a cache line, in another place of its page than the other arrays."""
-    memory = np.zeros(values.nbytes + 8192, np.uint8)
-    start = -memory.ctypes.data % 4096 + 576 * place % 4096
-    array = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
-    array[...] = values
-    return array
-
-
-def shapes(case, n):
-    """The shapes of the input, and of the output and its gradient, where x has n elements.
-
-    Of two inputs or a split one, the output has n elements.
-    """
-    rows = (n // 100, 100)
-    return {
-        "flat": (n, n),
-        "rrelu": (n, n),
-        "gated": (n, n),
-        "prelu": (rows, rows),
-        "rows": (rows, rows),
-        "reduced": (rows, rows[:1] if case.axis else rows[1:]),
-        "crelu": (rows, (n // 100, 200)),
-        "split": ((n // 100, 200), rows),
-        "maxout": ((n // 100, 25, 4), (n // 100, 25)),
-    }[case.kind]
-
-
-def operands(case, n, dtype):
-    """All arrays that statements may name, by name."""
-    rng = np.random.default_rng(0)
-    into, of = shapes(case, n)
-    shape_of = dict.fromkeys(["x", "a", "b", "t", "u", "buffer", "dx", "da", "db"], into)
-    shape_of |= dict.fromkeys(["y", "g", "out"], of)
-    made = {name: rng.standard_normal(shape, np.float32) for name, shape in shape_of.items()}
-    for name in "xab":
-        made[name] *= 2
-    x = made["x"]
-    made["slope"] = rng.uniform(1 / 8, 1 / 3, x.shape)
-    made["noise"] = np.where(x > 0, 1, made["slope"])
-    if x.ndim == 2:
-        made |= {"s": x.sum(case.axis, keepdims=True), "w": np.full(100, 0.25), "dw": np.ones(100)}
-    made = {key: filled(a.astype(dtype), place) for place, (key, a) in enumerate(made.items())}
-    made |= {"m": np.zeros(into, bool), "which": np.zeros(of, np.intp)}
-    if case.kind == "crelu":
-        halves = {
-            f"{name}{k}": made[name][:, 100 * k - 100 :][:, :100]
-            for name in ("g", "out")
-            for k in (1, 2)
-        }
-        made |= halves
-    if case.kind == "reduced":
-        made |= {f"{name}k": np.expand_dims(made[name], case.axis) for name in "yg"}
-    return made
 
 
 # -- what runs --
@@ -337,6 +282,23 @@ def summary(rows):
             print(f"{what}: {ratio:.2f} (at least {target}){', short' * (ratio < target)}")
 
 
+def means(rows, work):
+    """What run.py reports: the geometric means over the functions that a peer has."""
+    rows = [row for row in rows if row.ratio() is not None]
+    for peer, name in {"": "the fastest", **TITLES}.items():
+        ratios = [
+            row.over(peer) if peer else row.ratio()
+            for row in rows
+            if not peer or peer in row.times
+        ]
+        if ratios:
+            yield {
+                "work": work, "ours": "relume", "theirs": name, "must": 1.0 if peer else 1.5,
+                "aim": None if peer else 2, "ratio": mean(ratios),
+                "note": f"geometric mean of {len(ratios)}",
+            }  # fmt: skip
+
+
 def parse():
     parser = argparse.ArgumentParser(description="Time every activation beside its peers.")
     many = {"type": lambda text: text.split(",")}
@@ -346,6 +308,7 @@ def parse():
     parser.add_argument("--peers", **many, default=PEERS, help=",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=101)
     parser.add_argument("--threads", type=int, default=1, help="and CPUs; the copy has one")
+    parser.add_argument("--out", type=Path, help="a JSON file for what run.py reports of it")
     parser.add_argument("--statistic", choices=["median", "min"], default="median", help="shown")
     options = parser.parse_args()
     asked = set(options.functions)
@@ -357,6 +320,7 @@ def parse():
 
 def main():
     options = parse()
+    reported = []
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
     notes = []
     for name in set(relume.activations.ROWS) - set(CASES):
@@ -377,6 +341,9 @@ def main():
                     rows.append(row)
                     show(row, options.statistic)
             summary(rows)
+            reported += means(rows, f"activations, {n:,} {options.dtype}, 1 thread")
+    if options.out:
+        options.out.write_text(json.dumps(reported))
     if notes:
         print("\nnotes:", *dict.fromkeys(notes), sep="\n- ")
 

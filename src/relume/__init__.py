@@ -1,7 +1,8 @@
 """relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks on the same
 kernels.
 
-``relume.nn``, ``relume.datasets``, ``relume.onnx`` and ``relume.sklearn`` load when first used.
+``relume.nn``, ``relume.datasets``, ``relume.diagnostics``, ``relume.onnx``, ``relume.sklearn``,
+``relume.plots`` and ``relume.experiments`` load when first used.
 """
 
 import importlib
@@ -19,8 +20,9 @@ from relume.pieces import __all__ as _pieces
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ["datasets", "nn"]
-_OPTIONAL = ["onnx", "sklearn"]  # need what relume does not: `import *` leaves them out
+_SUBMODULES = ["datasets", "diagnostics", "nn"]
+# They need what relume does not: `import *` leaves them out.
+_OPTIONAL = ["experiments", "onnx", "plots", "sklearn"]
 
 __all__ = [
     *_activations,

@@ -1,6 +1,9 @@
 from relume import datasets as datasets
+from relume import diagnostics as diagnostics
+from relume import experiments as experiments
 from relume import nn as nn
 from relume import onnx as onnx
+from relume import plots as plots
 from relume import sklearn as sklearn
 from relume.activations import *  # noqa: F403
 from relume.axis import *  # noqa: F403

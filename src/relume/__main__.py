@@ -15,6 +15,25 @@ def parser():
         "demo", help="train one network with four activations on real data, and compare them"
     )
     demo.add_argument("--data", choices=["digits", "fashion-mnist"], default="digits")
+    experiments = commands.add_parser(
+        "experiments", help="put claims about ReLU to the test, and write a page of the results"
+    )
+    experiments.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
+    experiments.add_argument("--list", action="store_true", help="list their names and questions")
+    experiments.add_argument("--quick", action="store_true", help="fewer seeds and epochs")
+    experiments.add_argument(
+        "--out", default="experiments", metavar="DIR", help="the folder to write to (%(default)s)"
+    )
+    look = commands.add_parser(
+        "inspect", help="what the layers of a saved network do to data, with advice; exit status "
+        "0: nothing found, 1: advice given, 2: an error"
+    )  # fmt: skip
+    look.add_argument("model", help="a file that Network.save has written")
+    look.add_argument(
+        "--data", default="digits", metavar="DATA",
+        help="digits or fashion-mnist (their held-out rows, pixels from 0 to 1), a .npz file with "
+        "X and y, or a .npy file with X; default: digits",
+    )  # fmt: skip
     commands.add_parser("info", help="versions, instruction set, threads")
     return root
 
@@ -25,6 +44,14 @@ def main(arguments=None):
     if options.command == "info":
         relume.show_config()
         return 0
+    if options.command == "experiments":
+        from relume.experiments import command
+
+        return command.execute(options)
+    if options.command == "inspect":
+        from relume import inspection
+
+        return inspection.run(options.model, options.data)
     from relume import demo
 
     try:

@@ -25,7 +25,7 @@ class Case:
     numexpr: tuple = ("", "")
     relume: tuple = ()  # if empty, the functions of this name; from input and from output
     arguments: str = ""  # of relume's functions, after the arrays
-    kind: str = "flat"  # which arrays: see operands() in activations.py
+    kind: str = "flat"  # which arrays: see arrays.py
     axis: int = -1
     outputs: tuple = ("out",)
     gradients: tuple = ("dx",)

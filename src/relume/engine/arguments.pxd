@@ -6,6 +6,10 @@ from relume.engine.steps cimport Sparse
 from relume.kernels.types cimport Loss, OptimizerRow, Spans
 
 
+cdef enum:
+    LINE = 64                   # bytes of a cache line
+
+
 cdef inline char* address(cnp.ndarray array) noexcept:
     return <char*> cnp.PyArray_DATA(array)
 

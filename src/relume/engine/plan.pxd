@@ -10,7 +10,6 @@ cdef enum:
     # Elements of a weight block, about. A step of 784-256-128-10, batch 128, on one thread takes
     # 2,411 us at 8,192, 2,108 at 16,384, 2,094 at 32,768; on two 1,337, 1,178 and 1,218.
     BLOCK = 16384
-    LINE = 64                   # bytes of a cache line
     ALIGN = 16                  # elements: a step's parameters begin on a cache line
 
     # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of
@@ -47,6 +46,7 @@ cdef class Plan:
     cdef int type_number
     cdef readonly Py_ssize_t n_steps, n_blocks, n_in, n_out, n_parameters, itemsize
     cdef readonly bint random
+    cdef int sparsity
     cdef Py_ssize_t n_segments, fixed, value_width, tape_width, largest_block, multiply_adds
 
     cdef int compile(self, list specs) except -1
@@ -55,6 +55,7 @@ cdef class Plan:
     cdef int add_kernels(self, Step* s, dict spec) except -1
     cdef void add_values(self, Step* s, Place* now) noexcept
     cdef void fuse_rectifiers(self) noexcept
+    cdef void add_compressed(self) noexcept
     cdef void add_deltas(self, Step* s, Place* now) noexcept
     cdef int add_parameters(self, Step* s, dict spec) except -1
     cdef void add_blocks(self, Py_ssize_t i) noexcept
@@ -71,11 +72,8 @@ cdef class Plan:
     cdef void track_statistics(self, const Pass* p) noexcept nogil
     cdef const Step* last_step(self) noexcept nogil
     cdef const Step* first_dense(self) noexcept nogil
-    cdef int predict_shards(self, const Pass* p, char* result, Py_ssize_t rows,
-                            bint softmax) noexcept nogil
-    cdef char* borrow(self, Py_ssize_t size) noexcept nogil
-    cdef void give_back(self, char* memory) noexcept nogil
-    cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
-                            Py_ssize_t rows, bint softmax) noexcept nogil
     cdef Pass pass_over(self, parameters, X, tape) except *
-    cdef void block_gradient(self, const Pass* p, const Block* block, char* out) noexcept nogil
+    cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil
+    cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
+                             char* scratch) noexcept nogil
+    cdef double activity_penalties(self, const Pass* p) noexcept nogil

@@ -15,29 +15,26 @@ does without. Pointers are char*, places count elements: one code for both preci
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from cython.parallel cimport prange, threadid
-from libc.stdint cimport uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
+from relume.engine.arguments cimport LINE, address, data_of, loss_of
 from relume.engine.steps cimport (
-    ACTIVATION, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK, JOIN,
-    LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Sparse, Step, backward, float_mode,
-    flush_subnormals, restore_float_mode,
-    batch_gradient_sums, batch_statistics, delta_at, forward, gradient, running_statistics,
-    value_at,
+    ACTIVATION, ACTIVITY_L1, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK,
+    JOIN, LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Step, activity_penalty,
+    backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
+    forward, gradient, restore_float_mode, running_statistics, shapes_of,
 )
+from relume.engine.zeros cimport FORWARD, GRADIENT, ONE_ROW, compressed_size, may_pay
 from relume.kernels.dispatch cimport table
-from relume.kernels.threads cimport Region, available_threads, begin, done, end
+from relume.kernels.threads cimport available_threads
 from relume.kernels.types cimport Activation, Kernel, Kernels
-
-cdef extern from "platform.h" nogil:
-    void* exchange_pointer(void** place, void* pointer)
 
 import numpy as np
 
-from relume.engine.arguments import target_dtype
+from relume.engine.arguments import aligned_zeros, target_dtype
+from relume.engine.zeros import SPARSITIES
 
 cnp.import_array()
 
@@ -45,6 +42,7 @@ KINDS = {
     "dense": DENSE, "activation": ACTIVATION, "prelu": PRELU, "rrelu": RRELU, "dropout": DROPOUT,
     "alpha_dropout": ALPHA_DROPOUT, "batch_norm": BATCH_NORM, "layer_norm": LAYER_NORM,
     "standardize": STANDARDIZE, "sine": SINE, "fork": FORK, "join": JOIN,
+    "activity_l1": ACTIVITY_L1,
 }
 
 
@@ -59,9 +57,12 @@ cdef class Plan:
         `specs`).
     dtype : numpy.dtype
         float32 or float64.
+    sparse : {"auto", "never", "always"}
+        Whether products skip zeros. The results are the same bits.
     """
 
-    def __cinit__(self, Py_ssize_t n_in, list specs, dtype):
+    def __cinit__(self, Py_ssize_t n_in, list specs, dtype, str sparse="auto"):
+        self.sparsity = SPARSITIES[sparse]
         self.dtype = np.dtype(dtype)
         self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
@@ -92,6 +93,7 @@ cdef class Plan:
         self.n_segments += 1
         self.segments[self.n_segments] = self.n_steps
         self.fuse_rectifiers()
+        self.add_compressed()
         self.move_training_places()
         self.tape_width = self.value_width + now.training_width
         self.blocks = <Block*> PyMem_Calloc(n_blocks, sizeof(Block))
@@ -154,8 +156,11 @@ cdef class Plan:
         cdef Py_ssize_t width = s.n_out
         cdef bint noise = s.kind == DROPOUT or s.kind == ALPHA_DROPOUT
         s.input = s.output = now.value
-        if s.kind == FORK:
+        if s.kind == FORK or s.kind == ACTIVITY_L1:     # which reads it again on the way back
             now.private = False
+            if s.kind == ACTIVITY_L1:
+                s.kept = now.training_width             # a double for a shard
+                now.training_width += 8 // self.itemsize
             return
         if not (now.private and (noise or s.kind == STANDARDIZE or s.from_output)):
             s.output = now.value = self.value_width
@@ -170,6 +175,18 @@ cdef class Plan:
         if s.kind == BATCH_NORM:
             s.fixed = self.fixed
             self.fixed += ceil_div(BATCH_NORM_VECTORS * width, ALIGN) * ALIGN
+
+    cdef void add_compressed(self) noexcept:
+        """Memory that all products share, one after the other, for inputs without their zeros."""
+        cdef Py_ssize_t i, place = self.value_width
+        cdef Step* s
+        for i in range(self.n_steps):
+            s = &self.steps[i]
+            if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
+                                    or may_pay(self.sparsity, FORWARD, s.n_out)):
+                s.compressed = place
+                s.n_compressed = ceil_div(compressed_size(s.n_in, 1, self.itemsize), self.itemsize)
+                self.value_width = max(self.value_width, place + s.n_compressed)
 
     cdef void fuse_rectifiers(self) noexcept:
         """Leave relu to the products on both its sides, while their tiles are in registers."""
@@ -254,7 +271,7 @@ cdef class Plan:
 
     def new_tape(self, Py_ssize_t rows):
         """Memory for what a minibatch of so many rows leaves for its backward pass."""
-        return np.empty(self.fixed + rows * self.tape_width, self.dtype)
+        return aligned_zeros(self.fixed + rows * self.tape_width, self.dtype)
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
@@ -277,7 +294,8 @@ cdef class Plan:
         p.spans, p.itemsize = self.spans, self.itemsize
         p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
         p.sparse_step, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
-        p.training, p.key = True, 0
+        p.training, p.apart, p.key = True, False, 0
+        p.sparsity, p.skipped = self.sparsity, NULL
         return p
 
     cdef void before_segment(self, const Pass* p, Py_ssize_t segment) noexcept nogil:
@@ -313,105 +331,6 @@ cdef class Plan:
 
     # -- what Python calls -----------------------------------------------------------------------
 
-    def predict_array(self, parameters, X, bint softmax=False):
-        """`predict` for an array that can be read as it is; None for all else, or if not finite."""
-        if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
-                or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != self.n_in
-                or cnp.PyArray_TYPE(X) != self.type_number or not cnp.PyArray_ISCARRAY_RO(X)):
-            return None
-        return self.predict(parameters, X, softmax)
-
-    def predict(self, parameters, X, bint softmax=False):
-        """The outputs for the rows of X, through softmax if asked; None where X is not finite.
-
-        A sparse X is a tuple (values, index, starts) of compressed rows.
-        """
-        cdef bint sparse = isinstance(X, tuple)
-        cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0]
-        cdef cnp.npy_intp[2] shape = [n, self.n_out]
-        cdef Sparse rows
-        cdef Pass p = self.new_pass(
-            data_of(parameters, self.dtype, self.n_parameters, "parameters"), NULL, NULL,
-            min(n, <Py_ssize_t> SHARD))
-        p.training = False
-        if sparse:
-            read_sparse(&rows, X, self.dtype, n, self.n_in)
-            p.sparse_step, p.sparse = self.first_dense(), &rows
-        else:
-            p.x = data_of(X, self.dtype, n * self.n_in, "X")
-        out = cnp.PyArray_EMPTY(2, shape, self.type_number, False)
-        cdef char* result = address(out)
-        cdef int bad
-        with nogil:
-            bad = self.predict_shards(&p, result, n, softmax)
-        if bad < 0:
-            raise MemoryError()
-        return None if bad else out
-
-    cdef int predict_shards(self, const Pass* p, char* result, Py_ssize_t rows,
-                            bint softmax) noexcept nogil:
-        """All shards, each through all steps; returned is how many were not finite, or -1."""
-        cdef Py_ssize_t shards = ceil_div(rows, SHARD), i
-        cdef Py_ssize_t size = (self.fixed + p.rows * self.value_width) * self.itemsize
-        cdef int threads = self.threads_for(rows), bad = 0
-        cdef char* memory = self.borrow(threads * size)
-        cdef Region region
-        if memory == NULL:
-            return -1
-        if threads > 1:
-            threads = min(begin(&region), threads)
-        if threads == 1:
-            for i in range(shards):
-                bad += not self.predict_shard(p[0], memory, result, i, rows, softmax)
-        else:
-            for i in prange(shards, schedule="dynamic", num_threads=threads):
-                bad += not self.predict_shard(
-                    p[0], memory + threadid() * size, result, i, rows, softmax)
-                done(&region, threadid())
-            end(&region, shards)
-        self.give_back(memory)
-        return bad
-
-    cdef char* borrow(self, Py_ssize_t size) noexcept nogil:
-        """Memory of a call: what the last one gave back, if that is enough; NULL if none is left.
-
-        Calls from many Python threads at once get memory of their own.
-        """
-        cdef Py_ssize_t* block = <Py_ssize_t*> exchange_pointer(&self.spare, NULL)
-        if block == NULL or block[0] < size:
-            free(block)
-            block = <Py_ssize_t*> malloc(LINE + size)
-            if block == NULL:
-                return NULL
-            block[0] = size
-        return <char*> block + LINE
-
-    cdef void give_back(self, char* memory) noexcept nogil:
-        free(exchange_pointer(&self.spare, memory - LINE))
-
-    cdef bint predict_shard(self, Pass p, char* tape, char* result, Py_ssize_t shard,
-                            Py_ssize_t rows, bint softmax) noexcept nogil:
-        """One shard through all steps, on a tape of its thread that stays in cache."""
-        cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), k
-        cdef Sparse part
-        p.tape = tape
-        if p.sparse != NULL:
-            part = p.sparse[0]
-            part.starts += first
-            p.sparse = &part
-        else:
-            p.x += first * self.n_in * self.itemsize
-        result += first * self.n_out * self.itemsize
-        cdef float_mode mode = flush_subnormals()
-        for k in range(self.n_segments):
-            self.forward_segment(&p, k, 0, n)
-        restore_float_mode(mode)
-        memcpy(result, value_at(&p, self.last_step().output, 0, self.n_out),
-               n * self.n_out * self.itemsize)
-        if softmax:
-            self.spans.softmax(result, n, self.n_out, result)
-        return p.sparse != NULL or self.spans.all_finite(p.x, n * self.n_in)
-
     def forward(self, parameters, X, tape, uint64_t key=0):
         """Phase 1 without the loss, for loops of one's own; the outputs are on the tape."""
         cdef Py_ssize_t rows = X.shape[0], i, k
@@ -441,6 +360,8 @@ cdef class Plan:
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
         cdef float_mode mode
+        memory = np.zeros(self.scratch_size(rows), np.uint8)
+        cdef char* scratch = address(memory)
         with nogil:
             mode = flush_subnormals()
             memcpy(delta_at(&p, self.last_step().delta_out, 0, self.n_out), d,
@@ -451,7 +372,8 @@ cdef class Plan:
                     self.backward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
                                                                 rows - i * SHARD))
             for i in range(self.n_blocks):
-                self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize)
+                self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize,
+                                    scratch)
             restore_float_mode(mode)
         return dX
 
@@ -462,8 +384,32 @@ cdef class Plan:
             data_of(X, self.dtype, rows * self.n_in, "X"),
             data_of(tape, self.dtype, self.fixed + rows * self.tape_width, "tape"), rows)
 
-    cdef void block_gradient(self, const Pass* p, const Block* block, char* out) noexcept nogil:
-        gradient(p, &self.steps[block.step], block.first, block.last, out)
+    cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
+                             char* scratch) noexcept nogil:
+        gradient(p, &self.steps[block.step], block.first, block.last, out, scratch)
+
+    cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil:
+        """Bytes that gradients of blocks need beside their own, in whole lines of the cache."""
+        cdef Py_ssize_t i, width, most = LINE
+        for i in range(self.n_blocks):
+            width = self.blocks[i].last - self.blocks[i].first
+            if may_pay(self.sparsity, GRADIENT, self.steps[self.blocks[i].step].n_out):
+                most = max(most, <Py_ssize_t> sizeof(int64_t)
+                           + compressed_size(rows * width, width, self.itemsize))
+        return ceil_div(most, LINE) * LINE
+
+    cdef double activity_penalties(self, const Pass* p) noexcept nogil:
+        """What activities add to the loss of a minibatch, once it has been all the way back.
+
+        Those of the input, by which there is no gradient, are left out: nobody can change them.
+        """
+        cdef Py_ssize_t i, k
+        cdef double sum = 0
+        for i in range(self.n_steps):
+            if self.steps[i].kind == ACTIVITY_L1 and self.steps[i].delta_in != NOWHERE:
+                for k in range(ceil_div(p.rows, SHARD)):
+                    sum += activity_penalty(p, &self.steps[i], k * SHARD)
+        return sum
 
     def row_losses(self, str loss, numbers, z, y):
         """The loss of each row of outputs z against y, and its gradient by z."""
@@ -490,22 +436,3 @@ cdef Py_ssize_t blocks_of(const Step* s) noexcept:
     """How many blocks its parameters make; vectors are one."""
     return 0 if s.n_trainable == 0 else max(
         <Py_ssize_t> 1, ceil_div(matrix_rows(s), rows_of_block(s)))
-
-
-cdef list shapes_of(const Step* s):
-    """The arrays of a step's parameters, in their order: name and shape."""
-    cdef Py_ssize_t n = s.n_out
-    if s.kind == DENSE:
-        return [("weight", (s.n_matrix, n)), *([("bias", (n,))] if s.bias else [])]
-    elif s.kind == JOIN and s.n_matrix:
-        return [("weight", (s.n_matrix, n))]
-    elif s.kind == PRELU:
-        return [("weight", (s.n_parameters,))]
-    elif s.kind == LAYER_NORM:
-        return [("weight", (n,)), ("bias", (n,))]
-    elif s.kind == BATCH_NORM:
-        return [("weight", (n,)), ("bias", (n,)), ("running_mean", (n,)), ("running_var", (n,)),
-                ("num_batches_tracked", ())]
-    elif s.kind == STANDARDIZE:
-        return [("mean", (n,)), ("scale", (n,))]
-    return []

@@ -1,6 +1,6 @@
 """One step of a plan: what it is, and what it does to rows of a minibatch."""
 
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from relume.kernels.types cimport Kernel, Spans
 
@@ -24,6 +24,7 @@ cdef enum Kind:
     LAYER_NORM
     STANDARDIZE
     SINE
+    ACTIVITY_L1                 # adds a penalty to the loss, and its gradient
     FORK                        # a residual block begins,
     JOIN                        # and ends: its output + its input, projected where widths differ
 
@@ -44,6 +45,8 @@ cdef struct Step:
     Py_ssize_t input            # value that it reads; NOWHERE: the minibatch
     Py_ssize_t output           # value that it writes; the same place if it works in place
     Py_ssize_t kept             # what else its way back reads: mask, slopes, normalized values
+    Py_ssize_t compressed       # DENSE: memory for its input without zeros,
+    Py_ssize_t n_compressed     # so many elements a row; 0: zeros are not skipped
     Py_ssize_t delta_in         # gradient by its input; NOWHERE: by the minibatch, if wanted
     Py_ssize_t delta_out        # gradient by its output
     Py_ssize_t fixed            # memory of the tape that no row owns: statistics
@@ -89,6 +92,9 @@ cdef struct Pass:               # what all steps of one minibatch share
     char* tape
     char* dx                    # where the gradient by the minibatch goes, or NULL
     bint training
+    bint apart                  # whether each step works alone, so that all values can be seen
+    int sparsity                # NEVER, AUTO or ALWAYS: whether products skip zeros
+    int64_t* skipped            # multiply-adds, counted at a shard's first row; or NULL
     uint64_t key                # of the minibatch's random numbers
 
 
@@ -131,5 +137,7 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
 cdef void batch_statistics(const Pass* p, const Step* s) noexcept nogil
 cdef void running_statistics(const Pass* p, const Step* s) noexcept nogil
 cdef void batch_gradient_sums(const Pass* p, const Step* s) noexcept nogil
-cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last,
-                   char* out) noexcept nogil
+cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last, char* out,
+                   char* scratch) noexcept nogil
+cdef double activity_penalty(const Pass* p, const Step* s, Py_ssize_t first) noexcept nogil
+cdef list shapes_of(const Step* s)

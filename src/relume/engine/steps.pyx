@@ -6,8 +6,9 @@ the kernels.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
+from relume.engine.zeros cimport skip_in_forward, skip_in_gradient
 from relume.kernels.types cimport Kernel, Product
 
 
@@ -26,7 +27,7 @@ cdef void forward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) 
     if s.kind == DENSE:
         dense(p, s, x, first, n, out)
     elif s.kind == ACTIVATION:
-        if not s.forward_done:
+        if p.apart or not s.forward_done:
             call(p, s, s.activate, NULL, x, out, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate, NULL, x, out, n)
@@ -58,9 +59,10 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
     if s.kind == FORK:
         add_skipped(p, s + s.to_join, first, n)
     elif s.kind == DENSE:
-        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks else NULL, dx)
+        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks and not p.apart else NULL,
+                         dx)
     elif s.kind == ACTIVATION:
-        if not s.backward_done:
+        if p.apart or not s.backward_done:
             call(p, s, s.activate_backward, delta, y if s.from_output else x, dx, n)
     elif s.kind == PRELU:
         with_slopes(p, s, s.activate_backward, delta, x, dx, n)
@@ -77,6 +79,8 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
         p.spans.layer_norm_backward(
             delta, at(p, s.kept, first, s.n_out), inverses(p, s, first), parameter(p, s, WEIGHT),
             n, s.n_out, dx)
+    elif s.kind == ACTIVITY_L1:
+        penalize_activity(p, s, x, first, n, dx)
     elif s.kind == STANDARDIZE:
         p.spans.standardize(delta, NULL, parameter(p, s, 1), n, s.n_out, dx)
     elif s.kind == SINE:
@@ -85,13 +89,16 @@ cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n)
         memcpy(dx, delta, size * p.itemsize)
 
 
-cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last,
-                   char* out) noexcept nogil:
-    """The gradient by rows first .. last of a step's parameters, summed over the minibatch."""
+cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last, char* out,
+                   char* scratch) noexcept nogil:
+    """The gradient by rows first .. last of a step's parameters, summed over the minibatch.
+
+    `scratch` is memory of the thread, as `Plan.scratch_size` says.
+    """
     cdef char* delta = at(p, s.delta_out, 0, s.n_out)
     cdef char* products = at(p, s.kept, 0, s.n_out)
     if s.kind == DENSE or s.kind == JOIN:
-        matrix_gradient(p, s, delta, first, last, out)
+        matrix_gradient(p, s, delta, first, last, out, scratch)
     elif s.kind == BATCH_NORM:
         memcpy(out, statistic(p, s, SUM_DELTA_NORMAL), s.n_out * p.itemsize)
         memcpy(out + s.n_out * p.itemsize, statistic(p, s, SUM_DELTA), s.n_out * p.itemsize)
@@ -146,24 +153,20 @@ cdef void dense(const Pass* p, const Step* s, const char* x, Py_ssize_t first, P
                 char* z) noexcept nogil:
     """z = x W + b, or x W; or relu of it."""
     cdef const char* weights = parameter(p, s, 0)
-    cdef const char* bias = weights + s.n_in * s.n_out * p.itemsize
-    cdef Py_ssize_t i, row_size = s.n_out * p.itemsize
+    cdef const char* bias = NULL
     cdef Product q
-    if s == p.sparse_step:
-        for i in range(n if s.bias else 0):
-            memcpy(z + i * row_size, bias, row_size)
-        if not s.bias:
-            memset(z, 0, n * row_size)
-        p.spans.sparse_product(p.sparse.values, p.sparse.index, p.sparse.starts + first, weights,
-                               n, s.n_out, z)
-        if s.rectifies:
-            call(p, s + 1, s[1].activate, NULL, z, z, n)
-        return
-    q = product(p, n, s.n_out, s.n_in, x, s.n_in, weights, s.n_out, z)
-    q.rectify = s.rectifies
     if s.bias:
-        q.bias = bias
-    p.spans.matmul(&q)
+        bias = weights + s.n_in * s.n_out * p.itemsize
+    if s == p.sparse_step:
+        p.spans.sparse_times_dense(p.sparse.values, p.sparse.index, p.sparse.starts + first,
+                                   weights, n, s.n_in, s.n_out, bias, z)
+    elif not skip_in_forward(p, s, x, first, n, weights, bias, z):
+        q = product(p, n, s.n_out, s.n_in, x, s.n_in, weights, s.n_out, z)
+        q.bias, q.rectify = bias, s.rectifies and not p.apart
+        p.spans.matmul(&q)
+        return
+    if s.rectifies and not p.apart:
+        call(p, s + 1, s[1].activate, NULL, z, z, n)
 
 
 cdef void times_transposed(const Pass* p, const Step* s, const char* delta, Py_ssize_t n,
@@ -177,23 +180,38 @@ cdef void times_transposed(const Pass* p, const Step* s, const char* delta, Py_s
 
 
 cdef void matrix_gradient(const Pass* p, const Step* s, const char* delta, Py_ssize_t first,
-                          Py_ssize_t last, char* out) noexcept nogil:
+                          Py_ssize_t last, char* out, char* scratch) noexcept nogil:
     """x^T delta for rows first .. last of the weights; the sum of delta for the bias."""
     cdef Py_ssize_t width = s.n_matrix, end = min(last, width)
     cdef const char* x = value_at(p, s.skip if s.kind == JOIN else s.input, 0, width)
     cdef Product q
     if end > first and s == p.sparse_step:
-        memset(out, 0, (end - first) * s.n_out * p.itemsize)
-        p.spans.sparse_product(
+        p.spans.sparse_times_dense(
             p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
-            delta, end - first, s.n_out, out)
-    elif end > first:
+            delta, end - first, p.rows, s.n_out, NULL, out)
+    elif end > first and not skip_in_gradient(p, s, x, first, end, delta, scratch, out):
         q = product(p, end - first, s.n_out, p.rows, x + first * p.itemsize, 1, delta, s.n_out,
                     out)
         q.a_column = width
         p.spans.matmul(&q)
     if last > width:
         p.spans.column_sum(delta, p.rows, s.n_out, out + (end - first) * s.n_out * p.itemsize)
+
+
+# -- a penalty of activations: Glorot et al., 2011 ------------------------------------------------
+
+cdef void penalize_activity(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
+                            Py_ssize_t n, char* dx) noexcept nogil:
+    """Add the gradient of l1 * sum(abs(x)) / rows to dx, and keep that sum over the shard."""
+    cdef double penalty = p.spans.penalize(dx, x, n * s.n_out, s.l1 / p.rows, 0)
+    memcpy(at(p, s.kept, first, 8 // p.itemsize), &penalty, sizeof(penalty))
+
+
+cdef double activity_penalty(const Pass* p, const Step* s, Py_ssize_t first) noexcept nogil:
+    """What `penalize_activity` has kept of the shard that begins at row `first`."""
+    cdef double penalty
+    memcpy(&penalty, at(p, s.kept, first, 8 // p.itemsize), sizeof(penalty))
+    return penalty
 
 
 # -- residual blocks: He et al., 2016 -------------------------------------------------------------
@@ -327,3 +345,24 @@ cdef void call_with(Kernel kernel, const char* grad, const char* x, const char* 
         position = 1
     args[position], args[position + 1], args[position + 2] = <void*> x, <void*> slope, out
     kernel(args, scalar, n)
+
+
+# -- names of parameters --------------------------------------------------------------------------
+
+cdef list shapes_of(const Step* s):
+    """The arrays of a step's parameters, in their order: name and shape."""
+    cdef Py_ssize_t n = s.n_out
+    if s.kind == DENSE:
+        return [("weight", (s.n_matrix, n)), *([("bias", (n,))] if s.bias else [])]
+    elif s.kind == JOIN and s.n_matrix:
+        return [("weight", (s.n_matrix, n))]
+    elif s.kind == PRELU:
+        return [("weight", (s.n_parameters,))]
+    elif s.kind == LAYER_NORM:
+        return [("weight", (n,)), ("bias", (n,))]
+    elif s.kind == BATCH_NORM:
+        return [("weight", (n,)), ("bias", (n,)), ("running_mean", (n,)), ("running_var", (n,)),
+                ("num_batches_tracked", ())]
+    elif s.kind == STANDARDIZE:
+        return [("mean", (n,)), ("scale", (n,))]
+    return []

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from relume.engine.observing import Observer
 from relume.engine.plan import Plan
 
 _Sparse = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
@@ -27,6 +28,8 @@ class Training:
         optimizer: Any,
         mean_penalty: bool = False,
     ) -> Self: ...
+    def watch(self, observers: list[Observer]) -> None: ...
+    def share_skipped(self) -> float: ...
     def epoch(
         self,
         X: NDArray[Any],

@@ -6,25 +6,28 @@ signals, so that an interrupt finds a network whose last minibatch is complete.
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
+from relume.engine.observing cimport Observer
 from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.steps cimport (
     Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
-from relume.kernels.threads cimport Region, begin, done, end
+from relume.kernels.threads cimport (
+    APART, Choice, Region, begin, begin_choice, choose, chosen, done, end, next_part, share_out,
+)
 from relume.kernels.types cimport Loss
 
 import math
 
 import numpy as np
 
-from relume.engine.arguments import target_dtype
+from relume.engine.arguments import aligned_zeros, target_dtype
 
 cnp.import_array()
 
@@ -80,11 +83,16 @@ cdef class Training:
     cdef const char* weight
     cdef const int64_t* order   # NULL: what x, y and weight hold is the minibatch
     cdef readonly Py_ssize_t rows
+    cdef list observers         # they look at what minibatches leave on the tape
     cdef Py_ssize_t y_size
-    cdef int threads
+    cdef int threads            # of this minibatch
+    cdef Choice choice
+    cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint mean_penalty
     cdef double scale, loss_scale, loss_limit
+    cdef int64_t[::1] skipped   # multiply-adds, by the first row of a shard
+    cdef int64_t products       # multiply-adds of forward passes and weight gradients
     cdef double batch_loss
     cdef double batch_total     # rows of the minibatch, or the sum of their weights,
     cdef double divisor         # and what its loss is divided by: 1 where no row counts
@@ -96,7 +104,9 @@ cdef class Training:
         self.scale, self.loss_scale, self.loss_limit = scale, loss_scale, loss_limit
         self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
         self.threads = plan.threads_for(rows)
-        self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty)
+        begin_choice(&self.choice, self.threads)
+        self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty, rows)
+        self.skipped = np.zeros(rows, np.int64)
         numbers = np.zeros(1, plan.dtype)
         if callable(loss):
             self.python_loss = loss
@@ -111,12 +121,27 @@ cdef class Training:
         self.numbers = data_of(numbers, plan.dtype, numbers.size, "numbers")
         self.tape, self.batch_y = address(tape), address(batch_y)
         self.row_loss, self.batch_weight = address(row_loss), address(row_weight)
-        self.owners = (numbers, tape, batch_y, row_loss, row_weight)
+        parts = np.zeros(self.threads * APART, np.uint64)
+        self.parts = <uint64_t*> address(parts)
+        self.owners = (numbers, tape, batch_y, row_loss, row_weight, parts)
 
     @property
     def t(self):
         """The steps that the optimizer has made."""
         return self.updates.t
+
+    def watch(self, observers):
+        """Let observers look at what minibatches leave on the tape; those of another plan do not.
+
+        Parameters
+        ----------
+        observers : list of Observer
+        """
+        self.observers = [each for each in observers if (<Observer> each).plan is self.plan]
+
+    cdef int let_look(self) except -1:
+        for observer in self.observers:
+            (<Observer> observer).look(&self.p)
 
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
@@ -157,7 +182,7 @@ cdef class Training:
             if not 0 <= rows[start] < n:
                 raise ValueError(f"order must hold rows 0 to {n - 1} of X, got {rows[start]}")
         if self.batch_x == NULL:
-            self.memory = np.empty(self.rows * self.plan.n_in, self.plan.dtype)
+            self.memory = aligned_zeros(self.rows * self.plan.n_in, self.plan.dtype)
             self.batch_x = address(self.memory)
         self.take(X, y, weight, n)
         for step in range(steps):
@@ -170,6 +195,8 @@ cdef class Training:
                 status = self.minibatch(size - start if step == steps - 1 else batch_size)
             if status != FINE:
                 return self._failed(status, step, sum)
+            if self.observers:
+                self.let_look()
             share = self.p.rows if self.mean_penalty else self.batch_total
             sum += self.batch_loss * share
             total += share
@@ -198,6 +225,8 @@ cdef class Training:
             status = self.minibatch(n)
         if status != FINE:
             return self._failed(status, 0, 0.0)
+        if self.observers:
+            self.let_look()
         return FINE, self.batch_total, self.batch_loss
 
     def gradients(self, X, y, weight, gradients, uint64_t key=0):
@@ -222,6 +251,8 @@ cdef class Training:
                 self.batch_loss += self.updates.derive(&self.p, self.divisor, out)
         if status != FINE:
             return self._failed(status, 0, 0.0)
+        if self.observers:
+            self.let_look()
         return FINE, self.batch_total, self.batch_loss
 
     def _failed(self, Status status, Py_ssize_t step, double loss):
@@ -231,10 +262,18 @@ cdef class Training:
             raise error
         return status, step, loss
 
+    def share_skipped(self):
+        """The share of forward passes' and weight gradients' products since this was asked for."""
+        products, self.products = self.products, 0
+        skipped = np.asarray(self.skipped).sum() + self.updates.skipped()
+        self.skipped[:] = 0
+        return float(skipped / products) if products else 0.0
+
     cdef int take(self, X, y, weight, Py_ssize_t n) except -1:
         """Point to the arrays that minibatches are made of, once they are what they should be."""
         plan = self.plan
         self.p = self.plan.new_pass(self.updates.parameters, self.batch_x, self.tape, self.rows)
+        self.p.skipped = &self.skipped[0]
         if isinstance(X, tuple):
             self.x = NULL
             self.p.x, self.p.sparse_step = NULL, self.plan.first_dense()
@@ -251,6 +290,13 @@ cdef class Training:
     # -- one minibatch ---------------------------------------------------------------------------
 
     cdef Status minibatch(self, Py_ssize_t rows) noexcept nogil:
+        cdef Status status
+        self.threads = self.updates.threads = choose(&self.choice)
+        status = self.update(rows)
+        chosen(&self.choice)
+        return status
+
+    cdef Status update(self, Py_ssize_t rows) noexcept nogil:
         cdef Status status = self.phase1(rows)
         if status == FINE:
             self.plan.track_statistics(&self.p)
@@ -283,6 +329,8 @@ cdef class Training:
         for k in range(last if self.python_loss is not None else last - 1, -1, -1):
             self.plan.before_backward(&self.p, k)
             self.shards(k, True)
+        self.batch_loss += self.plan.activity_penalties(&self.p)
+        self.products += 2 * rows * self.plan.multiply_adds
         return FINE
 
     cdef double total_weight(self) noexcept nogil:
@@ -300,7 +348,7 @@ cdef class Training:
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
         """A segment forward or back over all shards; returned is how many were not finite."""
         cdef Py_ssize_t i, n = ceil_div(self.p.rows, SHARD)
-        cdef int bad = 0, threads = 1
+        cdef int bad = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
             threads = min(begin(&region), self.threads)
@@ -308,10 +356,21 @@ cdef class Training:
             for i in range(n):
                 bad += not self.shard(i, segment, back)
         else:
-            for i in prange(n, schedule="dynamic", num_threads=threads):
-                bad += not self.shard(i, segment, back)
-                done(&region, threadid())
+            share_out(self.parts, threads, n)
+            for thread in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+                bad += self.shards_of(thread, threads, &region, segment, back)
             end(&region, n)
+        return bad
+
+    cdef int shards_of(self, int thread, int threads, Region* region, Py_ssize_t segment,
+                       bint back) noexcept nogil:
+        """The shards of a thread, the same in every minibatch unless others have to help."""
+        cdef Py_ssize_t i = next_part(self.parts, threads, thread)
+        cdef int bad = 0
+        while i >= 0:
+            bad += not self.shard(i, segment, back)
+            done(region, thread)
+            i = next_part(self.parts, threads, thread)
         return bad
 
     cdef bint shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:

@@ -1,9 +1,10 @@
 """Phase 2 of a minibatch: what updates.pyx implements and training.pyx drives."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from relume.engine.plan cimport Block, Plan
 from relume.engine.steps cimport Pass
+from relume.kernels.threads cimport Region
 from relume.kernels.types cimport N_HYPER, OptimizerRow
 
 
@@ -16,17 +17,23 @@ cdef class Updates:
     cdef char* gradient         # of a block for each thread, or of all parameters
     cdef double* penalty        # of each block
     cdef double* square         # of each block's gradient, summed
+    cdef char* scratch          # of each thread, beginning with how many products it skipped
+    cdef Py_ssize_t scratch_size
     cdef const OptimizerRow* optimizer
     cdef double hyper[N_HYPER]
     cdef double clip_norm, clip_value, keep
     cdef bint keeps_all, mean_penalty
-    cdef int threads
+    cdef int threads            # of this step,
+    cdef int most_threads       # and at most
+    cdef uint64_t* parts        # of each thread
     cdef readonly int64_t t
 
     cdef void begin_step(self) noexcept nogil
     cdef double run(self, const Pass* p, double total) noexcept nogil
     cdef double derive(self, const Pass* p, double total, char* gradients) noexcept nogil
     cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil
+    cdef void blocks_of(self, const Pass* p, int thread, int threads, Region* region,
+                        double total, int work, double factor) noexcept nogil
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
                     double factor) noexcept nogil
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil
@@ -35,3 +42,4 @@ cdef class Updates:
     cdef void follow(self, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef void limit_columns(self) noexcept nogil
     cdef double penalties(self) noexcept nogil
+    cdef int64_t skipped(self) noexcept

@@ -10,6 +10,12 @@ class Updates:
     @property
     def t(self) -> int: ...
     def __new__(
-        cls, plan: Plan, weights: Any, optimizer: Any, threads: int, mean_penalty: bool = False
+        cls,
+        plan: Plan,
+        weights: Any,
+        optimizer: Any,
+        threads: int,
+        mean_penalty: bool = False,
+        rows: int = 0,
     ) -> Self: ...
     def step(self, gradients: NDArray[Any], rate: float) -> None: ...

@@ -1,17 +1,20 @@
 """Phase 2 of a minibatch: every block's gradient, its penalties and limits, and its update."""
 
 cimport numpy as cnp
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.math cimport sqrt
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, optimizer_of
 from relume.engine.plan cimport Block, Plan
 from relume.engine.steps cimport Pass, Step, float_mode, flush_subnormals, restore_float_mode
-from relume.kernels.threads cimport Region, begin, done, end
+from relume.kernels.threads cimport APART, Region, begin, done, end, next_part, share_out
 from relume.kernels.types cimport N_HYPER
 
 import numpy as np
+
+from relume.engine.arguments import aligned_zeros
 
 cnp.import_array()
 
@@ -35,10 +38,14 @@ cdef class Updates:
     threads : int
     mean_penalty : bool
         Whether l1 and l2 are divided by the weight of the minibatch, as scikit-learn does.
+    rows : int
+        The most that a minibatch has whose gradients are derived here.
     """
 
-    def __cinit__(self, Plan plan, weights, optimizer, int threads, bint mean_penalty=False):
-        self.plan, self.threads, self.mean_penalty = plan, threads, mean_penalty
+    def __cinit__(self, Plan plan, weights, optimizer, int threads, bint mean_penalty=False,
+                  Py_ssize_t rows=0):
+        self.plan, self.threads, self.most_threads = plan, threads, threads
+        self.mean_penalty = mean_penalty
         self.t = weights.steps
         self.clip_norm = optimizer.clip_norm or 0.0
         self.clip_value = optimizer.clip_value or 0.0
@@ -48,7 +55,10 @@ cdef class Updates:
             self.hyper[i] = value
         self.keeps_all = self.clip_norm != 0
         n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
-        gradient, sums = np.empty(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
+        gradient, sums = aligned_zeros(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
+        self.scratch_size = plan.scratch_size(rows)
+        scratch = aligned_zeros(threads * self.scratch_size, np.uint8)
+        self.scratch = address(scratch)
         self.parameters = data_of(weights.parameters, plan.dtype, plan.n_parameters, "parameters")
         self.state = data_of(weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "state")
         self.average = NULL
@@ -56,8 +66,10 @@ cdef class Updates:
             self.average = data_of(weights.average, plan.dtype, plan.n_parameters, "average")
         self.gradient, self.penalty = address(gradient), <double*> address(sums)
         self.square = self.penalty + max(plan.n_blocks, <Py_ssize_t> 1)
-        self.owners = (weights.parameters, weights.optimizer_state, weights.average, gradient,
-                       sums)
+        parts = np.zeros(threads * APART, np.uint64)
+        self.parts = <uint64_t*> address(parts)
+        self.owners = (parts, weights.parameters, weights.optimizer_state, weights.average,
+                       gradient, sums, scratch)
 
     def step(self, gradients, double rate):
         """One step over all parameters, from gradients computed before, which it changes."""
@@ -96,7 +108,7 @@ cdef class Updates:
 
     cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil:
         cdef Py_ssize_t i, n = self.plan.n_blocks
-        cdef int threads = 1
+        cdef int threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
             threads = min(begin(&region), self.threads)
@@ -104,10 +116,19 @@ cdef class Updates:
             for i in range(n):
                 self.block(p, i, 0, total, work, factor)
         else:
-            for i in prange(n, schedule="dynamic", num_threads=threads):
-                self.block(p, i, threadid(), total, work, factor)
-                done(&region, threadid())
+            share_out(self.parts, threads, n)
+            for thread in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+                self.blocks_of(p, thread, threads, &region, total, work, factor)
             end(&region, n)
+
+    cdef void blocks_of(self, const Pass* p, int thread, int threads, Region* region,
+                        double total, int work, double factor) noexcept nogil:
+        """The blocks of a thread, whose parameters and state it may still have in its cache."""
+        cdef Py_ssize_t i = next_part(self.parts, threads, thread)
+        while i >= 0:
+            self.block(p, i, thread, total, work, factor)
+            done(region, thread)
+            i = next_part(self.parts, threads, thread)
 
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
                     double factor) noexcept nogil:
@@ -117,7 +138,7 @@ cdef class Updates:
         cdef char* g = self.gradient + place * self.plan.itemsize
         cdef float_mode mode = flush_subnormals()
         if work & DERIVE:
-            self.plan.block_gradient(p, block, g)
+            self.plan.block_gradient(p, block, g, self.scratch + thread * self.scratch_size)
         if work & REGULARIZE:
             self.regularize(i, g, total)
         if work & UPDATE:
@@ -186,4 +207,15 @@ cdef class Updates:
         cdef double sum = 0
         for i in range(self.plan.n_blocks):
             sum += self.penalty[i]
+        return sum
+
+    cdef int64_t skipped(self) noexcept:
+        """The multiply-adds that gradients have skipped since this was asked for."""
+        cdef int64_t* count
+        cdef int64_t sum = 0
+        cdef int thread
+        for thread in range(self.most_threads):
+            count = <int64_t*> (self.scratch + thread * self.scratch_size)
+            sum += count[0]
+            count[0] = 0
         return sum

@@ -8,14 +8,15 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.types cimport (
-    COLUMNS, CRELU, CRELU_BACKWARD, LOGSUMEXP, LOGSUMEXP_BACKWARD, LOG_SOFTMAX,
-    LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, MAXOUT, MAXOUT_BACKWARD,
-    MAX_ACTIVATIONS, MAX_GATED, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD,
-    SOFTMAX_BACKWARD_FROM_OUTPUT, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel,
-    BatchNorm, BatchNormBackward, Binary, ColumnMoments, ColumnProducts, ColumnSum, Gather,
-    InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns,
-    Loss, LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward, Softmax, Spans,
-    SparseProduct, Standardize, Table, Total, Track, Update, Weigh,
+    ACTIVE, CLIPPED, COLUMNS, CRELU, CRELU_BACKWARD, FIGURE_TILE, LEAST, LOGSUMEXP,
+    LOGSUMEXP_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
+    MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PRELU_BACKWARD, SOFTMAX,
+    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION, Activation,
+    AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward, Binary, ColumnFigures,
+    ColumnMoments, ColumnProducts, ColumnSum, Compress, CountZeros, Gather, InPlace,
+    InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns, Loss, LossRow,
+    Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward, Softmax, Spans,
+    SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -47,9 +48,11 @@ include "columns.pxi"
 include "maxout.pxi"
 include "learnable.pxi"
 include "layers.pxi"
+include "sparse.pxi"
 include "optimizers.pxi"
 include "losses.pxi"
 include "products.pxi"
+include "figures.pxi"
 include "half.pxi"
 
 
@@ -109,7 +112,15 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
     spans.layer_norm = <LayerNorm> layer_norm[floating]
     spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
-    spans.sparse_product = <SparseProduct> sparse_product[floating]
+    spans.count_zeros = <CountZeros> count_zeros[floating]
+    if floating is float:
+        spans.compress_rows = <Compress> compress_rows_float
+        spans.compress_columns = <Compress> compress_columns_float
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_float
+    else:
+        spans.compress_rows = <Compress> compress_rows_double
+        spans.compress_columns = <Compress> compress_columns_double
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_double
     spans.limit_columns = <LimitColumns> limit_columns[floating]
     spans.weigh = <Weigh> weigh[floating]
     add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating])
@@ -125,6 +136,7 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.scale = <InPlace> scale[floating]
     spans.average = <Average> average[floating]
     spans.penalize = <Penalize> penalize[floating]
+    spans.column_figures = <ColumnFigures> column_figures[floating]
     add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL)
     add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL)
     add_optimizer(spans, b"adam", <Update> adam[floating], NULL)

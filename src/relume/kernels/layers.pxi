@@ -263,24 +263,6 @@ cdef void layer_norm_backward(const floating* g, const floating* normal, const f
                                           out + i * n)
 
 
-# -- a sparse first layer: rows or columns of X in compressed form --------------------------------
-
-cdef inline void add_row(floating value, const floating* row, Py_ssize_t n,
-                         floating* out) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        out[j] = out[j] + value * row[j]
-
-cdef void sparse_product(const floating* values, const int32_t* index, const int32_t* starts,
-                         const floating* matrix, Py_ssize_t rows, Py_ssize_t n,
-                         floating* out) noexcept nogil:
-    """out = S matrix for compressed rows starts[i] .. starts[i + 1] of S, added in their order."""
-    cdef Py_ssize_t i, k
-    for i in range(rows):                       # by hand: a loop over rows
-        for k in range(starts[i], starts[i + 1]):       # by hand: of rows of the matrix
-            add_row[floating](values[k], matrix + index[k] * n, n, out + i * n)
-
-
 # -- max_norm: Srebro and Shraibman, 2005 ---------------------------------------------------------
 
 cdef void limit_columns(floating* w, Py_ssize_t rows, Py_ssize_t n, double most,

@@ -274,16 +274,21 @@ cdef double penalize(floating* g, const floating* p, Py_ssize_t n, double l1,
                      double l2) noexcept nogil:
     """g += l1 sign(p) + 2 l2 p; what is returned is the penalty l1 sum(|p|) + l2 sum(p^2)."""
     cdef floating l1_slope = <floating> l1, l2_slope = <floating> (2 * l2)
-    cdef double sum = 0, error = 0, value
-    cdef double terms[SHORT]
+    cdef floating l1_term = <floating> l1, l2_term = <floating> l2, size_of
+    cdef double sum = 0, error = 0
+    cdef floating terms[SHORT]
     cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
         for j in range(size):
-            value = <double> p[start + j]
-            terms[j] = fabs(value) * (l1 + l2 * fabs(value))
-        for j in range(size):
-            g[start + j] = g[start + j] + (l1_slope * sign(p[start + j])
-                                           + l2_slope * p[start + j])
-        add_exactly(&sum, &error, sum_of[double](terms, size))
+            size_of = absolute(p[start + j])
+            terms[j] = size_of * (l1_term + l2_term * size_of)
+        if l1 == 0:
+            for j in range(size):
+                g[start + j] = g[start + j] + l2_slope * p[start + j]
+        else:
+            for j in range(size):
+                g[start + j] = g[start + j] + (l1_slope * sign(p[start + j])
+                                               + l2_slope * p[start + j])
+        add_exactly(&sum, &error, sum_of[floating](terms, size))
     return corrected(sum, error)

@@ -3,6 +3,7 @@
 #define RELUME_PLATFORM_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -48,6 +49,33 @@ static inline void *exchange_pointer(void **place, void *pointer)
 #else
     return __atomic_exchange_n(place, pointer, __ATOMIC_ACQ_REL);
 #endif
+}
+
+/* The parts of a thread that nobody has taken yet, first .. end - 1, in one number, so that the thread
+ * can take the first and others the last one at the same time. */
+static inline void set_parts(uint64_t *parts, ptrdiff_t first, ptrdiff_t end)
+{
+    *parts = (uint64_t)first << 32 | (uint64_t)end;
+}
+static inline ptrdiff_t take_part(uint64_t *parts, int last)           /* -1: none is left */
+{
+    for (;;) {
+#if defined(_MSC_VER)
+        const uint64_t now = *(volatile uint64_t *)parts;
+#else
+        uint64_t now = __atomic_load_n(parts, __ATOMIC_RELAXED);
+#endif
+        const uint64_t first = now >> 32, end = now & 0xffffffffu;
+        const uint64_t then = last ? first << 32 | (end - 1) : (first + 1) << 32 | end;
+        if (first >= end) return -1;
+#if defined(_MSC_VER)
+        if ((uint64_t)InterlockedCompareExchange64((volatile LONG64 *)parts, (LONG64)then,
+                                                   (LONG64)now) == now)
+#else
+        if (__atomic_compare_exchange_n(parts, &now, then, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+#endif
+            return (ptrdiff_t)(last ? end - 1 : first);
+    }
 }
 
 /* A comparison with NaN or an underflow sets flags that NumPy would report as warnings. Saving and

@@ -12,6 +12,7 @@
 
 #include "lanes.h"
 #include "product.h"
+#include "sparse.h"
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #endif

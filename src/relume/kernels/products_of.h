@@ -197,6 +197,8 @@ static void NAMED(matmul)(const Product *q)
     }
 }
 
+#include "sparse_of.h"
+
 #undef vector
 #undef mask
 #undef WIDTH

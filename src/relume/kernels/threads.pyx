@@ -15,7 +15,11 @@ import operator
 import os
 from pathlib import Path
 
+from libc.math cimport INFINITY
+
 cdef extern from "platform.h" nogil:
+    void set_parts(uint64_t* parts, Py_ssize_t first, Py_ssize_t end)
+    Py_ssize_t take_part(uint64_t* parts, bint last)
     long process_id()
     double seconds()
 
@@ -32,6 +36,9 @@ cdef extern from *:
 cdef double WORTH = 1.1         # of the one-thread time: a region that took longer did not pay
 cdef int STRIKES = 3            # such regions in a row: the first may only have woken a thread
 cdef double PAUSE = 64          # of the last one's time: so STRIKES / PAUSE of the time is lost
+
+cdef int TRIALS = 3             # of all threads, and as many of one,
+cdef int AGAIN = 500            # and so many times later again: the machine may be busy by then
 
 cdef int n_threads = 1
 cdef int strikes = 0
@@ -75,6 +82,51 @@ cdef void end(const Region* region, Py_ssize_t n) noexcept nogil:
     if strikes >= STRIKES:
         strikes = 0
         resting_until = now + PAUSE * (now - region.begin)
+
+
+cdef void share_out(uint64_t* parts, int threads, Py_ssize_t n) noexcept nogil:
+    """Give each thread its share of n parts, the same in each region of so many."""
+    cdef int t
+    for t in range(threads):
+        set_parts(parts + t * APART, n * t // threads, n * (t + 1) // threads)
+
+
+cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nogil:
+    """The next part of a thread, or of another that still has one; -1 if all are taken."""
+    cdef Py_ssize_t part = take_part(parts + thread * APART, False)
+    cdef int k
+    for k in range(1, threads):
+        if part >= 0:
+            break
+        part = take_part(parts + (thread + k) % threads * APART, True)
+    return part
+
+
+cdef void begin_choice(Choice* choice, int all_threads) noexcept nogil:
+    choice.all_threads = choice.threads = all_threads
+    choice.looked = AGAIN
+
+
+cdef int choose(Choice* choice) noexcept nogil:
+    """The threads for the next time: first all and one in turn, then what was the faster."""
+    if choice.all_threads == 1:
+        return 1
+    if choice.looked == AGAIN:
+        choice.looked, choice.fastest[0], choice.fastest[1] = 0, INFINITY, INFINITY
+    if choice.looked < 2 * TRIALS:
+        choice.threads = 1 if choice.looked % 2 else choice.all_threads
+    elif choice.looked == 2 * TRIALS:
+        choice.threads = 1 if choice.fastest[1] < choice.fastest[0] else choice.all_threads
+    choice.begin = seconds()
+    return choice.threads
+
+
+cdef void chosen(Choice* choice) noexcept nogil:
+    """Note how long it took."""
+    cdef int alone = choice.threads == 1
+    if choice.all_threads > 1:
+        choice.fastest[alone] = min(choice.fastest[alone], seconds() - choice.begin)
+        choice.looked += 1
 
 
 def openmp_version():

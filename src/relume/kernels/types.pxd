@@ -18,7 +18,7 @@ cdef extern from "product.h" nogil:
         const void* positive
 
 cdef enum:
-    TABLE_VERSION = 5
+    TABLE_VERSION = 6
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -128,9 +128,15 @@ ctypedef void (*LayerNorm)(const void* x, const void* weight, const void* bias, 
 ctypedef void (*LayerNormBackward)(const void* g, const void* normal, const void* inverse,
                                    const void* weight, Py_ssize_t rows, Py_ssize_t n,
                                    void* out) noexcept nogil
-ctypedef void (*SparseProduct)(const void* values, const int32_t* index, const int32_t* starts,
-                               const void* matrix, Py_ssize_t rows, Py_ssize_t n,
-                               void* out) noexcept nogil
+# Zeros skipped, see sparse.pxi. `values` and `index` have room for PADDING elements more than a
+# matrix of which nothing is 0 needs. out = bias + S matrix, or without a bias that is NULL, for
+# compressed rows of S with `height` columns.
+ctypedef Py_ssize_t (*CountZeros)(const void* x, Py_ssize_t n) noexcept nogil
+ctypedef void (*Compress)(const void* x, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
+                          void* values, int32_t* index, int32_t* starts) noexcept nogil
+ctypedef void (*SparseTimesDense)(const void* values, const int32_t* index, const int32_t* starts,
+                                  const void* matrix, Py_ssize_t rows, Py_ssize_t height,
+                                  Py_ssize_t n, const void* bias, void* out) noexcept nogil
 ctypedef void (*LimitColumns)(void* w, Py_ssize_t rows, Py_ssize_t n, double most,
                               void* factor) noexcept nogil
 
@@ -142,6 +148,9 @@ ctypedef void (*LimitColumns)(void* w, Py_ssize_t rows, Py_ssize_t n, double mos
 # after its output, which it sets where an index is none.
 ctypedef void (*AxisKernel)(void** args, const Py_ssize_t* steps, Py_ssize_t count,
                             Py_ssize_t n) noexcept nogil
+
+cdef enum:
+    PADDING = 16
 
 cdef enum:
     COLUMNS = 128               # in float64 their lanes take 16 KB
@@ -161,6 +170,23 @@ cdef enum:
     CRELU
     CRELU_BACKWARD
     N_AXIS_KERNELS
+
+# Figures of each column, added to N_FIGURES vectors of n numbers: `low` and `high` are the bounds
+# that CLIPPED counts by.
+ctypedef void (*ColumnFigures)(const void* x, Py_ssize_t rows, Py_ssize_t n, double low,
+                               double high, double* totals) noexcept nogil
+
+cdef enum:
+    FIGURE_TILE = 64            # columns whose figures stay in the first cache
+
+cdef enum Figure:
+    ACTIVE                      # how many values are not 0,
+    CLIPPED                     # how many are at most `low` or at least `high`,
+    SUM
+    SQUARES
+    LEAST
+    MOST
+    N_FIGURES
 
 cdef struct Spans:
     AxisKernel rows[N_AXIS_KERNELS]
@@ -187,7 +213,10 @@ cdef struct Spans:
     BatchNormBackward batch_norm_backward
     LayerNorm layer_norm
     LayerNormBackward layer_norm_backward
-    SparseProduct sparse_product
+    CountZeros count_zeros
+    Compress compress_rows
+    Compress compress_columns
+    SparseTimesDense sparse_times_dense
     LimitColumns limit_columns
     int n_losses
     LossRow losses[MAX_LOSSES]
@@ -199,6 +228,7 @@ cdef struct Spans:
     InPlace scale
     Average average
     Penalize penalize
+    ColumnFigures column_figures
 
 cdef struct Table:
     int version

@@ -10,6 +10,7 @@ from relume.nn.callbacks import (
     ModelCheckpoint,
     TerminateOnNaN,
 )
+from relume.nn.compacting import CompactedLayer, CompactReport
 from relume.nn.conversion import from_sklearn
 from relume.nn.files import ModelFileError
 from relume.nn.history import History
@@ -25,7 +26,7 @@ from relume.nn.initializers import (
     LecunUniform,
     Orthogonal,
 )
-from relume.nn.layers import Dense, Layer, PReLU, Residual, RReLU, Sine
+from relume.nn.layers import Dense, FATReLU, Layer, PReLU, Residual, RReLU, Sine
 from relume.nn.lbfgs import LBFGS
 from relume.nn.losses import (
     MAE,
@@ -38,12 +39,14 @@ from relume.nn.losses import (
     PythonLoss,
     Quantile,
 )
+from relume.nn.monitoring import Monitor, TrainingWarning
 from relume.nn.network import Network
 from relume.nn.normalization import BatchNorm, LayerNorm, Standardize
 from relume.nn.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
 from relume.nn.persistence import load
 from relume.nn.rates import Schedule
-from relume.nn.regularization import AlphaDropout, Dropout
+from relume.nn.regularization import ActivityL1, AlphaDropout, Dropout
+from relume.nn.reviving import Revive
 from relume.nn.schedules import (
     ConstantRate,
     Cosine,
@@ -59,6 +62,7 @@ __all__ = [
     "MAE",
     "MSE",
     "SGD",
+    "ActivityL1",
     "Adam",
     "AdamW",
     "AlphaDropout",
@@ -66,6 +70,8 @@ __all__ = [
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
+    "CompactReport",
+    "CompactedLayer",
     "Constant",
     "ConstantRate",
     "Cosine",
@@ -74,6 +80,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "Exponential",
+    "FATReLU",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -91,6 +98,7 @@ __all__ = [
     "Loss",
     "ModelCheckpoint",
     "ModelFileError",
+    "Monitor",
     "NAdam",
     "Network",
     "OneCycle",
@@ -104,11 +112,13 @@ __all__ = [
     "RReLU",
     "ReduceOnPlateau",
     "Residual",
+    "Revive",
     "Schedule",
     "Sine",
     "Standardize",
     "Step",
     "TerminateOnNaN",
+    "TrainingWarning",
     "from_sklearn",
     "load",
     *_activations,

@@ -4,6 +4,8 @@ from relume.nn.callbacks import EarlyStopping as EarlyStopping
 from relume.nn.callbacks import LearningRateScheduler as LearningRateScheduler
 from relume.nn.callbacks import ModelCheckpoint as ModelCheckpoint
 from relume.nn.callbacks import TerminateOnNaN as TerminateOnNaN
+from relume.nn.compacting import CompactedLayer as CompactedLayer
+from relume.nn.compacting import CompactReport as CompactReport
 from relume.nn.conversion import from_sklearn as from_sklearn
 from relume.nn.files import ModelFileError as ModelFileError
 from relume.nn.history import History as History
@@ -18,6 +20,7 @@ from relume.nn.initializers import LecunNormal as LecunNormal
 from relume.nn.initializers import LecunUniform as LecunUniform
 from relume.nn.initializers import Orthogonal as Orthogonal
 from relume.nn.layers import Dense as Dense
+from relume.nn.layers import FATReLU as FATReLU
 from relume.nn.layers import Layer as Layer
 from relume.nn.layers import PReLU as PReLU
 from relume.nn.layers import Residual as Residual
@@ -33,6 +36,8 @@ from relume.nn.losses import Loss as Loss
 from relume.nn.losses import Poisson as Poisson
 from relume.nn.losses import PythonLoss as PythonLoss
 from relume.nn.losses import Quantile as Quantile
+from relume.nn.monitoring import Monitor as Monitor
+from relume.nn.monitoring import TrainingWarning as TrainingWarning
 from relume.nn.network import Network as Network
 from relume.nn.normalization import BatchNorm as BatchNorm
 from relume.nn.normalization import LayerNorm as LayerNorm
@@ -46,8 +51,10 @@ from relume.nn.optimizers import Optimizer as Optimizer
 from relume.nn.optimizers import RMSprop as RMSprop
 from relume.nn.persistence import load as load
 from relume.nn.rates import Schedule as Schedule
+from relume.nn.regularization import ActivityL1 as ActivityL1
 from relume.nn.regularization import AlphaDropout as AlphaDropout
 from relume.nn.regularization import Dropout as Dropout
+from relume.nn.reviving import Revive as Revive
 from relume.nn.schedules import ConstantRate as ConstantRate
 from relume.nn.schedules import Cosine as Cosine
 from relume.nn.schedules import Exponential as Exponential

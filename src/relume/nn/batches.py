@@ -75,6 +75,7 @@ class IterableBatches:
         self._iterable, self._checked = iterable, checked
         self._once = iter(iterable) if isinstance(iterable, Iterator) else None
         self.steps = len(iterable) if steps is None and hasattr(iterable, "__len__") else steps
+        self.y_like = None
         self._first = next(self._items(), None)
         if self._first is None:
             raise ValueError("X must give at least one minibatch, got an empty iterable")
@@ -95,7 +96,17 @@ class IterableBatches:
 
     def _items(self):
         source = self._iterable if self._once is None else self._once
-        return (self._checked(item) for item in source)
+        return (self._alike(self._checked(item)) for item in source)
+
+    def _alike(self, item):
+        """A minibatch whose targets are of the first one's kind; the engine takes no other."""
+        y, like = item[1], self.y_like
+        if like is not None and (y.dtype != like.dtype or y.shape[1:] != like.shape[1:]):
+            raise ValueError(
+                "y of all minibatches must be of one kind, the first one's: "
+                f"{like.dtype} of shape {('n', *like.shape[1:])}; got {y.dtype} of shape {y.shape}"
+            )
+        return item
 
     def batches(self, order):
         """X, y and weights of each minibatch of an epoch; none if an iterator is exhausted."""
@@ -131,7 +142,7 @@ def _part(values, rows):
     return values[rows] if isinstance(values, np.ndarray) else values.part(rows)
 
 
-def class_weights(class_weight, loss, y, weight, dtype):
+def class_weights(class_weight, loss, n_out, y, weight, dtype):
     """The weights of rows with labels y, multiplied by those of their classes."""
     if class_weight is None:
         return weight
@@ -142,6 +153,11 @@ def class_weights(class_weight, loss, y, weight, dtype):
         checks.choice(class_weight, "class_weight", ["balanced"])
         each = len(y) / (len(labels) * counts)
     elif isinstance(class_weight, Mapping):
+        for k in class_weight:
+            if k not in range(max(n_out, 2)):  # one output is of two classes
+                raise ValueError(
+                    f"class_weight must have labels 0 to {max(n_out, 2) - 1} as keys, got {k!r}"
+                )
         each = [checks.not_negative(class_weight.get(int(k), 1.0), f"class_weight[{k}]")
                 for k in labels]  # fmt: skip
     else:

@@ -12,7 +12,7 @@ import numpy as np
 
 from relume.nn import checks
 from relume.nn.hooks import Callback
-from relume.nn.monitor import Monitor
+from relume.nn.watched import WatchedFigure
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -67,7 +67,7 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        self._figure = Monitor(monitor, mode, min_delta)
+        self._figure = WatchedFigure(monitor, mode, min_delta)
         self.patience: int = checks.integer(patience, "patience")
         self.restore_best: bool = checks.flag(restore_best, "restore_best")
         self._begin()
@@ -150,7 +150,7 @@ class ModelCheckpoint(Callback):
             list(string.Formatter().parse(self.path))
         except ValueError as error:
             raise ValueError(f"path must be a format string, got {path!r}: {error}") from None
-        self._figure = Monitor(monitor, mode)
+        self._figure = WatchedFigure(monitor, mode)
         self.save_best_only: bool = checks.flag(save_best_only, "save_best_only")
         self.every: int = checks.integer(every, "every")
         self.best: float | None = None

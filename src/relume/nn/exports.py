@@ -1,10 +1,13 @@
-"""What a network becomes for other programs; the modules that do it load when they are used."""
+"""What a network becomes: for other programs, or smaller. What does it loads when it is used."""
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from relume.nn.compacting import Compacted
 
 
 class Exports:
@@ -72,3 +75,54 @@ class Exports:
         from relume.nn.conversion import to_sklearn
 
         return to_sklearn(self, classes)
+
+    def compact(self: Any, X: ArrayLike) -> "Compacted":
+        """A smaller network with the same outputs for the rows of X.
+
+        Units whose activation is 0 for all rows are removed; units with another value that is the
+        same for all rows too, and what they contribute goes to the next bias. relu leaves many of
+        the first kind, of which `relume.diagnostics` tells why.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n, n_features)
+            All that the units are judged by: such as the training data.
+
+        Returns
+        -------
+        network : Network
+            A new one. Its optimizer begins afresh; all else is as it was.
+        report : CompactReport
+            What was removed, layer by layer, to be printed; and for which inputs, beside the rows
+            of X, the outputs are the same: ``report.same_for(X_new)``.
+
+        Raises
+        ------
+        RuntimeError
+            If the network is not built.
+        TypeError, ValueError
+            If X is not as said, or not finite.
+
+        Notes
+        -----
+        The outputs are the same up to rounding, wherever each removed unit is what it was on X;
+        for other inputs they may differ. Only units of a `Dense` are removed whose next `Dense`
+        follows with nothing but activations and dropout between; those inside or before a
+        `Residual`, or before a normalization, are left, as the report says. A layer keeps one
+        unit at least, and constant units where the next layer has no bias.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from relume import nn
+        >>> net = nn.Network([nn.Dense(64, activation="relu"), nn.Dense(1)], loss="mse", seed=0)
+        >>> X = np.random.default_rng(0).random((100, 3), dtype="float32")
+        >>> small, report = net.build(3).compact(X)
+        >>> bool(np.allclose(small.predict(X), net.predict(X), atol=1e-5))
+        True
+        >>> report.layers[0].left < 64
+        True
+        """
+        from relume.nn.compacting import compact
+
+        return compact(self, X)

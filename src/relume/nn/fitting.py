@@ -43,11 +43,13 @@ class Fitting:
                 figures = self._epoch(number)
                 if figures is ENDED:
                     break
-                history.add(**figures, seconds=time.perf_counter() - begin)
+                skipped = self.training.share_skipped()
+                history.add(**figures, skipped=skipped, seconds=time.perf_counter() - begin)
                 shown.epoch(**figures)
                 if self.hooks.call("on_epoch_end", net, net.epoch, figures):
                     break
         self.hooks.call("on_fit_end", net)
+        history.layers = self.hooks.records
         return history
 
     def _epoch(self, number):
@@ -76,6 +78,7 @@ class Fitting:
         net, source = self.net, self.source
         order, key = source.order(net._rng), net._key()
         rates = net._learning_rates(source.steps)
+        self.observers = self.hooks.observers(net, source.rows, source.steps)
         if not source.in_memory or self.hooks["on_batch_begin"] or self.hooks["on_batch_end"]:
             return self._by_batch(order, rates, key)
         return self._in_engine(
@@ -86,6 +89,7 @@ class Fitting:
         """Let the engine train. A hook may have restored or loaded weights, or made steps."""
         if self.net._weights is not self.weights or self.weights.steps != self.training.t:
             self._begin()
+        self.training.watch(self.observers)
         try:
             try:
                 return getattr(self.training, method)(*arguments)

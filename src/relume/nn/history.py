@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 class History(Mapping[str, list[float]]):
@@ -9,8 +10,14 @@ class History(Mapping[str, list[float]]):
 
     ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
     the time since the fit began; with validation data there are ``"val_loss"`` and, for a
-    classifier,
-    ``"val_accuracy"``.
+    classifier, ``"val_accuracy"``. ``"skipped"`` is the share of products, of forward passes and
+    of weights' gradients, that were skipped because a factor is 0, see ``Network(sparse=...)``.
+
+    Attributes
+    ----------
+    layers : list of dict
+        What a `Monitor` among the callbacks recorded: for each epoch that it looked at a dict of
+        the layers' figures by their names. Empty without one.
 
     Examples
     --------
@@ -23,6 +30,7 @@ class History(Mapping[str, list[float]]):
 
     def __init__(self) -> None:
         self._records: dict[str, list[float]] = {}
+        self.layers: list[dict[str, dict[str, Any]]] = []
 
     def add(self, **values: float) -> None:
         """Add an epoch."""

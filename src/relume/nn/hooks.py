@@ -124,18 +124,32 @@ class Hooks:
     """The hooks that some callbacks override: a list for each, looked up once."""
 
     def __init__(self, callbacks):
+        self._watching = []
         if callbacks is None:
             self._hooks = NO_HOOKS
             return
         if not isinstance(callbacks, list | tuple):
             raise TypeError(f"callbacks must be a list of callbacks or None, got {callbacks!r}")
         self._hooks = {name: [] for name in HOOKS}
+        self._watching = [each for each in callbacks if hasattr(each, "observer_for")]
         for i, callback in enumerate(callbacks):
             for name, hook in _hooks_of(callback, f"callbacks[{i}]"):
                 self._hooks[name].append(hook)
 
     def __getitem__(self, name):
         return self._hooks[name]
+
+    def observers(self, net, rows, steps):
+        """What callbacks let the engine show them of the next epoch's minibatches."""
+        if not self._watching:
+            return []
+        found = [each.observer_for(net, net.epoch + 1, rows, steps) for each in self._watching]
+        return [each for each in found if each is not None]
+
+    @property
+    def records(self):
+        """What a `Monitor` among the callbacks, the first, has recorded of the layers."""
+        return next((each.records for each in self._watching if hasattr(each, "records")), [])
 
     def call(self, name, *arguments):
         """Call all hooks of a name; tells whether one of them returned True."""

@@ -183,7 +183,52 @@ class Sine(Elementwise):
         return {"kind": "sine", "numbers": (self.omega,)}
 
 
-ELEMENTWISE: dict[str, type[Elementwise]] = {cls.name: cls for cls in (PReLU, RReLU, Sine)}
+class FATReLU(Elementwise):
+    """A ReLU with a threshold: ``x where x > threshold, else 0``, as `nn.Threshold` with value 0.
+
+    The higher the threshold, the more zeros, whose products the engine can skip.
+
+    Parameters
+    ----------
+    threshold : float, default=0.1
+        At least 0; 0 makes it a ReLU.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the argument is not as said.
+
+    Notes
+    -----
+    The paper lets an `x` equal to the threshold pass; here it gives 0, as does PyTorch's
+    threshold. The derivative is 0 there.
+
+    References
+    ----------
+    M. Kurtz et al., "Inducing and exploiting activation sparsity for fast inference on deep
+    neural networks", ICML 2020.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> nn.Dense(64, activation=nn.FATReLU(0.2))
+    Dense(64, activation=FATReLU(threshold=0.2))
+    """
+
+    name = "fat_relu"
+
+    def __init__(self, threshold: float = 0.1) -> None:
+        self.threshold: float = checks.not_negative(threshold, "threshold")
+
+    def spec(self) -> Spec:
+        """The step of `nn.Threshold`."""
+        numbers = (self.threshold, 0.0)
+        return {"kind": "activation", "activation": ROWS["threshold"]["index"], "numbers": numbers}
+
+
+ELEMENTWISE: dict[str, type[Elementwise]] = {
+    cls.name: cls for cls in (PReLU, RReLU, Sine, FATReLU)
+}
 _PRELU = ROWS["prelu"]["index"]
 
 
@@ -205,7 +250,7 @@ class Dense(Layer):
     ----------
     units : int
         Number of outputs, at least 1.
-    activation : str, Activation, PReLU, RReLU, Sine or None, default=None
+    activation : str, Activation, PReLU, RReLU, Sine, FATReLU or None, default=None
         Name of a function of relume, such as ``"relu"``, or an activation with parameters, such as
         ``nn.LeakyReLU(0.1)``. None and ``"linear"`` leave the layer linear, as the last one is
         under the losses of relume.

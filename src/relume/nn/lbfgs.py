@@ -103,6 +103,13 @@ class Objective:
             return np.inf, np.zeros_like(gradient)
         return loss, gradient
 
+    def show(self, observers):
+        """Let observers look at the present parameters' values and gradients."""
+        if observers:
+            self.training.watch(observers)
+            self(self.weights.parameters.copy())
+            self.training.watch([])
+
 
 class Unused:
     """What the engine asks of an optimizer that makes no step."""
@@ -123,14 +130,17 @@ def fit_lbfgs(net, source, epochs, validation, hooks, progress):
         with single_threaded_blas, Progress(epochs, progress) as shown:
             for number in range(1, epochs + 1):
                 hooks.call("on_epoch_begin", net, net.epoch + 1)
+                observers = hooks.observers(net, len(source.X), 1)
                 figures = {"loss": run(objective, net)}
                 if not math.isfinite(figures["loss"]):
                     raise FloatingPointError(
                         f"the loss is not finite at the beginning of epoch {number} of this fit"
                     )
+                objective.show(observers)
                 if validation:
                     figures |= {f"val_{k}": v for k, v in net._evaluate(*validation).items()}
-                history.add(**figures, seconds=time.perf_counter() - begin)
+                skipped = objective.training.share_skipped()
+                history.add(**figures, skipped=skipped, seconds=time.perf_counter() - begin)
                 good = net.snapshot()
                 shown.epoch(**figures)
                 if hooks.call("on_epoch_end", net, net.epoch, figures):
@@ -139,6 +149,7 @@ def fit_lbfgs(net, source, epochs, validation, hooks, progress):
         net.restore(good)  # also where a search was interrupted, which tries steps
         raise
     hooks.call("on_fit_end", net)
+    history.layers = hooks.records
     return history
 
 

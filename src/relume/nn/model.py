@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from relume.engine.prediction import predict, predict_array
+from relume.engine.zeros import SPARSITIES
 from relume.nn import checks
 from relume.nn.activations import Activation
 from relume.nn.data import SparseRows, features_of, pieces
@@ -19,6 +21,7 @@ from relume.nn.metrics import figures, metrics_of
 from relume.nn.normalization import Standardize
 from relume.nn.optimizers import Optimizer, optimizer_of
 from relume.nn.rates import Schedule, schedule_of
+from relume.nn.regularization import ActivityL1
 from relume.nn.snapshots import Snapshot
 from relume.nn.summary import summary_of
 from relume.nn.weights import Weights, from_state_dict, state_dict_of
@@ -63,6 +66,7 @@ class Model(Exports):
         dtype: DTypeLike = "float32",
         metrics: Iterable[str | Callable[..., float]] | None = None,
         schedule: Callable[[float], float] | None = None,
+        sparse: Literal["auto", "never", "always"] = "auto",
     ) -> None:
         self.layers = checked_layers(layers, "layers")
         self.n_outputs: int = _outputs_of(self.layers)
@@ -76,6 +80,7 @@ class Model(Exports):
             self.schedule = copy.copy(self.schedule)
         self.epoch: int = 0
         self.dtype = DTYPES[checks.choice(_name_of(dtype), "dtype", DTYPES)]
+        self.sparse: str = checks.choice(sparse, "sparse", SPARSITIES)
         self._loss_numbers = self.loss.numbers(self.n_outputs, self.dtype)
         self._rng = _generator_of(seed)
         self._weights: Any = None  # Weights, once built
@@ -135,7 +140,7 @@ class Model(Exports):
         """
         n_features = checks.integer(n_features, "n_features")
         if self._weights is None:
-            self._weights = Weights(self.layers, n_features, self.dtype)
+            self._weights = Weights(self.layers, n_features, self.dtype, self.sparse)
             self._weights.draw(self._rng)
         elif n_features != self._weights.plan.n_in:
             raise ValueError(
@@ -176,7 +181,7 @@ class Model(Exports):
             is changed then.
         """
         n_features = self._weights.plan.n_in if self._weights else None
-        self._weights = from_state_dict(state, self.layers, self.dtype, n_features)
+        self._weights = from_state_dict(state, self.layers, self.dtype, n_features, self.sparse)
         self._tape = None
 
     def __getstate__(self):
@@ -347,17 +352,17 @@ class Model(Exports):
     def _outputs_of(self, X, softmax=False):
         """The outputs for what a user gives; at once where the engine can read it as it is."""
         weights = self._built()
-        z = weights.plan.predict_array(weights.parameters, X, softmax)
+        z = predict_array(weights.plan, weights.parameters, X, softmax)
         return self._outputs(self._features(X), softmax) if z is None else z
 
     def _outputs(self, X, softmax=False):
         self.build(X.shape[1])
         plan, parameters = self._weights.plan, self._weights.parameters
         if isinstance(X, np.ndarray):
-            z = plan.predict(parameters, X, softmax)
+            z = predict(plan, parameters, X, softmax)
         else:
             self._weights.adapt(X)
-            z = [plan.predict(parameters, part, softmax) for part in pieces(X)]
+            z = [predict(plan, parameters, part, softmax) for part in pieces(X)]
             z = None if any(part is None for part in z) else np.concatenate(z)
         if z is None:
             raise checks.not_finite("X", self.dtype)
@@ -424,6 +429,8 @@ def _outputs_of(layers):
     units = width_of(layers)
     if units is None:
         raise ValueError(f"layers must hold a Dense, which sets how many outputs, got {layers!r}")
+    if isinstance(layers[0], ActivityL1):
+        raise ValueError("nn.ActivityL1 must not be the first layer, whose input nobody learns")
     for i, layer in enumerate(layers):
         if (i > 0 and isinstance(layer, Standardize)) or _holds_standardize(layer):
             raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from relume.engine.zeros import SPARSITIES
 from relume.nn import checks, files, settings
 from relume.nn.layers import checked_layers, steps_of
 from relume.nn.losses import Loss, PythonLoss, loss_of
@@ -23,7 +24,7 @@ COUNT = "num_batches_tracked"
 KINDS: dict[str, Any] = {
     "layers": list, "loss": dict, "metrics": list, "optimizer": dict, "schedule": dict | None,
     "schedule_state": dict, "dtype": str, "random": dict, "epoch": int, "steps": int,
-    "n_features": int | None, "standardized": bool,
+    "n_features": int | None, "standardized": bool, "sparse": str,
 }  # fmt: skip
 PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # before the names of what goes with them
 
@@ -58,6 +59,7 @@ def _settings(net):
         "n_features": None if weights is None else weights.plan.n_in,
         "steps": 0 if weights is None else int(weights.steps),
         "standardized": weights is not None and weights.standardized,
+        "sparse": net.sparse,
     }
 
 
@@ -207,6 +209,7 @@ def _without_weights(found, layers, loss, metrics, schedule):
         dtype=found["dtype"],
         metrics=_metrics(found["metrics"]) if metrics is None else metrics,
         schedule=_known(schedule, found["schedule"], "schedule", Schedule | None),
+        sparse=checks.choice(found["sparse"], "sparse", SPARSITIES),
     )
     net.epoch = found["epoch"]
     state = {key: settings.rebuilt(each, key) for key, each in found["schedule_state"].items()}
@@ -289,7 +292,7 @@ def _check_tensors(tensors, expected):
 
 def _weights(found, tensors, net):
     """Weights with the values of tensors that have been checked."""
-    weights = Weights(net.layers, found["n_features"], net.dtype)
+    weights = Weights(net.layers, found["n_features"], net.dtype, net.sparse)
     weights.steps, weights.standardized = found["steps"], found["standardized"]
     flats = {"": weights.parameters, **dict(zip(PARTS, weights.optimizer_state, strict=False))}
     if any(name.startswith("average.") for name in tensors):

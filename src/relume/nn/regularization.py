@@ -1,4 +1,4 @@
-"""Layers of noise, which training has and prediction does not."""
+"""Layers that training has and prediction does not: noise, and a penalty of activations."""
 
 from relume.nn import checks
 from relume.nn.layers import Layer, Spec
@@ -75,3 +75,42 @@ class AlphaDropout(Dropout):
     """
 
     kind = "alpha_dropout"
+
+
+class ActivityL1(Layer):
+    """Adds a penalty of what passes through it to the loss: for activations with more zeros.
+
+    ``l1 * sum(abs(x)) / rows`` is added to the loss of a minibatch; x passes as it is. Behind a
+    relu it makes units fall silent for more inputs, whose products the engine can then skip.
+
+    Parameters
+    ----------
+    l1 : float, default=1e-4
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the argument is not as said.
+
+    Notes
+    -----
+    As the penalties of weights, it is in the loss that training reports and not in that of
+    `Network.evaluate`. Weights of rows have no part in it.
+
+    References
+    ----------
+    X. Glorot, A. Bordes, Y. Bengio, "Deep sparse rectifier neural networks", AISTATS 2011.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> layers = [nn.Dense(64, activation="relu"), nn.ActivityL1(1e-3), nn.Dense(10)]
+    """
+
+    def __init__(self, l1: float = 1e-4) -> None:
+        self.l1: float = checks.not_negative(l1, "l1")
+
+    def spec(self) -> Spec:
+        """A step without values of its own."""
+        return {"kind": "activity_l1", "l1": self.l1}

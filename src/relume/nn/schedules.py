@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from relume.nn import checks
-from relume.nn.monitor import Monitor
 from relume.nn.rates import Schedule
+from relume.nn.watched import WatchedFigure
 
 
 def _at_least_0(value, name):
@@ -296,7 +296,7 @@ class ReduceOnPlateau(Schedule):
         mode: str = "auto",
         warmup: float = 0.0,
     ) -> None:
-        self._figure = Monitor(monitor, mode, min_delta)
+        self._figure = WatchedFigure(monitor, mode, min_delta)
         self.monitor, self.mode = self._figure.name, self._figure.mode
         self.min_delta: float = self._figure.min_delta
         self.factor: float = checks.number(

@@ -17,10 +17,12 @@ from relume.nn.layers import ELEMENTWISE, Dense, Residual
 from relume.nn.losses import LOSSES
 from relume.nn.normalization import BatchNorm, LayerNorm, Standardize
 from relume.nn.optimizers import OPTIMIZERS, Optimizer, Options
-from relume.nn.regularization import AlphaDropout, Dropout
+from relume.nn.regularization import ActivityL1, AlphaDropout, Dropout
 from relume.nn.schedules import SCHEDULES
 
-LAYERS = (Dense, Residual, Dropout, AlphaDropout, BatchNorm, LayerNorm, Standardize)
+LAYERS = (
+    Dense, Residual, Dropout, AlphaDropout, ActivityL1, BatchNorm, LayerNorm, Standardize,
+)  # fmt: skip
 TABLES = (ACTIVATIONS, ELEMENTWISE, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES)
 CLASSES = {
     cls.__name__: cls for cls in (*LAYERS, *(each for table in TABLES for each in table.values()))

@@ -49,7 +49,7 @@ class Snapshot:
             net._weights = None
         else:
             if net._weights is None or net._weights.plan.n_in != self.n_features:
-                net._weights = Weights(net.layers, self.n_features, net.dtype)
+                net._weights = Weights(net.layers, self.n_features, net.dtype, net.sparse)
             net._weights.restore(self.weights)
             net._weights.gradients = None
         net.epoch = self.epoch

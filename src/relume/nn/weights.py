@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from relume.engine.arguments import aligned_zeros
 from relume.engine.plan import Plan
 from relume.nn import checks
 from relume.nn.data import SparseRows
@@ -15,11 +16,11 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "sca
 class Weights:
     """Parameters, gradients and optimizer state of some layers for inputs of one width."""
 
-    def __init__(self, layers, n_features, dtype):
-        self.layers, self.dtype = layers, dtype
+    def __init__(self, layers, n_features, dtype, sparse="auto"):
+        self.layers, self.dtype, self.sparse = layers, dtype, sparse
         self._compile(n_features)
-        self.parameters = np.zeros(self.plan.n_parameters, dtype)
-        self.optimizer_state = np.zeros((2, self.plan.n_parameters), dtype)
+        self.parameters = aligned_zeros(self.plan.n_parameters, dtype)
+        self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), dtype)
         self.average = None  # of the parameters, where the optimizer keeps one
         self.steps = 0
         self.gradients = None
@@ -27,7 +28,7 @@ class Weights:
 
     def _compile(self, n_features):
         self.specs = steps_of(self.layers)
-        self.plan = Plan(n_features, self.specs, self.dtype)
+        self.plan = Plan(n_features, self.specs, self.dtype, self.sparse)
 
     def draw(self, rng):
         """Draw the initial weights."""
@@ -119,7 +120,9 @@ class Weights:
         n_features, rows = state.pop("n_features"), state.pop("optimizer_state")
         self.__dict__.update(state)
         self._compile(n_features)
-        self.optimizer_state = np.zeros((2, self.plan.n_parameters), self.dtype)
+        self.parameters = aligned_zeros(self.plan.n_parameters, self.dtype)
+        self.parameters[:] = state["parameters"]
+        self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), self.dtype)
         for i, row in enumerate(rows):
             if row is not None:
                 self.optimizer_state[i] = row
@@ -163,9 +166,9 @@ def state_dict_of(weights, flat):
     }
 
 
-def from_state_dict(state, layers, dtype, n_features=None):
+def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
     """Weights with the values of a state_dict; ValueError names the first entry that is wrong."""
-    weights = Weights(layers, n_features or _width_of(state, layers), dtype)
+    weights = Weights(layers, n_features or _width_of(state, layers), dtype, sparse)
     views = weights.named(weights.parameters)
     for name in views:
         if name not in state:
@@ -176,11 +179,20 @@ def from_state_dict(state, layers, dtype, n_features=None):
         value = checks.finite(state[name], name, dtype)
         if value.shape != view.shape:
             raise ValueError(f"{name} must have shape {view.shape}, got {value.shape}")
-        if name.endswith((".running_var", ".scale")) and value.min() < 0:
-            raise ValueError(f"{name} must hold no negative values, got {value.min()}")
+        _check_statistics(name, value)
         view[...] = value
     weights.standardized = True
     return weights
+
+
+def _check_statistics(name, value):
+    """Raise where a statistic is none that any data has; a scale is divided by."""
+    if name.endswith(".running_var") and value.min() < 0:
+        raise ValueError(f"{name} must hold no negative values, got {value.min()}")
+    if name.endswith(".scale") and value.min() <= 0:
+        raise ValueError(f"{name} must hold values greater than 0, got {value.min()}")
+    if name.endswith(".num_batches_tracked") and (value < 0 or value != np.floor(value)):
+        raise ValueError(f"{name} must be an integer of at least 0, got {value}")
 
 
 def _width_of(state, layers):

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from relume.activations import ROWS
 from relume.onnx.graph import Graph
+
+NAMES = {row["index"]: name for name, row in ROWS.items()}
 
 # -- activations: an operator where ONNX has one, else a few --------------------------------------
 
@@ -84,7 +87,7 @@ def dense(g: Graph, x: str, spec: dict[str, Any], values: dict[str, Any]) -> str
 
 def activation(g: Graph, x: str, spec: dict[str, Any], values: dict[str, Any]) -> str:
     """One of OPERATORS."""
-    return OPERATORS[spec["layer"].name](g, x, *spec["numbers"])
+    return OPERATORS[NAMES[spec["activation"]]](g, x, *spec["numbers"])
 
 
 def prelu(g: Graph, x: str, spec: dict[str, Any], values: dict[str, Any]) -> str:
@@ -148,4 +151,5 @@ STEPS: dict[str, Callable[[Graph, str, dict[str, Any], dict[str, Any]], str]] = 
     "join": join,
     "dropout": identity,
     "alpha_dropout": identity,
+    "activity_l1": identity,
 }

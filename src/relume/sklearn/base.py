@@ -35,6 +35,7 @@ from relume.sklearn.building import (
 )
 from relume.sklearn.fitting import Fitting
 from relume.sklearn.lbfgs import fit_lbfgs
+from relume.sklearn.warned import as_of_scikit_learn
 
 SPARSE = ["csr", "csc"]
 ActivationOf = str | Activation | Elementwise | type[Activation | Elementwise] | None
@@ -130,7 +131,8 @@ class MLP(BaseEstimator):
             y_numeric=self._y_numeric,
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            with as_of_scikit_learn():
+                y = column_or_1d(y, warn=True)
         return X, y
 
     def _initialize(self, sizes, n_features, dtype, random_state):

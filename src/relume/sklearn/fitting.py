@@ -4,8 +4,6 @@ Rows that are held out are not copied away from those that are trained on: an ep
 the rows. What scikit-learn does where a loss is not finite is to go on, and to fail at the end.
 """
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
@@ -13,6 +11,7 @@ from sklearn.metrics import r2_score
 from relume.engine.training import STATUS, Training
 from relume.nn import checks
 from relume.nn.data import SparseRows
+from relume.sklearn.warned import warn
 
 BETTER = 5.0  # what the adaptive learning rate is divided by
 SMALLEST_RATE = 1e-6
@@ -50,10 +49,10 @@ class Fitting:
         if size == "auto":
             size = min(200, n)
         elif size > n:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                "clipped", stacklevel=2,
-            )  # fmt: skip
+                "clipped"
+            )
             size = n
         self.network._enough_rows(self.rows, size)
         joins = self.network._normalizes_batches() and n > size and n % size == 1
@@ -83,13 +82,13 @@ class Fitting:
                 if self._epoch() or incremental:
                     break
                 if e.n_iter_ == e.max_iter:
-                    warnings.warn(
+                    warn(
                         f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and "
                         "the optimization hasn't converged yet.",
-                        ConvergenceWarning, stacklevel=2,
-                    )  # fmt: skip
+                        ConvergenceWarning,
+                    )
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            warn("Training interrupted by user.")
         if e.early_stopping and e._best is not None:
             network._weights.parameters[:] = e._best
             e._best = None
@@ -105,7 +104,7 @@ class Fitting:
             self.order = self.order[places]
         self.hooks.call("on_epoch_begin", network, network.epoch + 1)
         good = network.snapshot() if self.hooks["on_divergence"] else None
-        e.loss_ = self._train()
+        e.loss_ = np.float64(self._train())  # scikit-learn's has NumPy's methods
         if self._ends_by_divergence(good):
             return True
         network.epoch += 1
@@ -133,12 +132,17 @@ class Fitting:
         rates, key = self.network._learning_rates(self.n_steps), self._key()
         if self.diverged:
             return np.nan
+        if self.weight is not None:
+            starts = np.arange(self.n_steps) * self.batch_size
+            check_sums(np.add.reduceat(self.weight[self.order], starts))
+        self.observers = self.hooks.observers(self.network, self.batch_size, self.n_steps)
+        self.training.watch(self.observers)
         by_batch = any(self.hooks[name] for name in ("on_batch_begin", "on_batch_end"))
         try:
             if by_batch or isinstance(self.X, SparseRows):
-                status, step, loss = self._by_batch(rates, key)
+                status, _, loss = self._by_batch(rates, key)
             else:
-                status, step, loss = self.training.epoch(
+                status, _, loss = self.training.epoch(
                     self.X, self.y, self.weight, self.order, rates, self.batch_size, key
                 )
         finally:
@@ -146,7 +150,6 @@ class Fitting:
         if status == STATUS["input not finite"]:
             raise checks.not_finite("X", self.network.dtype)
         if status != STATUS["fine"]:
-            self._check_weights(step)
             self.diverged = True
             self.weights.parameters[:] = np.nan
             return np.nan
@@ -159,6 +162,7 @@ class Fitting:
             self.hooks.call("on_batch_begin", self.network, i + 1)
             if self.network._weights is not self.weights or self.weights.steps != self.training.t:
                 self._begin()
+                self.training.watch(self.observers)
             rows = self._rows_of(i)
             X = self.X.take(rows) if isinstance(self.X, SparseRows) else self.X[rows]
             weight = None if self.weight is None else self.weight[rows]
@@ -180,10 +184,6 @@ class Fitting:
         if not self.weights.plan.random:
             return 0
         return int(self.random_state.randint(2**62, dtype=np.int64))
-
-    def _check_weights(self, step):
-        if self.weight is not None and self.weight[self._rows_of(step)].sum() == 0:
-            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
 
     def _mean_constant(self):
         """What an epoch's loss lacks for the deviance, each minibatch counting by its rows."""
@@ -255,6 +255,15 @@ class Fitting:
             rate = f"Setting learning rate to {optimizer.lr:f}"
             print(message, f"{small}Stopping." if ends else rate)
         return ends
+
+
+def check_sums(sums):
+    """Raise, as scikit-learn does, where the weights of a minibatch sum to 0.
+
+    The engine takes such a minibatch as one without a loss.
+    """
+    if not np.all(sums):
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
 
 
 def accuracy(codes, y, weight):

@@ -8,6 +8,8 @@ from relume.engine.training import STATUS, Training
 from relume.nn import checks
 from relume.nn.data import SparseRows
 from relume.nn.lbfgs import Unused
+from relume.sklearn.fitting import check_sums
+from relume.sklearn.warned import as_of_scikit_learn
 
 SHOWS_ITERATIONS = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 15)  # not any more
 
@@ -29,8 +31,9 @@ def fit_lbfgs(estimator, data, key):
     )
     weights.parameters[:] = result.x
     network.epoch += 1
-    estimator.n_iter_ = _check_optimize_result("lbfgs", result, options["maxiter"])
-    estimator.loss_ = float(result.fun)
+    with as_of_scikit_learn():
+        estimator.n_iter_ = _check_optimize_result("lbfgs", result, options["maxiter"])
+    estimator.loss_ = np.float64(result.fun)
 
 
 class Function:
@@ -45,6 +48,8 @@ class Function:
             self.weights.plan, self.weights, len(self.y), objective.kernel(network, self.y),
             self.y, Unused(), True, objective.scale, objective.loss_scale, objective.limit,
         )  # fmt: skip
+        if self.weight is not None:
+            check_sums(self.weight.sum())
         constants = objective.constants(self.y)
         self.constant = 0.0 if constants is None else np.average(constants, weights=self.weight)
 

@@ -10,7 +10,7 @@ LOWER = {"loss", "log_loss", "mae", "mse", "rmse"}
 HIGHER = {"accuracy", "balanced_accuracy", "f1", "r2", "top_5_accuracy"}
 
 
-class Monitor:
+class WatchedFigure:
     """The name of a figure (None is the loss, of the validation if there is one) and its sense."""
 
     def __init__(self, name, mode="auto", min_delta=0.0):

@@ -1,0 +1,49 @@
+"""relume.nn."""
+
+import inspect
+
+from problems import EPS, LEARNING_RATE, SEED, weights_of_state_dict
+
+import relume
+from relume import nn
+
+from . import Fit, NotBuilt
+
+
+def set_up(threads, **arguments):
+    relume.set_num_threads(threads)
+
+
+def network(problem, sparse=None):
+    """With the problem's weights, and a random state from which nothing was drawn."""
+    options = {} if sparse is None else {"sparse": sparse}
+    if missing := set(options) - set(inspect.signature(nn.Network).parameters):
+        raise NotBuilt(f"nn.Network has no argument {', '.join(missing)}")
+    *hidden, last = problem.layers[1:]
+    layers = [*(nn.Dense(n, activation="relu") for n in hidden), nn.Dense(last)]
+    net = nn.Network(layers, optimizer=nn.Adam(LEARNING_RATE, eps=EPS), seed=SEED, **options)
+    net.load_state_dict(problem.state_dict())
+    return net
+
+
+def training(problem, sparse=None):
+    net = network(problem, sparse)
+
+    def reset():
+        nonlocal net
+        net = network(problem, sparse)
+
+    def run(epochs, n):
+        net.fit(problem.X[:n], problem.y[:n], epochs=epochs, batch_size=problem.batch_size)
+
+    return Fit(reset, run, lambda: weights_of_state_dict(net.state_dict()))
+
+
+def prediction(problem, sparse=None):
+    net, X = network(problem, sparse), problem.X
+    return lambda: net.predict_proba(X)
+
+
+def layer(problem, sparse=None):
+    net, X = network(problem._replace(weights=problem.weights[:1]), sparse), problem.X
+    return lambda: net.forward(X)

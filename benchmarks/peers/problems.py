@@ -1,0 +1,134 @@
+"""What all contenders get: rows, initial weights and the order of the rows; and the oracle.
+
+Made in the process that drives, in NumPy alone, so that a contender's process loads nothing but
+its own library. Rows are a whole number of minibatches: no library has a short last one.
+"""
+
+import functools
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+SEED = 1
+LEARNING_RATE, BETAS, EPS = 1e-3, (0.9, 0.999), 1e-8
+
+
+class Problem(NamedTuple):
+    """A network's rows and initial weights, and how to train it."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: list  # of (weight (n_in, n_out), bias) a layer, ReLU between them
+    batch_size: int = 1
+    epochs: int = 1
+
+    @property
+    def layers(self):
+        return [len(self.weights[0][0]), *(len(bias) for _, bias in self.weights)]
+
+    @property
+    def steps(self):
+        """Of all epochs."""
+        return self.epochs * len(self.X) // self.batch_size
+
+    def rng(self):
+        """Whose permutations are the orders of rows: a fit of relume with this seed has it."""
+        return np.random.default_rng(SEED)
+
+    def state_dict(self):
+        """The weights by the names of a torch.nn.Sequential of Linear and ReLU."""
+        state = {}
+        for i, (weight, bias) in enumerate(self.weights):
+            state |= {f"{2 * i}.weight": weight.T, f"{2 * i}.bias": bias}
+        return state
+
+    def copied(self):
+        """The same in arrays of this process's own, as NumPy allocates them."""
+        weights = [(np.array(weight), np.array(bias)) for weight, bias in self.weights]
+        return self._replace(X=np.array(self.X), y=np.array(self.y), weights=weights)
+
+
+def weights_of_state_dict(state):
+    """The inverse of `Problem.state_dict`."""
+    arrays = [np.array(value) for value in state.values()]
+    return [(w.T, b) for w, b in zip(arrays[::2], arrays[1::2], strict=True)]
+
+
+# -- making problems --
+
+
+@functools.cache
+def rows_of(data):
+    """X and y of "digits" or "Fashion-MNIST", from 0 to 1, and what they are."""
+    from relume import datasets
+
+    if data == "digits":
+        X, y = datasets.load_digits(return_X_y=True)
+        return (X / 16).astype(np.float32), y, "digits"
+    try:
+        fashion = datasets.load_fashion_mnist()
+        X, y = fashion.X_train, fashion.y_train
+        source = "Fashion-MNIST itself"
+    except FileNotFoundError:
+        rng = np.random.default_rng(SEED)
+        X = rng.integers(0, 256, (60_000, 784)) * (rng.random((60_000, 784)) < 0.5)
+        y = rng.integers(0, 10, 60_000)
+        source = "instead of Fashion-MNIST random data of its shape"
+    return np.divide(X, 255, dtype=np.float32), y, source
+
+
+def training_problem(data, layers, batch_size, epochs):
+    X, y, _ = rows_of(data)
+    n = len(X) // batch_size * batch_size
+    return Problem(X[:n], y[:n].astype(np.int64), initial_weights(layers), batch_size, epochs)
+
+
+def random_problem(layers, rows, zeros=None, batch_size=1, epochs=1):
+    """Normal rows; if `zeros`, that share of X is 0, and of what each ReLU gives on average."""
+    rng = np.random.default_rng(SEED)
+    X = rng.standard_normal((max(rows, 1_000), layers[0]), np.float32)
+    weights = initial_weights(layers)
+    if zeros is not None:
+        X = np.where(rng.random(X.shape) < zeros, np.float32(0), np.abs(X))
+        weights = shifted(weights, X, zeros)
+    y = rng.integers(0, layers[-1], rows)
+    return Problem(X[:rows].copy(), y, weights, batch_size, epochs)
+
+
+def initial_weights(layers):
+    """He et al., ICCV 2015: normal, with small biases so that none is forgotten."""
+    rng = np.random.default_rng(SEED)
+    weights = []
+    for n_in, n_out in itertools.pairwise(layers):
+        weight = rng.standard_normal((n_in, n_out), np.float32) * np.float32((2 / n_in) ** 0.5)
+        weights.append((weight, rng.uniform(-0.01, 0.01, n_out).astype(np.float32)))
+    return weights
+
+
+def shifted(weights, X, zeros):
+    """Biases by which each hidden unit is 0 for that share of the rows."""
+    hidden = []
+    for weight, _ in weights[:-1]:
+        z = X @ weight
+        bias = -np.quantile(z, zeros, axis=0).astype(np.float32)
+        X = np.maximum(z + bias, 0)
+        hidden.append((weight, bias))
+    return [*hidden, weights[-1]]
+
+
+# -- the oracle --
+
+
+def log_probabilities(weights, X):
+    """In float64."""
+    for i, (weight, bias) in enumerate(weights):
+        X = (np.maximum(X, 0) if i else X.astype(np.float64)) @ weight.astype(np.float64) + bias
+    X -= X.max(axis=1, keepdims=True)
+    return X - np.log(np.exp(X).sum(axis=1, keepdims=True))
+
+
+def loss_of(weights, problem, n):
+    """The mean cross-entropy of n rows, in float64."""
+    X, y = problem.X[:n], problem.y[:n]
+    return -log_probabilities(weights, X)[np.arange(len(y)), y].mean()

@@ -1,0 +1,106 @@
+"""What a run has measured: a JSON file that is written after each work."""
+
+import json
+import platform
+import statistics
+from importlib import metadata
+from pathlib import Path
+
+from problems import rows_of
+from targets import WORKS
+from workers import THREADS
+
+import relume
+
+DISTRIBUTIONS = ["numpy", "scipy", "scikit-learn", "torch", "jax", "onnxruntime", "numexpr"]
+ORDER = [  # of the table
+    (group, str(work), target.ours, target.theirs)
+    for group, works in WORKS.items()
+    for work, targets in works
+    for target in targets
+]
+
+
+class Results:
+    """Rows, and the times of which they are made; of an earlier run, if it is to be added to."""
+
+    def __init__(self, path, keep):
+        self.path = path
+        self.content = json.loads(path.read_text()) if keep else {"rows": [], "works": []}
+        self.content.setdefault("machine", machine())
+        self.content["machine"]["data"] = rows_of("Fashion-MNIST")[2]
+
+    @property
+    def rows(self):
+        return self.content["rows"]
+
+    def add(self, rows, measured=None):
+        """Take in the rows of one work or program, in place of those that are here."""
+        new = {"rows": rows, "works": []}
+        if measured:
+            head = {key: rows[0][key] for key in ("group", "work")}
+            new["works"] = [head | {"times": measured.times, "notes": measured.notes}]
+        for part, entries in new.items():
+            again = {identity(entry) for entry in entries}
+            kept = [e for e in self.content[part] if identity(e) not in again]
+            self.content[part] = sorted(kept + entries, key=place)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.content, indent=1))
+
+
+def identity(entry):
+    """What an entry replaces an older one by."""
+    return tuple(entry.get(key) for key in ("group", "work", "ours", "theirs"))
+
+
+def place(entry):
+    """In the table; what programs measure comes last."""
+    return ORDER.index(identity(entry)) if identity(entry) in ORDER else len(ORDER)
+
+
+def machine():
+    """What was measured with."""
+    cpu = platform.processor()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":")[1].strip()
+            break
+    versions = {"Python": platform.python_version(), "relume": relume.__version__}
+    for name in DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"cpu": cpu, "cpus": THREADS[-1], "simd": relume.simd(), "versions": versions}
+
+
+def compared(group, work, targets, measured):
+    """A row for each target: their time over ours, each side with its better threads."""
+    rows = []
+    for target in targets:
+        names = [target.theirs, target.ours]
+        row = {
+            "group": group, "work": str(work), "ours": target.ours, "theirs": target.theirs,
+            "must": target.must, "aim": target.aim,
+        }  # fmt: skip
+        missing = [
+            f"{name}: {measured.notes.get(name, 'not measured')}"
+            for name in names
+            if name not in measured.times
+        ]
+        if missing:
+            rows.append(row | {"ratio": None, "note": "; ".join(missing)})
+            continue
+        (t_theirs, theirs), (t_ours, ours) = (better(measured.times[name]) for name in names)
+        ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+        wrong = [f"{name} computes something else" for name in names if name in measured.wrong]
+        rows.append(row | {
+            "ratio": ratio, "threads": [t_ours, t_theirs], "note": "; ".join(wrong),
+            "figures": [statistics.median(ours), statistics.median(theirs)],
+        })  # fmt: skip
+    return rows
+
+
+def better(times):
+    """The number of threads whose median is lower, and its times."""
+    return min(times.items(), key=lambda item: statistics.median(item[1]))

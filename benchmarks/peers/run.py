@@ -1,0 +1,91 @@
+"""Measures relume beside its peers: training, prediction, zeros, memory, activations, calls.
+
+Each contender has a process of its own with one thread and CPU, and one with all; they take turns,
+round by round, so that a drift of the machine meets all. A ratio is the median over the rounds of
+their time over ours, each side with the better of its numbers of threads. All get the same rows,
+initial weights, order of rows, optimizer and float32, and their results are compared.
+
+`make peers`, and `make peers ARGS="--only train,predict --add"`; --help says more. Needs
+benchmarks/peers/requirements.txt; a library that is missing is left out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import programs
+import report
+from libraries import CONTENDERS, PEERS
+from results import Results, compared
+from targets import WORKS
+from workers import Pool
+
+
+def measure(options, results):
+    """Measure the works and programs that were asked for, showing each."""
+    pool = Pool()
+    names = {*options.peers, *(set(CONTENDERS) - set(PEERS))}
+    try:
+        for group, work, targets in options.works:
+            targets = [target for target in targets if target.theirs in names]
+            contenders = dict.fromkeys(n for t in targets for n in (t.ours, t.theirs))
+            if contenders:
+                measured = pool.measure(work, [*contenders], options.rounds)
+                rows = compared(group, work, targets, measured)
+                results.add(rows, measured)
+                report.show(rows)
+                report.show_notes(measured.notes, measured.wrong)
+    finally:
+        pool.end()
+    for program in options.programs:
+        rows = list(programs.run(program))
+        results.add(rows)
+        report.show(rows)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description="Measure relume beside its peers.")
+    many = {"type": lambda text: text.split(",")}
+    every = [*WORKS, *programs.PROGRAMS]
+    parser.add_argument(
+        "--only",
+        **many,
+        default=every,
+        help=f"groups ({', '.join(every)}) or parts of works' names",
+    )
+    parser.add_argument("--peers", **many, default=PEERS, help=", ".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("build/peers.json"))
+    parser.add_argument("--add", action="store_true", help="to what is in --out already")
+    parser.add_argument("--show", action="store_true", help="only what is in --out")
+    options = parser.parse_args()
+    if options.rounds < 5:
+        parser.error("--rounds must be at least 5")
+    if unknown := set(options.peers) - set(PEERS):
+        parser.error(f"--peers: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    options.works = [
+        (group, work, targets)
+        for group, works in WORKS.items()
+        for work, targets in works
+        if any(part == group or part in str(work) for part in options.only)
+    ]
+    options.programs = [name for name in programs.PROGRAMS if name in options.only]
+    if not options.works and not options.programs:
+        parser.error(f"--only: nothing is called so; groups are {', '.join(every)}")
+    return options
+
+
+def main():
+    options = parse()
+    results = Results(options.out, keep=options.show or (options.add and options.out.exists()))
+    if not options.show:
+        measure(options, results)
+    picture = options.out.with_suffix(".svg")
+    print()
+    report.table(results)
+    report.picture(results, picture)
+    print(f"written: {options.out}, {picture}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

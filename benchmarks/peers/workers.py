@@ -1,0 +1,137 @@
+"""A process for each contender and number of threads, and their turns.
+
+A process of its own, since threads of OpenBLAS and XLA are fixed at a process's start, libraries
+share an OpenMP runtime by the order of their imports, and memory is a process's. Only one works at
+a time; between two turns there is a pause, in which threads that spin come to rest.
+"""
+
+import importlib
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+from libraries import CONTENDERS, NotBuilt
+
+PAUSE = 0.02
+THREADS = sorted({1, len(os.sched_getaffinity(0))})
+VARIABLES = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RELUME_NUM_THREADS"]
+
+
+class Worker:
+    """The process of a contender, which waits for what to do."""
+
+    def __init__(self, name, threads):
+        self.connection, theirs = multiprocessing.Pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, name, str(threads), str(theirs.fileno())],
+            env=os.environ | dict.fromkeys(VARIABLES, str(threads)),
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+
+    def send(self, *message):
+        self.connection.send(message)
+
+    def receive(self):
+        """What the last message led to; raises what it raised."""
+        error, result = self.connection.recv()
+        if error is not None:
+            raise error
+        return result
+
+    def call(self, *message):
+        self.send(*message)
+        return self.receive()
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def serve(connection, name, threads):
+    """The life of a worker: prepare(work, problem), then answer() and turn()."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    module, arguments = CONTENDERS[name]
+    library, work, prepared = None, None, None
+    while message := connection.recv():
+        try:
+            result = None
+            if message[0] == "prepare":
+                if library is None:
+                    library = importlib.import_module(f"libraries.{module}")
+                    library.set_up(threads, **arguments)
+                work, problem = message[1], message[2].copied()
+                message = prepared = None
+                prepared = work.prepare(library, problem, arguments)
+            else:
+                result = getattr(work, message[0])(prepared)
+            connection.send((None, result))
+        except (ImportError, NotBuilt) as error:
+            connection.send((NotBuilt(f"not built: {error}"), None))
+        except Exception as error:
+            traceback.print_exc()
+            connection.send((NotBuilt(f"failed: {error!r}"[:200]), None))
+
+
+class Measured(NamedTuple):
+    """Of one work."""
+
+    times: dict  # contender: {threads: [each round's]}
+    notes: dict  # contender: how its results compare, or why there are none
+    wrong: list  # contenders whose results differ
+
+
+class Pool:
+    """The workers of a run, kept from work to work."""
+
+    def __init__(self):
+        self.workers = {}
+
+    def measure(self, work, names, rounds):
+        """Time some contenders in turn, round by round, with one and with all threads."""
+        if work.fresh:
+            self.end()
+        problem, notes = work.problem(), {}
+        threads = THREADS[-1:] if work.fresh else THREADS
+        workers = self._prepared(work, problem, [(n, t) for n in names for t in threads], notes)
+        answers = {key: worker.call("answer") for key, worker in workers.items()}  # warms up too
+        wrong = []
+        for (name, _), note, fine in work.differences(answers, problem):
+            notes[name] = note
+            wrong += [] if fine else [name]
+        times = {name: {t: [] for t in threads} for name, _ in workers}
+        for number in range(1 if work.fresh else rounds):
+            for (name, t), worker in list(workers.items())[:: 1 if number % 2 else -1]:
+                time.sleep(PAUSE)
+                times[name][t].append(worker.call("turn"))
+        return Measured(times, notes, wrong)
+
+    def _prepared(self, work, problem, keys, notes):
+        """Workers that hold the problem, without those whose library or work is not there."""
+        for key in keys:
+            if key not in self.workers:
+                self.workers[key] = Worker(*key)
+        for key in keys:
+            self.workers[key].send("prepare", work, problem)
+        ready = {}
+        for key in keys:
+            try:
+                self.workers[key].receive()
+                ready[key] = self.workers[key]
+            except NotBuilt as error:
+                notes[key[0]] = str(error)
+        return ready
+
+    def end(self):
+        for worker in self.workers.values():
+            worker.end()
+        self.workers = {}
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[3])), sys.argv[1], int(sys.argv[2]))

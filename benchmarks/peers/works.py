@@ -1,0 +1,205 @@
+"""What is measured: each work makes its problem, prepares a contender, and takes a turn of it.
+
+`problem` and `differences` run in the process that drives, the others in a contender's own.
+"""
+
+import gc
+import statistics
+import time
+import timeit
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import problems
+
+TURN = 0.05  # seconds that a contender runs in one turn, at least
+MINIBATCHES = 56  # of the epoch after which losses are compared closely: all of digits in 32s
+OTHER_ADAM = 1e-2  # of what rounds 1 - beta**t to 5 digits, or adds eps to the root as it is
+OTHER_ADAMS = ["PyTorch compiled", "scikit-learn", "relume.sklearn"]
+AFTER_AN_EPOCH, AT_THE_END, PROBABILITY, PRODUCT = 1e-4, 0.1, 1e-5, 1e-4  # tolerances
+
+
+def spelled(layers):
+    return "-".join(map(str, layers))
+
+
+@dataclass(frozen=True)
+class Training:
+    """Whole fits from the same initial weights; seconds a step.
+
+    Losses are compared with PyTorch's, or who takes part, relatively: closely after an epoch of
+    the first minibatches; and at the end, whether it is the same training at all. For there
+    rounding has grown: it decides whether a unit at its kink passes a gradient on, and where
+    weights had none before, Adam makes of any gradient a step as long as the rate. The losses of
+    Fashion-MNIST's first 150 minibatches agree to 4e-7, in NumPy with float32 and float64, and the
+    last to 4e-2.
+    """
+
+    data: str
+    layers: tuple
+    batch_size: int
+    epochs: int
+    fresh = False  # whether each turn needs a process of its own
+
+    def __str__(self):
+        return f"{self.data} {spelled(self.layers)}, batch {self.batch_size}"
+
+    def problem(self):
+        return problems.training_problem(self.data, self.layers, self.batch_size, self.epochs)
+
+    def prepare(self, library, problem, arguments):
+        return library.training(problem, **arguments), problem
+
+    def answer(self, prepared):
+        """The weights after an epoch of the first minibatches, and at the end of the fit."""
+        (reset, run, weights), problem = prepared
+        found = []
+        for epochs, n in ((1, self.checked(problem)), (problem.epochs, len(problem.X))):
+            reset()
+            run(epochs, n)
+            found.append([(np.array(w), np.array(b)) for w, b in weights()])
+        return found
+
+    def checked(self, problem):
+        return min(MINIBATCHES * problem.batch_size, len(problem.X))
+
+    def turn(self, prepared):
+        (reset, run, _), problem = prepared
+        taken = []
+        while sum(taken) < TURN:
+            reset()
+            begin = time.perf_counter()
+            run(problem.epochs, len(problem.X))
+            taken.append(time.perf_counter() - begin)
+        return statistics.median(taken) / problem.steps
+
+    def differences(self, answers, problem):
+        """How far each loss is from the reference, and whether that is fine."""
+        n = self.checked(problem)
+        losses = {
+            key: [problems.loss_of(weights, problem, n) for weights in both]
+            for key, both in answers.items()
+        }
+        reference = min(losses, key=lambda key: (key[0] != "PyTorch", key[0] != "NumPy", key[1]))
+        for key, both in losses.items():
+            found = [abs(a / b - 1) for a, b in zip(both, losses[reference], strict=True)]
+            close = OTHER_ADAM if key[0] in OTHER_ADAMS else AFTER_AN_EPOCH
+            fine = found[0] <= close and found[1] <= AT_THE_END
+            yield key, (
+                f"loss {both[0]:.6f} after {n:,} rows, {found[0]:.1e} from {reference[0]}'s; "
+                f"{both[1]:.6f} and {found[1]:.1e} at the end"
+            ), fine  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ZerosTraining(Training):
+    """One epoch of 2,560 random rows with a share of zeros."""
+
+    zeros: float = 0.0
+
+    def __str__(self):
+        return f"fit {spelled(self.layers)}, batch {self.batch_size}, {self.zeros:.0%} zeros"
+
+    def problem(self):
+        rows = 20 * self.batch_size
+        return problems.random_problem(self.layers, rows, self.zeros, self.batch_size, self.epochs)
+
+
+@dataclass(frozen=True)
+class Memory(Training):
+    """The peak of a fit beyond what the process held with its rows and library; bytes.
+
+    What a library loads upon its first fit, and compiles, counts.
+    """
+
+    fresh = True
+
+    def prepare(self, library, problem, arguments):
+        gc.collect()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = memory("VmRSS")
+        fit = library.training(problem, **arguments)
+        fit.reset()
+        fit.run(problem.epochs, len(problem.X))
+        return memory("VmHWM") - before
+
+    def answer(self, prepared):
+        return None
+
+    def turn(self, prepared):
+        return prepared
+
+    def differences(self, answers, problem):
+        return ()
+
+
+def memory(field):
+    """Bytes of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(field)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Class probabilities, from a NumPy array to a NumPy array; seconds a call."""
+
+    layers: tuple
+    rows: int
+    zeros: float | None = None
+    fresh = False
+
+    def __str__(self):
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        zeros = "" if self.zeros is None else f", {self.zeros:.0%} zeros"
+        return f"{rows}, {spelled(self.layers)}{zeros}"
+
+    def problem(self):
+        return problems.random_problem(self.layers, self.rows, self.zeros)
+
+    def prepare(self, library, problem, arguments):
+        return self.timed(library.prediction(problem, **arguments))
+
+    @staticmethod
+    def timed(function):
+        function()
+        timer = timeit.Timer(function)
+        once = min(timer.repeat(5, 1))
+        return function, timer, max(1, int(TURN / once))
+
+    def answer(self, prepared):
+        return np.array(prepared[0]())
+
+    def turn(self, prepared):
+        _, timer, number = prepared
+        return timer.timeit(number) / number
+
+    def differences(self, answers, problem):
+        expected = np.exp(problems.log_probabilities(problem.weights, problem.X))
+        for key, found in answers.items():
+            off = abs(found - expected).max()
+            yield key, f"probabilities {off:.1e} off", off <= PROBABILITY
+
+
+@dataclass(frozen=True)
+class Layer(Prediction):
+    """One layer without activation: its product, and what a library does around it."""
+
+    def __str__(self):
+        return f"{self.rows} rows, one layer {spelled(self.layers)}, {self.zeros:.0%} zeros"
+
+    def problem(self):
+        problem = super().problem()
+        weights = [(weight, np.zeros_like(bias)) for weight, bias in problem.weights]
+        return problem._replace(weights=weights)
+
+    def prepare(self, library, problem, arguments):
+        return self.timed(library.layer(problem, **arguments))
+
+    def differences(self, answers, problem):
+        expected = problem.X.astype(np.float64) @ problem.weights[0][0]
+        for key, found in answers.items():
+            off = abs(found - expected).max() / abs(expected).max()
+            yield key, f"product {off:.1e} off", off <= PRODUCT

@@ -1,0 +1,103 @@
+"""What skipping zeros saves: one row, products of a minibatch, and "auto" beside the others."""
+
+    python benchmarks/zeros.py
+
+Weights are set so that a wanted share of every layer's input is 0: each unit's weights are random,
+and its bias is the quantile of what comes in. Printed is the time of "never" by that of the other
+two, and the time of the better of "never" and "always" by that of "auto", which is to be 0.95.
+"""
+
+import time
+
+import numpy as np
+
+import relume
+from relume import nn
+
+SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+MODES = ("never", "auto", "always")
+
+
+def network(widths, X, share, sparse):
+    """A relu network of which that share of each hidden layer is 0 for X."""
+    layers = [nn.Dense(width, "relu") for width in widths[1:-1]] + [nn.Dense(widths[-1])]
+    net = nn.Network(layers, seed=0, sparse=sparse).build(widths[0])
+    state, x = net.state_dict(), X
+    for i in range(len(widths) - 2):
+        z = x @ state[f"{2 * i}.weight"].T
+        state[f"{2 * i}.bias"][:] = -np.quantile(z, share, axis=0)
+        x = np.maximum(z + state[f"{2 * i}.bias"], 0)
+    net.load_state_dict(state)
+    return net
+
+
+def inputs(rows, width, share):
+    rng = np.random.default_rng(1)
+    X = rng.random((rows, width), dtype=np.float32)
+    X[rng.random(X.shape) < share] = 0
+    return X
+
+
+def medians(functions, seconds):
+    """The median time of each, run one after the other for so long."""
+    times, end = [[] for _ in functions], time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[0]) < 5:
+        for function, found in zip(functions, times, strict=True):
+            begin = time.perf_counter()
+            function()
+            found.append(time.perf_counter() - begin)
+    return [np.median(each) for each in times]
+
+
+def one_row(widths):
+    """Each call takes another row, so that no row's weights are in cache because of the last."""
+    for share in SHARES:
+        X = inputs(200, widths[0], share)
+        calls = []
+        for sparse in MODES:
+            net, rows = network(widths, X, share, sparse), iter(range(10**9))
+            calls.append(lambda n=net, r=rows, X=X: n.forward(X[(i := next(r) % 200) : i + 1]))
+        yield share, medians(calls, 0.5)
+
+
+def layer(widths, rows):
+    for share in SHARES:
+        X = inputs(rows, widths[0], share)
+        nets = [network(widths, X, share, sparse) for sparse in MODES]
+        yield share, medians([lambda n=n, X=X: n.forward(X) for n in nets], 0.5)
+
+
+def training(widths, rows):
+    """Without learning, which would change the zeros: the learning rate is tiny."""
+    for share in SHARES:
+        X = inputs(rows * 8, widths[0], share)
+        y = np.random.default_rng(2).integers(widths[-1], size=len(X))
+        calls = []
+        for sparse in MODES:
+            net = network(widths, X, share, sparse)
+            net.optimizer.lr = 1e-12
+            calls.append(lambda n=net, X=X, y=y: n.fit(X, y, batch_size=rows))
+        yield share, medians(calls, 0.7)
+
+
+def show(title, results):
+    print(f"{title}\n{'zeros':>6} {'never us':>9} {'auto':>6} {'always':>7} {'auto/best':>10}")
+    for share, (never, auto, always) in results:
+        best = min(never, always) / auto
+        print(f"{share:6.2f} {never * 1e6:9.1f} {never / auto:6.2f} {never / always:7.2f}"
+              f" {best:10.2f}{'  < 0.95' if best < 0.95 else ''}", flush=True)  # fmt: skip
+
+
+def main():
+    with relume.num_threads(1):
+        print(f"instruction set: {relume.simd()}")
+        for widths in ([1024, 1024, 1024, 10], [784, 256, 128, 10], [64, 64, 32, 10]):
+            show(f"one row, {'-'.join(map(str, widths))}", one_row(widths))
+        for widths in ([1024, 1024], [256, 128], [512, 64], [256, 10]):
+            show(f"128 rows, one layer {'x'.join(map(str, widths))}", layer(widths, 128))
+        for widths in ([784, 256, 128, 10], [512, 512, 512, 10]):
+            show(f"an epoch of 8 x 128 rows, {'-'.join(map(str, widths))}", training(widths, 128))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""A report as HTML: one page, or a part of a notebook's, that loads nothing."""
+
+import html
+
+from relume.diagnostics.table import HEAD, row_of
+
+STYLE = """
+.relume{font:14px/1.45 system-ui,sans-serif;color:#1f2328;background:#fff;padding:1em;
+max-width:72em;margin:auto}
+.relume h1{font-size:1.4em}.relume h2{font-size:1.1em;margin:1.4em 0 .4em}
+.relume table{border-collapse:collapse}.relume .wide{overflow-x:auto}
+.relume th,.relume td{padding:.25em .6em;text-align:right;border-bottom:1px solid #d0d7de}
+.relume th:first-child,.relume td:first-child{text-align:left}
+.relume figure{display:inline-block;margin:.4em 1em .4em 0}.relume figcaption{font-size:.9em}
+.relume svg{background:#f6f8fa}.relume rect{fill:#0072b2}
+.relume text{fill:#57606a;font-size:10px}
+.relume .ill{border-left:4px solid #d55e00;padding-left:.7em}
+@media(prefers-color-scheme:dark){.relume{color:#e6edf3;background:#0d1117}
+.relume th,.relume td{border-color:#30363d}.relume svg{background:#161b22}
+.relume rect{fill:#56b4e9}.relume text{fill:#9da7b1}.relume .ill{border-color:#e69f00}}
+"""
+TIPS = {
+    "zeros": "share of outputs that are exactly 0",
+    "dead": "units that are 0 on all rows",
+    "nearly": "units that are active on under 1 % of rows",
+    "saturated": "share of outputs within 1 % of an end of the activation's range",
+    "gradient": "root mean square over rows of the norm of the gradient",
+    "update": "norm of the next update over that of the weights",
+}
+HEIGHT, BAR = 60, 5
+
+
+def page_of(report):
+    """A page of its own."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
+        '<meta name="viewport" content="width=device-width"/>'
+        f"<title>relume: {len(report.layers)} layers inspected</title></head>"
+        f"<body>{fragment_of(report)}</body></html>\n"
+    )
+
+
+def fragment_of(report):
+    """The same as a part of a page."""
+    loss = "" if report.loss is None else f", mean loss {report.loss:.4g}"
+    return (
+        f'<div class="relume"><style>{STYLE}</style>'
+        f"<h1>What {len(report.layers)} layers do to {report.rows:,} rows{loss}</h1>"
+        f"{_advice(report)}<h2>Layers</h2>{_table(report)}"
+        f"<h2>Values, of a sample of rows</h2>{_histograms(report)}"
+        f"{_notes(report)}</div>"
+    )
+
+
+def _advice(report):
+    if not report.advice:
+        return "<h2>Advice</h2><p>None: nothing was found to be ill.</p>"
+    items = "".join(f"<li>{html.escape(str(advice))}</li>" for advice in report.advice)
+    return f'<h2>Advice</h2><ul class="ill">{items}</ul>'
+
+
+def _table(report):
+    head = "".join(
+        f'<th scope="col" title="{html.escape(TIPS.get(name, name))}">{name}</th>' for name in HEAD
+    )
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row_of(layer)) + "</tr>"
+        for layer in report.all_layers
+    )
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        "</div>"
+    )
+
+
+def _notes(report):
+    return "".join(f"<p>Note: {html.escape(note)}.</p>" for note in report.notes)
+
+
+def _histograms(report):
+    pairs = [
+        (layer, name, values)
+        for layer in report.all_layers
+        for name, values in (
+            ("before its activation", layer.pre_activations), ("outputs", layer.activations)
+        )
+        if values is not None
+    ]  # fmt: skip
+    return "".join(_histogram(*pair) for pair in pairs)
+
+
+def _histogram(layer, name, values):
+    """Bars whose heights are shares, with the same said in words."""
+    title = f"{layer.name}, {name}"
+    said = (
+        f"{title}: from {values.least:.3g} to {values.most:.3g}, mean {values.mean:.3g}, "
+        f"deviation {values.deviation:.3g}, {layer.zero_fraction:.0%} of outputs are 0"
+    )
+    most = max(values.counts) or 1
+    bars = "".join(
+        f'<rect x="{i * BAR}" y="{HEIGHT - HEIGHT * count / most:.1f}" width="{BAR - 1}" '
+        f'height="{HEIGHT * count / most:.1f}"/>'
+        for i, count in enumerate(values.counts)
+        if count
+    )
+    width = BAR * len(values.counts)
+    ends = (
+        f'<text x="0" y="{HEIGHT + 12}">{values.edges[0]:.3g}</text>'
+        f'<text x="{width}" y="{HEIGHT + 12}" text-anchor="end">{values.edges[-1]:.3g}</text>'
+    )
+    return (
+        f'<figure><svg role="img" aria-label="{html.escape(said)}" width="{width}" '
+        f'height="{HEIGHT + 16}"><title>{html.escape(said)}</title>{bars}{ends}</svg>'
+        f"<figcaption>{html.escape(title)} (value; height: share)</figcaption></figure>"
+    )

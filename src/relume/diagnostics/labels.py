@@ -1,0 +1,134 @@
+"""Whether y is what the network was trained for: other shares, other meanings, other rows."""
+
+import numpy as np
+
+import relume
+from relume.diagnostics.report import Advice
+from relume.nn.losses import BinaryCrossEntropy, CrossEntropy
+
+ROWS = 64  # below which shares of labels tell little
+SHARE = 0.15  # of all rows that must be counted otherwise (total variation)
+
+
+def label_shift(evidence, layers, found):
+    """What does not fit between y and the outputs, where the network itself is sound."""
+    outcome = evidence.outcome
+    if outcome is None or outcome.n < ROWS or "bad_initialization" in found:
+        return
+    text = None
+    if outcome.confusion is not None:
+        text = (
+            _other_meaning(outcome.confusion)
+            or _unseen(outcome.confusion)
+            or _other_shares(evidence)
+            or _other_rows(evidence, found)
+        )
+    elif outcome.sums is not None:
+        text = _other_level(outcome)
+    if text:
+        yield Advice(
+            "label_shift", None,
+            f"the labels are shifted against what the network learnt: {text}. See that y has the "
+            "meaning, the order and the shares of the training data", {},
+        )  # fmt: skip
+
+
+def _other_meaning(confusion):
+    """Most rows of each label get one and the same other label."""
+    n = len(confusion)
+    total, right = confusion.sum(), np.trace(confusion)
+    usual = confusion.argmax(axis=1)
+    matched = confusion.max(axis=1).sum()
+    seen = confusion.sum(axis=1) > 0
+    distinct = len(np.unique(usual[seen])) == seen.sum() > 1
+    if not distinct or matched < 0.6 * total or matched - right < 0.3 * total:
+        return None
+    shifts = np.unique((np.flatnonzero(seen) - usual[seen]) % n)
+    if len(shifts) == 1 and n > 2:
+        return (
+            f"y is its prediction + {shifts[0]} (of {n} classes) on {matched / total:.0%} of rows"
+        )
+    label = int(np.flatnonzero(seen & (usual != np.arange(n)))[0])
+    return f"rows that y calls {label} it calls {usual[label]}, and others likewise"
+
+
+def _unseen(confusion):
+    """Labels that are never predicted, where those that are, are right."""
+    rows = confusion.sum(axis=1)
+    share = rows / rows.sum()
+    predicted = confusion.sum(axis=0) > 0.001 * rows.sum()
+    unseen = np.flatnonzero((share >= 0.03) & (np.diag(confusion) == 0) & ~predicted)
+    known = np.flatnonzero((share >= 0.03) & predicted)
+    if len(known) < 2 or share[unseen].sum() < 0.2:
+        return None
+    if (np.diag(confusion)[known] / rows[known]).mean() < 0.8:
+        return None
+    names = ", ".join(map(str, unseen[:5]))
+    return f"{share[unseen].sum():.0%} of rows have labels that it never predicts ({names})"
+
+
+def _other_shares(evidence):
+    """Probabilities that other shares of the labels, alone, put right: Saerens et al., 2002."""
+    loss, (X, y) = evidence.net.loss, evidence.sample
+    if not isinstance(loss, CrossEntropy | BinaryCrossEntropy) or len(X) < ROWS:
+        return None
+    z = evidence.net._outputs(X).astype(np.float64)
+    labels = loss.expected(y)
+    if isinstance(loss, BinaryCrossEntropy):
+        z = np.concatenate([np.zeros_like(z), z], axis=1)
+    n = z.shape[1]
+    share = np.bincount(labels, minlength=n) / len(labels)
+    expected = relume.softmax(z, axis=1).mean(axis=0)
+    if abs(share - expected).sum() / 2 < SHARE:
+        return None
+    fitted = z + _shift_of(z, share)
+    before, after = (_mean_loss(each, labels) for each in (z, fitted))
+    entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
+    if after > 0.6 * min(before, entropy):
+        return None
+    label = int(abs(share - expected).argmax())
+    return f"label {label} is {share[label]:.0%} of y, where it expects {expected[label]:.0%}"
+
+
+def _shift_of(z, share):
+    """What to add to logits so that mean probabilities are the shares."""
+    shift = np.zeros(z.shape[1])
+    wanted = np.maximum(share, 1e-6)
+    for _ in range(30):
+        mean = np.maximum(relume.softmax(z + shift, axis=1).mean(axis=0), 1e-12)
+        shift += np.log(wanted / mean)
+    return shift
+
+
+def _mean_loss(z, labels):
+    return float((relume.logsumexp(z, axis=1) - z[np.arange(len(z)), labels]).mean())
+
+
+def _other_rows(evidence, found):
+    """Sure of itself, and no better than chance: rows of X and y that do not belong together."""
+    outcome, net = evidence.outcome, evidence.net
+    rows = outcome.confusion.sum(axis=1) / outcome.n
+    accuracy = np.trace(outcome.confusion) / outcome.n
+    if found or not net._weights.steps or accuracy > 1.5 * (rows**2).sum():
+        return None
+    if outcome.unexplained is None or outcome.unexplained < 2:
+        return None
+    return (
+        f"it is sure of its answers and right on {accuracy:.0%} of rows, which is chance; the "
+        "rows of X and y may not belong together"
+    )
+
+
+def _other_level(outcome):
+    """Errors that a constant would put right."""
+    y, squares, error, errors = outcome.sums / outcome.n
+    variance, bias = (squares - y * y).sum(), (error * error).sum()
+    rest = errors.sum() - bias
+    if variance <= 0 or bias < rest or rest > 0.6 * variance:
+        return None
+    worst = int(abs(error).argmax())
+    return (
+        f"y is {error[worst]:+.3g} on average beside the predictions"
+        + (f" in output {worst}" if len(error) > 1 else "")
+        + ", which a constant would put right"
+    )

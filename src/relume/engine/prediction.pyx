@@ -1,0 +1,124 @@
+"""Prediction: rows brought forward through a plan by shards, on memory that stays in cache.
+
+A row meets no Python between the layers, and nothing is allocated but the result: the memory of
+the steps' values is what the last call gave back.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange, threadid
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from relume.engine.arguments cimport LINE, address, data_of, read_sparse
+from relume.engine.plan cimport SHARD, Plan, ceil_div
+from relume.engine.steps cimport (
+    Pass, Sparse, float_mode, flush_subnormals, restore_float_mode, value_at,
+)
+from relume.kernels.threads cimport Region, begin, done, end
+
+cdef extern from "platform.h" nogil:
+    void* exchange_pointer(void** place, void* pointer)
+
+cnp.import_array()
+
+
+def predict_array(Plan plan, parameters, X, bint softmax=False):
+    """`predict` for an array that can be read as it is; None for all else, or if not finite."""
+    if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
+            or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != plan.n_in
+            or cnp.PyArray_TYPE(X) != plan.type_number or not cnp.PyArray_ISCARRAY_RO(X)):
+        return None
+    return predict(plan, parameters, X, softmax)
+
+
+def predict(Plan plan, parameters, X, bint softmax=False):
+    """The outputs for the rows of X, through softmax if asked; None where X is not finite.
+
+    A sparse X is a tuple (values, index, starts) of compressed rows.
+    """
+    cdef bint sparse = isinstance(X, tuple)
+    cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0]
+    cdef cnp.npy_intp[2] shape = [n, plan.n_out]
+    cdef Sparse rows
+    cdef Pass p = plan.new_pass(
+        data_of(parameters, plan.dtype, plan.n_parameters, "parameters"), NULL, NULL,
+        min(n, <Py_ssize_t> SHARD))
+    p.training = False
+    if sparse:
+        read_sparse(&rows, X, plan.dtype, n, plan.n_in)
+        p.sparse_step, p.sparse = plan.first_dense(), &rows
+    else:
+        p.x = data_of(X, plan.dtype, n * plan.n_in, "X")
+    out = cnp.PyArray_EMPTY(2, shape, plan.type_number, False)
+    cdef char* result = address(out)
+    cdef int bad
+    with nogil:
+        bad = predict_shards(plan, &p, result, n, softmax)
+    if bad < 0:
+        raise MemoryError()
+    return None if bad else out
+
+
+cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
+                        bint softmax) noexcept nogil:
+    """All shards, each through all steps; returned is how many were not finite, or -1."""
+    cdef Py_ssize_t shards = ceil_div(rows, SHARD), i
+    cdef Py_ssize_t size = ceil_div(
+        (plan.fixed + p.rows * plan.value_width) * plan.itemsize, LINE) * LINE
+    cdef int threads = plan.threads_for(rows), bad = 0
+    cdef Py_ssize_t* block = borrow(plan, threads * size)
+    cdef char* memory = <char*> block + LINE + (-<Py_ssize_t> block & (LINE - 1))
+    cdef Region region
+    if block == NULL:
+        return -1
+    if threads > 1:
+        threads = min(begin(&region), threads)
+    if threads == 1:
+        for i in range(shards):
+            bad += not predict_shard(plan, p[0], memory, result, i, rows, softmax)
+    else:
+        for i in prange(shards, schedule="dynamic", num_threads=threads):
+            bad += not predict_shard(plan, p[0], memory + threadid() * size, result, i, rows,
+                                     softmax)
+            done(&region, threadid())
+        end(&region, shards)
+    free(exchange_pointer(&plan.spare, block))
+    return bad
+
+
+cdef Py_ssize_t* borrow(Plan plan, Py_ssize_t size) noexcept nogil:
+    """Memory of a call: what the last one gave back, if that is enough; NULL if none is left.
+
+    Its first number is its size. Calls from many Python threads at once get memory of their own.
+    """
+    cdef Py_ssize_t* block = <Py_ssize_t*> exchange_pointer(&plan.spare, NULL)
+    if block == NULL or block[0] < size:
+        free(block)
+        block = <Py_ssize_t*> malloc(2 * LINE + size)
+        if block != NULL:
+            block[0] = size
+    return block
+
+
+cdef bint predict_shard(Plan plan, Pass p, char* tape, char* result, Py_ssize_t shard,
+                        Py_ssize_t rows, bint softmax) noexcept nogil:
+    """One shard through all steps, on a tape of its thread that stays in cache."""
+    cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), k
+    cdef Sparse part
+    p.tape = tape
+    if p.sparse != NULL:
+        part = p.sparse[0]
+        part.starts += first
+        p.sparse = &part
+    else:
+        p.x += first * plan.n_in * plan.itemsize
+    result += first * plan.n_out * plan.itemsize
+    cdef float_mode mode = flush_subnormals()
+    for k in range(plan.n_segments):
+        plan.forward_segment(&p, k, 0, n)
+    restore_float_mode(mode)
+    memcpy(result, value_at(&p, plan.last_step().output, 0, plan.n_out),
+           n * plan.n_out * plan.itemsize)
+    if softmax:
+        plan.spans.softmax(result, n, plan.n_out, result)
+    return p.sparse != NULL or plan.spans.all_finite(p.x, n * plan.n_in)

@@ -1,0 +1,132 @@
+"""Running experiments: the page and the JSON file that come of it."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import relume
+from relume.experiments.data import CONFIDENCE, Data
+from relume.experiments.experiment import Experiment, Part, verdict_of
+from relume.experiments.registry import EXPERIMENTS
+from relume.nn import checks
+from relume.plots.style import matplotlib_or_raise
+
+
+@dataclass(frozen=True)
+class Result:
+    """An experiment, what it was run with, and what came out."""
+
+    experiment: Experiment
+    settings: dict[str, Any]
+    data: Data
+    parts: Sequence[Part]
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        """Holds, holds in part, or does not hold here."""
+        return verdict_of(self.parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        texts = ("name", "title", "question", "claim", "method", "rule")
+        return {
+            **{text: getattr(self.experiment, text) for text in texts},
+            "verdict": self.verdict,
+            "parts": [part._asdict() for part in self.parts],
+            "settings": self.settings,
+            "seconds": round(self.seconds, 2),
+            "quantities": {each.name: each.label for each in self.experiment.quantities},
+            "data": self.data.records(),
+        }
+
+
+def run_one(experiment: Experiment, quick: bool) -> Result:
+    """Measure and judge."""
+    settings = experiment.quick if quick else experiment.full
+    begin = time.perf_counter()
+    data = experiment.measure(**settings)
+    return Result(experiment, settings, data, experiment.judge(data), time.perf_counter() - begin)
+
+
+def run(
+    names: Iterable[str] | None = None,
+    *,
+    quick: bool = False,
+    out: str | os.PathLike[str] = "experiments",
+    report: Callable[[str], Any] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> list[Result]:
+    """Run experiments, and write ``index.html`` and ``results.json``.
+
+    Parameters
+    ----------
+    names : iterable of str or None, default=None
+        Which ones; None takes all.
+    quick : bool, default=False
+        Whether to make do with fewer seeds and epochs: minutes instead of half an hour.
+    out : str or path-like, default="experiments"
+        The folder to write to; made if need be.
+    report : callable, default=print to stderr
+        Called with a line of text when an experiment is done.
+
+    Returns
+    -------
+    results : list of Result
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If a name is not that of an experiment: all are listed.
+    """
+    from relume.experiments.page import page
+
+    quick, folder = checks.flag(quick, "quick"), Path(checks.path(out, "out"))
+    chosen = [EXPERIMENTS[name] for name in checked_names(names)]
+    matplotlib_or_raise()  # before, not after half an hour
+    folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    for experiment in chosen:
+        results.append(run_one(experiment, quick))
+        report(f"{experiment.name:<20} {results[-1].verdict:<20} {results[-1].seconds:7.1f} s")
+    (folder / "results.json").write_text(
+        json.dumps(to_dict(results, quick), indent=1, allow_nan=False), "utf-8"
+    )
+    (folder / "index.html").write_text(page(results, quick, machine()), "utf-8")
+    return results
+
+
+def checked_names(names: Iterable[str] | None) -> list[str]:
+    """Names of experiments, each once; ValueError lists all there are."""
+    if isinstance(names, str):
+        raise TypeError(f"names must be a list of names, got the string {names!r}")
+    wanted = list(dict.fromkeys(names or ()))
+    return [checks.choice(name, "names", EXPERIMENTS) for name in wanted] or list(EXPERIMENTS)
+
+
+def to_dict(results: Sequence[Result], quick: bool) -> dict[str, Any]:
+    """What ``results.json`` holds."""
+    return {
+        "relume": relume.__version__,
+        "machine": machine(),
+        "quick": quick,
+        "confidence": CONFIDENCE,
+        "interval": "of the mean over seeds, Student's t",
+        "experiments": [result.to_dict() for result in results],
+    }
+
+
+def machine() -> str:
+    """What `relume.show_config` prints: no names of machines or folders."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        relume.show_config()
+    return text.getvalue().strip()

@@ -1,0 +1,134 @@
+/* Products S M of a compressed matrix S, of the precision that products_of.h is at: it includes this.
+ * Row by row of S: a panel of columns of c stays in registers while the rows of M that the row of S
+ * names are added to it. M is taken in blocks of rows that stay in the second cache for a group of
+ * rows of S; nothing is packed, since rows that follow each other are one stretch of memory.
+ * Sums begin with the bias and go on in the order of columns of S, by the multiply-adds of matmul: as
+ * adding 0 times something changes nothing, the bits are those of the dense product. */
+
+/* `vectors` vectors of c: `from`, and the sum of values[i] * row index[i] of M. */
+RELUME_INLINE void NAMED(add_panel)(const floating *values, const int32_t *index, ptrdiff_t count,
+                                    const floating *m, ptrdiff_t n, int vectors, int edge, int last,
+                                    int ahead, const floating *from, floating *c)
+{
+    vector sum[SPARSE_PANEL];
+    UNROLLED for (int v = 0; v < vectors; v++)
+        sum[v] = NAMED(load)(from, v, vectors, edge, last);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const floating *row = m + index[i] * n;
+        const vector x = SPREAD(values[i]);
+        if (ahead) {
+            const floating *next = m + index[i + ahead < count ? i + ahead : i] * n;
+            UNROLLED for (int v = 0; v < vectors; v++) FETCH(next + v * WIDTH);
+        }
+        UNROLLED for (int v = 0; v < vectors; v++) {
+            const vector part = NAMED(load)(row, v, vectors, edge, last);
+            ADD_PRODUCT(sum[v], x, part);
+        }
+    }
+    UNROLLED for (int v = 0; v < vectors; v++) {
+        const vector out = sum[v];
+        if (edge && v == vectors - 1) STORE_PART(c + v * WIDTH, last, out);
+        else *(vector *)(c + v * WIDTH) = out;
+    }
+}
+
+/* All n columns of one row of c; `from` is NULL where it begins with zeros. */
+RELUME_INLINE void NAMED(add_rows)(const floating *values, const int32_t *index, ptrdiff_t count,
+                                   const floating *m, ptrdiff_t n, int ahead, const floating *from,
+                                   floating *c)
+{
+    const ptrdiff_t step = from != NULL;
+    const floating *f = step ? from : NAMED(zeros);
+    ptrdiff_t j = 0;
+    for (; j + SPARSE_PANEL * WIDTH <= n; j += SPARSE_PANEL * WIDTH)
+        NAMED(add_panel)(values, index, count, m + j, n, SPARSE_PANEL, 0, 0, ahead, f + j * step,
+                         c + j);
+    for (; j + 2 * WIDTH <= n; j += 2 * WIDTH)
+        NAMED(add_panel)(values, index, count, m + j, n, 2, 0, 0, ahead, f + j * step, c + j);
+    for (; j + WIDTH <= n; j += WIDTH)
+        NAMED(add_panel)(values, index, count, m + j, n, 1, 0, 0, ahead, f + j * step, c + j);
+    if (j < n)
+        NAMED(add_panel)(values, index, count, m + j, n, 1, 1, (int)(n - j), ahead, f + j * step,
+                         c + j);
+}
+
+/* At most SPARSE_GROUP rows of S by M, block by block. A row of S whose columns are not in order is
+ * summed in another order, and as rightly. */
+RELUME_INLINE void NAMED(add_group)(const floating *values, const int32_t *index,
+                                    const int32_t *starts, const floating *m, ptrdiff_t rows,
+                                    ptrdiff_t height, ptrdiff_t n, const floating *bias, floating *c)
+{
+    int32_t next[SPARSE_GROUP];
+    const ptrdiff_t fitting = SPARSE_BLOCK / (n * (ptrdiff_t)sizeof *m);
+    const ptrdiff_t block = fitting > 16 ? fitting : 16;
+    memcpy(next, starts, (size_t)rows * sizeof *next);
+    for (ptrdiff_t first = 0; first < height; first += block) {
+        const int whole = first + block >= height;
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const int32_t begin = next[i];
+            int32_t end = starts[i + 1];
+            if (!whole)
+                for (end = begin; end < starts[i + 1] && index[end] < first + block;) end++;
+            next[i] = end;
+            if (first == 0 || end > begin)
+                NAMED(add_rows)(values + begin, index + begin, end - begin, m, n, 0,
+                                first == 0 ? bias : c + i * n, c + i * n);
+        }
+    }
+}
+
+/* c = bias + S M, where S has `rows` rows and `height` columns, and M has n; without a bias that is
+ * NULL. */
+static void NAMED(sparse_times_dense)(const floating *values, const int32_t *index,
+                                      const int32_t *starts, const floating *m, ptrdiff_t rows,
+                                      ptrdiff_t height, ptrdiff_t n, const floating *bias,
+                                      floating *c)
+{
+    if (rows == 1) {                                    /* nothing is read twice: fetch ahead */
+        NAMED(add_rows)(values + starts[0], index + starts[0], starts[1] - starts[0], m, n,
+                        SPARSE_AHEAD, bias, c);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < rows; i += SPARSE_GROUP)
+        NAMED(add_group)(values, index, starts + i, m,
+                         rows - i < SPARSE_GROUP ? rows - i : SPARSE_GROUP, height, n, bias,
+                         c + i * n);
+}
+
+/* Compress `rows` rows of n elements that lie `stride` apart. */
+static void NAMED(compress_rows)(const floating *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t stride,
+                                 floating *values, int32_t *index, int32_t *starts)
+{
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        starts[i] = (int32_t)count;
+        count += NAMED(compress_row)(x + i * stride, n, values + count, index + count);
+    }
+    starts[rows] = (int32_t)count;
+}
+
+/* The same of the n columns, in two passes, of which the first counts. */
+static void NAMED(compress_columns)(const floating *x, ptrdiff_t rows, ptrdiff_t n,
+                                    ptrdiff_t stride, floating *values, int32_t *index,
+                                    int32_t *starts)
+{
+    floating chunk[COMPRESS_CHUNK + 16];
+    int32_t place[COMPRESS_CHUNK + 16];
+    int32_t *counts = starts + 1;
+    memset(starts, 0, (size_t)(n + 1) * sizeof *starts);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < n; j++) counts[j] += x[i * stride + j] != 0;
+    for (ptrdiff_t j = 1; j <= n; j++) starts[j] += starts[j - 1];
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < n; j += COMPRESS_CHUNK) {
+            const ptrdiff_t width = n - j < COMPRESS_CHUNK ? n - j : COMPRESS_CHUNK;
+            const ptrdiff_t count = NAMED(compress_row)(x + i * stride + j, width, chunk, place);
+            for (ptrdiff_t k = 0; k < count; k++) {     /* starts[j] counts up to its own end */
+                const int32_t to = starts[j + place[k]]++;
+                values[to] = chunk[k];
+                index[to] = (int32_t)i;
+            }
+        }
+    memmove(starts + 1, starts, (size_t)n * sizeof *starts);
+    starts[0] = 0;
+}

@@ -1,0 +1,186 @@
+"""Curves: of activation functions, and of losses by epoch."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import relume
+from relume.nn import checks
+from relume.nn.activations import ACTIVATIONS
+from relume.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+USUAL = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
+COLUMNS = 2
+
+
+def activations(
+    names: Iterable[str] | None = None, *, derivatives: bool = True, theme: str = "light"
+) -> "Figure":
+    """Draw activation functions and their derivatives, a panel each.
+
+    Parameters
+    ----------
+    names : iterable of str or None, default=None
+        Functions of relume without obligatory parameters, such as ``"relu"``; None takes eight
+        usual ones.
+    derivatives : bool, default=True
+        Whether to draw the derivatives too.
+    theme : {"light", "dark"}, default="light"
+        For which background.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If an argument is not as said.
+
+    Examples
+    --------
+    >>> from relume import plots
+    >>> figure = plots.activations(["relu", "gelu"], theme="dark")
+    >>> len(figure.axes)
+    2
+    """
+    names = _checked(names)
+    derivatives = checks.flag(derivatives, "derivatives")
+    x = np.linspace(-4, 4, 801)
+    rows = math.ceil(len(names) / COLUMNS)
+    title = "Activation functions" + (" and their derivatives" if derivatives else "")
+    figure, axes = style.new_figure(
+        title, _words(names, x, derivatives), theme, 1.2 + 1.75 * rows,
+        nrows=rows, ncols=min(COLUMNS, len(names)), sharex=True, squeeze=False,
+    )  # fmt: skip
+    for each, name in zip(axes.flat, names, strict=False):
+        _panel(each, name, x, derivatives, theme)
+    for each in axes.flat[len(names) :]:
+        each.set_visible(False)
+    for each in axes.flat[max(0, len(names) - COLUMNS) : len(names)]:  # with none below them
+        each.tick_params(labelbottom=True)
+        each.set_xlabel("input x (no unit)")
+    for each in axes[:, 0]:
+        each.set_ylabel("output (no unit)")
+    style.legend(figure, theme)
+    return figure
+
+
+def _checked(names):
+    """The names as a list; ValueError for what cannot be drawn without parameters."""
+    if isinstance(names, str):
+        raise TypeError(f"names must be a list of names, got the string {names!r}")
+    drawable = [name for name in ACTIVATIONS if _has_defaults(name)]
+    names = list(USUAL if names is None else names)
+    if not names:
+        raise ValueError("names must hold at least one name, got none")
+    return [checks.choice(name, "names", drawable) for name in names]
+
+
+def _has_defaults(name):
+    parameters = ACTIVATIONS[name].__signature__.parameters.values()
+    return all(each.default is not each.empty for each in parameters)
+
+
+def _panel(axes, name, x, derivatives, theme):
+    look = style.looks(theme)
+    axes.set_title(name)
+    lines = [("function f(x)", getattr(relume, name)(x))]
+    if derivatives:
+        lines.append(("derivative f'(x)", getattr(relume, f"{name}_backward")(np.ones(len(x)), x)))
+    for label, y in lines:
+        axes.plot(x, y, label=label, **next(look) | {"marker": ""})
+
+
+def _words(names, x, derivatives):
+    ends = [(name, getattr(relume, name)(x[[0, 400, 800]])) for name in names]
+    values = "; ".join(f"{name} is {a:.3g}, {b:.3g} and {c:.3g}" for name, (a, b, c) in ends)
+    also = " and their derivatives" if derivatives else ""
+    return f"Curves of {len(names)} activation functions{also}. At x = -4, 0 and 4 {values}."
+
+
+def losses(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], *, theme: str = "light"
+) -> "Figure":
+    """Draw the loss curves of several runs.
+
+    Parameters
+    ----------
+    histories : dict of str to History
+        What ``fit`` returned, by labels. Training losses are drawn as they are, those of the
+        validation, where there are some, thinner and dotted.
+    theme : {"light", "dark"}, default="light"
+        For which background.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If an argument is not as said, or a history is empty.
+
+    Examples
+    --------
+    >>> from relume import nn, plots
+    >>> net = nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.SGD(0.1), seed=0)
+    >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=5)
+    >>> figure = plots.losses({"linear": history})
+    >>> figure.axes[0].get_xlabel()
+    'epoch'
+    """
+    _check_histories(histories)
+    words = [_run_in_words(label, history) for label, history in histories.items()]
+    alternative = f"Loss curves by epoch. {' '.join(words)}"
+    figure, axes = style.new_figure("Loss by epoch", alternative, theme, 3.8)
+    for (label, history), look in zip(histories.items(), style.looks(theme), strict=False):
+        epochs = np.arange(1, len(history["loss"]) + 1)
+        look["markevery"] = max(1, len(epochs) // 10)
+        axes.plot(epochs, history["loss"], label=label, **look)
+        if "val_loss" in history:
+            thin = look | {"linestyle": ":", "linewidth": 1.2, "markerfacecolor": "none"}
+            axes.plot(epochs, history["val_loss"], label=f"{label}, validation", **thin)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss, mean of an epoch (log scale)")
+    if all(_all_positive(history) for history in histories.values()):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylabel("loss, mean of an epoch")
+    style.whole_numbers(axes.xaxis)
+    style.legend(figure, theme)
+    return figure
+
+
+def _check_histories(histories: Any) -> None:
+    if not isinstance(histories, Mapping) or "loss" in histories:
+        raise TypeError(f"histories must be a dict of label to history, got {type(histories)}")
+    if not histories:
+        raise ValueError("histories must hold at least one history, got none")
+    for label, history in histories.items():
+        if not isinstance(history, Mapping):
+            raise TypeError(f"histories[{label!r}] must be a history, got {history!r}")
+        if not len(history.get("loss", [])):
+            raise ValueError(f"histories[{label!r}] must have epochs with a loss, got {history!r}")
+
+
+def _all_positive(history):
+    return all(min(history[name]) > 0 for name in ("loss", "val_loss") if name in history)
+
+
+def _run_in_words(label, history):
+    loss = history["loss"]
+    words = f"{label}: training loss from {loss[0]:.3g} to {loss[-1]:.3g}"
+    if "val_loss" in history:
+        words += f", validation loss from {history['val_loss'][0]:.3g}"
+        words += f" to {history['val_loss'][-1]:.3g}"
+    return f"{words} in {len(loss)} epochs."

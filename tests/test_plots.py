@@ -1,0 +1,256 @@
+"""Pictures: what they show, in which colours, and what they leave alone."""
+
+import io
+import itertools
+import pickle
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+import relume
+from relume import diagnostics, nn, plots
+from relume.plots import style
+
+matplotlib = pytest.importorskip("matplotlib")
+
+VALUES = {"mean": 0.25, "deviation": 1.5, "edges": [-2, 0, 1, 4], "counts": [50, 30, 20]}
+REPORT = {
+    "layers": [
+        {"name": "layer 1", "pre_activations": VALUES, "activations": VALUES,
+         "gradient": {"norm": 0.01}, "inner": []},
+        {"name": "layer 2", "pre_activations": VALUES, "activations": None, "inner": [],
+         "gradient": {"norm": 0.0}},
+    ]
+}  # fmt: skip
+# As nn.Monitor records an epoch: the share of rows on which each unit is active.
+DEAD = [
+    {
+        "layer 1": {"active": np.array(shares), "dead_fraction": np.mean(np.equal(shares, 0))},
+        "layer 2": {"active": np.array([0.9, 0.0]), "dead_fraction": 0.0},  # no rectifier
+    }
+    for shares in ([0.5, 0.2, 0.0], [0.5, 0.0, 0.0])
+]
+RUNS = {
+    "relu": {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 0.9]},
+    "tanh": {"loss": [2.0, 1.5, 1.2]},
+}
+DRAWN = {
+    "activations": lambda theme: plots.activations(theme=theme),
+    "functions alone": lambda theme: plots.activations(["relu"], derivatives=False, theme=theme),
+    "layer_histograms": lambda theme: plots.layer_histograms(REPORT, theme=theme),
+    "dead_units": lambda theme: plots.dead_units(DEAD, theme=theme),
+    "gradient_norms": lambda theme: plots.gradient_norms({"a": REPORT, "b": REPORT}, theme=theme),
+    "losses": lambda theme: plots.losses(RUNS, theme=theme),
+}
+
+
+def luminance(colour):
+    """As WCAG 2 defines it."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+
+def contrast(a, b):
+    brighter, darker = sorted((luminance(a), luminance(b)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def texts(figure):
+    return [text for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("name", DRAWN)
+def test_picture_is_complete(name, theme):
+    figure = DRAWN[name](theme)
+    assert isinstance(figure, matplotlib.figure.Figure)
+    assert figure.get_suptitle()
+    columns = {axes.get_subplotspec().colspan.start for axes in figure.axes}
+    for axes in figure.axes:
+        place = axes.get_subplotspec()
+        assert axes.get_xlabel() or not axes.get_visible() or not place.is_last_row()
+        assert axes.get_ylabel() or place.colspan.start != min(columns)
+    assert len(plots.text_alternative(figure)) > 40
+    figure.draw_without_rendering()
+    assert min(text.get_fontsize() for text in texts(figure)) >= style.TICKS
+    assert figure.get_facecolor() == matplotlib.colors.to_rgba(style.THEMES[theme].background)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_nothing_is_cut_off(name):
+    """A label longer than its axis would leave the picture."""
+    figure = DRAWN[name]("light")
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches() * figure.dpi
+    axes = [each for each in figure.axes if each.get_visible()]
+    labels = [text for each in axes for text in (each.title, each.xaxis.label, each.yaxis.label)]
+    for text in [*figure.texts, *labels]:
+        box = text.get_window_extent()
+        assert -1 <= box.x0 <= box.x1 <= width + 1, text
+        assert -1 <= box.y0 <= box.y1 <= height + 1, text
+
+
+@pytest.mark.parametrize("theme", style.THEMES.values(), ids=style.THEMES)
+def test_colours_stand_out(theme):
+    assert contrast(theme.text, theme.background) > 7
+    assert min(contrast(colour, theme.background) for colour in theme.series) > 2
+    assert len(set(theme.series)) == len(theme.series)
+
+
+def test_no_series_is_told_by_colour_alone():
+    looks = list(itertools.islice(style.looks("light"), 12))
+    signs = [(look["marker"], str(look["linestyle"]), look["color"]) for look in looks]
+    assert len(set(signs)) == len(signs)
+    neighbours = itertools.pairwise(looks[:7])
+    assert all(a["marker"] != b["marker"] for a, b in neighbours)
+
+
+def test_activations_are_those_of_relume():
+    figure = plots.activations(["gelu", "relu"])
+    x, y = figure.axes[0].lines[0].get_data()
+    np.testing.assert_array_equal(y, relume.gelu(x))
+    x, slope = figure.axes[1].lines[1].get_data()
+    np.testing.assert_array_equal(slope, x > 0)
+    assert [axes.get_title() for axes in figure.axes] == ["gelu", "relu"]
+
+
+def test_a_panel_without_one_below_has_its_labels():
+    labels = [axes.get_xlabel() for axes in plots.activations(["relu", "elu", "gelu"]).axes]
+    assert labels == ["", *["input x (no unit)"] * 2, ""]
+
+
+def test_losses_are_those_of_the_histories():
+    figure = plots.losses(RUNS)
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert {label: list(values) for label, values in lines.items()} == {
+        "relu": [2.0, 1.0, 0.5],
+        "relu, validation": [2.1, 1.2, 0.9],
+        "tanh": [2.0, 1.5, 1.2],
+    }
+    assert figure.axes[0].get_yscale() == "log"
+    assert plots.losses({"zero": {"loss": [1.0, 0.0]}}).axes[0].get_yscale() == "linear"
+
+
+def test_losses_of_a_fit():
+    net = nn.Network([nn.Dense(1)], loss="mse", seed=0)
+    data = [[0.0], [1.0]], [0.0, 1.0]
+    history = net.fit(*data, epochs=3, validation_data=data)
+    assert "in 3 epochs" in plots.text_alternative(plots.losses({"line": history}))
+
+
+def test_histograms_are_shares():
+    figure = plots.layer_histograms(REPORT)
+    steps = figure.axes[0].patches[0].get_data()
+    np.testing.assert_allclose(steps.values, [50, 30, 20])
+    np.testing.assert_allclose(steps.edges, [-2, 0, 1, 4])
+
+
+def test_dead_units_are_where_they_died():
+    figure = plots.dead_units(DEAD)
+    shown = figure.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shown, [[1, 1], [1, 0], [0, 0]])
+    assert len(figure.axes) == 1
+    words = plots.text_alternative(figure)
+    assert "layer 1: 1 of 3 units dead in epoch 1, 2 in epoch 2." in words
+
+
+def test_without_dead_units_all_layers_are_drawn():
+    healthy = [{name: {"active": [0.5], "dead_fraction": 0.0} for name in ("a", "b")}]
+    assert [axes.get_title() for axes in plots.dead_units(healthy).axes] == ["a", "b"]
+
+
+def test_a_layer_without_gradient_is_a_gap():
+    """A logarithmic axis has no zero; its value stands in the text alternative."""
+    figure = plots.gradient_norms(REPORT)
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [0.01, np.nan])
+    assert "layer 2 0." in plots.text_alternative(figure)
+
+
+def test_gradients_of_several_reports():
+    assert len(plots.gradient_norms([REPORT, REPORT, REPORT]).axes[0].lines) == 3
+
+
+def test_reports_and_histories_of_relume_can_be_drawn():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 3)), rng.integers(2, size=40)
+    layers = [nn.Dense(4, "relu", bias_init=-99.0), nn.Residual([nn.Dense(4)]), nn.Dense(2)]
+    net = nn.Network(layers, seed=0)
+    with pytest.warns(nn.TrainingWarning, match="layer 1: 100% of its units are dead"):
+        history = net.fit(X, y, epochs=2, callbacks=[nn.Monitor(X)])
+    report = diagnostics.inspect(net, X, y)
+    assert "4 of 4 units dead in epoch 1" in plots.text_alternative(plots.dead_units(history))
+    assert len(plots.layer_histograms(report).axes) == 4  # the layer within the residual one too
+    assert "layer 3" in plots.text_alternative(plots.gradient_norms(report))
+
+
+def test_svg_is_whole_and_holds_its_words():
+    figure = plots.losses(RUNS)
+    svg = plots.to_svg(figure)
+    ET.fromstring(svg)
+    assert plots.text_alternative(figure) in svg
+    assert svg.count("http") == svg.count("http://www.w3.org") + svg.count("http://purl.org") + (
+        svg.count("http://creativecommons.org") + svg.count("https://matplotlib.org")
+    )  # names of formats, none of which is loaded
+
+
+def test_words_survive_pickle():
+    figure = pickle.loads(pickle.dumps(plots.losses(RUNS)))
+    assert plots.text_alternative(figure).startswith("Loss curves")
+
+
+def test_png_can_be_saved():
+    buffer = io.BytesIO()
+    plots.activations(["relu"]).savefig(buffer, format="png")
+    assert buffer.getvalue().startswith(b"\x89PNG")
+
+
+def test_pyplot_and_settings_are_left_alone():
+    code = """
+import sys
+import relume.plots, relume.experiments
+assert "matplotlib" not in sys.modules, "loaded before anything is drawn"
+import matplotlib
+before = list(dict.items(matplotlib.rcParams))
+from relume import plots
+plots.to_svg(plots.activations(["relu"], theme="dark"))
+assert list(dict.items(matplotlib.rcParams)) == before
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("draw", [plots.activations, lambda: plots.losses(RUNS)])
+def test_missing_matplotlib_says_what_to_install(monkeypatch, draw):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'relume\[plots\]'"):
+        draw()
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "message"),
+    [
+        (lambda: plots.activations(["rellu"]), ValueError, "names must be one of relu,"),
+        (lambda: plots.activations(["threshold"]), ValueError, "names must be one of"),
+        (lambda: plots.activations("relu"), TypeError, "names must be a list"),
+        (lambda: plots.activations([]), ValueError, "at least one name"),
+        (lambda: plots.activations(theme="blue"), ValueError, "theme must be one of"),
+        (lambda: plots.activations(derivatives=2), TypeError, "derivatives must be"),
+        (lambda: plots.losses({}), ValueError, "at least one history"),
+        (lambda: plots.losses({"loss": [1.0]}), TypeError, "dict of label to history"),
+        (lambda: plots.losses({"a": {"loss": []}}), ValueError, r"histories\['a'\] must have"),
+        (lambda: plots.losses({"a": 3}), TypeError, r"histories\['a'\] must be a history"),
+        (lambda: plots.layer_histograms(3), TypeError, "report must be a report"),
+        (lambda: plots.layer_histograms({"layers": [{"name": "a"}]}), ValueError, "histogram"),
+        (lambda: plots.gradient_norms({}), ValueError, "at least one report"),
+        (lambda: plots.gradient_norms({"layers": [{"name": "a"}]}), ValueError, "with y"),
+        (lambda: plots.dead_units([]), ValueError, r"nn.Monitor\(\)"),
+        (lambda: plots.dead_units({"loss": [1.0]}), TypeError, "nn.Monitor's records"),
+    ],
+)
+def test_bad_input(draw, error, message):
+    with pytest.raises(error, match=message):
+        draw()
