@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
-.PHONY: help demo test lint vec accuracy sweep durability bench figures peers-activations peers-docs clean
+.PHONY: help demo test lint vec accuracy sweep durability bench figures peers-activations docs example peers-docs clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
@@ -56,7 +56,20 @@ figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, sciki
 peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
 
-peers-docs: $(VENV)-peers/built  ## run the other libraries' code of docs/coming_from.md
+docs: $(VENV)/documented  ## run the examples of pages and docstrings, build the pages in build/docs, check them
+	$(BIN)/python -m pytest -q README.md docs src/relume tests/test_docs.py \
+		tests/test_project.py::test_examples_of_docstring_run
+	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
+	$(BIN)/python tools/site.py build/docs
+
+$(VENV)/documented: $(VENV)/tested
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+example: $(VENV)/tested  ## add the activation of docs/add_activation.md to a copy, build, test (10 minutes)
+	$(BIN)/python tools/example.py
+
+peers-docs: $(VENV)-peers/built  ## run the other libraries' code of the pages
 	$(VENV)-peers/bin/python tools/blocks.py
 
 $(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt

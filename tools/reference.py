@@ -4,6 +4,7 @@ A function and its gradients share a page. docs/conf.py calls `write`; no list o
 anywhere, and a name that no group takes goes to the last one of its module.
 """
 
+import functools
 import importlib
 import inspect
 import re
@@ -82,15 +83,13 @@ def groups_of(module):
     for name in pages_of(module):
         title = next(title for title, belongs in choices if belongs(name, values[name]))
         groups[title].append(name)
-    last = choices[-1][0]  # what no other group took comes first on the page of a module of classes
-    order = [title for title, _ in choices]
-    if module.__name__ == "relume.nn":
-        order = [last, *order[:-1]]
-    return {title: groups[title] for title in order if title in groups}
+    return {title: groups[title] for title, _ in choices if title in groups}
 
 
 def summary(value):
     """The first paragraph of a docstring, behind the signature that NumPy and Cython put there."""
+    if not callable(value) and not inspect.ismodule(value):
+        return ""  # its docstring is that of its type
     name, doc = getattr(value, "__name__", ""), inspect.cleandoc(value.__doc__ or "")
     if doc.startswith(f"{name}("):
         doc = doc.partition("\n")[2].lstrip()
@@ -124,6 +123,9 @@ def linked(text, parameters):
 # -- the pages ------------------------------------------------------------------------------------
 
 
+PROPERTIES = property, functools.cached_property
+
+
 def members(cls, exported):
     """The documented methods and properties of a class, but those of its public bases."""
     bases = [base for base in cls.__mro__[1:] if base in exported]
@@ -133,7 +135,7 @@ def members(cls, exported):
         for base in cls.__mro__
         if base.__module__.startswith("relume")
         for name, value in vars(base).items()
-        if (inspect.isfunction(inspect.unwrap(value)) or isinstance(value, property))
+        if (inspect.isfunction(inspect.unwrap(value)) or isinstance(value, PROPERTIES))
         and value.__doc__
         and name not in shown
         and not name.startswith("_")
@@ -163,6 +165,8 @@ def _entry(module, name, value, exported):
     own = next(other for other in public(module) if getattr(module, other) is value)
     if own != name:
         return f".. py:function:: {full}\n\n   Another name of `{module.__name__}.{own}`.\n"
+    if not callable(value):
+        return f".. autodata:: {full}\n   :no-value:\n"
     if inspect.isclass(value):
         kind = "autoexception" if issubclass(value, Exception) else "autoclass"
         names = members(value, exported)
