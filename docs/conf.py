@@ -12,7 +12,7 @@ import numpy as np
 import relume
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
-import reference  # noqa: E402
+import reference
 
 project = "relume"
 author = "the relume developers"

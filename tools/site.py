@@ -1,6 +1,6 @@
 """Check built pages: nothing comes from the network, and every link inside leads somewhere.
 
-    python tools/site.py FOLDER
+python tools/site.py FOLDER
 """
 
 import re
