@@ -56,17 +56,17 @@ figures: $(VENV)-peers/built  ## measure the README's table, beside NumPy, sciki
 peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
 
-docs: $(VENV)/documented  ## run the examples of pages and docstrings, build the pages in build/docs, check them
+docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, check them
 	$(BIN)/python -m pytest -q README.md docs src/relume tests/test_docs.py \
 		tests/test_project.py::test_examples_of_docstring_run
 	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
-	$(BIN)/python tools/site.py build/docs
+	$(BIN)/python tools/pages.py build/docs
 
 $(VENV)/documented: $(VENV)/tested
 	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@
 
-example: $(VENV)/tested  ## add the activation of docs/add_activation.md to a copy, build, test (10 minutes)
+example: $(VENV)/tested  ## add an activation to a copy as docs/add_activation.md says (10 minutes)
 	$(BIN)/python tools/example.py
 
 peers-docs: $(VENV)-peers/built  ## run the other libraries' code of the pages

@@ -11,7 +11,7 @@ import numpy as np
 
 import relume
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import reference
 
 project = "relume"

@@ -127,12 +127,12 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_checker_of_built_pages(fault, tmp_path):
-    site = ROOT / "tools" / "site.py"
+    checker = ROOT / "tools" / "pages.py"
     for status, files in enumerate((SITE, FAULTS[fault])):
         for name, text in files.items():
             (tmp_path / name).write_text(text)
         done = subprocess.run(
-            [sys.executable, site, tmp_path], capture_output=True, text=True, check=False
+            [sys.executable, checker, tmp_path], capture_output=True, text=True, check=False
         )
         assert done.returncode == status, done.stdout + done.stderr
     assert fault in done.stdout

@@ -155,5 +155,6 @@ def test_one_version():
 @SOURCE
 def test_make_help_lists_the_targets():
     _, output = run("make", "help")
-    for target in ("demo", "test", "vec", "accuracy", "sweep", "durability", "bench", "figures"):
+    targets = ("demo", "test", "vec", "accuracy", "sweep", "durability", "bench", "figures", "docs")
+    for target in targets:
         assert target in output

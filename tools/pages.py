@@ -1,6 +1,8 @@
 """Check built pages: nothing comes from the network, and every link inside leads somewhere.
 
-python tools/site.py FOLDER
+    python tools/pages.py FOLDER
+
+Prints what is wrong, a line each.
 """
 
 import re
