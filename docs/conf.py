@@ -66,7 +66,7 @@ def named(full):
 
 def docstring(app, what, full, value, options, lines):
     """Make links of what is one; drop the signature that NumPy puts before a docstring."""
-    if isinstance(value, np.ufunc):
+    if lines[0].startswith(f"{getattr(value, '__name__', '')}("):
         del lines[: lines.index("") + 1]
     text, owner = "\n".join(lines), full.rpartition(".")[0]
     parameters = set(reference.entries(text))
