@@ -66,9 +66,9 @@ def named(full):
 
 def docstring(app, what, full, value, options, lines):
     """Make links of what is one; drop the signature that NumPy puts before a docstring."""
-    if lines[0].startswith(f"{getattr(value, '__name__', '')}("):
-        del lines[: lines.index("") + 1]
     text, owner = "\n".join(lines), full.rpartition(".")[0]
+    if text.startswith(f"{getattr(value, '__name__', '')}("):
+        text = text.partition("\n\n")[2]
     parameters = set(reference.entries(text))
     if what in ("method", "property") and owner not in reference.MODULES:
         parameters.update(reference.entries(named(owner).__doc__))
