@@ -13,7 +13,7 @@ from urllib.parse import unquote, urldefrag
 
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 REMOTE = re.compile(r"^(?:https?:)?//")
-IN_STYLE = re.compile(r"url\(\s*['\"]?(?:https?:)?//|@import")
+IN_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//")
 NOT_LOADED = {"canonical", "index", "search", "next", "prev", "author"}  # of <link rel=...>
 
 
@@ -38,7 +38,8 @@ class Page(HTMLParser):
 
 def faults(folder):
     """What is wrong, a line each."""
-    pages = {path: Page(path) for path in folder.rglob("*.html")}
+    paths = [path for path in folder.rglob("*.html") if "_static" not in path.parts]
+    pages = {path: Page(path) for path in paths}  # what themes keep there is templates
     for path, page in pages.items():
         where = path.relative_to(folder)
         for target in page.loaded:
