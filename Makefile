@@ -16,7 +16,7 @@ COMMITS := HEAD
 MACHINE := reference
 
 .PHONY: help demo test lint vec parallel accuracy sweep calibrate durability peers peers-scaling
-.PHONY: peers-activations peers-docs
+.PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
 help:  ## show this
@@ -94,7 +94,20 @@ peers-scaling: $(VENV)-peers/built  ## time a step against width, depth and batc
 peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
 
-peers-docs: $(VENV)-peers/built  ## run the other libraries' code of docs/coming_from.md
+docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, check them
+	$(BIN)/python -m pytest -q README.md docs src/relume tests/test_docs.py \
+		tests/test_project.py::test_examples_of_docstring_run
+	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
+	$(BIN)/python tools/pages.py build/docs
+
+$(VENV)/documented: $(VENV)/tested
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+example: $(VENV)/tested  ## add an activation to a copy as docs/add_activation.md says (10 minutes)
+	$(BIN)/python tools/example.py
+
+peers-docs: $(VENV)-peers/built  ## run the other libraries' code of the pages
 	$(VENV)-peers/bin/python tools/blocks.py
 
 $(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt

@@ -159,6 +159,6 @@ def test_make_help_lists_the_targets():
     for target in (
         *("demo", "test", "vec", "parallel", "accuracy", "sweep", "durability", "peers"),
         *("bench", "bench-compare", "bench-history", "bench-publish"),
-        *("sdist", "wheel", "size", "release"),
+        *("sdist", "wheel", "size", "release", "docs", "example", "peers-docs"),
     ):
         assert f"\n{target} " in output

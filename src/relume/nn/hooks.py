@@ -104,7 +104,7 @@ class Callback:
         net : Network
         epoch : int
         error : FloatingPointError
-            What `fit` will raise.
+            What `Network.fit` will raise.
 
         Returns
         -------
