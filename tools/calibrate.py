@@ -1,8 +1,8 @@
 """Measure from which share of zeros on it pays to skip them; print the rows of engine/zeros.pyx.
 
 For each product and class of widths, on one thread: compressing x and multiplying by what is left,
-against BLAS, over shares of zeros, interleaved, medians. A share is entered if skipping takes less
-time from there on for every shape of the class; 2 if it never does.
+against the dense product, over shares of zeros, interleaved, medians. A share is entered if
+skipping takes less time from there on for every shape of the class; 2 if it never does.
 
     RELUME_SIMD=avx2 python tools/calibrate.py      another instruction set than this CPU's best
 """
@@ -11,7 +11,6 @@ import sys
 import time
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from relume.engine import zeros
 from relume.kernels import dispatch
@@ -40,12 +39,12 @@ def pair(product, rows, height, n, share):
         delta, out = aligned((rows, n)), aligned((height, n))
         return (
             lambda: zeros.times_dense(zeros.compress(x, columns=True), delta, out=out),
-            lambda: np.matmul(x.T, delta, out=out),
+            lambda: zeros.dense_product(x, delta, out, True),
         )
     matrix, out = aligned((height, n)), aligned((rows, n))
     return (
         lambda: zeros.times_dense(zeros.compress(x), matrix, out=out),
-        lambda: np.matmul(x, matrix, out=out),
+        lambda: zeros.dense_product(x, matrix, out),
     )
 
 
@@ -74,14 +73,13 @@ def least_share(product, widths):
 
 
 def main():
-    with threadpool_limits(1):
-        print(f'    "{dispatch.name}": {{')
-        for product in zeros.PRODUCTS:
-            row = tuple(least_share(product, OF_CLASS[width]) for width in zeros.WIDTHS)
-            print(f'        "{product}": {row},')
-            if row != zeros.LEAST[dispatch.name][product]:
-                print(f"        # the source has {zeros.LEAST[dispatch.name][product]}")
-        print("    },")
+    print(f'    "{dispatch.name}": {{')
+    for product in zeros.PRODUCTS:
+        row = tuple(least_share(product, OF_CLASS[width]) for width in zeros.WIDTHS)
+        print(f'        "{product}": {row},', flush=True)
+        if row != zeros.LEAST[dispatch.name][product]:
+            print(f"        # the source has {zeros.LEAST[dispatch.name][product]}")
+    print("    },")
 
 
 if __name__ == "__main__":
