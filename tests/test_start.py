@@ -55,7 +55,8 @@ def test_training_loads_what_the_engine_needs():
 @pytest.mark.parametrize(
     ("use", "module"),
     [
-        ("net.fit(X, X[:, :1], progress=True)", "tqdm"),
+        ("import io, sys; Terminal = type('', (io.StringIO,), {'isatty': lambda self: True})\n"
+         "sys.stderr = Terminal(); net.fit(X, X[:, :1], progress=True)", "tqdm"),
         ("nn.Network([nn.Dense(1)], loss='mse', optimizer=nn.LBFGS(2)).fit(X, X[:, :1])", "scipy"),
         ("net.fit(X, X[:, :1]); import tempfile\n"
          "with tempfile.TemporaryDirectory() as f: net.save(f + '/net'); nn.load(f + '/net')",

@@ -34,7 +34,7 @@ from relume.kernels.types cimport Activation, Kernel, Kernels
 import numpy as np
 
 from relume.engine.arguments import aligned_zeros, target_dtype
-from relume.engine.zeros import SPARSITIES
+from relume.engine.zeros import SPARSITIES as _SPARSITIES
 
 cnp.import_array()
 
@@ -62,7 +62,7 @@ cdef class Plan:
     """
 
     def __cinit__(self, Py_ssize_t n_in, list specs, dtype, str sparse="auto"):
-        self.sparsity = SPARSITIES[sparse]
+        self.sparsity = _SPARSITIES[sparse]
         self.dtype = np.dtype(dtype)
         self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
@@ -177,8 +177,11 @@ cdef class Plan:
             self.fixed += ceil_div(BATCH_NORM_VECTORS * width, ALIGN) * ALIGN
 
     cdef void add_compressed(self) noexcept:
-        """Memory that all products share, one after the other, for inputs without their zeros."""
-        cdef Py_ssize_t i, place = self.value_width
+        """Memory that all products share, one after the other, for inputs without their zeros.
+
+        It has one width for all, since threads are at different products at the same time.
+        """
+        cdef Py_ssize_t i, size, place = self.value_width, width = 0
         cdef Step* s
         for i in range(self.n_steps):
             s = &self.steps[i]
@@ -186,8 +189,12 @@ cdef class Plan:
             if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
                                     or may_pay(self.sparsity, FORWARD, s.n_out)):
                 s.compressed = place
-                s.n_compressed = ceil_div(compressed_size(s.n_in, 1, self.itemsize), self.itemsize)
-                self.value_width = max(self.value_width, place + s.n_compressed)
+                size = compressed_size(s.n_in, 1, self.itemsize)
+                width = max(width, ceil_div(size, self.itemsize))
+        for i in range(self.n_steps):
+            if self.steps[i].compressed:
+                self.steps[i].n_compressed = width
+        self.value_width += width
 
     cdef void fuse_rectifiers(self) noexcept:
         """Leave relu to the products on both its sides, while their tiles are in registers."""
