@@ -39,8 +39,8 @@ $(VENV)/tested: $(VENV)/built
 demo: $(VENV)/built  ## train one network with four activations on real data, and compare them
 	$(BIN)/relume demo
 
-test: $(VENV)/tested  ## build, lint and run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/tested  ## build, lint and run the whole test suite, on all CPUs
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/tested  ## only the checks of how the code reads
 	$(BIN)/python -m pytest tests/test_project.py
