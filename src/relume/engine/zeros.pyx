@@ -14,7 +14,6 @@ from relume.engine.arguments cimport address, data_of
 from relume.engine.steps cimport Pass, Step, at
 from relume.kernels.dispatch cimport table
 from relume.kernels.types cimport PADDING, Spans
-from relume.kernels.types cimport Product as MatrixProduct
 
 import numpy as np
 
@@ -178,20 +177,6 @@ def times_dense(compressed, matrix, bias=None, out=None):
         data_of(matrix, dtype, matrix.size, "matrix"), len(starts) - 1, height, n, b,
         data_of(out, dtype, (len(starts) - 1) * n, "out"))
     return out
-
-
-def dense_product(x, matrix, out, bint transposed=False):
-    """out = x matrix, or x^T matrix, by the kernel that skips nothing."""
-    cdef MatrixProduct q
-    dtype, width = matrix.dtype, x.shape[1]
-    q.m, q.n = out.shape
-    q.k = matrix.shape[0]
-    q.a, q.b = data_of(x, dtype, x.size, "x"), data_of(matrix, dtype, matrix.size, "matrix")
-    q.a_row, q.a_column = (1, width) if transposed else (width, 1)
-    q.b_row, q.c_row, q.transposed = q.n, q.n, False
-    q.c, q.bias, q.positive = data_of(out, dtype, out.size, "out"), NULL, NULL
-    q.accumulate, q.rectify = False, False
-    spans_of(dtype).matmul(&q)
 
 
 cdef const Spans* spans_of(dtype) noexcept:
