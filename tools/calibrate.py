@@ -16,6 +16,7 @@ import relume
 from relume.engine import zeros
 from relume.engine.arguments import aligned_zeros
 from relume.engine.plan import Plan
+from relume.engine.prediction import predict
 from relume.kernels import dispatch
 
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
@@ -34,7 +35,7 @@ def layer(product, height, n, share, sparse):
     x = rng.normal(size=(rows, height)).astype(float32)
     x[rng.random(x.shape) < share] = 0
     if product != "gradient":
-        return lambda: plan.predict(parameters, x)
+        return lambda: predict(plan, parameters, x)
     tape, gradients = plan.new_tape(rows), np.zeros_like(parameters)
     dz = plan.forward(parameters, x, tape)
     return lambda: plan.backward(parameters, gradients, x, tape, dz)
