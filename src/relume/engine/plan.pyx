@@ -177,17 +177,28 @@ cdef class Plan:
             self.fixed += ceil_div(BATCH_NORM_VECTORS * width, ALIGN) * ALIGN
 
     cdef void add_compressed(self) noexcept:
-        """Memory that all products share, one after the other, for inputs without their zeros."""
-        cdef Py_ssize_t i, place = self.value_width
+        """Memory that all products share, one after the other, for inputs without their zeros.
+
+        It is as wide for each, since shards are at different products at the same time.
+        """
+        cdef Py_ssize_t i, widest = 0, size = 0
         cdef Step* s
         for i in range(self.n_steps):
             s = &self.steps[i]
-            s.stream = s.kept + place
-            if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
-                                    or may_pay(self.sparsity, FORWARD, s.n_out)):
-                s.compressed = place
-                s.n_compressed = ceil_div(compressed_size(s.n_in, 1, self.itemsize), self.itemsize)
-                self.value_width = max(self.value_width, place + s.n_compressed)
+            s.stream = s.kept + self.value_width
+            if self.may_skip(s):
+                widest = max(widest, s.n_in)
+        if widest:
+            size = ceil_div(compressed_size(widest, 1, self.itemsize), self.itemsize)
+        for i in range(self.n_steps):
+            s = &self.steps[i]
+            if self.may_skip(s):
+                s.compressed, s.n_compressed = self.value_width, size
+        self.value_width += size
+
+    cdef bint may_skip(self, const Step* s) noexcept:
+        return s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
+                                    or may_pay(self.sparsity, FORWARD, s.n_out))
 
     cdef void fuse_rectifiers(self) noexcept:
         """Leave relu to the products on both its sides, while their tiles are in registers."""
