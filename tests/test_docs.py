@@ -1,28 +1,138 @@
-"""The other libraries' code in docs/coming_from.md, where they are installed."""
+"""The pages of docs: what runs in them, what the API reference covers, what checks them built.
 
+`make docs` builds them, which needs Sphinx; nothing here does. relume's own blocks are doctests.
+"""
+
+import importlib
 import importlib.util
+import inspect
+import pkgutil
+import re
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+import relume
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = ROOT / "tools" / "blocks.py"
 if not BLOCKS.exists():
     pytest.skip("the source tree is not here", allow_module_level=True)
 MODULES = runpy.run_path(str(BLOCKS))["MODULES"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\S+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("library", MODULES)
 def test_code_of_other_libraries(library):
     """In a process of its own, so that no other test meets their threads."""
     if importlib.util.find_spec(MODULES[library]) is None:
-        pytest.skip(f"{library} is not installed; its code in docs/coming_from.md is not run")
+        pytest.skip(f"{library} is not installed; its code in docs is not run")
     result = subprocess.run(
         [sys.executable, BLOCKS, library], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     assert "blocks ran" in result.stdout
     assert ": 0 blocks" not in result.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_python_block_is_run(page):
+    """As a doctest, as another library's, or, where it names a file, by tools/example.py."""
+    for language, word, code in FENCE.findall(page.read_text()):
+        if language in ("python", "pycon"):
+            ran = code.startswith(">>> ") or word in MODULES or (ROOT / word).is_file()
+            assert ran, f"{page.name} has a block that nothing runs:\n{code}"
+
+
+def test_excerpts_are_what_the_kernels_say():
+    kernels = "".join(
+        path.read_text() for path in (ROOT / "src/relume/kernels").iterdir() if path.suffix in
+        {".pxi", ".pyx", ".pxd"}
+    )  # fmt: skip
+    excerpts = [
+        code
+        for page in PAGES
+        for language, word, code in FENCE.findall(page.read_text())
+        if language == "cython" and not word
+    ]
+    assert excerpts
+    for code in excerpts:
+        assert code in kernels, f"no longer in src/relume/kernels:\n{code}"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """tools/reference.py, as docs/conf.py imports it."""
+    before = sys.path.copy()
+    names = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    sys.path[:] = before
+    return names["reference"]
+
+
+def test_api_reference_has_every_module(reference):
+    packages = [
+        f"relume.{name}"
+        for _, name, is_package in pkgutil.iter_modules(relume.__path__)
+        if is_package and hasattr(importlib.import_module(f"relume.{name}"), "__all__")
+    ]
+    assert sorted(["relume", *packages]) == sorted(reference.MODULES)
+
+
+def test_api_reference_has_every_name_once(reference):
+    text = "\n".join(reference.pages().values())
+    described = Counter(
+        re.findall(r"^\.\. (?:py:|auto)(?!module)\w+:: (\S+)$", text, re.MULTILINE)
+    )
+    names = [
+        f"{module}.{name}"
+        for module in reference.MODULES
+        for name in sys.modules[module].__all__
+        if not inspect.ismodule(getattr(sys.modules[module], name))
+    ]
+    assert described == Counter(names)
+
+
+def test_api_reference_shows_what_a_class_gets_from_private_bases(reference):
+    pages = reference.pages()
+    (members,) = re.findall(r":members: (.*)", pages["relume.nn.Network.rst"])
+    assert {"fit", "predict", "save", "to_onnx"} <= set(members.split(", "))
+    assert ":members:" not in pages["relume.nn.Adam.rst"]  # Optimizer's page has them
+
+
+def test_names_of_parameters_are_no_links(reference):
+    text = "`x` and `nn.Adam`, `relu`, ``x``"
+    assert reference.linked(text, {"x"}) == "``x`` and `nn.Adam <relume.nn.Adam>`, `relu`, ``x``"
+
+
+SITE = {
+    "good.html": '<a href="other.html#here">x</a><a href="https://relume.example">y</a>',
+    "other.html": '<p id="here"></p><script src="own.js"></script>',
+    "own.js": "",
+    "own.css": "body { background: url('own.png') }",
+}
+FAULTS = {
+    "loads https://": {"bad.html": '<script src="https://cdn.example/x.js"></script>'},
+    "loads //": {"bad.html": '<link rel="stylesheet" href="//fonts.example/x.css">'},
+    "which is not there": {"bad.html": '<img src="none.png">'},
+    "leads to no file": {"bad.html": '<a href="none.html">x</a>'},
+    "leads to no place": {"bad.html": '<a href="other.html#there">x</a>'},
+    "by url() or @import": {"bad.css": "p { background: url(https://cdn.example/x.png) }"},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_checker_of_built_pages(fault, tmp_path):
+    checker = ROOT / "tools" / "pages.py"
+    for status, files in enumerate((SITE, FAULTS[fault])):
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        done = subprocess.run(
+            [sys.executable, checker, tmp_path], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+    assert fault in done.stdout

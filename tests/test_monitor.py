@@ -17,7 +17,7 @@ def test_figures_stand_in_the_history():
     history = net.fit(X, Y, epochs=3, callbacks=[nn.Monitor()])
     assert len(history.layers) == 3
     assert list(history.layers[0]) == ["layer 1", "layer 2", "layer 3"]
-    assert list(history) == ["loss", "seconds"]
+    assert list(history) == ["loss", "skipped", "seconds"]
     layer = history.layers[-1]["layer 1"]
     assert {"zero_fraction", "dead_fraction", "mean", "deviation", "gradient_norm"} <= set(layer)
     assert layer["active"].shape == (64,)

@@ -37,8 +37,9 @@ def test_outputs_keep_their_bits(how):
     assert len(still) <= (0.2 * len(revived["layer 1"]) if how == "reinit" else 0)
     state = net.state_dict()
     outgoing = [name for name in state if name.endswith("weight") and state[name].ndim == 2][1:]
-    for name, units in zip(outgoing, revived.values(), strict=True):
-        assert (state[name][:, units] == 0).all()
+    # Units of the next layer that were revived as well have new weights, which nobody reads yet.
+    for name, units, new in zip(outgoing, revived.values(), [revived["layer 2"], []], strict=True):
+        assert (np.delete(state[name], new, axis=0)[:, units] == 0).all()
 
 
 @pytest.mark.parametrize("how", ["reinit", "bias"])

@@ -42,6 +42,13 @@ def test_user_code_is_checked_strictly(tmp_path):
     assert status == 0, output
 
 
+@SOURCE
+def test_modules_are_checked_strictly(tmp_path):
+    """As pyproject.toml says, which also says what of strictness is left out inside, and why."""
+    status, output = mypy("mypy", "--cache-dir", tmp_path)
+    assert status == 0, output
+
+
 def test_what_is_accepted_runs():
     typed_sample.accepted()
 

@@ -59,6 +59,26 @@ def with_parameters(x: Floats, wide: NDArray[np.float64]) -> None:
     assert_type(relume.elu_backward_from_output(x, x, 2.0), Floats)
 
 
+def along_an_axis(x: Floats, wide: NDArray[np.float64]) -> None:
+    """The dtype is kept, of parts and of sums too."""
+    assert_type(relume.softmax(x), Floats)
+    assert_type(relume.softmax(x, out=wide), NDArray[np.float64])
+    assert_type(relume.log_softmax([1.0, 2.0], axis=0), NDArray[Any])
+    assert_type(relume.softmax(x, dtype=np.float64), NDArray[Any])
+    assert_type(relume.softmax_backward(x, x, axis=-1), Floats)
+    assert_type(relume.log_softmax_backward_from_output(x, x), Floats)
+    assert_type(relume.logsumexp(x[np.newaxis], axis=-1, keepdims=True), Floats)
+    assert_type(relume.crelu(x), Floats)
+    assert_type(relume.crelu_backward(np.append(x, x), x, out=x.copy()), Floats)
+    assert_type(relume.glu(x[:8]), Floats)
+    assert_type(relume.swiglu(x, x), Floats)
+    assert_type(relume.glu_backward(x[:4], x[:8]), Floats)
+    largest, which = relume.maxout(x)
+    assert_type(largest, Floats)
+    assert_type(which, NDArray[np.intp])
+    assert_type(relume.maxout_backward(x[:1], which, 9), Floats)
+
+
 def settings() -> None:
     assert_type(relume.__version__, str)
     assert_type(relume.simd(), str)
@@ -138,6 +158,7 @@ def accepted() -> None:
     x = np.linspace(-2, 2, 9, dtype=np.float32)
     ufuncs(x, np.zeros(9), np.arange(9))
     with_parameters(x, np.ones(9))
+    along_an_axis(x, np.ones(9))
     settings()
     networks()
     callbacks()

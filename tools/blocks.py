@@ -1,9 +1,9 @@
-"""Runs the other libraries' code in docs/coming_from.md: blocks fenced as ```python <library>.
+"""Runs the other libraries' code in the pages of docs: blocks fenced as ```python <library>.
 
     python tools/blocks.py [library ...]
 
-The blocks of a library run in one namespace, from first to last; they hold asserts. A library that
-is not installed is named and left out. relume's own blocks are doctests of the suite.
+A page's blocks of a library run in one namespace, from first to last; they hold asserts. A library
+that is not installed is named and left out. relume's own blocks are doctests of the suite.
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "coming_from.md"
+PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
 MODULES = {"scikit-learn": "sklearn", "keras": "keras", "pytorch": "torch"}
 
 
@@ -25,14 +25,16 @@ def blocks(page, library):
 def main(libraries):
     """Runs them all."""
     for library in libraries:
-        codes = list(blocks(PAGE, library))
+        codes = {page: list(blocks(page, library)) for page in PAGES}
+        count = sum(map(len, codes.values()))
         if importlib.util.find_spec(MODULES[library]) is None:
-            print(f"{library}: not installed, {len(codes)} blocks not run")
+            print(f"{library}: not installed, {count} blocks not run")
             continue
-        namespace = {}
-        for code in codes:
-            exec(compile(code, PAGE.name, "exec"), namespace)
-        print(f"{library}: {len(codes)} blocks ran")
+        for page in PAGES:
+            namespace = {"__name__": "__main__"}
+            for code in codes[page]:
+                exec(compile(code, page.name, "exec"), namespace)
+        print(f"{library}: {count} blocks ran")
 
 
 if __name__ == "__main__":

@@ -289,6 +289,6 @@ def crelu_backward(
         (grad, x) if out is None else (grad, x, out), axis
     )
     result = kernels.crelu_backward(
-        *halves(flat_grad, axis, "grad"), flat_x, out=(*flat_out,) or None
+        *halves(flat_grad, axis, "grad"), flat_x, out=tuple(flat_out) or None
     )
     return result.reshape(x.shape) if out is None else out

@@ -7,7 +7,7 @@ from typing import Any
 class Bunch(dict[str, Any]):
     """A dict whose keys are attributes too; it is made as a dict is.
 
-    Its `repr` has one line a key and gives an array's dtype and shape, not its values.
+    Its ``repr`` has one line a key and gives an array's dtype and shape, not its values.
     A key that is also the name of a dict method, such as ``"items"``, is reached by
     subscript only.
 

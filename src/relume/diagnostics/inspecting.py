@@ -1,6 +1,7 @@
 """The streaming pass of `inspect`: what is summed over all rows, and what a fixed sample gives."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,15 +79,15 @@ class Evidence:
     """All that advice is made from."""
 
     net: object
-    places: list
+    places: list[Any]
     rows: int
-    values: list  # Moments of each place
-    gradients: list | None  # of the gradient of each row's loss, if y was given; None: not there
-    recorded: list  # values of the sample's first rows at each place
-    sample: tuple  # X and y, or None, of the sample
+    values: list[Any]  # Moments of each place
+    gradients: list[Any] | None  # of the gradient of each row's loss; None without y
+    recorded: list[Any]  # values of the sample's first rows at each place
+    sample: tuple[Any, Any]  # X and y, or None, of the sample
     outcome: object  # an Outcome, if y was given
     bounds: object  # of each place, beyond which it is saturated
-    sequence: list  # all places, those within others too
+    sequence: list[Any]  # all places, those within others too
     probe: object = None
 
 

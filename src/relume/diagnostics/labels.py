@@ -7,13 +7,14 @@ from relume.diagnostics.report import Advice
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy
 
 ROWS = 64  # below which shares of labels tell little
+UNSOUND = {"bad_initialization", "learning_rate_high", "dead_units"}
 SHARE = 0.15  # of all rows that must be counted otherwise (total variation)
 
 
 def label_shift(evidence, layers, found):
     """What does not fit between y and the outputs, where the network itself is sound."""
     outcome = evidence.outcome
-    if outcome is None or outcome.n < ROWS or "bad_initialization" in found:
+    if outcome is None or outcome.n < ROWS or UNSOUND & found:
         return
     text = None
     if outcome.confusion is not None:

@@ -20,9 +20,9 @@ FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # of the learning rate, that ar
 class Probe:
     """A step on half of the sample: its size in each layer, and the loss of the other half."""
 
-    ratios: dict  # name of a step's parameters: norm of its update over norm of its weights
+    ratios: dict[str, float]  # of parameters by name: norm of the update over norm of the weights
     before: float  # the loss without the step,
-    after: dict  # and with it, at each of FACTORS
+    after: dict[float, float]  # and with it, at each of FACTORS
 
 
 def probe(net, X, y):

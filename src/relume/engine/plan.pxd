@@ -56,7 +56,6 @@ cdef class Plan:
     cdef void add_values(self, Step* s, Place* now) noexcept
     cdef void fuse_rectifiers(self) noexcept
     cdef void add_compressed(self) noexcept
-    cdef bint may_skip(self, const Step* s) noexcept
     cdef void add_deltas(self, Step* s, Place* now) noexcept
     cdef int add_parameters(self, Step* s, dict spec) except -1
     cdef void add_blocks(self, Py_ssize_t i) noexcept

@@ -34,7 +34,7 @@ from relume.kernels.types cimport Activation, Kernel, Kernels
 import numpy as np
 
 from relume.engine.arguments import aligned_zeros, target_dtype
-from relume.engine.zeros import SPARSITIES
+from relume.engine.zeros import SPARSITIES as _SPARSITIES
 
 cnp.import_array()
 
@@ -62,7 +62,7 @@ cdef class Plan:
     """
 
     def __cinit__(self, Py_ssize_t n_in, list specs, dtype, str sparse="auto"):
-        self.sparsity = SPARSITIES[sparse]
+        self.sparsity = _SPARSITIES[sparse]
         self.dtype = np.dtype(dtype)
         self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
@@ -179,26 +179,22 @@ cdef class Plan:
     cdef void add_compressed(self) noexcept:
         """Memory that all products share, one after the other, for inputs without their zeros.
 
-        It is as wide for each, since shards are at different products at the same time.
+        It has one width for all, since threads are at different products at the same time.
         """
-        cdef Py_ssize_t i, widest = 0, size = 0
+        cdef Py_ssize_t i, size, place = self.value_width, width = 0
         cdef Step* s
         for i in range(self.n_steps):
             s = &self.steps[i]
-            s.stream = s.kept + self.value_width
-            if self.may_skip(s):
-                widest = max(widest, s.n_in)
-        if widest:
-            size = ceil_div(compressed_size(widest, 1, self.itemsize), self.itemsize)
+            s.stream = s.kept + place
+            if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
+                                    or may_pay(self.sparsity, FORWARD, s.n_out)):
+                s.compressed = place
+                size = compressed_size(s.n_in, 1, self.itemsize)
+                width = max(width, ceil_div(size, self.itemsize))
         for i in range(self.n_steps):
-            s = &self.steps[i]
-            if self.may_skip(s):
-                s.compressed, s.n_compressed = self.value_width, size
-        self.value_width += size
-
-    cdef bint may_skip(self, const Step* s) noexcept:
-        return s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
-                                    or may_pay(self.sparsity, FORWARD, s.n_out))
+            if self.steps[i].compressed:
+                self.steps[i].n_compressed = width
+        self.value_width += width
 
     cdef void fuse_rectifiers(self) noexcept:
         """Leave relu to the products on both its sides, while their tiles are in registers."""

@@ -1,7 +1,7 @@
 """Which products skip zeros, by a table of measurements, and the kernels that do.
 
 relu leaves 30 to 90 % zeros. A row's product with a matrix then needs only some rows of that
-matrix, but finds them one by one where BLAS goes through all of them at full speed: from which
+matrix, but finds them one by one where a dense product goes through all at full speed: from which
 share of zeros on it is faster depends on the shape and on the instruction set, and is what LEAST
 says. What is chosen depends on shapes and counted zeros alone, so that the bits are the same in
 every run.
@@ -17,7 +17,7 @@ from relume.kernels.types cimport PADDING, Spans
 
 import numpy as np
 
-from relume.kernels.dispatch import name as build
+from relume.kernels.dispatch import name as _build
 
 cnp.import_array()
 
@@ -52,9 +52,9 @@ LEAST = {
 
 cdef Py_ssize_t[N_WIDTHS] widths = WIDTHS
 cdef double[N_PRODUCTS][N_WIDTHS] least
-for product, row in LEAST[build].items():
-    for width, share in enumerate(row):
-        least[<int> PRODUCTS[product]][<int> width] = share
+for _product, _shares in LEAST[_build].items():
+    for _width, _share in enumerate(_shares):
+        least[<int> PRODUCTS[_product]][<int> _width] = _share
 
 
 cdef double least_for(int product, Py_ssize_t n) noexcept nogil:

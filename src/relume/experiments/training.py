@@ -33,9 +33,7 @@ def fashion(seed: int, rows: int | None = None) -> Split:
     return _split(data.X_train[chosen].astype(np.float32) / 255, data.y_train[chosen], seed, rows)
 
 
-@functools.lru_cache(maxsize=1)
-def _fashion_mnist():
-    return datasets.load_fashion_mnist()
+_fashion_mnist = functools.lru_cache(maxsize=1)(datasets.load_fashion_mnist)
 
 
 def _split(X, y, seed, rows):

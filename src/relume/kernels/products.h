@@ -35,7 +35,11 @@ enum {
 
 #if defined(__GNUC__)
 #define FETCH(p) __builtin_prefetch(p)
+#if defined(__clang__)
+#define UNROLLED _Pragma("unroll")
+#else
 #define UNROLLED _Pragma("GCC unroll 16")
+#endif
 typedef int32_t mask_float __attribute__((vector_size(VECTOR), may_alias));
 typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 /* x where y > 0 or NaN, else 0. */
@@ -63,9 +67,10 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #endif
 #endif
 
+/* A compiler without vector types (MSVC) has one element in a `vector`, and vectorizes as it likes. */
 #define floating float
 #define NAMED(name) name##_float
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm512_set1_ps(x))
 #define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
 #define FIRST(n) ((__mmask16)((1u << (n)) - 1))
@@ -73,7 +78,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define STORE_PART(x, n, v) _mm512_mask_storeu_ps(x, FIRST(n), (__m512)(v))
 #define LOW LOW_16
 #define HIGH HIGH_16
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm256_set1_ps(x))
 #define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
 #define FIRST(n) _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
@@ -96,7 +101,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 
 #define floating double
 #define NAMED(name) name##_double
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm512_set1_pd(x))
 #define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
 #define FIRST(n) ((__mmask8)((1u << (n)) - 1))
@@ -104,7 +109,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define STORE_PART(x, n, v) _mm512_mask_storeu_pd(x, FIRST(n), (__m512d)(v))
 #define LOW LOW_8
 #define HIGH HIGH_8
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm256_set1_pd(x))
 #define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
 #define FIRST(n) _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3))

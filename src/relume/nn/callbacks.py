@@ -44,9 +44,9 @@ class EarlyStopping(Callback):
 
     Notes
     -----
-    Each fit begins anew. `best` and `best_epoch` tell the best figure and its epoch;
-    `stopped_epoch` tells after which epoch the fit was ended, None if it was not. A figure that is
-    NaN is not better.
+    Each fit begins anew. ``best`` and ``best_epoch`` tell the best figure and its epoch;
+    ``stopped_epoch`` tells after which epoch the fit was ended, None if it was not. A figure that
+    is NaN is not better.
 
     Examples
     --------
@@ -128,7 +128,7 @@ class ModelCheckpoint(Callback):
 
     Notes
     -----
-    The best figure, `best`, is kept from one fit to the next, as the file is. A network that
+    The best figure, ``best``, is kept from one fit to the next, as the file is. A network that
     `relume.nn.load` makes of the file trains on as this one would have.
 
     Examples

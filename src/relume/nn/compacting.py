@@ -50,7 +50,9 @@ class CompactReport:
         The network's parameters before and after.
     """
 
-    def __init__(self, layers, parameters, removed):
+    def __init__(
+        self, layers: list[CompactedLayer], parameters: tuple[int, int], removed: Any
+    ) -> None:
         self.layers: list[CompactedLayer] = layers
         self.parameters: tuple[int, int] = parameters
         self._removed = removed  # (network up to there, units removed, their values)

@@ -42,7 +42,7 @@ def from_sklearn(mlp: Any) -> Network:
         classifier predicts labels, the network predicts their places in ``mlp.classes_``. Two
         classes have one output, under ``"binary_cross_entropy"``. The optimizer has the settings
         of `mlp`, but begins afresh; a learning rate that changes does not come along, and
-        ``alpha`` does, as the `l2` of the layers, where the size of the minibatches is known.
+        ``alpha`` does, as the ``l2`` of the layers, where the size of the minibatches is known.
 
     Raises
     ------

@@ -14,8 +14,6 @@ import secrets
 import stat
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 FORMAT, VERSION, ENTRY = "relume.network", 1, "relume"
 NO_DIGEST = "0" * 64
@@ -45,6 +43,8 @@ class ModelFileError(ValueError):
 
 def packed(settings, tensors):
     """The bytes of a file of settings that JSON can hold, and of arrays by name."""
+    import safetensors.numpy  # here: whoever saves nothing need not wait for it
+
     settings = {"format": FORMAT, "version": VERSION, "sha256": NO_DIGEST} | settings
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
     arrays = {name: np.array(value, order="C") for name, value in tensors.items()}
@@ -56,6 +56,8 @@ def packed(settings, tensors):
 
 def unpacked(data):
     """Settings and tensors of a file's bytes; ValueError says what is wrong with them."""
+    import safetensors.numpy
+
     header, settings = _header(data)
     if settings.get("format") != FORMAT:
         raise ValueError(f"its format must be {FORMAT!r}, got {settings.get('format')!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class Callback:
         net : Network
         epoch : int
         error : FloatingPointError
-            What `fit` will raise.
+            What `Network.fit` will raise.
 
         Returns
         -------
@@ -117,7 +117,7 @@ class Callback:
 HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
 
 
-NO_HOOKS: dict[str, list] = {name: [] for name in HOOKS}
+NO_HOOKS: dict[str, list[Any]] = {name: [] for name in HOOKS}
 
 
 class Hooks:

@@ -63,7 +63,7 @@ class _Uniform(Initializer):
 class HeNormal(_Normal, _He):
     """Normal with the standard deviation ``sqrt(2 / ((1 + slope**2) * n_in))``.
 
-    Keeps the variance of what goes forward through rectifiers; `slope` is that of the layer's
+    Keeps the variance of what goes forward through rectifiers; ``slope`` is that of the layer's
     activation below 0. Not truncated.
 
     References

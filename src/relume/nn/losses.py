@@ -360,8 +360,8 @@ class Poisson(Loss):
 class PythonLoss(Loss):
     """A loss written in Python: a function of y and the outputs, ``(y_true, y_pred)``.
 
-    It returns the mean loss of these rows, a number, and its gradient by `y_pred`, an array of its
-    shape (n_samples, n_outputs). y comes as it was given, so many rows of it.
+    It returns the mean loss of these rows, a number, and its gradient by ``y_pred``, an array of
+    its shape (n_samples, n_outputs). y comes as it was given, so many rows of it.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class Network(Model):
     loss : str, Loss or callable, default="cross_entropy"
         ``"cross_entropy"`` takes class labels 0 to n - 1, ``"mse"`` takes values; or another name
         or loss, such as ``nn.Huber(delta=2.0)``; or a function ``(y_true, y_pred)`` that returns
-        the loss and its gradient, see `nn.losses.PythonLoss`.
+        the loss and its gradient, see `nn.PythonLoss`.
     optimizer : Optimizer, LBFGS, str or None, default=None
         None is ``nn.Adam()``.
     seed : int, numpy.random.Generator or None, default=None

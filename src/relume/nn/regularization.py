@@ -7,8 +7,8 @@ from relume.nn.layers import Layer, Spec
 class Dropout(Layer):
     """Sets elements to 0 with a probability in training, and scales the others up.
 
-    ``x * mask / (1 - rate)``, where each element of `mask` is 0 with the probability `rate`, else
-    1; the identity in prediction: as ``torch.nn.Dropout``.
+    ``x * mask / (1 - rate)``, where each element of ``mask`` is 0 with the probability `rate`,
+    else 1; the identity in prediction: as ``torch.nn.Dropout``.
 
     Parameters
     ----------

@@ -113,9 +113,9 @@ def model_of(
     net : Network
         Built. One in float64 is rounded.
     output : {"predict", "proba", "raw"}, default="predict"
-        ``"predict"`` gives what `Network.predict` returns: of a classifier ``"label"``, and beside
-        it ``"probabilities"``; else ``"variable"``. ``"proba"`` gives the probabilities alone,
-        ``"raw"`` what `Network.forward` returns, ``"output"``.
+        ``"predict"`` gives what `nn.Network.predict` returns: of a classifier ``"label"``, and
+        beside it ``"probabilities"``; else ``"variable"``. ``"proba"`` gives the probabilities
+        alone, ``"raw"`` what `nn.Network.forward` returns, ``"output"``.
     classes : array_like of shape (n_classes,) or None, default=None
         Numbers or strings that are the labels instead of 0, 1, and so on.
     scalers : iterable, default=()

@@ -79,7 +79,7 @@ schedule : Schedule, callable or None, default=None
 clip_norm : float or None, default=None
     Gradients are scaled down where the norm of all of them together is larger.
 callbacks : list or None, default=None
-    Callbacks such as ``nn.EarlyStopping()`` or functions ``f(net, epoch, figures)``, where `net`
+    Callbacks such as ``nn.EarlyStopping()`` or functions ``f(net, epoch, figures)``, where ``net``
     is `network_`; one that returns True ends the fit.
 dtype : {"float32", "float64"} or None, default=None
     What is computed in. None is the dtype of X: float32, else float64.
