@@ -1,8 +1,8 @@
 """Measure from which share of zeros on it pays to skip them; print the rows of engine/zeros.pyx.
 
-For each product and class of widths, on one thread: compressing x and multiplying by what is left,
-against the dense product, over shares of zeros, interleaved, medians. A share is entered if
-skipping takes less time from there on for every shape of the class; 2 if it never does.
+For each product and class of widths, on one thread: a layer that always skips zeros beside one
+that never does, over shares of zeros, interleaved, medians. Printed is the least share from which
+on skipping takes less time, as a geometric mean over the shapes of the class; 2 if it never does.
 
     RELUME_SIMD=avx2 python tools/calibrate.py      another instruction set than this CPU's best
 """
@@ -12,40 +12,33 @@ import time
 
 import numpy as np
 
+import relume
 from relume.engine import zeros
+from relume.engine.arguments import aligned_zeros
+from relume.engine.plan import Plan
+from relume.engine.prediction import predict
 from relume.kernels import dispatch
 
-SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
-ROWS = {"one row": (1,), "forward": (64,), "gradient": (64, 128)}
+SHARES = (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
+ROWS = {"one row": 1, "forward": 64, "gradient": 128}
 HEIGHTS = (64, 256, 1024)
 OF_CLASS = {1: (2, 10), 16: (16, 32), 64: (64, 96), 128: (128, 192), 256: (256, 1024)}
-SECONDS = 0.02  # for a share of a shape
+SECONDS = 0.03  # for a share of a shape
 
 
-def aligned(shape):
-    """Normal numbers in memory that begins on a page, as the engine's buffers do."""
-    memory = np.empty(4 * np.prod(shape) + 4096, np.uint8)
-    start = -memory.ctypes.data % 4096
-    array = memory[start : start + 4 * np.prod(shape)].view(np.float32).reshape(shape)
-    array[:] = np.random.default_rng(0).normal(size=shape)
-    return array
-
-
-def pair(product, rows, height, n, share):
-    """Two functions that compute the same: without zeros, and dense."""
-    x = aligned((rows, height))
-    x[np.random.default_rng(1).random(x.shape) < share] = 0
-    if product == "gradient":
-        delta, out = aligned((rows, n)), aligned((height, n))
-        return (
-            lambda: zeros.times_dense(zeros.compress(x, columns=True), delta, out=out),
-            lambda: zeros.dense_product(x, delta, out, True),
-        )
-    matrix, out = aligned((height, n)), aligned((rows, n))
-    return (
-        lambda: zeros.times_dense(zeros.compress(x), matrix, out=out),
-        lambda: zeros.dense_product(x, matrix, out),
-    )
+def layer(product, height, n, share, sparse):
+    """What makes the product once; a gradient with that by the input, the same for all."""
+    rng, float32, rows = np.random.default_rng(0), np.dtype(np.float32), ROWS[product]
+    plan = Plan(height, [{"kind": "dense", "n_out": n}], float32, sparse)
+    parameters = aligned_zeros(plan.n_parameters, float32)
+    parameters[:] = rng.normal(size=plan.n_parameters)
+    x = rng.normal(size=(rows, height)).astype(float32)
+    x[rng.random(x.shape) < share] = 0
+    if product != "gradient":
+        return lambda: predict(plan, parameters, x)
+    tape, gradients = plan.new_tape(rows), np.zeros_like(parameters)
+    dz = plan.forward(parameters, x, tape)
+    return lambda: plan.backward(parameters, gradients, x, tape, dz)
 
 
 def ratio(functions):
@@ -60,26 +53,29 @@ def ratio(functions):
 
 
 def least_share(product, widths):
-    """The least share from which skipping pays for all shapes of a class."""
+    """The least share from which on skipping pays for the shapes of a class, on the whole."""
     least = 2
     for share in reversed(SHARES):
-        for rows in ROWS[product]:
-            for height in HEIGHTS:
-                for n in widths:
-                    if ratio(pair(product, rows, height, n, share)) > 1:
-                        return least
+        ratios = [
+            ratio([layer(product, height, n, share, sparse) for sparse in ("always", "never")])
+            for height in HEIGHTS
+            for n in widths
+        ]
+        if np.log(ratios).mean() > 0:
+            break
         least = share
     return least
 
 
 def main():
-    print(f'    "{dispatch.name}": {{')
-    for product in zeros.PRODUCTS:
-        row = tuple(least_share(product, OF_CLASS[width]) for width in zeros.WIDTHS)
-        print(f'        "{product}": {row},', flush=True)
-        if row != zeros.LEAST[dispatch.name][product]:
-            print(f"        # the source has {zeros.LEAST[dispatch.name][product]}")
-    print("    },")
+    with relume.num_threads(1):
+        print(f'    "{dispatch.name}": {{')
+        for product in zeros.PRODUCTS:
+            row = tuple(least_share(product, OF_CLASS[width]) for width in zeros.WIDTHS)
+            print(f'        "{product}": {row},', flush=True)
+            if row != zeros.LEAST[dispatch.name][product]:
+                print(f"        # the source has {zeros.LEAST[dispatch.name][product]}")
+        print("    },")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,3 @@ def times_dense(
     bias: NDArray[Any] | None = None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
-def dense_product(
-    x: NDArray[Any], matrix: NDArray[Any], out: NDArray[Any], transposed: bool = False
-) -> None: ...

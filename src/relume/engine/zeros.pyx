@@ -14,7 +14,6 @@ from relume.engine.arguments cimport address, data_of
 from relume.engine.steps cimport Pass, Step, at
 from relume.kernels.dispatch cimport table
 from relume.kernels.types cimport PADDING, Spans
-from relume.kernels.types cimport Product as MatrixProduct
 
 import numpy as np
 
@@ -30,24 +29,24 @@ SPARSITIES = {"never": NEVER, "auto": AUTO, "always": ALWAYS}
 PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 
 # The least share of zeros from which skipping them takes less time, for each product, by how many
-# columns the dense matrix has: measured on one core with AVX-512 by benchmarks/zeros.py, each
-# instruction set forced by RELUME_SIMD. `make calibrate` measures products alone. 2 is never.
+# columns the dense matrix has: between what `make calibrate` and benchmarks/zeros.py measure on
+# one core with AVX-512, each instruction set forced by RELUME_SIMD. 2 is never.
 WIDTHS = (1, 16, 64, 128, 256)
 LEAST = {
     "avx512": {
-        "one row": (0.3, 0.3, 0.2, 0.2, 0.2),
-        "forward": (0.93, 0.9, 0.77, 0.7, 0.65),
-        "gradient": (2, 0.93, 0.8, 0.75, 0.67),
+        "one row": (0.3, 0.35, 0.3, 0.2, 0.2),
+        "forward": (0.94, 0.9, 0.76, 0.7, 0.67),
+        "gradient": (2, 2, 0.8, 0.68, 0.6),
     },
     "avx2": {
-        "one row": (0.5, 0.4, 0.3, 0.3, 0.3),
-        "forward": (0.96, 0.9, 0.63, 0.6, 0.52),
-        "gradient": (2, 0.9, 0.7, 0.68, 0.57),
+        "one row": (0.5, 0.5, 0.35, 0.3, 0.3),
+        "forward": (2, 0.9, 0.68, 0.6, 0.57),
+        "gradient": (2, 2, 0.72, 0.63, 0.56),
     },
     "baseline": {
-        "one row": (0.3, 0.3, 0.3, 0.3, 0.3),
-        "forward": (0.72, 0.5, 0.28, 0.28, 0.33),
-        "gradient": (0.8, 0.6, 0.4, 0.37, 0.37),
+        "one row": (0.25, 0.45, 0.3, 0.3, 0.3),
+        "forward": (0.73, 0.5, 0.33, 0.29, 0.36),
+        "gradient": (0.82, 0.7, 0.4, 0.38, 0.34),
     },
 }
 
@@ -178,20 +177,6 @@ def times_dense(compressed, matrix, bias=None, out=None):
         data_of(matrix, dtype, matrix.size, "matrix"), len(starts) - 1, height, n, b,
         data_of(out, dtype, (len(starts) - 1) * n, "out"))
     return out
-
-
-def dense_product(x, matrix, out, bint transposed=False):
-    """out = x matrix, or x^T matrix, by the kernel that skips nothing."""
-    cdef MatrixProduct q
-    dtype, width = matrix.dtype, x.shape[1]
-    q.m, q.n = out.shape
-    q.k = matrix.shape[0]
-    q.a, q.b = data_of(x, dtype, x.size, "x"), data_of(matrix, dtype, matrix.size, "matrix")
-    q.a_row, q.a_column = (1, width) if transposed else (width, 1)
-    q.b_row, q.c_row, q.transposed = q.n, q.n, False
-    q.c, q.bias, q.positive = data_of(out, dtype, out.size, "out"), NULL, NULL
-    q.accumulate, q.rectify = False, False
-    spans_of(dtype).matmul(&q)
 
 
 cdef const Spans* spans_of(dtype) noexcept:
