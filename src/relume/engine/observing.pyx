@@ -93,6 +93,9 @@ cdef class Observer:
         """What was summed: (values, gradients), each a list of arrays (N_FIGURES, units)."""
         merged = []
         for part in self._by_place(self.totals):
+            if self.slots == 1:
+                merged.append(part[0].copy())
+                continue
             whole = part.sum(axis=0)
             whole[LEAST], whole[MOST] = part[:, LEAST].min(axis=0), part[:, MOST].max(axis=0)
             merged.append(whole)
