@@ -53,7 +53,7 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
 
     Notes
     -----
-    Values are those of prediction: nothing is dropped out, and `BatchNorm` goes by its running
+    Values are those of prediction: nothing is dropped out, and ``BatchNorm`` goes by its running
     statistics. Gradients are those of each row's loss by the pre-activations, and their norm is
     the root mean square over rows. Histograms, and the step that the learning rate is judged by,
     are of a fixed sample of 256 rows at most. ``net`` is not changed.

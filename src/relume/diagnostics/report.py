@@ -26,7 +26,7 @@ class Distribution:
 class GradientFigures:
     """The gradient of each row's loss at a layer's pre-activations.
 
-    `norm` is the root mean square over rows of its norm.
+    ``norm`` is the root mean square over rows of its norm.
     """
 
     norm: float
@@ -69,7 +69,7 @@ class LayerReport:
 class Advice:
     """One illness: its kind, the layer that has it (None: the whole), reason and remedy.
 
-    `suggestion` holds what to try by name, such as ``{"lr": 0.01}``.
+    ``suggestion`` holds what to try by name, such as ``{"lr": 0.01}``.
     """
 
     kind: str
@@ -96,7 +96,7 @@ class Report:
     constant_features : list of int
         Features that have the same value, not 0, on all rows.
     layers : list of LayerReport
-        One a layer given to the Network; those of a `Residual` are in its ``inner``.
+        One a layer given to the Network; those of a ``Residual`` are in its ``inner``.
     advice : list of Advice
         Empty for a healthy network.
     notes : list of str
@@ -123,7 +123,7 @@ class Report:
 
     @property
     def all_layers(self) -> list[LayerReport]:
-        """The layers, those within a `Residual` too."""
+        """The layers, those within a ``Residual`` too."""
         return [each for layer in self.layers for each in layer.walk]
 
     def to_dict(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def revive(
     ------
     TypeError, ValueError
         If an argument is not as said; if a layer's structure forbids it: its output is normalized
-        by `BatchNorm` or `LayerNorm`, or added to a shortcut by `Residual`.
+        by ``BatchNorm`` or ``LayerNorm``, or added to a shortcut by ``Residual``.
 
     See Also
     --------

@@ -36,7 +36,7 @@ class Quantity:
 class Experiment:
     """A claim put to the test.
 
-    `measure` takes the settings by keyword and returns the data; `judge` is a pure function of
+    ``measure`` takes the settings by keyword and returns the data; ``judge`` is a pure function of
     the data, written before they were measured. The verdict follows from its parts.
     """
 

@@ -200,7 +200,7 @@ class FATReLU(Elementwise):
 
     Notes
     -----
-    The paper lets an `x` equal to the threshold pass; here it gives 0, as does PyTorch's
+    The paper lets an ``x`` equal to the threshold pass; here it gives 0, as does PyTorch's
     threshold. The derivative is 0 there.
 
     References

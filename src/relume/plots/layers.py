@@ -98,7 +98,7 @@ def gradient_norms(
     Parameters
     ----------
     reports : Report, or dict of str to Report, or list of Report
-        What ``relume.diagnostics.inspect`` returned with `y`: one, or several to compare.
+        What ``relume.diagnostics.inspect`` returned with ``y``: one, or several to compare.
     theme : {"light", "dark"}, default="light"
         For which background.
 
