@@ -70,7 +70,8 @@ class Monitor(Callback):
 
     Notes
     -----
-    What is recorded stands in the fit's history as ``history.layers``, and in ``records``: for each
+    What is recorded stands in the fit's history, as ``history.layers``, and in ``records``: for
+    each
     epoch a dict of the layers by name, such as ``"layer 1"``, with ``"zero_fraction"``,
     ``"dead_fraction"``, ``"active"`` (an array: on which share of rows each unit was not 0),
     ``"saturated_fraction"``, ``"mean"``, ``"deviation"``, ``"gradient_norm"`` and
