@@ -71,8 +71,7 @@ class Monitor(Callback):
     Notes
     -----
     What is recorded stands in the fit's history, as ``history.layers``, and in ``records``: for
-    each
-    epoch a dict of the layers by name, such as ``"layer 1"``, with ``"zero_fraction"``,
+    each epoch a dict of the layers by name, such as ``"layer 1"``, with ``"zero_fraction"``,
     ``"dead_fraction"``, ``"active"`` (an array: on which share of rows each unit was not 0),
     ``"saturated_fraction"``, ``"mean"``, ``"deviation"``, ``"gradient_norm"`` and
     ``"gradient_zero_fraction"``. A unit counts as dead in an epoch in which it was 0 on all rows
