@@ -2,24 +2,13 @@
 
 import statistics
 import sys
-import time
 
 import numpy as np
 import programs
+from timing import interleaved
 
 import relume
 from relume import datasets, nn
-
-
-def interleaved(first, second, repeats):
-    """Seconds of two calls, taken in turn so that a drift of the machine meets both."""
-    times = [], []
-    for _ in range(repeats):
-        for call, taken in zip((first, second), times, strict=True):
-            begin = time.perf_counter()
-            call()
-            taken.append(time.perf_counter() - begin)
-    return times
 
 
 def relu_beside(numpys, n, calls, repeats):

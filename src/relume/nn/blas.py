@@ -1,4 +1,7 @@
-"""BLAS held to one thread while the engine runs: the engine spreads rows and blocks itself."""
+"""BLAS held to one thread, so that what NumPy and SciPy compute of it has the same bits everywhere.
+
+The engine needs no BLAS; orthogonal initial weights and L-BFGS do.
+"""
 
 import threading
 
