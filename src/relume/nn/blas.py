@@ -1,4 +1,4 @@
-"""BLAS held to one thread, so that what NumPy and SciPy compute of it has the same bits everywhere.
+"""BLAS held to one thread, so that what NumPy and SciPy compute with it has the same bits.
 
 The engine needs no BLAS; orthogonal initial weights and L-BFGS do.
 """
