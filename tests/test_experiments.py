@@ -21,7 +21,7 @@ from relume.experiments.run import machine
 
 from . import verdicts
 
-pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; experiments draw with it")
 
 HOLDS, IN_PART, NOT_HERE = "holds", "holds in part", "does not hold here"
 TINY = {

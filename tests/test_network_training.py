@@ -304,7 +304,7 @@ print("done")
         terminal, child = os.openpty()
     except OSError as error:  # as in a root without /dev/pts
         pytest.skip(f"no pseudo-terminals here: {error}")
-    termios = pytest.importorskip("termios")
+    termios = pytest.importorskip("termios", reason="needs pseudo-terminals")
     termios.tcsetwinsize(child, (24, 80))
     with os.fdopen(terminal, "rb", buffering=0) as output:
         with os.fdopen(child, "wb") as error:
