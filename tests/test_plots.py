@@ -14,7 +14,7 @@ import relume
 from relume import diagnostics, nn, plots
 from relume.plots import style
 
-matplotlib = pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
 VALUES = {"mean": 0.25, "deviation": 1.5, "edges": [-2, 0, 1, 4], "counts": [50, 30, 20]}
 REPORT = {
