@@ -7,9 +7,10 @@ from relume.kernels.types cimport Kernel, Kernels, Spans
 
 cdef enum:
     SHARD = 64                  # rows: 784 x 256 products lose 11 % at 64 rows, 38 % at 32
-    # Elements of a weight block, about. A step of 784-256-128-10, batch 128, on one thread takes
-    # 2,411 us at 8,192, 2,108 at 16,384, 2,094 at 32,768; on two 1,337, 1,178 and 1,218.
-    BLOCK = 16384
+    # Elements of a weight block, about. At 16,384 the shares of two threads are less even, and a
+    # step of 64-256-128-10, batch 128, takes 1.01 to 1.08 times as long.
+    BLOCK = 8192
+    TILE = 8                    # rows of a tile of products.h, at most
     ALIGN = 16                  # elements: a step's parameters begin on a cache line
 
     # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of

@@ -252,10 +252,11 @@ cdef class Plan:
         cdef const Step* s = &self.steps[i]
         cdef Block* block
         cdef Py_ssize_t k, first, rows = matrix_rows(s), size = rows_of_block(s)
-        for k in range(blocks_of(s)):
+        cdef Py_ssize_t n = blocks_of(s)
+        for k in range(n):
             first = k * size
             block = &self.blocks[self.n_blocks]
-            block.step, block.first, block.last = i, first, min(first + size, rows)
+            block.step, block.first, block.last = i, first, rows if k == n - 1 else first + size
             block.start = s.parameters + first * s.n_out
             block.size = (block.last - first) * s.n_out if rows else s.n_trainable
             self.largest_block = max(self.largest_block, block.size)
@@ -437,10 +438,13 @@ cdef Py_ssize_t matrix_rows(const Step* s) noexcept:
 
 
 cdef Py_ssize_t rows_of_block(const Step* s) noexcept:
-    return max(<Py_ssize_t> 1, min(matrix_rows(s), BLOCK // s.n_out))
+    """Even shares, in whole tiles of a product; the last block takes the bias along."""
+    cdef Py_ssize_t most = max(BLOCK // s.n_out, <Py_ssize_t> 1)
+    cdef Py_ssize_t rows = ceil_div(s.n_matrix, max(ceil_div(s.n_matrix, most), <Py_ssize_t> 1))
+    return max(min(ceil_div(rows, TILE) * TILE, most), <Py_ssize_t> 1)
 
 
 cdef Py_ssize_t blocks_of(const Step* s) noexcept:
     """How many blocks its parameters make; vectors are one."""
     return 0 if s.n_trainable == 0 else max(
-        <Py_ssize_t> 1, ceil_div(matrix_rows(s), rows_of_block(s)))
+        <Py_ssize_t> 1, ceil_div(s.n_matrix, rows_of_block(s)))

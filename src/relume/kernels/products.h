@@ -35,6 +35,8 @@ enum {
 
 #if defined(__GNUC__)
 #define FETCH(p) __builtin_prefetch(p)
+/* Hides a stride's value: GCC would make a loop for a stride of 1, and a worse one for all others. */
+#define UNKNOWN(stride) __asm__("" : "+r"(stride))
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
 #else
@@ -46,6 +48,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define WHERE_POSITIVE(x, y) (vector)((mask)(x) & ~((mask)((y) <= (vector){0})))
 #else
 #define FETCH(p) (void)(p)
+#define UNKNOWN(stride) (void)(stride)
 #define UNROLLED
 #define WHERE_POSITIVE(x, y) ((y) <= 0 ? 0 : (x))
 #endif

@@ -37,12 +37,15 @@ RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge
 {
     const floating *a = (const floating *)q->a + i * q->a_row + p * q->a_column;
     floating *c = (floating *)q->c + i * q->c_row + j;
-    const ptrdiff_t a_row = q->a_row, a_column = q->a_column, c_row = q->c_row;
+    const ptrdiff_t a_row = q->a_row, c_row = q->c_row;
+    ptrdiff_t a_column = q->a_column * (ptrdiff_t)sizeof *a;
     const int goes_on = p > 0 || q->accumulate;
     const floating *from = goes_on ? c : q->bias ? (const floating *)q->bias + j : NAMED(zeros);
     const floating *positive = (const floating *)q->positive;
     vector sum[ROWS][WIDE], part[WIDE];
     ptrdiff_t steps = k;
+
+    UNKNOWN(a_column);
 
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < vectors; v++)
@@ -56,7 +59,7 @@ RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge
             const vector x = SPREAD(a[r * a_row]);
             UNROLLED for (int v = 0; v < vectors; v++) ADD_PRODUCT(sum[r][v], x, part[v]);
         }
-        a += a_column;
+        a = (const floating *)((const char *)a + a_column);
         b += b_row;
     } while (--steps);
     UNROLLED for (int r = 0; r < rows; r++)
