@@ -20,6 +20,7 @@ cdef class Observer:
     cdef Py_ssize_t size, waited
     cdef readonly object watching
     cdef object totals, bounds_array, offsets_array
+    cdef list views             # of the first slot: figures of each place, then of gradients
     cdef Py_ssize_t slots
     cdef double* total          # `slots` parts of `size`: values of all places, then gradients
     cdef const uint8_t* watched
@@ -35,8 +36,9 @@ cdef class Observer:
     cdef Py_ssize_t n
 
     cdef void look(self, const Pass* p) noexcept nogil
-    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient,
+    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil
+    cdef bint bounded(self, Py_ssize_t place) noexcept nogil
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil
     cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
                     Py_ssize_t rows) noexcept nogil

@@ -12,6 +12,7 @@ number of threads. `look` takes what a minibatch of a training has left on its t
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
@@ -22,7 +23,7 @@ from relume.engine.steps cimport (
     delta_at, forward, number, statistic, value_at,
 )
 from relume.kernels.threads cimport Region, begin, done, end
-from relume.kernels.types cimport LEAST, MOST, N_FIGURES
+from relume.kernels.types cimport ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM
 
 import numpy as np
 
@@ -71,14 +72,21 @@ cdef class Observer:
         self.offsets = <const Py_ssize_t*> address(starts)
         self.totals = np.empty((slots, self.size))
         self.total = <double*> address(self.totals)
+        self.views = [part[0] for part in self._by_place(self.totals)]
         self.clear()
 
     def clear(self):
         """Begin anew."""
+        cdef Py_ssize_t _slot, k, j, n, places = self.plan.n_steps + 1
+        cdef double* totals = self.total
         self.rows = self.looks = self.waited = 0
-        self.totals[:] = 0
-        for values in self._by_place(self.totals):
-            values[:, LEAST], values[:, MOST] = np.inf, -np.inf
+        memset(totals, 0, self.slots * self.size * sizeof(double))
+        for _slot in range(self.slots):
+            for k in range(2 * places):
+                n = self.offsets[k % places + 1] - self.offsets[k % places]
+                for j in range(n):
+                    totals[LEAST * n + j], totals[MOST * n + j] = INFINITY, -INFINITY
+                totals += N_FIGURES * n
 
     def _by_place(self, totals):
         """Views of shape (slots, N_FIGURES, units): values of each place, then gradients."""
@@ -102,20 +110,50 @@ cdef class Observer:
         places = self.plan.n_steps + 1
         return merged[:places], merged[places:]
 
-    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient,
+    def sums(self):
+        """Of a training, over all units of each place, and then of the gradient by each: how often
+        they were active, were clipped, their sum, their squares; and how many were ever active.
+        """
+        cdef Py_ssize_t k, j, n, places = self.plan.n_steps + 1
+        cdef const double* totals = self.total
+        cdef double active, clipped, total, squares, alive
+        found = []
+        for k in range(2 * places):
+            n = self.offsets[k % places + 1] - self.offsets[k % places]
+            active = clipped = total = squares = alive = 0
+            if self.watched[k % places] & (GRADIENTS if k >= places else VALUES):
+                for j in range(n):
+                    active += totals[ACTIVE * n + j]
+                    clipped += totals[CLIPPED * n + j]
+                    total += totals[SUM * n + j]
+                    squares += totals[SQUARES * n + j]
+                    alive += totals[ACTIVE * n + j] != 0
+            found.append((active, clipped, total, squares, alive))
+            totals += N_FIGURES * n
+        return found
+
+    def active(self, Py_ssize_t place):
+        """Of a training: on which share of rows each unit of a place was active."""
+        return self.views[place][ACTIVE] / self.rows
+
+    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil:
         """Add rows of values, or gradients, of a place to the totals."""
         cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
         cdef double* totals = self.total + slot * self.size + N_FIGURES * first
         if gradient:
             totals += self.size // 2
-        p.spans.column_figures(x, rows, n, self.bounds[2 * place], self.bounds[2 * place + 1],
-                               totals)
+        p.spans.column_figures(x, rows, n, whole, self.bounds[2 * place],
+                               self.bounds[2 * place + 1], totals)
+
+    cdef bint bounded(self, Py_ssize_t place) noexcept nogil:
+        """Whether its values can count as clipped."""
+        return isfinite(self.bounds[2 * place]) or isfinite(self.bounds[2 * place + 1])
 
     # -- as training goes by ---------------------------------------------------------------------
 
     cdef void look(self, const Pass* p) noexcept nogil:
-        """Take what a minibatch left on its tape, if it is its turn."""
+        """Take what a minibatch left on its tape, if it is its turn, but for LEAST and MOST."""
         cdef Py_ssize_t i
         cdef const Step* s
         self.waited += 1
@@ -127,9 +165,10 @@ cdef class Observer:
         for i in range(self.plan.n_steps):
             s = &self.plan.steps[i]
             if self.watched[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False, 0, p.rows)
+                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False,
+                         self.bounded(i + 1), 0, p.rows)
             if self.watched[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, 0, p.rows)
+                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, False, 0, p.rows)
 
     # -- rows of one's own -----------------------------------------------------------------------
 
@@ -239,12 +278,12 @@ cdef class Observer:
         if not p.spans.all_finite(p.x, rows * self.plan.n_in):
             return False
         if self.watched[0] & VALUES:
-            self.add(p, p.x, 0, False, slot, rows)
+            self.add(p, p.x, 0, False, True, slot, rows)
         for i in range(self.plan.n_steps):
             s = &self.plan.steps[i]
             forward(p, s, 0, rows)
             if self.watched[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False, slot, rows)
+                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False, True, slot, rows)
         memcpy(self.outputs + first * last.n_out * p.itemsize,
                value_at(p, last.output, 0, last.n_out), rows * last.n_out * p.itemsize)
         if self.y == NULL or not self.row_losses(p, first, rows):
@@ -252,7 +291,7 @@ cdef class Observer:
         for i in range(self.plan.n_steps - 1, -1, -1):
             s = &self.plan.steps[i]
             if self.watched[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, slot, rows)
+                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, True, slot, rows)
             backward(p, s, 0, rows)
         return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from relume.nn.network import Network
 
-ROWS = 512  # of an epoch that are looked at, at least, if it has so many,
+ROWS = 256  # of an epoch that are looked at, at least, if it has so many,
 LOOKS = 8  # but not more than one of so few minibatches: each costs a few per cent of one
 DEAD, DIED = 0.4, 0.2  # of a layer's units that are dead; that were active in this fit before
 VANISHING, EXPLODING = 1e-3, 1e3  # gradient norms of a layer over that of the last one
 PATIENCE = 10  # epochs in which a loss that is not near 0 has not moved, so that it has stopped
 STILL = 1e-3  # what it moved less than, relative to itself
 
-ACTIVE, CLIPPED, SUM, SQUARES = (FIGURES.index(n) for n in ("active", "clipped", "sum", "squares"))
+ACTIVE, SQUARES = FIGURES.index("active"), FIGURES.index("squares")
 
 
 class TrainingWarning(UserWarning):
@@ -48,7 +48,7 @@ class Monitor(Callback):
     X : array_like of shape (n, n_features) or None, default=None
         Rows to look at with `relume.diagnostics.inspect` after an epoch, at the cost of about two
         predictions. None takes what training computes anyway, of some of its minibatches: at least
-        512 rows of an epoch if it has so many.
+        256 rows of an epoch if it has so many.
     every : int, default=1
         Epochs from one look to the next: it is at epochs that this number divides.
 
@@ -96,6 +96,7 @@ class Monitor(Callback):
         self._warned: set[tuple[str, str | None]] = set()
         self._losses: list[float] = []
         self._observer: Any = None
+        self._watched: list[_Watched] = []
         self._plan: Any = None
 
     def on_fit_begin(self, net: Network) -> None:
@@ -123,8 +124,8 @@ class Monitor(Callback):
             return None
         plan = net._weights.plan
         if self._plan is not plan:
-            self._plan, self._places = plan, network_places(net)
-            self._observer = _observer(plan, self._places)
+            self._plan = plan
+            self._observer, self._watched = _observer(plan, network_places(net))
         self._observer.clear()
         least = max(1, (steps or LOOKS) * rows // ROWS)
         self._observer.every = min(least, LOOKS, steps or LOOKS)
@@ -151,15 +152,16 @@ class Monitor(Callback):
     def _observed(self):
         """The figures of what the engine has shown."""
         observer = self._observer
-        values, gradients = observer.figures()
-        rows, per_look = observer.rows, observer.rows / observer.looks
+        sums, rows, per_look = observer.sums(), observer.rows, observer.rows / observer.looks
         record = {}
-        for place in walk(self._places):
-            seen = observer.watching[place.gradient] & WATCH_GRADIENTS
-            record[place.name] = _record(
-                place, values[place.out], gradients[place.gradient] if seen else None, rows,
-                per_look,
-            )  # fmt: skip
+        for layer in self._watched:
+            active = observer.active(layer.out)
+            found = _record(layer, sums[layer.out], active, rows)
+            if layer.gradient is not None:  # of a minibatch's mean loss
+                passed, _, _, squares, _ = sums[layer.gradient]
+                found["gradient_norm"] = per_look * math.sqrt(squares / rows)
+                found["gradient_zero_fraction"] = 1 - passed / (rows * len(active))
+            record[layer.name] = found
         return record
 
     def _inspected(self, net):
@@ -167,44 +169,69 @@ class Monitor(Callback):
         from relume.diagnostics.inspecting import observed
 
         places, values, rows = observed(net, self.X)
-        return {
-            place.name: _record(place, values[place.out], None, rows, 1) for place in walk(places)
-        }
+        record = {}
+        for place in walk(places):
+            figures = values[place.out]
+            active = figures[ACTIVE] / rows
+            sums = [*figures[: SQUARES + 1].sum(axis=1).tolist(), np.count_nonzero(active)]
+            record[place.name] = _record(_watched(place), sums, active, rows)
+        return record
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to a running fit."""
-        return self.__dict__ | {"_observer": None, "_plan": None}
+        return self.__dict__ | {"_observer": None, "_watched": [], "_plan": None}
+
+
+class _Watched(NamedTuple):
+    """What stays as it is of a layer throughout a fit."""
+
+    name: str
+    out: int  # its outputs in an observer's sums,
+    gradient: int | None  # and its gradient
+    rectifies: bool
+    saturates: bool
+    dense: bool
+
+
+def _watched(place, gradient=None):
+    return _Watched(
+        place.name,
+        place.out,
+        gradient,
+        is_rectifier(place.activation),
+        saturates(place.activation),
+        isinstance(place.layer, Dense),
+    )
 
 
 def _observer(plan, places):
     """One that watches what layers give, and the gradients by their pre-activations."""
-    watched = np.zeros(plan.n_steps + 1, np.uint8)
+    bits = np.zeros(plan.n_steps + 1, np.uint8)
     for place in walk(places):
-        watched[place.out] |= WATCH_VALUES
-        watched[place.gradient] |= WATCH_GRADIENTS
-    return Observer(plan, watched, all_bounds(places, plan.n_steps + 1), slots=1)
+        bits[place.out] |= WATCH_VALUES
+        bits[place.gradient] |= WATCH_GRADIENTS
+    observer = Observer(plan, bits, all_bounds(places, len(bits)), slots=1)
+    seen = observer.watching & WATCH_GRADIENTS
+    return observer, [
+        _watched(place, len(bits) + place.gradient if seen[place.gradient] else None)
+        for place in walk(places)
+    ]
 
 
-def _record(place, values, gradients, rows, per_look):
-    """The figures of a layer in an epoch. Training's gradients are of a minibatch's mean loss."""
-    units = values.shape[1]
-    active = values[ACTIVE] / rows
-    means = (values.sum(axis=1) / (rows * units)).tolist()  # of all figures at once: it is quicker
-    dead = 1 - np.count_nonzero(active) / units
-    record = {
-        "zero_fraction": 1 - means[ACTIVE],
-        "dead_fraction": dead if is_rectifier(place.activation) else 0.0,
-        "saturated_fraction": means[CLIPPED] if saturates(place.activation) else 0.0,
-        "mean": means[SUM],
-        "deviation": math.sqrt(max(means[SQUARES] - means[SUM] ** 2, 0.0)),
+def _record(layer, sums, active, rows):
+    """The figures of a layer in an epoch, but for the gradient's."""
+    units = len(active)
+    n_active, clipped, total, squares, alive = sums
+    n = rows * units
+    return {
+        "zero_fraction": 1 - n_active / n,
+        "dead_fraction": 1 - alive / units if layer.rectifies else 0.0,
+        "saturated_fraction": clipped / n if layer.saturates else 0.0,
+        "mean": total / n,
+        "deviation": math.sqrt(max(squares / n - (total / n) ** 2, 0.0)),
         "active": active,
-        "dense": isinstance(place.layer, Dense),
+        "dense": layer.dense,
     }
-    if gradients is not None:
-        means = (gradients.sum(axis=1) / rows).tolist()
-        record["gradient_norm"] = per_look * math.sqrt(means[SQUARES])
-        record["gradient_zero_fraction"] = 1 - means[ACTIVE] / units
-    return record
 
 
 def _illnesses(records, losses):
