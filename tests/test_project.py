@@ -4,6 +4,7 @@ import doctest
 import importlib.metadata
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,11 @@ def test_make_help_lists_the_targets():
         *("sdist", "wheel", "size", "release", "docs", "example", "peers-docs"),
     ):
         assert f"\n{target} " in output
+
+
+@SOURCE
+def test_targets_that_are_named_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        named = set(re.findall(r"`make ([a-z-]*[a-z])", page.read_text()))
+        assert named <= targets, f"{page.name} names {named - targets}"
