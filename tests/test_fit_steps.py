@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 import relume
 from relume import nn
 
 from . import twin as plain
 
-by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
+by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
 
 
 def half_square(y, z):
@@ -163,6 +165,71 @@ def test_average():
     assert plain.bits(net) == before
 
 
+# -- fifty steps of what PyTorch has not: a step of the plain twin, which has the Dense alone --
+
+
+def standardized(twin, X, y):
+    return twin.train_on_batch((X - X.mean(0)) / X.std(0), y)
+
+
+def limited(twin, X, y):
+    loss = twin.train_on_batch(X, y)
+    norms = np.linalg.norm(twin.weights[0], axis=1, keepdims=True)
+    twin.weights[0] *= np.minimum(0.5 / norms, 1)
+    return loss
+
+
+def with_penalty(twin, X, y):
+    """0.1 * sum(abs(hidden)) / rows; the slope of tanh is 1 - tanh**2."""
+    loss, dz = twin.loss(twin.forward(X), y)
+    gradients, hidden = twin.backward(dz)[1], twin.inputs[1]
+    g = 0.1 * np.sign(hidden) / len(X) * (1 - hidden**2)
+    gradients[0] += g.T @ X
+    gradients[1] += g.sum(0)
+    twin.optimizer.step(twin.parameters(), gradients)
+    return loss + 0.1 * np.abs(hidden).sum() / len(X)
+
+
+def at_half_the_rate(twin, X, y):
+    """By half a gradient, of which SGD makes half a step."""
+    loss, dz = twin.loss(twin.forward(X), y)
+    first = [g / 2 for g in twin.backward(dz)[1][:2]]
+    twin.optimizer.step(twin.parameters(), first + twin.backward(dz)[1][2:])
+    return loss
+
+
+EXTRAS = {
+    "none": ([nn.Dense(12, "tanh")], plain.Twin.train_on_batch),
+    "standardize": ([nn.Standardize(), nn.Dense(12, "tanh")], standardized),
+    "max_norm": ([nn.Dense(12, "tanh", max_norm=0.5)], limited),
+    "lr_scale": ([nn.Dense(12, "tanh", lr_scale=0.5)], at_half_the_rate),
+    "activity": ([nn.Dense(12, "tanh"), nn.ActivityL1(0.1)], with_penalty),
+}
+
+
+@by_dtype
+@pytest.mark.parametrize(("layers", "step"), EXTRAS.values(), ids=EXTRAS)
+def test_fifty_steps(layers, step, dtype):
+    """The loss of each; after the last the weights, and their average from the initial ones."""
+    X, y = plain.data(70, 6, 3, "mse")
+    X = (3 + 2 * X).astype("float64") if isinstance(layers[0], nn.Standardize) else X
+    options = {"lr": 0.02, "momentum": 0.9}
+    optimizer = nn.SGD(**options, ema_decay=0.9)
+    net = nn.Network([*layers, nn.Dense(3)], loss="mse", optimizer=optimizer, seed=0, dtype=dtype)
+    state = {k: v for k, v in net.build(6).state_dict().items() if "weight" in k or "bias" in k}
+    twin = plain.Twin(state, [("tanh", {}), None], plain.mse, plain.SGD(**options))
+    average = [p.copy() for p in twin.parameters()]
+    for t in range(50):
+        loss = net.train_on_batch(X, y)
+        expected = step(twin, X, y)
+        assert loss == pytest.approx(expected, rel=TOLERANCES[dtype]), f"the loss of step {t + 1}"
+        average = [0.9 * a + 0.1 * p for a, p in zip(average, twin.parameters(), strict=True)]
+    for trained, parameters in ((net, twin.parameters()), (net.averaged(), average)):
+        values = trained.state_dict()
+        for name, expected in zip(state, parameters, strict=True):
+            plain.assert_close(values[name], expected, TOLERANCES[dtype], name)
+
+
 # -- losses in Python --
 
 
@@ -242,6 +309,49 @@ def test_lbfgs_reaches_the_optimum():
         np.testing.assert_allclose(net.state_dict()["0.bias"], exact[8], rtol=1e-5, atol=1e-6)
         residue = ((with_one @ exact - y) ** 2).mean() + l2 * (exact[:8] ** 2).sum()
         assert history["loss"][-1] == pytest.approx(residue, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "dtype"), [([], "float32"), ([], "float64"), ([12], "float64")], ids=str
+)
+def test_fifty_iterations_of_lbfgs(hidden, dtype):
+    """Beside SciPy's method over the plain twin: the loss of each, the weights after the last.
+
+    In float32 a search for the best step ends elsewhere by the loss's rounding, and with hidden
+    units so does the whole path; what is convex has but one end.
+    """
+    X, y = plain.data(70, 6, 3, "mse")
+    layers = [*(nn.Dense(units, "tanh", l2=0.1) for units in hidden), nn.Dense(3, l2=0.1)]
+    start = nn.Network(layers, loss="mse", seed=0, dtype=dtype).build(6).state_dict()
+    twin = plain.Twin(start, [*[("tanh", {})] * len(hidden), None], plain.mse)
+    shapes = [p.shape for p in twin.parameters()]
+
+    def objective(values):
+        ends = np.cumsum([np.prod(shape) for shape in shapes])[:-1]
+        for p, new in zip(twin.parameters(), np.split(values, ends), strict=True):
+            p[...] = new.reshape(p.shape)
+        loss, dz = plain.mse(twin.forward(X), y)
+        gradients = twin.backward(dz)[1]
+        for w, g in zip(twin.weights, gradients[::2], strict=True):
+            loss += 0.1 * (w**2).sum()
+            g += 0.2 * w
+        return loss, np.concatenate([g.ravel() for g in gradients])
+
+    def twin_after(iterations):
+        begin = np.concatenate([value.ravel() for value in start.values()]).astype("float64")
+        options = {"maxiter": iterations, "ftol": 0.0, "gtol": 0.0}
+        result = scipy.optimize.minimize(
+            objective, begin, jac=True, method="L-BFGS-B", options=options
+        )
+        return objective(result.x)[0]
+
+    for t in range(1, 51):
+        optimizer = nn.LBFGS(t, gtol=0.0, ftol=0.0)
+        net = nn.Network(layers, loss="mse", optimizer=optimizer, dtype=dtype)
+        net.load_state_dict(start)
+        loss = net.fit(X, y)["loss"][-1]
+        assert loss == pytest.approx(twin_after(t), rel=TOLERANCES[dtype]), f"iteration {t}"
+    plain.assert_close_parameters(net, twin, TOLERANCES[dtype])
 
 
 def test_lbfgs_weights_and_frozen_layers():

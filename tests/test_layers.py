@@ -183,6 +183,42 @@ def test_gradients(make, rows):
         assert error <= 1e-6 * largest, f"{name}: error {error:.2e} beside {largest:.2e}"
 
 
+PENALIZED = {
+    "weights": lambda: [nn.Dense(5, "tanh", l1=0.03, l2=0.02), nn.Dense(3, l2=0.1)],
+    "activity": lambda: [nn.Dense(5, "tanh"), nn.ActivityL1(0.3), nn.Dense(3)],
+    "activity before relu": lambda: [nn.Dense(5), nn.ActivityL1(0.3), nn.ReLU(), nn.Dense(3)],
+    "both": lambda: [
+        nn.Residual([nn.Dense(5, "silu", l1=0.03), nn.ActivityL1(0.2), nn.Dense(6)]),
+        nn.LayerNorm(),
+        nn.ActivityL1(0.1),
+        nn.Dense(3, l1=0.02),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", PENALIZED.values(), ids=PENALIZED)
+@pytest.mark.parametrize("rows", [5, 67])
+def test_gradients_of_penalties(make, rows):
+    """Of the loss that a step reports: SGD of rate 1 subtracts its gradient.
+
+    abs has a kink at 0, which no weight and no activation of these data is within 1e-6 of.
+    """
+    X, y = plain.data(rows, 6, 3, "mse")
+    net = randomized(make(), 6, optimizer=nn.SGD(1.0))
+    before = net.state_dict()
+    moved = {name: value.copy() for name, value in before.items()}
+
+    def loss():
+        net.load_state_dict(moved)
+        return net.train_on_batch(X, y)
+
+    loss()
+    after = net.state_dict()
+    for name, value in moved.items():
+        numeric = differences(loss, value)
+        plain.assert_close(before[name] - after[name], numeric, 1e-6, name)
+
+
 # -- threads --
 
 WIDE = {

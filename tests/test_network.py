@@ -31,7 +31,10 @@ OPTIMIZERS = {
     "nesterov": ("SGD", {"lr": 0.02, "momentum": 0.9, "nesterov": True}),
     "adam": ("Adam", {}),
     "adam-parameters": ("Adam", {"lr": 0.01, "betas": (0.7, 0.95), "eps": 1e-3}),
+    "lion": ("Lion", {"lr": 1e-3, "betas": (0.8, 0.95), "weight_decay": 0.1}),
 }
+# Of fifty steps of the small networks here: the loss of each, and the weights after the last.
+FIFTY = {"float64": 1e-10, "float32": 1e-5}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
 by_loss = pytest.mark.parametrize("loss", LOSSES)
 by_rows = pytest.mark.parametrize("rows", ROWS)
@@ -195,32 +198,35 @@ def test_one_step(hidden, rows, loss, dtype):
     plain.assert_close_parameters(net, twin, TOLERANCES[dtype])
 
 
+def assert_fifty_steps(net, twin, X, y, dtype, batches=1):
+    """The loss of each step and the weights after the last.
+
+    relu, the distance and Lion's sign have kinks, at which float32 may be on the other side than
+    the twin. No point of these data comes so near one of them in fifty steps.
+    """
+    X, y = np.array_split(X, batches), np.array_split(y, batches)
+    for step in range(50):
+        batch = X[step % batches], y[step % batches]
+        mine, expected = net.train_on_batch(*batch), twin.train_on_batch(*batch)
+        assert mine == pytest.approx(expected, rel=FIFTY[dtype]), f"the loss of step {step + 1}"
+    plain.assert_close_parameters(net, twin, FIFTY[dtype])
+
+
 @by_dtype
-@by_loss
+@pytest.mark.parametrize("loss", plain.LOSSES)
 @by_optimizer
 def test_fifty_steps(optimizer, loss, dtype):
-    """Ten epochs of five minibatches, of which the last is short."""
+    """Ten epochs of five minibatches, of which some have a row less."""
     net, twin = plain.pair(9, [20, 8, 3], [RELU, TANH, None], loss, optimizer, dtype)
     X, y = plain.data(4 * 65 + 31, 9, 3, loss)
-    for step in range(50):
-        rows = slice(65 * (step % 5), 65 * (step % 5 + 1))
-        mine, expected = (
-            net.train_on_batch(X[rows], y[rows]),
-            twin.train_on_batch(X[rows], y[rows]),
-        )
-        assert mine == pytest.approx(expected, rel=TOLERANCES[dtype]), f"step {step}"
-    plain.assert_close_parameters(net, twin, TOLERANCES[dtype])
+    assert_fifty_steps(net, twin, X, y, dtype, batches=5)
 
 
 @by_dtype
 @by_hidden
 def test_fifty_steps_of_each_shape(hidden, dtype):
     net, twin = plain.pair(9, [*hidden, 3], [*HIDDEN[hidden], None], dtype=dtype)
-    X, y = plain.data(100, 9, 3)
-    for _ in range(50):
-        net.train_on_batch(X, y)
-        twin.train_on_batch(X, y)
-    plain.assert_close_parameters(net, twin, TOLERANCES[dtype])
+    assert_fifty_steps(net, twin, *plain.data(100, 9, 3), dtype)
 
 
 @by_dtype
@@ -236,14 +242,11 @@ def test_one_step_of_each_activation(case, dtype):
 
 
 @by_dtype
-@by_sample
-def test_fifty_steps_of_some_activations(case, dtype):
-    net, twin = plain.pair(7, [33, 12, 3], [case, case, None], dtype=dtype)
-    X, y = plain.data(70, 7, 3)
-    for _ in range(50):
-        net.train_on_batch(X, y)
-        twin.train_on_batch(X, y)
-    plain.assert_close_parameters(net, twin, TOLERANCES[dtype])
+@by_case
+def test_fifty_steps_of_each_activation(case, dtype):
+    optimizer = ("SGD", {"lr": 1e-3, "momentum": 0.9})
+    net, twin = plain.pair(7, [12, 3], [case, None], "mse", optimizer, dtype)
+    assert_fifty_steps(net, twin, *plain.data(30, 7, 3, "mse"), dtype)
 
 
 @by_dtype
@@ -252,11 +255,8 @@ def test_fifty_steps_of_some_activations(case, dtype):
 def test_fifty_steps_with_an_activation_of_the_output(case, loss, dtype):
     net, twin = plain.pair(7, [12, 3], [TANH, case], loss, ("SGD", {"lr": 0.1}), dtype)
     X, y = plain.data(70, 7, 3, loss)
-    for _ in range(50):
-        net.train_on_batch(X, y)
-        twin.train_on_batch(X, y)
-    plain.assert_close_parameters(net, twin, TOLERANCES[dtype])
-    plain.assert_close(net.forward(X), twin.forward(X), TOLERANCES[dtype])
+    assert_fifty_steps(net, twin, X, y, dtype)
+    plain.assert_close(net.forward(X), twin.forward(X), FIFTY[dtype])
 
 
 @by_dtype

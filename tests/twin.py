@@ -106,6 +106,22 @@ class Adam:
             p -= self.lr * (m / (1 - b1**self.t)) / (np.sqrt(v / (1 - b2**self.t)) + self.eps)
 
 
+class Lion:
+    """As the paper's second algorithm."""
+
+    def __init__(self, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+        self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
+        self.m = None
+
+    def step(self, parameters, gradients):
+        if self.m is None:
+            self.m = [np.zeros_like(p) for p in parameters]
+        b1, b2 = self.betas
+        for p, g, m in zip(parameters, gradients, self.m, strict=True):
+            p -= self.lr * (np.sign(b1 * m + (1 - b1) * g) + self.weight_decay * p)
+            m[...] = b2 * m + (1 - b2) * g
+
+
 def cross_entropy(z, y):
     """Return the mean over rows of -log softmax at the label, and its gradient by z."""
     log_sum = np.log(np.exp(z - z.max(1, keepdims=True)).sum(1, keepdims=True))
@@ -120,7 +136,20 @@ def mse(z, y):
     return np.mean(difference**2), 2 * difference / z.size
 
 
-LOSSES = {"cross_entropy": cross_entropy, "mse": mse}
+def mae(z, y):
+    """Return the mean over all elements of the distance, and its gradient by z."""
+    difference = z - np.reshape(y, z.shape)
+    return np.mean(np.abs(difference)), np.sign(difference) / z.size
+
+
+def quantile(z, y, q=0.9):
+    """Return the mean over all elements of the loss whose optimum is the quantile, as `mae`."""
+    above = z - np.reshape(y, z.shape)
+    slope = np.where(above > 0, 1 - q, -q)
+    return np.mean(slope * above), slope / z.size
+
+
+LOSSES = {"cross_entropy": cross_entropy, "mse": mse, "mae": mae, "quantile": quantile}
 
 
 class Twin:
@@ -176,12 +205,13 @@ def pair(n_in, widths, cases, loss="cross_entropy", optimizer=("Adam", {}), dtyp
     name, options = optimizer
     layers = [nn.Dense(w, c and activation(c)) for w, c in zip(widths, cases, strict=True)]
     made = getattr(nn, name)(**options)
-    net = nn.Network(layers, loss=loss, optimizer=made, seed=0, dtype=dtype).build(n_in)
+    ours = nn.Quantile(0.9) if loss == "quantile" else loss
+    net = nn.Network(layers, loss=ours, optimizer=made, seed=0, dtype=dtype).build(n_in)
     state, rng = net.state_dict(), np.random.default_rng(2)
     net.load_state_dict(
         {k: rng.normal(size=a.shape) if "bias" in k else a for k, a in state.items()}
     )
-    twin = {"SGD": SGD, "Adam": Adam}[name](**options)
+    twin = {"SGD": SGD, "Adam": Adam, "Lion": Lion}[name](**options)
     return net, Twin(net.state_dict(), cases, LOSSES[loss], twin)
 
 
