@@ -3,10 +3,12 @@
     python tools/blocks.py [library ...]
 
 A page's blocks of a library run in one namespace, from first to last; they hold asserts. A library
-that is not installed is named and left out. relume's own blocks are doctests of the suite.
+that is not installed is named and left out. relume's own blocks are doctests of the suite. Keras
+runs on JAX, unless KERAS_BACKEND says otherwise.
 """
 
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -24,6 +26,7 @@ def blocks(page, library):
 
 def main(libraries):
     """Runs them all."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
     for library in libraries:
         codes = {page: list(blocks(page, library)) for page in PAGES}
         count = sum(map(len, codes.values()))
