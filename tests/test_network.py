@@ -215,7 +215,7 @@ def test_fifty_steps(optimizer, loss, dtype):
     """Ten epochs of five minibatches, of which some have a row less.
 
     The slopes of mae, of the quantiles and of relu jump. Of twelve seeds this one stays away from
-    the jumps the farthest: 5e-6, where float32's outputs are off by 2e-6.
+    the jumps the farthest: 5e-6, about what rounding moves outputs in float32.
     """
     net, twin = plain.pair(9, [20, 8, 3], [RELU, TANH, None], loss, optimizer, dtype)
     X, y = plain.data(4 * 65 + 31, 9, 3, loss, seed=4)
