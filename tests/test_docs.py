@@ -19,6 +19,7 @@ import pytest
 import relume
 
 ROOT = Path(__file__).parent.parent
+SOURCE = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the source tree is not here")
 BLOCKS = ROOT / "tools" / "blocks.py"
 if not BLOCKS.exists():
     pytest.skip("the source tree is not here", allow_module_level=True)
@@ -40,6 +41,7 @@ def test_code_of_other_libraries(library):
     assert ": 0 blocks" not in result.stdout
 
 
+@SOURCE
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_python_block_is_run(page):
     """As a doctest, as another library's, or, where it names a file, by tools/example.py."""
@@ -49,6 +51,7 @@ def test_every_python_block_is_run(page):
             assert ran, f"{page.name} has a block that nothing runs:\n{code}"
 
 
+@SOURCE
 def test_excerpts_are_what_the_kernels_say():
     kernels = "".join(
         path.read_text() for path in (ROOT / "src/relume/kernels").iterdir() if path.suffix in
