@@ -173,7 +173,8 @@ def test(arguments):
         where = "import relume; print(relume.__file__); relume.show_config()"
         run(python, "-c", where, cwd=here, env=variables)
         paths = ["tests", "README.md", "docs", "--pyargs", "relume"]
-        command = [python, "-m", "pytest", *(arguments or paths)]
+        parallel = ["-n", "auto", "--dist", "loadfile"]
+        command = [python, "-m", "pytest", *parallel, *(arguments or paths)]
         return subprocess.run(
             [*map(str, command)], cwd=here, env=variables, check=False
         ).returncode
