@@ -32,9 +32,10 @@ $(VENV)/built: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/tested: $(VENV)/built
+# Each builds once, whichever is asked for first.
+$(VENV)/tested: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[test]'
-	touch $@
+	touch $(VENV)/built $@
 
 demo: $(VENV)/built  ## train one network with four activations on real data, and compare them
 	$(BIN)/relume demo
@@ -100,9 +101,9 @@ docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, ch
 	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
 	$(BIN)/python tools/pages.py build/docs
 
-$(VENV)/documented: $(VENV)/tested
-	$(BIN)/pip install --quiet --editable '.[docs]'
-	touch $@
+$(VENV)/documented: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[test,docs]'
+	touch $(VENV)/built $(VENV)/tested $@
 
 example: $(VENV)/tested  ## add an activation to a copy as docs/add_activation.md says (10 minutes)
 	$(BIN)/python tools/example.py
