@@ -315,10 +315,9 @@ def test_lbfgs_reaches_the_optimum():
     ("hidden", "dtype"), [([], "float32"), ([], "float64"), ([12], "float64")], ids=str
 )
 def test_fifty_iterations_of_lbfgs(hidden, dtype):
-    """Beside SciPy's method over the plain twin: the loss of each, the weights after the last.
-
-    In float32 a search for the best step ends elsewhere by the loss's rounding, and with hidden
-    units so does the whole path; what is convex has but one end.
+    """Beside SciPy's method over the plain twin: the loss of each, and the weights as long as it
+    falls. At the bottom, where it moves by its rounding alone, the search ends anywhere within the
+    root of that: 1e-8 in float64. In float32, with hidden units, so does the whole path.
     """
     X, y = plain.data(70, 6, 3, "mse")
     layers = [*(nn.Dense(units, "tanh", l2=0.1) for units in hidden), nn.Dense(3, l2=0.1)]
@@ -345,13 +344,18 @@ def test_fifty_iterations_of_lbfgs(hidden, dtype):
         )
         return objective(result.x)[0]
 
+    compared, before = 0, np.inf
     for t in range(1, 51):
         optimizer = nn.LBFGS(t, gtol=0.0, ftol=0.0)
         net = nn.Network(layers, loss="mse", optimizer=optimizer, dtype=dtype)
         net.load_state_dict(start)
         loss = net.fit(X, y)["loss"][-1]
         assert loss == pytest.approx(twin_after(t), rel=TOLERANCES[dtype]), f"iteration {t}"
-    plain.assert_close_parameters(net, twin, TOLERANCES[dtype])
+        if before - loss > 100 * np.finfo(dtype).eps * loss:
+            plain.assert_close_parameters(net, twin, TOLERANCES[dtype], f"iteration {t}")
+            compared += 1
+        before = loss
+    assert compared > (40 if hidden else 4)
 
 
 def test_lbfgs_weights_and_frozen_layers():
