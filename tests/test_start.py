@@ -79,7 +79,7 @@ module_from_spec(ModuleSpec(loader.name, loader, origin=loader.path))
 '''
 for code in ("import relume", alone):
     failure = _interpreters.run_string(_interpreters.create("isolated"), code)
-    print(failure.type.__name__, failure.msg)
+    print(failure.type.__name__, repr(failure.msg))
 """
 
 
