@@ -6,7 +6,7 @@ Each build of src/relume/kernels is compiled as setup.py compiles it, and for ea
   - every span has at least one vectorized loop;
   - a float32 span never converts to double, as a constant without a cast would make it.
 A loop whose line says "by hand" is passed over: it is written in intrinsics, or goes over rows of
-which each is a function with loops of its own.
+which each is a function with loops of its own; "by hand in baseline" is passed over in that build.
 
     python tools/vec.py [KERNELS.pyx ...]       without a file: the builds of this project
 """
@@ -27,9 +27,10 @@ from setup import BUILDS, DIRECTIVES, kernel_flags  # noqa: E402
 REPORT = re.compile(r"^(?P<file>\S+\.px[id]|\S+\.pyx):(?P<line>\d+):\d+: (?P<text>.*)")
 FUNCTION = re.compile(r"^;; Function (\S+)")
 SPAN = re.compile(r"^static void (__pyx_\w+_span)\(.*\) {", re.MULTILINE)
+BY_HAND = re.compile(r"by hand(?: in (\w+))?")
 
 
-def loops_of(path):
+def loops_of(path, build):
     """The loops of a source file: {line of an innermost loop: lines of the loops around it}."""
     stack, around, lines = [], {}, Path(path).read_text().splitlines()
     for number, line in enumerate(lines, 1):
@@ -41,7 +42,8 @@ def loops_of(path):
         if line.lstrip().startswith("for "):
             for _, outer in stack:
                 around.pop(outer, None)
-            if "by hand" not in line:
+            said = BY_HAND.search(line)
+            if not said or said[1] not in (None, build):
                 around[number] = [outer for _, outer in stack]
             stack.append((indent, number))
     return around
@@ -86,7 +88,7 @@ def failures_of(source, build, folder):
     files = {
         path.name: path for path in [*(ROOT / "src/relume/kernels").glob("*.pxi"), Path(source)]
     }
-    loops = {name: loops_of(path) for name, path in files.items()}
+    loops = {name: loops_of(path, build) for name, path in files.items()}
     vectorized, missed = findings_of(report, loops)
     for function in sorted({*vectorized, *missed}):
         for file, innermost in loops.items():

@@ -128,10 +128,10 @@ cdef inline void maxout_backward_few(const floating* grad, const floating* place
     cdef Py_ssize_t i
     cdef int j
     cdef floating g, chosen
-    for i in range(rows):                       # by hand: of two lanes GCC 14 makes scalars
+    for i in range(rows):                       # of two lanes GCC 14 makes scalars
         g = grad[i]
         chosen = place[i]
-        for j in range(n):                      # by hand
+        for j in range(n):                      # by hand in baseline
             out[i * n + j] = only_if(chosen == <floating> j, g)
 
 
