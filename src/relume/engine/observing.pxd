@@ -20,7 +20,6 @@ cdef class Observer:
     cdef Py_ssize_t size, waited
     cdef readonly object watching
     cdef object totals, bounds_array, offsets_array
-    cdef list views             # of the first slot: figures of each place, then of gradients
     cdef Py_ssize_t slots
     cdef double* total          # `slots` parts of `size`: values of all places, then gradients
     cdef const uint8_t* watched

@@ -72,7 +72,6 @@ cdef class Observer:
         self.offsets = <const Py_ssize_t*> address(starts)
         self.totals = np.empty((slots, self.size))
         self.total = <double*> address(self.totals)
-        self.views = [part[0] for part in self._by_place(self.totals)]
         self.clear()
 
     def clear(self):
@@ -101,9 +100,6 @@ cdef class Observer:
         """What was summed: (values, gradients), each a list of arrays (N_FIGURES, units)."""
         merged = []
         for part in self._by_place(self.totals):
-            if self.slots == 1:
-                merged.append(part[0].copy())
-                continue
             whole = part.sum(axis=0)
             whole[LEAST], whole[MOST] = part[:, LEAST].min(axis=0), part[:, MOST].max(axis=0)
             merged.append(whole)
@@ -134,7 +130,9 @@ cdef class Observer:
 
     def active(self, Py_ssize_t place):
         """Of a training: on which share of rows each unit of a place was active."""
-        return self.views[place][ACTIVE] / self.rows
+        cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
+        first = N_FIGURES * first + ACTIVE * n
+        return self.totals[0, first:first + n] / self.rows
 
     cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil:
