@@ -80,21 +80,26 @@ def test_product_at_every_width(rows, share, dtype):
             np.testing.assert_allclose(found, expected, atol=TOLERANCES[dtype] * 10)
 
 
-# Rows beyond a group's, and matrices beyond a block of the second cache.
+# Rows beyond a group's, and matrices beyond a block of either cache: of which, zeros decide.
 BLOCKS = [(300, 700, 300), (129, 3000, 100), (3, 50, 9000), (1, 2000, 700)]
 
 
 @by_dtype
+@pytest.mark.parametrize("share", [0.3, 0.93])
 @pytest.mark.parametrize("shape", BLOCKS)
-def test_product_in_blocks(shape, dtype):
+def test_product_in_blocks(shape, share, dtype):
     rows, height, n = shape
-    x, matrix = with_zeros(rows, height, 0.93, dtype), with_zeros(height, n, 0, dtype, 1)
+    x, matrix = with_zeros(rows, height, share, dtype), with_zeros(height, n, 0, dtype, 1)
     x[rows // 2] = 0
     found = zeros.times_dense(zeros.compress(x), matrix)
     expected = scipy.sparse.csr_array(x.astype("float64")) @ matrix
     np.testing.assert_allclose(found, expected, atol=TOLERANCES[dtype] * 50)
-    delta = with_zeros(rows, n, 0, dtype, 2)
-    gradient = zeros.times_dense(zeros.compress(x, columns=True), delta)
+    delta, gradient = with_zeros(rows, n, 0, dtype, 2), np.zeros((height, n), dtype)
+    for i in range(0, rows, 256):
+        some = slice(i, i + 256)
+        zeros.times_dense(
+            zeros.compress(x[some], columns=True), delta[some], out=gradient, accumulate=True
+        )
     np.testing.assert_allclose(
         gradient, x.T.astype("float64") @ delta, atol=TOLERANCES[dtype] * 50
     )

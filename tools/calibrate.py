@@ -19,10 +19,12 @@ from relume.engine.plan import Plan
 from relume.engine.prediction import predict
 from relume.kernels import dispatch
 
-SHARES = (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
+SHARES = (*(i / 20 for i in range(4, 20)), 0.98)
 ROWS = {"one row": 1, "forward": 64, "gradient": 128}
 HEIGHTS = (64, 256, 1024)
-OF_CLASS = {1: (2, 10), 16: (16, 32), 64: (64, 96), 128: (128, 192), 256: (256, 1024)}
+OF_CLASS = {
+    1: (2, 10), 16: (16, 24), 32: (32, 48), 64: (64, 128), 256: (256, 512), 1024: (1024, 1536),
+}  # fmt: skip
 SECONDS = 0.03  # for a share of a shape
 
 

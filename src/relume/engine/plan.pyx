@@ -15,7 +15,7 @@ does without. Pointers are char*, places count elements: one code for both preci
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -26,7 +26,7 @@ from relume.engine.steps cimport (
     backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
     forward, gradient, restore_float_mode, running_statistics, shapes_of,
 )
-from relume.engine.zeros cimport FORWARD, GRADIENT, ONE_ROW, compressed_size, may_pay
+from relume.engine.zeros cimport FORWARD, ONE_ROW, compressed_size, gradient_scratch, may_pay
 from relume.kernels.dispatch cimport table
 from relume.kernels.threads cimport available_threads
 from relume.kernels.types cimport Activation, Kernel, Kernels
@@ -399,12 +399,11 @@ cdef class Plan:
 
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil:
         """Bytes that gradients of blocks need beside their own, in whole lines of the cache."""
-        cdef Py_ssize_t i, width, most = LINE
+        cdef Py_ssize_t i, most = LINE
         for i in range(self.n_blocks):
-            width = self.blocks[i].last - self.blocks[i].first
-            if may_pay(self.sparsity, GRADIENT, self.steps[self.blocks[i].step].n_out):
-                most = max(most, <Py_ssize_t> sizeof(int64_t)
-                           + compressed_size(rows * width, width, self.itemsize))
+            most = max(most, gradient_scratch(
+                self.sparsity, rows, self.blocks[i].last - self.blocks[i].first,
+                self.steps[self.blocks[i].step].n_out, self.itemsize))
         return ceil_div(most, LINE) * LINE
 
     cdef double activity_penalties(self, const Pass* p) noexcept nogil:

@@ -159,7 +159,7 @@ cdef void dense(const Pass* p, const Step* s, const char* x, Py_ssize_t first, P
         bias = weights + s.n_in * s.n_out * p.itemsize
     if s == p.sparse_step:
         p.spans.sparse_times_dense(p.sparse.values, p.sparse.index, p.sparse.starts + first,
-                                   weights, n, s.n_in, s.n_out, bias, z)
+                                   weights, n, s.n_in, s.n_out, bias, False, z)
     elif not skip_in_forward(p, s, x, first, n, weights, bias, z):
         q = product(p, n, s.n_out, s.n_in, x, s.n_in, weights, s.n_out, z)
         q.bias, q.rectify = bias, s.rectifies and not p.apart
@@ -188,7 +188,7 @@ cdef void matrix_gradient(const Pass* p, const Step* s, const char* delta, Py_ss
     if end > first and s == p.sparse_step:
         p.spans.sparse_times_dense(
             p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
-            delta, end - first, p.rows, s.n_out, NULL, out)
+            delta, end - first, p.rows, s.n_out, NULL, False, out)
     elif end > first and not skip_in_gradient(p, s, x, first, end, delta, scratch, out):
         q = product(p, end - first, s.n_out, p.rows, x + first * p.itemsize, 1, delta, s.n_out,
                     out)

@@ -16,6 +16,8 @@ cdef enum Product:
 cdef bint may_pay(int sparsity, int product, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t compressed_size(Py_ssize_t count, Py_ssize_t lines,
                                 Py_ssize_t itemsize) noexcept nogil
+cdef Py_ssize_t gradient_scratch(int sparsity, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t n,
+                                 Py_ssize_t itemsize) noexcept nogil
 cdef bint skip_in_forward(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
                           Py_ssize_t n, const char* weights, const char* bias,
                           char* z) noexcept nogil

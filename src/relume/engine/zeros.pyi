@@ -18,4 +18,5 @@ def times_dense(
     matrix: NDArray[Any],
     bias: NDArray[Any] | None = None,
     out: NDArray[Any] | None = None,
+    accumulate: bool = False,
 ) -> NDArray[Any]: ...

@@ -13,7 +13,7 @@ from libc.stdint cimport int32_t, int64_t
 from relume.engine.arguments cimport address, data_of
 from relume.engine.steps cimport Pass, Step, at
 from relume.kernels.dispatch cimport table
-from relume.kernels.types cimport PADDING, Spans
+from relume.kernels.types cimport COMPRESS_ROWS, PADDING, Spans
 
 import numpy as np
 
@@ -22,31 +22,32 @@ from relume.kernels.dispatch import name as _build
 cnp.import_array()
 
 cdef enum:
-    N_WIDTHS = 5
-    SAMPLE = 8                  # rows, evenly spread, by which the zeros of more are estimated
+    N_WIDTHS = 6
+    SAMPLE = 8                  # rows, evenly spread, by which the zeros of more are estimated;
+    NARROW = 16                 # half of them where a product has so few columns or less
 
 SPARSITIES = {"never": NEVER, "auto": AUTO, "always": ALWAYS}
 PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 
 # The least share of zeros from which skipping them takes less time, for each product, by how many
 # columns the dense matrix has: between what `make calibrate` and benchmarks/zeros.py measure on
-# one core with AVX-512, each instruction set forced by RELUME_SIMD. 2 is never.
-WIDTHS = (1, 16, 64, 128, 256)
+# one core of Zen 4, each instruction set forced by RELUME_SIMD. 2 is never.
+WIDTHS = (1, 16, 32, 64, 256, 1024)
 LEAST = {
     "avx512": {
-        "one row": (0.3, 0.35, 0.3, 0.2, 0.2),
-        "forward": (0.94, 0.9, 0.76, 0.7, 0.67),
-        "gradient": (2, 2, 0.8, 0.68, 0.6),
+        "one row": (0.35, 0.5, 0.3, 0.25, 0.2, 0.2),
+        "forward": (0.75, 0.75, 0.6, 0.4, 0.38, 0.47),
+        "gradient": (2, 0.95, 0.72, 0.48, 0.4, 0.47),
     },
     "avx2": {
-        "one row": (0.5, 0.5, 0.35, 0.3, 0.3),
-        "forward": (2, 0.9, 0.68, 0.6, 0.57),
-        "gradient": (2, 2, 0.72, 0.63, 0.56),
+        "one row": (0.55, 0.45, 0.45, 0.25, 0.25, 0.25),
+        "forward": (0.9, 0.7, 0.3, 0.25, 0.25, 0.25),
+        "gradient": (2, 0.87, 0.37, 0.25, 0.25, 0.25),
     },
     "baseline": {
-        "one row": (0.25, 0.45, 0.3, 0.3, 0.3),
-        "forward": (0.73, 0.5, 0.33, 0.29, 0.36),
-        "gradient": (0.82, 0.7, 0.4, 0.38, 0.34),
+        "one row": (0.25, 0.5, 0.4, 0.3, 0.25, 0.25),
+        "forward": (0.8, 0.55, 0.4, 0.3, 0.3, 0.35),
+        "gradient": (0.8, 0.7, 0.35, 0.28, 0.25, 0.25),
     },
 }
 
@@ -72,7 +73,8 @@ cdef bint may_pay(int sparsity, int product, Py_ssize_t n) noexcept nogil:
 cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_ssize_t width,
                  Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
     """Whether to skip the zeros of x, by those of some of its rows."""
-    cdef Py_ssize_t i, step = max(rows // SAMPLE, <Py_ssize_t> 1), count = 0, zeros = 0
+    cdef Py_ssize_t i, sample = SAMPLE if n > NARROW else SAMPLE // 2
+    cdef Py_ssize_t step = max(rows // sample, <Py_ssize_t> 1), count = 0, zeros = 0
     if p.sparsity != AUTO or not may_pay(AUTO, product, n):
         return p.sparsity == ALWAYS
     for i in range((rows + step - 1) // step):
@@ -95,6 +97,15 @@ cdef Py_ssize_t compressed_size(Py_ssize_t count, Py_ssize_t lines,
     return (count + PADDING) * (itemsize + sizeof(int32_t)) + (lines + 1) * sizeof(int32_t)
 
 
+cdef Py_ssize_t gradient_scratch(int sparsity, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t n,
+                                 Py_ssize_t itemsize) noexcept nogil:
+    """Bytes of a thread for `width` rows of a gradient of n columns: a count, and columns."""
+    cdef Py_ssize_t some = min(rows, <Py_ssize_t> COMPRESS_ROWS)
+    if not may_pay(sparsity, GRADIENT, n):
+        return 0
+    return sizeof(int64_t) + compressed_size(some * width, width, itemsize)
+
+
 cdef Compressed compressed_at(char* memory, Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:
     cdef Compressed c
     c.values = memory
@@ -115,7 +126,8 @@ cdef bint skip_in_forward(const Pass* p, const Step* s, const char* x, Py_ssize_
         return False
     c = compressed_at(at(p, s.compressed, first, s.n_compressed), n * s.n_in, p.itemsize)
     p.spans.compress_rows(x, n, s.n_in, s.n_in, c.values, c.index, c.starts)
-    p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, s.n_in, s.n_out, bias, z)
+    p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, s.n_in, s.n_out, bias,
+                               False, z)
     if p.skipped != NULL:
         p.skipped[first] += (n * s.n_in - c.starts[n]) * s.n_out
     return True
@@ -125,16 +137,18 @@ cdef bint skip_in_gradient(const Pass* p, const Step* s, const char* x, Py_ssize
                            Py_ssize_t last, const char* delta, char* scratch,
                            char* out) noexcept nogil:
     """Rows first .. last of x^T delta, if zeros are to be skipped; scratch begins with a count."""
-    cdef Py_ssize_t width = last - first
+    cdef Py_ssize_t width = last - first, row = s.n_matrix * p.itemsize, i, rows
     cdef Compressed c
     x += first * p.itemsize
     if not chosen(p, GRADIENT, x, p.rows, width, s.n_matrix, s.n_out):
         return False
-    c = compressed_at(scratch + sizeof(int64_t), p.rows * width, p.itemsize)
-    p.spans.compress_columns(x, p.rows, width, s.n_matrix, c.values, c.index, c.starts)
-    p.spans.sparse_times_dense(c.values, c.index, c.starts, delta, width, p.rows, s.n_out, NULL,
-                               out)
-    (<int64_t*> scratch)[0] += (p.rows * width - c.starts[width]) * s.n_out
+    for i from 0 <= i < p.rows by COMPRESS_ROWS:
+        rows = min(p.rows - i, <Py_ssize_t> COMPRESS_ROWS)
+        c = compressed_at(scratch + sizeof(int64_t), rows * width, p.itemsize)
+        p.spans.compress_columns(x + i * row, rows, width, s.n_matrix, c.values, c.index, c.starts)
+        p.spans.sparse_times_dense(c.values, c.index, c.starts, delta + i * s.n_out * p.itemsize,
+                                   width, rows, s.n_out, NULL, i > 0, out)
+        (<int64_t*> scratch)[0] += (rows * width - c.starts[width]) * s.n_out
     return True
 
 
@@ -151,8 +165,10 @@ def count_zeros(x):
 
 
 def compress(x, bint columns=False):
-    """(values, index, starts) of the rows of x, or of its columns."""
+    """(values, index, starts) of the rows of x, or of the columns of at most COMPRESS_ROWS."""
     rows, n = x.shape
+    if columns and rows > COMPRESS_ROWS:
+        raise ValueError(f"x must have at most {COMPRESS_ROWS} rows, got {rows}")
     cdef const Spans* spans = spans_of(x.dtype)
     values, index = np.empty(x.size + PADDING, x.dtype), np.empty(x.size + PADDING, np.int32)
     starts = np.empty((n if columns else rows) + 1, np.int32)
@@ -162,8 +178,8 @@ def compress(x, bint columns=False):
     return values[:starts[-1]], index[:starts[-1]], starts
 
 
-def times_dense(compressed, matrix, bias=None, out=None):
-    """The product of compressed rows and a matrix, and a bias."""
+def times_dense(compressed, matrix, bias=None, out=None, bint accumulate=False):
+    """The product of compressed rows and a matrix, and a bias; or added to what is in `out`."""
     values, index, starts = compressed
     height, n = matrix.shape
     dtype, int32 = matrix.dtype, np.dtype(np.int32)
@@ -174,7 +190,7 @@ def times_dense(compressed, matrix, bias=None, out=None):
         data_of(values, dtype, values.size, "values"),
         <const int32_t*> data_of(index, int32, values.size, "index"),
         <const int32_t*> data_of(starts, int32, starts.size, "starts"),
-        data_of(matrix, dtype, matrix.size, "matrix"), len(starts) - 1, height, n, b,
+        data_of(matrix, dtype, matrix.size, "matrix"), len(starts) - 1, height, n, b, accumulate,
         data_of(out, dtype, (len(starts) - 1) * n, "out"))
     return out
 

@@ -125,10 +125,10 @@ static void NAMED(row)(const Product *q)
     }
 }
 
-/* WIDTH vectors, each `b_row` after the other, of which `rows` exist: turned into as many rows of
- * the panel, of which `k` are wanted. By interleaving halves as often as they can be halved. */
+/* WIDTH vectors, each `b_row` after the other, of which `rows` exist: turned into as many rows,
+ * `out_row` apart, of which `k` are wanted. By interleaving halves as often as they can be halved. */
 RELUME_INLINE void NAMED(transpose)(const floating *b, ptrdiff_t b_row, int rows, int k,
-                                    floating *panel)
+                                    floating *out, ptrdiff_t out_row)
 {
 #if defined(INTERLEAVES)
     vector x[WIDTH], y[WIDTH];
@@ -144,11 +144,11 @@ RELUME_INLINE void NAMED(transpose)(const floating *b, ptrdiff_t b_row, int rows
         UNROLLED for (int r = 0; r < WIDTH; r++) x[r] = y[r];
     }
     UNROLLED for (int r = 0; r < WIDTH; r++)
-        if (r < k) *(vector *)(panel + r * VECTORS * WIDTH) = x[r];
+        if (r < k) *(vector *)(out + r * out_row) = x[r];
 #else
     for (int r = 0; r < k; r++)
         for (int s = 0; s < WIDTH; s++)
-            panel[r * VECTORS * WIDTH + s] = s < rows ? b[s * b_row + r] : 0;
+            out[r * out_row + s] = s < rows ? b[s * b_row + r] : 0;
 #endif
 }
 
@@ -172,7 +172,7 @@ static void NAMED(pack)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p,
         for (ptrdiff_t r = 0; r < k; r += WIDTH) {
             const int depth = (int)(k - r < WIDTH ? k - r : WIDTH);
             NAMED(transpose)(b + s * b_row + r, b_row, rows, depth,
-                             panel + r * VECTORS * WIDTH + s);
+                             panel + r * VECTORS * WIDTH + s, VECTORS * WIDTH);
         }
     }
 }

@@ -10,10 +10,12 @@
 
 enum {
     SPARSE_GROUP = 128,         /* rows of S that a block of M serves before it leaves the cache */
-    SPARSE_BLOCK = 1 << 19,     /* bytes of such a block: a quarter of the second cache here */
+    SPARSE_NEAR = 1 << 15,      /* bytes of such a block in the first cache, if that leaves */
+    SPARSE_FEW = 5,             /* so many elements of a row of S in it on average; */
+    SPARSE_FAR = 1 << 19,       /* else, in the second one: a quarter or half of it */
     SPARSE_PANEL = 8,           /* vectors of a row of sums: as many hide the latency of sums */
     SPARSE_AHEAD = 4,           /* rows of M that are fetched ahead for a single row of S */
-    COMPRESS_CHUNK = 256        /* columns that compress_columns holds at a time */
+    COMPRESS_ROWS = 256         /* the most that compress_columns takes; the engine knows it too */
 };
 
 /* What of n elements is not 0 (NaN is not): values and places, and how many. Branch-free; whole
@@ -50,7 +52,31 @@ RELUME_INLINE ptrdiff_t compress_row_double(const double *x, ptrdiff_t n, double
     }
     return count;
 }
+/* Where the columns of a row, which are index[begin] to index[end - 1], reach `bound`; there is an
+ * index up to `readable`. */
+RELUME_INLINE int32_t columns_below(const int32_t *index, int32_t begin, int32_t end,
+                                    int32_t readable, int32_t bound)
+{
+    const __m512i bounds = _mm512_set1_epi32(bound);
+    for (; begin < end && begin + 16 <= readable; begin += 16) {
+        const unsigned reached =
+            _mm512_cmpge_epi32_mask(_mm512_loadu_si512(index + begin), bounds);
+        if (reached != 0) {
+            begin += _mm_popcnt_u32((reached & (0u - reached)) - 1);    /* the first of them */
+            return begin < end ? begin : end;
+        }
+    }
+    while (begin < end && index[begin] < bound) begin++;
+    return begin < end ? begin : end;
+}
 #else
+RELUME_INLINE int32_t columns_below(const int32_t *index, int32_t begin, int32_t end,
+                                    int32_t readable, int32_t bound)
+{
+    (void)readable;
+    while (begin < end && index[begin] < bound) begin++;
+    return begin;
+}
 /* Elements first .. n, behind `count` that are written already. */
 #define DEFINE_COMPRESS_SOME(floating)                                                            \
     RELUME_INLINE ptrdiff_t compress_some_##floating(                                             \

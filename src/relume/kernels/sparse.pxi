@@ -8,10 +8,12 @@
 cdef extern from "products.h" nogil:
     void sparse_times_dense_float(
         const float* values, const int32_t* index, const int32_t* starts, const float* matrix,
-        Py_ssize_t rows, Py_ssize_t height, Py_ssize_t n, const float* bias, float* out)
+        Py_ssize_t rows, Py_ssize_t height, Py_ssize_t n, const float* bias, bint accumulate,
+        float* out)
     void sparse_times_dense_double(
         const double* values, const int32_t* index, const int32_t* starts, const double* matrix,
-        Py_ssize_t rows, Py_ssize_t height, Py_ssize_t n, const double* bias, double* out)
+        Py_ssize_t rows, Py_ssize_t height, Py_ssize_t n, const double* bias, bint accumulate,
+        double* out)
     void compress_rows_float(
         const float* x, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, float* values,
         int32_t* index, int32_t* starts)

@@ -1,7 +1,8 @@
 /* Products S M of a compressed matrix S, of the precision that products_of.h is at: it includes this.
  * Row by row of S: a panel of columns of c stays in registers while the rows of M that the row of S
- * names are added to it. M is taken in blocks of rows that stay in the second cache for a group of
- * rows of S; nothing is packed, since rows that follow each other are one stretch of memory.
+ * names are added to it. M is taken in blocks of rows that stay in the first cache for a group of
+ * rows of S; where these have too little in such a block to be worth a look, in the second.
+ * Nothing is packed, since rows that follow each other are one stretch of memory.
  * Sums begin with the bias and go on in the order of columns of S, by the multiply-adds of matmul: as
  * adding 0 times something changes nothing, the bits are those of the dense product. */
 
@@ -40,13 +41,14 @@ RELUME_INLINE void NAMED(add_rows)(const floating *values, const int32_t *index,
     const ptrdiff_t step = from != NULL;
     const floating *f = step ? from : NAMED(zeros);
     ptrdiff_t j = 0;
-    for (; j + SPARSE_PANEL * WIDTH <= n; j += SPARSE_PANEL * WIDTH)
-        NAMED(add_panel)(values, index, count, m + j, n, SPARSE_PANEL, 0, 0, ahead, f + j * step,
-                         c + j);
-    for (; j + 2 * WIDTH <= n; j += 2 * WIDTH)
-        NAMED(add_panel)(values, index, count, m + j, n, 2, 0, 0, ahead, f + j * step, c + j);
-    for (; j + WIDTH <= n; j += WIDTH)
-        NAMED(add_panel)(values, index, count, m + j, n, 1, 0, 0, ahead, f + j * step, c + j);
+#define PANELS(vectors)                                                                           \
+    for (; j + (vectors) * WIDTH <= n; j += (vectors) * WIDTH)                                    \
+        NAMED(add_panel)(values, index, count, m + j, n, vectors, 0, 0, ahead, f + j * step, c + j)
+    PANELS(SPARSE_PANEL);
+    PANELS(4);
+    PANELS(2);
+    PANELS(1);
+#undef PANELS
     if (j < n)
         NAMED(add_panel)(values, index, count, m + j, n, 1, 1, (int)(n - j), ahead, f + j * step,
                          c + j);
@@ -56,43 +58,46 @@ RELUME_INLINE void NAMED(add_rows)(const floating *values, const int32_t *index,
  * summed in another order, and as rightly. */
 RELUME_INLINE void NAMED(add_group)(const floating *values, const int32_t *index,
                                     const int32_t *starts, const floating *m, ptrdiff_t rows,
-                                    ptrdiff_t height, ptrdiff_t n, const floating *bias, floating *c)
+                                    ptrdiff_t height, ptrdiff_t n, const floating *bias,
+                                    int accumulate, floating *c)
 {
     int32_t next[SPARSE_GROUP];
-    const ptrdiff_t fitting = SPARSE_BLOCK / (n * (ptrdiff_t)sizeof *m);
+    const ptrdiff_t row = n * (ptrdiff_t)sizeof *m, count = starts[rows] - starts[0];
+    const int few = count * (SPARSE_NEAR / row) < SPARSE_FEW * rows * height;
+    const ptrdiff_t fitting = (few ? SPARSE_FAR : SPARSE_NEAR) / row;
     const ptrdiff_t block = fitting > 16 ? fitting : 16;
     memcpy(next, starts, (size_t)rows * sizeof *next);
     for (ptrdiff_t first = 0; first < height; first += block) {
-        const int whole = first + block >= height;
+        const int begins = first == 0 && !accumulate;
         for (ptrdiff_t i = 0; i < rows; i++) {
             const int32_t begin = next[i];
             int32_t end = starts[i + 1];
-            if (!whole)
-                for (end = begin; end < starts[i + 1] && index[end] < first + block;) end++;
+            if (first + block < height)
+                end = columns_below(index, begin, end, starts[rows], (int32_t)(first + block));
             next[i] = end;
-            if (first == 0 || end > begin)
+            if (begins || end > begin)
                 NAMED(add_rows)(values + begin, index + begin, end - begin, m, n, 0,
-                                first == 0 ? bias : c + i * n, c + i * n);
+                                begins ? bias : c + i * n, c + i * n);
         }
     }
 }
 
 /* c = bias + S M, where S has `rows` rows and `height` columns, and M has n; without a bias that is
- * NULL. */
+ * NULL. With `accumulate` it is c + S M. */
 static void NAMED(sparse_times_dense)(const floating *values, const int32_t *index,
                                       const int32_t *starts, const floating *m, ptrdiff_t rows,
                                       ptrdiff_t height, ptrdiff_t n, const floating *bias,
-                                      floating *c)
+                                      int accumulate, floating *c)
 {
     if (rows == 1) {                                    /* nothing is read twice: fetch ahead */
         NAMED(add_rows)(values + starts[0], index + starts[0], starts[1] - starts[0], m, n,
-                        SPARSE_AHEAD, bias, c);
+                        SPARSE_AHEAD, accumulate ? c : bias, c);
         return;
     }
     for (ptrdiff_t i = 0; i < rows; i += SPARSE_GROUP)
         NAMED(add_group)(values, index, starts + i, m,
                          rows - i < SPARSE_GROUP ? rows - i : SPARSE_GROUP, height, n, bias,
-                         c + i * n);
+                         accumulate, c + i * n);
 }
 
 /* Compress `rows` rows of n elements that lie `stride` apart. */
@@ -107,28 +112,24 @@ static void NAMED(compress_rows)(const floating *x, ptrdiff_t rows, ptrdiff_t n,
     starts[rows] = (int32_t)count;
 }
 
-/* The same of the n columns, in two passes, of which the first counts. */
+/* The same of the n columns of at most COMPRESS_ROWS rows, which are turned into rows first. */
 static void NAMED(compress_columns)(const floating *x, ptrdiff_t rows, ptrdiff_t n,
                                     ptrdiff_t stride, floating *values, int32_t *index,
                                     int32_t *starts)
 {
-    floating chunk[COMPRESS_CHUNK + 16];
-    int32_t place[COMPRESS_CHUNK + 16];
-    int32_t *counts = starts + 1;
-    memset(starts, 0, (size_t)(n + 1) * sizeof *starts);
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < n; j++) counts[j] += x[i * stride + j] != 0;
-    for (ptrdiff_t j = 1; j <= n; j++) starts[j] += starts[j - 1];
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < n; j += COMPRESS_CHUNK) {
-            const ptrdiff_t width = n - j < COMPRESS_CHUNK ? n - j : COMPRESS_CHUNK;
-            const ptrdiff_t count = NAMED(compress_row)(x + i * stride + j, width, chunk, place);
-            for (ptrdiff_t k = 0; k < count; k++) {     /* starts[j] counts up to its own end */
-                const int32_t to = starts[j + place[k]]++;
-                values[to] = chunk[k];
-                index[to] = (int32_t)i;
-            }
+    floating turned[COMPRESS_ROWS * WIDTH];
+    ptrdiff_t count = 0;
+    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
+        const int columns = (int)(n - j < WIDTH ? n - j : WIDTH);
+        for (ptrdiff_t i = 0; i < rows; i += WIDTH) {
+            const int some = (int)(rows - i < WIDTH ? rows - i : WIDTH);
+            NAMED(transpose)(x + i * stride + j, stride, some, columns, turned + i, COMPRESS_ROWS);
         }
-    memmove(starts + 1, starts, (size_t)n * sizeof *starts);
-    starts[0] = 0;
+        for (ptrdiff_t k = 0; k < columns; k++) {
+            starts[j + k] = (int32_t)count;
+            count += NAMED(compress_row)(turned + k * COMPRESS_ROWS, rows, values + count,
+                                         index + count);
+        }
+    }
+    starts[n] = (int32_t)count;
 }

@@ -130,13 +130,15 @@ ctypedef void (*LayerNormBackward)(const void* g, const void* normal, const void
                                    void* out) noexcept nogil
 # Zeros skipped, see sparse.pxi. `values` and `index` have room for PADDING elements more than a
 # matrix of which nothing is 0 needs. out = bias + S matrix, or without a bias that is NULL, for
-# compressed rows of S with `height` columns.
+# compressed rows of S with `height` columns; or, to accumulate, out + S matrix. Columns are
+# compressed of at most COMPRESS_ROWS rows.
 ctypedef Py_ssize_t (*CountZeros)(const void* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*Compress)(const void* x, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
                           void* values, int32_t* index, int32_t* starts) noexcept nogil
 ctypedef void (*SparseTimesDense)(const void* values, const int32_t* index, const int32_t* starts,
                                   const void* matrix, Py_ssize_t rows, Py_ssize_t height,
-                                  Py_ssize_t n, const void* bias, void* out) noexcept nogil
+                                  Py_ssize_t n, const void* bias, bint accumulate,
+                                  void* out) noexcept nogil
 ctypedef void (*LimitColumns)(void* w, Py_ssize_t rows, Py_ssize_t n, double most,
                               void* factor) noexcept nogil
 
@@ -151,6 +153,7 @@ ctypedef void (*AxisKernel)(void** args, const Py_ssize_t* steps, Py_ssize_t cou
 
 cdef enum:
     PADDING = 16
+    COMPRESS_ROWS = 256
 
 cdef enum:
     COLUMNS = 128               # in float64 their lanes take 16 KB
