@@ -67,7 +67,8 @@ def training(problem, package):
         orders.begin(problem.rng())
 
     def run(epochs, n):
-        mlp.set_params(max_iter=epochs).fit(problem.X[:n], problem.y[:n])
+        mlp.max_iter = epochs
+        mlp.fit(problem.X[:n], problem.y[:n])
 
     return Fit(reset, run, lambda: list(zip(mlp.coefs_, mlp.intercepts_, strict=True)))
 

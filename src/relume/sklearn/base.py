@@ -1,6 +1,7 @@
 """What the classifier and the regressor have in common."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -93,6 +94,12 @@ class MLP(BaseEstimator):
         """Keep the constructor's arguments, as scikit-learn wants them: untouched."""
         for name in self._get_param_names():
             setattr(self, name, arguments[name])
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls):
+        """As scikit-learn does it, but once a class: reading its signature takes 0.2 ms."""
+        return super()._get_param_names()
 
     # -- training ---------------------------------------------------------------------------------
 
