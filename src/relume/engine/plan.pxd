@@ -6,11 +6,17 @@ from relume.engine.steps cimport Pass, Step
 from relume.kernels.types cimport Kernel, Kernels, Spans
 
 cdef enum:
-    SHARD = 64                  # rows: 784 x 256 products lose 11 % at 64 rows, 38 % at 32
+    # Rows of a shard: 784 x 256 products lose 11 % at 64 rows, 38 % at 32. WIDE bytes of a matrix
+    # come from beyond the second cache for each shard: a step of 1024-1024-1024-10, batch 512,
+    # takes 0.8 of the time with half as many.
+    SHARD = 64
+    WIDE_SHARD = 128
+    WIDE = 1 << 21
     # Elements of a weight block, about. At 16,384 the shares of two threads are less even, and a
     # step of 64-256-128-10, batch 128, takes 1.01 to 1.08 times as long.
     BLOCK = 8192
     TILE = 8                    # rows of a tile of products.h, at most
+    LEAST_ROWS = 32             # of a weight block: for each one all of x and delta are read
     ALIGN = 16                  # elements: a step's parameters begin on a cache line
 
     # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of
@@ -47,6 +53,7 @@ cdef class Plan:
     cdef int type_number
     cdef readonly Py_ssize_t n_steps, n_blocks, n_in, n_out, n_parameters, itemsize
     cdef readonly bint random
+    cdef bint wide              # a matrix of weights has WIDE bytes or more
     cdef int sparsity
     cdef Py_ssize_t n_segments, fixed, value_width, tape_width, largest_block, multiply_adds
 
@@ -78,3 +85,8 @@ cdef class Plan:
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
                              char* scratch) noexcept nogil
     cdef double activity_penalties(self, const Pass* p) noexcept nogil
+
+
+cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows) noexcept nogil:
+    """The rows of a shard, where there are so many rows."""
+    return WIDE_SHARD if plan.wide and rows >= 4 * WIDE_SHARD else SHARD

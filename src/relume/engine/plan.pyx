@@ -1,6 +1,6 @@
 """A network as a flat plan of steps, and the two phases of a minibatch over it.
 
-Phase 1 goes by shards of SHARD rows: gather, forward, loss, input gradients. Phase 2 goes by
+Phase 1 goes by shards of rows: gather, forward, loss, input gradients. Phase 2 goes by
 blocks of weights: the gradient of one block over all rows, then at once its update while it is in
 cache. Where a step needs all rows first (batch_norm), phase 1 is cut into segments, and all shards
 pass one before any enters the next. Shards and blocks depend on shapes alone and nothing is summed
@@ -129,6 +129,7 @@ cdef class Plan:
         elif s.kind == FORK:
             forks.append(i)
         self.multiply_adds += s.n_matrix * s.n_out
+        self.wide |= s.n_matrix * s.n_out * self.itemsize >= WIDE
         self.random |= s.kind == RRELU or s.kind == DROPOUT or s.kind == ALPHA_DROPOUT
         self.add_values(s, now)
         self.add_deltas(s, now)
@@ -342,7 +343,7 @@ cdef class Plan:
 
     def forward(self, parameters, X, tape, uint64_t key=0):
         """Phase 1 without the loss, for loops of one's own; the outputs are on the tape."""
-        cdef Py_ssize_t rows = X.shape[0], i, k
+        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
         cdef Pass p = self.pass_over(parameters, X, tape)
         p.key = key
         if not self.spans.all_finite(p.x, rows * self.n_in):
@@ -352,9 +353,8 @@ cdef class Plan:
             mode = flush_subnormals()
             for k in range(self.n_segments):
                 self.before_segment(&p, k)
-                for i in range(ceil_div(rows, SHARD)):
-                    self.forward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
-                                                               rows - i * SHARD))
+                for i from 0 <= i < rows by shard:
+                    self.forward_segment(&p, k, i, min(shard, rows - i))
             self.track_statistics(&p)
             restore_float_mode(mode)
         cdef Py_ssize_t start = self.fixed + rows * self.last_step().output
@@ -362,7 +362,7 @@ cdef class Plan:
 
     def backward(self, parameters, gradients, X, tape, dz):
         """From the outputs' gradient to the gradients of parameters (written) and X (returned)."""
-        cdef Py_ssize_t rows = X.shape[0], i, k
+        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
         cdef char* g = data_of(gradients, self.dtype, self.n_parameters, "gradients")
         cdef const char* d = data_of(dz, self.dtype, rows * self.n_out, "dz")
         cdef Pass p = self.pass_over(parameters, X, tape)
@@ -377,9 +377,8 @@ cdef class Plan:
                    rows * self.n_out * self.itemsize)
             for k in range(self.n_segments - 1, -1, -1):
                 self.before_backward(&p, k)
-                for i in range(ceil_div(rows, SHARD)):
-                    self.backward_segment(&p, k, i * SHARD, min(<Py_ssize_t> SHARD,
-                                                                rows - i * SHARD))
+                for i from 0 <= i < rows by shard:
+                    self.backward_segment(&p, k, i, min(shard, rows - i))
             for i in range(self.n_blocks):
                 self.block_gradient(&p, &self.blocks[i], g + self.blocks[i].start * self.itemsize,
                                     scratch)
@@ -411,12 +410,12 @@ cdef class Plan:
 
         Those of the input, by which there is no gradient, are left out: nobody can change them.
         """
-        cdef Py_ssize_t i, k
+        cdef Py_ssize_t i, k, shard = shard_of(self, p.rows)
         cdef double sum = 0
         for i in range(self.n_steps):
             if self.steps[i].kind == ACTIVITY_L1 and self.steps[i].delta_in != NOWHERE:
-                for k in range(ceil_div(p.rows, SHARD)):
-                    sum += activity_penalty(p, &self.steps[i], k * SHARD)
+                for k from 0 <= k < p.rows by shard:
+                    sum += activity_penalty(p, &self.steps[i], k)
         return sum
 
     def row_losses(self, str loss, numbers, z, y):
@@ -438,9 +437,9 @@ cdef Py_ssize_t matrix_rows(const Step* s) noexcept:
 
 cdef Py_ssize_t rows_of_block(const Step* s) noexcept:
     """Even shares, in whole tiles of a product; the last block takes the bias along."""
-    cdef Py_ssize_t most = max(BLOCK // s.n_out, <Py_ssize_t> 1)
+    cdef Py_ssize_t most = max(BLOCK // s.n_out, <Py_ssize_t> LEAST_ROWS)
     cdef Py_ssize_t rows = ceil_div(s.n_matrix, max(ceil_div(s.n_matrix, most), <Py_ssize_t> 1))
-    return max(min(ceil_div(rows, TILE) * TILE, most), <Py_ssize_t> 1)
+    return max(ceil_div(rows, TILE) * TILE, <Py_ssize_t> TILE)
 
 
 cdef Py_ssize_t blocks_of(const Step* s) noexcept:

@@ -10,7 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from relume.engine.arguments cimport LINE, address, data_of, read_sparse
-from relume.engine.plan cimport SHARD, Plan, ceil_div
+from relume.engine.plan cimport Plan, ceil_div, shard_of
 from relume.engine.steps cimport (
     Pass, Sparse, float_mode, flush_subnormals, restore_float_mode, value_at,
 )
@@ -42,7 +42,7 @@ def predict(Plan plan, parameters, X, bint softmax=False):
     cdef Sparse rows
     cdef Pass p = plan.new_pass(
         data_of(parameters, plan.dtype, plan.n_parameters, "parameters"), NULL, NULL,
-        min(n, <Py_ssize_t> SHARD))
+        min(n, shard_of(plan, n)))
     p.training = False
     if sparse:
         read_sparse(&rows, X, plan.dtype, n, plan.n_in)
@@ -62,7 +62,7 @@ def predict(Plan plan, parameters, X, bint softmax=False):
 cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
                         bint softmax) noexcept nogil:
     """All shards, each through all steps; returned is how many were not finite, or -1."""
-    cdef Py_ssize_t shards = ceil_div(rows, SHARD), i
+    cdef Py_ssize_t shards = ceil_div(rows, shard_of(plan, rows)), i
     cdef Py_ssize_t size = ceil_div(
         (plan.fixed + p.rows * plan.value_width) * plan.itemsize, LINE) * LINE
     cdef int threads = plan.threads_for(rows), bad = 0
@@ -103,7 +103,8 @@ cdef Py_ssize_t* borrow(Plan plan, Py_ssize_t size) noexcept nogil:
 cdef bint predict_shard(Plan plan, Pass p, char* tape, char* result, Py_ssize_t shard,
                         Py_ssize_t rows, bint softmax) noexcept nogil:
     """One shard through all steps, on a tape of its thread that stays in cache."""
-    cdef Py_ssize_t first = shard * SHARD, n = min(<Py_ssize_t> SHARD, rows - first), k
+    cdef Py_ssize_t first = shard * shard_of(plan, rows)
+    cdef Py_ssize_t n = min(shard_of(plan, rows), rows - first), k
     cdef Sparse part
     p.tape = tape
     if p.sparse != NULL:

@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 
 from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
 from relume.engine.observing cimport Observer
-from relume.engine.plan cimport SHARD, Plan, ceil_div
+from relume.engine.plan cimport Plan, ceil_div, shard_of
 from relume.engine.steps cimport (
     Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
@@ -347,7 +347,7 @@ cdef class Training:
 
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
         """A segment forward or back over all shards; returned is how many were not finite."""
-        cdef Py_ssize_t i, n = ceil_div(self.p.rows, SHARD)
+        cdef Py_ssize_t i, n = ceil_div(self.p.rows, shard_of(self.plan, self.p.rows))
         cdef int bad = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
@@ -375,7 +375,8 @@ cdef class Training:
 
     cdef bint shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
         """One shard through a segment; tells whether the input is finite."""
-        cdef Py_ssize_t first = i * SHARD, n = min(<Py_ssize_t> SHARD, self.p.rows - first)
+        cdef Py_ssize_t rows = shard_of(self.plan, self.p.rows), first = i * rows
+        cdef Py_ssize_t n = min(rows, self.p.rows - first)
         cdef bint finite = True
         cdef float_mode mode = flush_subnormals()
         if segment == 0 and not back:

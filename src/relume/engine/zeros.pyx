@@ -22,7 +22,7 @@ from relume.kernels.dispatch import name as _build
 cnp.import_array()
 
 cdef enum:
-    N_WIDTHS = 6
+    N_WIDTHS = 7
     SAMPLE = 8                  # rows, evenly spread, by which the zeros of more are estimated;
     NARROW = 16                 # half of them where a product has so few columns or less
 
@@ -32,22 +32,22 @@ PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 # The least share of zeros from which skipping them takes less time, for each product, by how many
 # columns the dense matrix has: between what `make calibrate` and benchmarks/zeros.py measure on
 # one core of Zen 4, each instruction set forced by RELUME_SIMD. 2 is never.
-WIDTHS = (1, 16, 32, 64, 256, 1024)
+WIDTHS = (1, 16, 32, 64, 256, 512, 1024)
 LEAST = {
     "avx512": {
-        "one row": (0.35, 0.5, 0.3, 0.25, 0.2, 0.2),
-        "forward": (0.75, 0.75, 0.6, 0.4, 0.38, 0.47),
-        "gradient": (2, 0.95, 0.72, 0.48, 0.4, 0.47),
+        "one row": (0.45, 0.55, 0.3, 0.22, 0.2, 0.2, 0.2),
+        "forward": (0.8, 0.78, 0.65, 0.43, 0.4, 0.43, 0.46),
+        "gradient": (2, 2, 0.85, 0.5, 0.45, 0.46, 0.52),
     },
     "avx2": {
-        "one row": (0.55, 0.45, 0.45, 0.25, 0.25, 0.25),
-        "forward": (0.9, 0.7, 0.3, 0.25, 0.25, 0.25),
-        "gradient": (2, 0.87, 0.37, 0.25, 0.25, 0.25),
+        "one row": (0.65, 0.45, 0.48, 0.25, 0.22, 0.22, 0.22),
+        "forward": (2, 0.95, 0.72, 0.58, 0.48, 0.5, 0.58),
+        "gradient": (2, 2, 0.85, 0.58, 0.45, 0.42, 0.5),
     },
     "baseline": {
-        "one row": (0.25, 0.5, 0.4, 0.3, 0.25, 0.25),
-        "forward": (0.8, 0.55, 0.4, 0.3, 0.3, 0.35),
-        "gradient": (0.8, 0.7, 0.35, 0.28, 0.25, 0.25),
+        "one row": (0.25, 0.5, 0.42, 0.3, 0.28, 0.25, 0.25),
+        "forward": (0.78, 0.55, 0.38, 0.3, 0.25, 0.25, 0.38),
+        "gradient": (0.8, 0.68, 0.35, 0.27, 0.22, 0.22, 0.25),
     },
 }
 

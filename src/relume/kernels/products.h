@@ -28,13 +28,14 @@ enum { ROWS = 4, VECTORS = 2, WIDE = 8 };
 #endif
 enum {
     DEPTH = 256,
-    FAR = 2048,                 /* bytes between rows of b from which they are copied, for */
-    MANY = 16,                  /* so many rows of a or more */
+    FAR = 4096,                 /* bytes between rows of b from which they are copied, for */
+    MANY = 64,                  /* so many rows of a or more: such rows crowd the second cache */
     AHEAD = 8                   /* rows of b that are fetched ahead for a single row of a */
 };
 
 #if defined(__GNUC__)
 #define FETCH(p) __builtin_prefetch(p)
+#define FETCH_NEAR(p) __builtin_prefetch(p, 0, 2)   /* into the second cache */
 /* Hides a stride's value: GCC would make a loop for a stride of 1, and a worse one for all others. */
 #define UNKNOWN(stride) __asm__("" : "+r"(stride))
 #if defined(__clang__)
@@ -48,6 +49,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define WHERE_POSITIVE(x, y) (vector)((mask)(x) & ~((mask)((y) <= (vector){0})))
 #else
 #define FETCH(p) (void)(p)
+#define FETCH_NEAR(p) (void)(p)
 #define UNKNOWN(stride) (void)(stride)
 #define UNROLLED
 #define WHERE_POSITIVE(x, y) ((y) <= 0 ? 0 : (x))
@@ -75,7 +77,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define NAMED(name) name##_float
 #if defined(__AVX512F__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm512_set1_ps(x))
-#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#define ADD_PRODUCT(sum, a, b) sum = (vector)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(sum))
 #define FIRST(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD_PART(x, n) ((vector)_mm512_maskz_loadu_ps(FIRST(n), x))
 #define STORE_PART(x, n, v) _mm512_mask_storeu_ps(x, FIRST(n), (__m512)(v))
@@ -83,7 +85,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define HIGH HIGH_16
 #elif defined(__AVX2__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm256_set1_ps(x))
-#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
+#define ADD_PRODUCT(sum, a, b) sum = (vector)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(sum))
 #define FIRST(n) _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 #define LOAD_PART(x, n) ((vector)_mm256_maskload_ps(x, FIRST(n)))
 #define STORE_PART(x, n, v) _mm256_maskstore_ps(x, FIRST(n), (__m256)(v))
@@ -106,7 +108,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define NAMED(name) name##_double
 #if defined(__AVX512F__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm512_set1_pd(x))
-#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#define ADD_PRODUCT(sum, a, b) sum = (vector)_mm512_fmadd_pd((__m512d)(a), (__m512d)(b), (__m512d)(sum))
 #define FIRST(n) ((__mmask8)((1u << (n)) - 1))
 #define LOAD_PART(x, n) ((vector)_mm512_maskz_loadu_pd(FIRST(n), x))
 #define STORE_PART(x, n, v) _mm512_mask_storeu_pd(x, FIRST(n), (__m512d)(v))
@@ -114,7 +116,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define HIGH HIGH_8
 #elif defined(__AVX2__) && defined(__GNUC__)
 #define SPREAD(x) ((vector)_mm256_set1_pd(x))
-#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
+#define ADD_PRODUCT(sum, a, b) sum = (vector)_mm256_fmadd_pd((__m256d)(a), (__m256d)(b), (__m256d)(sum))
 #define FIRST(n) _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3))
 #define LOAD_PART(x, n) ((vector)_mm256_maskload_pd(x, FIRST(n)))
 #define STORE_PART(x, n, v) _mm256_maskstore_pd(x, FIRST(n), (__m256d)(v))

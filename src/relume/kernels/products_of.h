@@ -161,9 +161,11 @@ static void NAMED(pack)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p,
         const floating *b = (const floating *)q->b + p * b_row + j;
         const int vectors = (int)((n + WIDTH - 1) / WIDTH), last = (int)(n - (vectors - 1) * WIDTH);
         for (ptrdiff_t r = 0; r < k; r++)
-            for (int v = 0; v < vectors; v++)
+            for (int v = 0; v < vectors; v++) {
+                FETCH_NEAR(b + r * b_row + (VECTORS + v) * WIDTH);      /* for the next panel */
                 *(vector *)(panel + (r * VECTORS + v) * WIDTH) =
                     NAMED(load)(b + r * b_row, v, vectors, last < WIDTH, last);
+            }
         return;
     }
     const floating *b = (const floating *)q->b + j * b_row + p;
