@@ -3,15 +3,20 @@
 import numpy as np
 import pytest
 
+import relume
 from relume import nn
 
+from . import twin as plain
+
 # Rows, inputs, hidden units, outputs: tails of tiles in each, deeper than a panel (256), rows
-# of weights so far apart that they are copied (2,048 bytes), and one row.
+# of weights so far apart that they are copied (4,096 bytes), one row, and so many rows and weights
+# (512, 2 MB) that shards are larger.
 SHAPES = [
     *((rows, 5, 33, 3) for rows in range(1, 20)),
     *((7, 6, width, 4) for width in range(1, 67)),
     *((9, width, 17, width) for width in (1, 2, 15, 16, 17, 31, 32, 33, 64, 65)),
     (1, 300, 600, 10), (3, 300, 600, 10), (70, 300, 600, 10), (129, 520, 40, 300),
+    (70, 300, 1100, 10), (601, 520, 1100, 10),
 ]  # fmt: skip
 
 
@@ -38,3 +43,12 @@ def test_products_and_gradients_are_numpys(dtype, tolerance):
                 err_msg=f"{name} of {dtype}, shape {(rows, n_in, hidden, n_out)}",
             )  # fmt: skip
         np.testing.assert_array_equal(net.forward(X), found["z"])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_step_in_larger_shards_is_the_twins(threads):
+    X, y = plain.data(601, 520, 10)
+    net, twin = plain.pair(520, [1100, 10], [("relu", {}), None], optimizer=("SGD", {"lr": 0.1}))
+    with relume.num_threads(threads):
+        assert net.train_on_batch(X, y) == pytest.approx(twin.train_on_batch(X, y), rel=1e-12)
+    plain.assert_close_parameters(net, twin, 1e-12)

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+enum { COMPRESS_ROWS = 256 };   /* the most rows whose columns are compressed at once, see sparse.h */
+
 typedef struct {
     ptrdiff_t m, n, k;          /* c (m, n) = a (m, k) b (k, n), */
     const void *a;              /* whose element (i, p) is a[i * a_row + p * a_column] */

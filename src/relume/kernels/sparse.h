@@ -4,6 +4,7 @@
 #define RELUME_SPARSE_H
 
 #include "intrinsics.h"
+#include "product.h"
 #if defined(__SSSE3__)
 #include <immintrin.h>
 #endif
@@ -14,8 +15,7 @@ enum {
     SPARSE_FEW = 5,             /* so many elements of a row of S in it on average; */
     SPARSE_FAR = 1 << 19,       /* else, in the second one: a quarter or half of it */
     SPARSE_PANEL = 8,           /* vectors of a row of sums: as many hide the latency of sums */
-    SPARSE_AHEAD = 4,           /* rows of M that are fetched ahead for a single row of S */
-    COMPRESS_ROWS = 256         /* the most that compress_columns takes; the engine knows it too */
+    SPARSE_AHEAD = 4            /* rows of M that are fetched ahead for a single row of S */
 };
 
 /* What of n elements is not 0 (NaN is not): values and places, and how many. Branch-free; whole

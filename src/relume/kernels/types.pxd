@@ -3,6 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "product.h" nogil:
+    enum:
+        COMPRESS_ROWS
     ctypedef struct Product:    # see there
         Py_ssize_t m, n, k
         const void* a
@@ -18,7 +20,7 @@ cdef extern from "product.h" nogil:
         const void* positive
 
 cdef enum:
-    TABLE_VERSION = 6
+    TABLE_VERSION = 7
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -153,7 +155,6 @@ ctypedef void (*AxisKernel)(void** args, const Py_ssize_t* steps, Py_ssize_t cou
 
 cdef enum:
     PADDING = 16
-    COMPRESS_ROWS = 256
 
 cdef enum:
     COLUMNS = 128               # in float64 their lanes take 16 KB
