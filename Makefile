@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
+SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/functional/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
 
 # asv: its configuration is in benchmarks/. HISTORY names what every commit of a history is timed
 # by, in half a minute; the whole table takes longer than there is for each commit.
@@ -44,14 +44,14 @@ test: $(VENV)/tested  ## build, lint and run the whole test suite, on all CPUs
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/tested  ## only the checks of how the code reads
-	$(BIN)/python -m pytest tests/test_project.py
+	$(BIN)/python -m pytest tests/project/test_project.py
 
 vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vectorized
 	$(BIN)/python tools/vec.py
 
 parallel: $(VENV)/tested  ## let ten Python threads run each test of the ufuncs at once
 	$(BIN)/pip install --quiet pytest-run-parallel
-	$(BIN)/python -m pytest --parallel-threads=10 tests/test_parallel.py tests/test_ufunc_protocol.py $(ARGS)
+	$(BIN)/python -m pytest --parallel-threads=10 tests/runtime/test_parallel.py tests/ufuncs/test_protocol.py $(ARGS)
 
 accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 points (10 minutes)
 	$(BIN)/python tools/accuracy.py $(ARGS)
@@ -96,8 +96,8 @@ peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, P
 	$(VENV)-peers/bin/python benchmarks/peers/activations.py $(ARGS)
 
 docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, check them
-	$(BIN)/python -m pytest -q README.md docs src/relume tests/test_docs.py \
-		tests/test_project.py::test_examples_of_docstring_run
+	$(BIN)/python -m pytest -q README.md docs src/relume tests/project/test_docs.py \
+		tests/project/test_project.py::test_examples_of_docstring_run
 	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
 	$(BIN)/python tools/pages.py build/docs
 

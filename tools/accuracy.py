@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from relume.kernels import dispatch  # noqa: E402
-from tests.ops import (  # noqa: E402
+from tests.support.ops import (  # noqa: E402
     DTYPES,
     OPS,
     accuracy_inputs,

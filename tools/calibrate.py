@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 import relume
-from relume.engine import zeros
-from relume.engine.arguments import aligned_zeros
+from relume.engine import skip_zeros as zeros
+from relume.engine.arrays import aligned_zeros
 from relume.engine.plan import Plan
 from relume.engine.prediction import predict
 from relume.kernels import dispatch

@@ -36,10 +36,10 @@ def _rest(name, value):
 
 GROUPS = {
     "relume": [
-        ("Activations and their gradients", _from("relume.activations")),
-        ("Gated linear units", _from("relume.gated")),
-        ("Pieces that are joined or chosen", _from("relume.pieces")),
-        ("Along an axis", _from("relume.axis")),
+        ("Activations and their gradients", _from("relume.functional.activations")),
+        ("Gated linear units", _from("relume.functional.gated")),
+        ("Pieces that are joined or chosen", _from("relume.functional.maxout")),
+        ("Along an axis", _from("relume.functional.softmax")),
         ("Threads, and what this build is", _rest),
     ],
     "relume.nn": [

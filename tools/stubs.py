@@ -53,7 +53,7 @@ IMPORTS = [
     "from typing import Any, Protocol, Unpack, overload",
     "import numpy as np",
     "from numpy.typing import ArrayLike, DTypeLike, NDArray",
-    "from relume._typing import Anything, Array, FloatArray, Floating, Options, Other, Ufunc",
+    "from relume.functional.typing import Anything, Array, FloatArray, Floating, Options, Other, Ufunc",
 ]
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import relume  # noqa: E402
-from tests.ops import OPS, accuracy_points, bound  # noqa: E402
+from tests.support.ops import OPS, accuracy_points, bound  # noqa: E402
 
 USUAL = ("relu", "sigmoid", "tanh", "elu", "gelu", "silu", "softplus", "mish")
 SWEPT = {

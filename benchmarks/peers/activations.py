@@ -323,7 +323,7 @@ def main():
     reported = []
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
     notes = []
-    for name in set(relume.activations.ROWS) - set(CASES):
+    for name in set(relume.functional.activations.ROWS) - set(CASES):
         notes.append(f"{name} has no contenders")
     with ExitStack() as stack:
         libraries = load(options, stack)

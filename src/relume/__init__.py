@@ -7,16 +7,16 @@ kernels.
 
 import importlib
 
-from relume.activations import *  # noqa: F403
-from relume.activations import __all__ as _activations
-from relume.axis import *  # noqa: F403
-from relume.axis import __all__ as _axis
-from relume.config import show_config, simd
-from relume.gated import *  # noqa: F403
-from relume.gated import __all__ as _gated
-from relume.kernels.threads import get_num_threads, num_threads, set_num_threads
-from relume.pieces import *  # noqa: F403
-from relume.pieces import __all__ as _pieces
+from relume.functional.activations import *  # noqa: F403
+from relume.functional.activations import __all__ as _activations
+from relume.functional.softmax import *  # noqa: F403
+from relume.functional.softmax import __all__ as _axis
+from relume.runtime.build_info import show_config, simd
+from relume.functional.gated import *  # noqa: F403
+from relume.functional.gated import __all__ as _gated
+from relume.runtime.threads import get_num_threads, num_threads, set_num_threads
+from relume.functional.maxout import *  # noqa: F403
+from relume.functional.maxout import __all__ as _pieces
 
 __version__ = "0.1.0"
 

@@ -45,14 +45,14 @@ def main(arguments=None):
         relume.show_config()
         return 0
     if options.command == "experiments":
-        from relume.experiments import command
+        from relume.cli import run_experiments as command
 
         return command.execute(options)
     if options.command == "inspect":
-        from relume import inspection
+        from relume.cli import inspect_model as inspection
 
         return inspection.run(options.model, options.data)
-    from relume import demo
+    from relume.cli import demo
 
     try:
         demo.run(options.data)

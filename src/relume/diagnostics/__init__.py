@@ -7,7 +7,7 @@ from relume.diagnostics.layers import report_of
 from relume.diagnostics.probing import probe
 from relume.diagnostics.report import Advice, Distribution, GradientFigures, LayerReport, Report
 from relume.diagnostics.reviving import revive
-from relume.diagnostics.subjects import Blocks, subject_of
+from relume.diagnostics.inspected_model import Blocks, subject_of
 
 __all__ = [
     "Advice",

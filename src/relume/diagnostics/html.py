@@ -2,7 +2,7 @@
 
 import html
 
-from relume.diagnostics.table import HEAD, row_of
+from relume.diagnostics.text_table import HEAD, row_of
 
 STYLE = """
 .relume{font:14px/1.45 system-ui,sans-serif;color:#1f2328;background:#fff;padding:1em;

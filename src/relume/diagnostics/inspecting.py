@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from relume.diagnostics.subjects import Blocks, subject_of
-from relume.engine.observing import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
-from relume.nn import checks
-from relume.nn.blas import single_threaded_blas
+from relume.diagnostics.inspected_model import Blocks, subject_of
+from relume.engine.observer import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
+from relume import validation as checks
+from relume.runtime.blas import single_threaded_blas
 from relume.nn.losses import PythonLoss
-from relume.nn.places import all_bounds, network_places, walk
+from relume.nn.units.layer_nodes import all_bounds, network_places, walk
 
 SAMPLE = 256  # rows, evenly spaced, of which steps and losses are tried,
 HISTOGRAM_ROWS = 128  # and those of them whose values histograms hold

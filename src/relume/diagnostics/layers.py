@@ -4,8 +4,8 @@ import numpy as np
 
 from relume.diagnostics.report import Distribution, GradientFigures, LayerReport, Report
 from relume.diagnostics.rules import advice_for, constant_features
-from relume.nn.layers import Dense
-from relume.nn.places import is_rectifier, saturates
+from relume.nn.layers.parametric import Dense
+from relume.nn.units.layer_nodes import is_rectifier, saturates
 
 NEARLY = 0.01  # of rows: a unit that is active on fewer is nearly dead
 STUCK = 0.99  # of rows: a unit that is saturated on so many is

@@ -139,7 +139,7 @@ class Report:
         return plain(self)
 
     def __str__(self) -> str:
-        from relume.diagnostics.table import text_of
+        from relume.diagnostics.text_table import text_of
 
         return text_of(self)
 

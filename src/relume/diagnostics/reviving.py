@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from relume.diagnostics.subjects import subject_of
-from relume.nn import checks
+from relume.diagnostics.inspected_model import subject_of
+from relume import validation as checks
 from relume.nn.network import Network
-from relume.nn.revival import HOW, revivable
-from relume.nn.reviving import apply, dormant_units, set_rate
+from relume.nn.units.revival import HOW, revivable
+from relume.nn.callbacks.revive import apply, dormant_units, set_rate
 
 
 def revive(

@@ -9,9 +9,9 @@ import numpy as np
 
 from relume.diagnostics.labels import label_shift
 from relume.diagnostics.report import Advice
-from relume.nn.layers import Dense
-from relume.nn.normalization import Standardize
-from relume.nn.optimizers import SGD, Lion, Optimizer
+from relume.nn.layers.parametric import Dense
+from relume.nn.layers.normalization import Standardize
+from relume.nn.optimizers.optimizers import SGD, Lion, Optimizer
 
 DEAD = 0.2  # share of a layer from which dead units matter,
 NATURAL = 0.4  # unless they are close to life, and fewer than this,

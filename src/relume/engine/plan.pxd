@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from relume.engine.steps cimport Pass, Step
-from relume.kernels.types cimport Kernel, Kernels, Spans
+from relume.engine.ops cimport Pass, Step
+from relume.kernels.table cimport Kernel, Kernels, Spans
 
 cdef enum:
     # Rows of a shard: 784 x 256 products lose 11 % at 64 rows, 38 % at 32. WIDE bytes of a matrix

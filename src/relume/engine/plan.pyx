@@ -19,22 +19,22 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from relume.engine.arguments cimport LINE, address, data_of, loss_of
-from relume.engine.steps cimport (
+from relume.engine.arrays cimport LINE, address, data_of, loss_of
+from relume.engine.ops cimport (
     ACTIVATION, ACTIVITY_L1, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK,
     JOIN, LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Step, activity_penalty,
     backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
     forward, gradient, restore_float_mode, running_statistics, shapes_of,
 )
-from relume.engine.zeros cimport FORWARD, ONE_ROW, compressed_size, gradient_scratch, may_pay
+from relume.engine.skip_zeros cimport FORWARD, ONE_ROW, compressed_size, gradient_scratch, may_pay
 from relume.kernels.dispatch cimport table
-from relume.kernels.threads cimport available_threads
-from relume.kernels.types cimport Activation, Kernel, Kernels
+from relume.runtime.threads cimport available_threads
+from relume.kernels.table cimport Activation, Kernel, Kernels
 
 import numpy as np
 
-from relume.engine.arguments import aligned_zeros, target_dtype
-from relume.engine.zeros import SPARSITIES as _SPARSITIES
+from relume.engine.arrays import aligned_zeros, target_dtype
+from relume.engine.skip_zeros import SPARSITIES as _SPARSITIES
 
 cnp.import_array()
 

@@ -9,12 +9,12 @@ from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from relume.engine.arguments cimport LINE, address, data_of, read_sparse
+from relume.engine.arrays cimport LINE, address, data_of, read_sparse
 from relume.engine.plan cimport Plan, ceil_div, shard_of
-from relume.engine.steps cimport (
+from relume.engine.ops cimport (
     Pass, Sparse, float_mode, flush_subnormals, restore_float_mode, value_at,
 )
-from relume.kernels.threads cimport Region, begin, done, end
+from relume.runtime.threads cimport Region, begin, done, end
 
 cdef extern from "platform.h" nogil:
     void* exchange_pointer(void** place, void* pointer)

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-from relume.engine.observing import Observer
+from relume.engine.observer import Observer
 from relume.engine.plan import Plan
 
 _Sparse = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]

@@ -11,23 +11,23 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from relume.engine.arguments cimport address, data_of, loss_of, read_sparse
-from relume.engine.observing cimport Observer
+from relume.engine.arrays cimport address, data_of, loss_of, read_sparse
+from relume.engine.observer cimport Observer
 from relume.engine.plan cimport Plan, ceil_div, shard_of
-from relume.engine.steps cimport (
+from relume.engine.ops cimport (
     Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
-from relume.kernels.threads cimport (
+from relume.runtime.threads cimport (
     APART, Choice, Region, begin, begin_choice, choose, chosen, done, end, next_part, share_out,
 )
-from relume.kernels.types cimport Loss
+from relume.kernels.table cimport Loss
 
 import math
 
 import numpy as np
 
-from relume.engine.arguments import aligned_zeros, target_dtype
+from relume.engine.arrays import aligned_zeros, target_dtype
 
 cnp.import_array()
 
@@ -46,7 +46,7 @@ cdef class Training:
     Parameters
     ----------
     plan : Plan
-    weights : relume.nn.weights.Weights
+    weights : relume.nn.parameters.weights.Weights
         Its parameters, optimizer state and average are changed in place.
     rows : int
         The most rows that a minibatch has.
@@ -55,7 +55,7 @@ cdef class Training:
         loss and its gradient by the outputs.
     y_like : ndarray
         Of the dtype of y, and the shape of any number of its rows.
-    optimizer : relume.nn.optimizers.Optimizer
+    optimizer : relume.nn.optimizers.optimizers.Optimizer
     mean_penalty : bool
         As scikit-learn does it: see `Updates`; and in the loss of an epoch, that of a minibatch
         counts by its rows, not by their weights.

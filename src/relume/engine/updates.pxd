@@ -3,9 +3,9 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from relume.engine.plan cimport Block, Plan
-from relume.engine.steps cimport Pass
-from relume.kernels.threads cimport Region
-from relume.kernels.types cimport N_HYPER, OptimizerRow
+from relume.engine.ops cimport Pass
+from relume.runtime.threads cimport Region
+from relume.kernels.table cimport N_HYPER, OptimizerRow
 
 
 cdef class Updates:

@@ -6,15 +6,15 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from relume.engine.arguments cimport address, data_of, optimizer_of
+from relume.engine.arrays cimport address, data_of, optimizer_of
 from relume.engine.plan cimport Block, Plan
-from relume.engine.steps cimport Pass, Step, float_mode, flush_subnormals, restore_float_mode
-from relume.kernels.threads cimport APART, Region, begin, done, end, next_part, share_out
-from relume.kernels.types cimport N_HYPER
+from relume.engine.ops cimport Pass, Step, float_mode, flush_subnormals, restore_float_mode
+from relume.runtime.threads cimport APART, Region, begin, done, end, next_part, share_out
+from relume.kernels.table cimport N_HYPER
 
 import numpy as np
 
-from relume.engine.arguments import aligned_zeros
+from relume.engine.arrays import aligned_zeros
 
 cnp.import_array()
 
@@ -30,9 +30,9 @@ cdef class Updates:
     Parameters
     ----------
     plan : Plan
-    weights : relume.nn.weights.Weights
+    weights : relume.nn.parameters.weights.Weights
         Its parameters, optimizer state and average are changed in place.
-    optimizer : relume.nn.optimizers.Optimizer
+    optimizer : relume.nn.optimizers.optimizers.Optimizer
         The kernel's name and numbers; the limits of the gradient's norm and of its elements; how
         much of the weights' running average a step keeps.
     threads : int

@@ -9,7 +9,7 @@ import numpy as np
 
 import relume
 from relume import nn
-from relume.activations import ROWS, parameters_of
+from relume.functional.activations import ROWS, parameters_of
 from relume.experiments.data import Data
 from relume.experiments.experiment import Experiment, Part, Quantity, above, below
 

@@ -15,7 +15,7 @@ import relume
 from relume.experiments.data import CONFIDENCE, Data
 from relume.experiments.experiment import Experiment, Part, verdict_of
 from relume.experiments.registry import EXPERIMENTS
-from relume.nn import checks
+from relume import validation as checks
 from relume.plots.style import matplotlib_or_raise
 
 

@@ -1,5 +1,5 @@
 """The table of the one kernel build in use."""
 
-from relume.kernels.types cimport Table
+from relume.kernels.table cimport Table
 
 cdef const Table* table

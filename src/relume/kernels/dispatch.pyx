@@ -9,7 +9,7 @@ import os
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
-from relume.kernels.types cimport TABLE_VERSION, Table
+from relume.kernels.table cimport TABLE_VERSION, Table
 
 cdef extern from "platform.h":
     bint cpu_supports(const char* feature)

@@ -1,21 +1,21 @@
 """Small dense networks, trained and run by a compiled engine on relume's kernels."""
 
-from relume.nn.activations import *  # noqa: F403
-from relume.nn.activations import ACTIVATIONS as ACTIVATIONS
-from relume.nn.activations import __all__ as _activations
-from relume.nn.callbacks import (
+from relume.nn.layers.activations import *  # noqa: F403
+from relume.nn.layers.activations import ACTIVATIONS as ACTIVATIONS
+from relume.nn.layers.activations import __all__ as _activations
+from relume.nn.callbacks.standard import (
     CSVLogger,
     EarlyStopping,
     LearningRateScheduler,
     ModelCheckpoint,
     TerminateOnNaN,
 )
-from relume.nn.compacting import CompactedLayer, CompactReport
-from relume.nn.conversion import from_sklearn
-from relume.nn.files import ModelFileError
-from relume.nn.history import History
-from relume.nn.hooks import Callback
-from relume.nn.initializers import (
+from relume.nn.compact import CompactedLayer, CompactReport
+from relume.nn.interop.to_sklearn import from_sklearn
+from relume.nn.saving.model_file import ModelFileError
+from relume.nn.training.history import History
+from relume.nn.callbacks.callback import Callback
+from relume.nn.layers.initializers import (
     Constant,
     GlorotNormal,
     GlorotUniform,
@@ -26,8 +26,8 @@ from relume.nn.initializers import (
     LecunUniform,
     Orthogonal,
 )
-from relume.nn.layers import Dense, FATReLU, Layer, PReLU, Residual, RReLU, Sine
-from relume.nn.lbfgs import LBFGS
+from relume.nn.layers.parametric import Dense, FATReLU, Layer, PReLU, Residual, RReLU, Sine
+from relume.nn.training.lbfgs_fit import LBFGS
 from relume.nn.losses import (
     MAE,
     MSE,
@@ -39,15 +39,15 @@ from relume.nn.losses import (
     PythonLoss,
     Quantile,
 )
-from relume.nn.monitoring import Monitor, TrainingWarning
+from relume.nn.callbacks.monitor import Monitor, TrainingWarning
 from relume.nn.network import Network
-from relume.nn.normalization import BatchNorm, LayerNorm, Standardize
-from relume.nn.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
-from relume.nn.persistence import load
-from relume.nn.rates import Schedule
-from relume.nn.regularization import ActivityL1, AlphaDropout, Dropout
-from relume.nn.reviving import Revive
-from relume.nn.schedules import (
+from relume.nn.layers.normalization import BatchNorm, LayerNorm, Standardize
+from relume.nn.optimizers.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
+from relume.nn.saving.load import load
+from relume.nn.optimizers.schedule import Schedule
+from relume.nn.layers.regularization import ActivityL1, AlphaDropout, Dropout
+from relume.nn.callbacks.revive import Revive
+from relume.nn.optimizers.schedules import (
     ConstantRate,
     Cosine,
     Exponential,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
-    from relume.nn.compacting import Compacted
+    from relume.nn.compact import Compacted
 
 
 class Exports:
@@ -72,7 +72,7 @@ class Exports:
             which has none; between them `Dropout`, and `BatchNorm` and `Standardize`, which
             become part of a `Dense`.
         """
-        from relume.nn.conversion import to_sklearn
+        from relume.nn.interop.to_sklearn import to_sklearn
 
         return to_sklearn(self, classes)
 
@@ -123,6 +123,6 @@ class Exports:
         >>> report.layers[0].left < 64
         True
         """
-        from relume.nn.compacting import compact
+        from relume.nn.compact import compact
 
         return compact(self, X)

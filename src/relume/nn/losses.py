@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import relume
-from relume.nn import checks
-from relume.nn.described import Described
+from relume import validation as checks
+from relume.nn.configurable import Described
 
 
 class Loss(Described):

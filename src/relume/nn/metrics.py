@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relume.nn import checks
+from relume import validation as checks
 
 
 def _accuracy(y, predicted, z):

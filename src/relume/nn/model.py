@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from relume.engine.prediction import predict, predict_array
-from relume.engine.zeros import SPARSITIES
-from relume.nn import checks
-from relume.nn.activations import Activation
-from relume.nn.data import SparseRows, features_of, pieces
-from relume.nn.exports import Exports
-from relume.nn.layers import Layer, Residual, checked_layers, steps_of, width_of
-from relume.nn.lbfgs import LBFGS
+from relume.engine.skip_zeros import SPARSITIES
+from relume import validation as checks
+from relume.nn.layers.activations import Activation
+from relume.nn.data.rows import SparseRows, features_of, pieces
+from relume.nn.network import Exports
+from relume.nn.layers.parametric import Layer, Residual, checked_layers, steps_of, width_of
+from relume.nn.training.lbfgs_fit import LBFGS
 from relume.nn.losses import CrossEntropy, Loss, PythonLoss, loss_of
 from relume.nn.metrics import figures, metrics_of
-from relume.nn.normalization import Standardize
-from relume.nn.optimizers import Optimizer, optimizer_of
-from relume.nn.rates import Schedule, schedule_of
-from relume.nn.regularization import ActivityL1
-from relume.nn.snapshots import Snapshot
+from relume.nn.layers.normalization import Standardize
+from relume.nn.optimizers.optimizers import Optimizer, optimizer_of
+from relume.nn.optimizers.schedule import Schedule, schedule_of
+from relume.nn.layers.regularization import ActivityL1
+from relume.nn.parameters.snapshot import Snapshot
 from relume.nn.summary import summary_of
-from relume.nn.weights import Weights, from_state_dict, state_dict_of
+from relume.nn.parameters.weights import Weights, from_state_dict, state_dict_of
 
 DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("float32", "float64")}
 

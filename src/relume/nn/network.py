@@ -9,17 +9,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from relume.engine.training import STATUS, Training
 from relume.engine.updates import Updates
-from relume.nn import checks
-from relume.nn.batches import ArrayBatches, IterableBatches, class_weights, split
-from relume.nn.data import SparseRows
-from relume.nn.fitting import Fitting
-from relume.nn.history import History
-from relume.nn.hooks import Callback, Hooks
-from relume.nn.lbfgs import LBFGS, fit_lbfgs
+from relume import validation as checks
+from relume.nn.data.minibatches import ArrayBatches, IterableBatches, class_weights, split
+from relume.nn.data.rows import SparseRows
+from relume.nn.training.fit_loop import Fitting
+from relume.nn.training.history import History
+from relume.nn.callbacks.callback import Callback, Hooks
+from relume.nn.training.lbfgs_fit import LBFGS, fit_lbfgs
 from relume.nn.losses import PythonLoss
-from relume.nn.model import Model
-from relume.nn.rates import learning_rates
-from relume.nn.snapshots import Snapshot
+from relume.nn.network import Model
+from relume.nn.optimizers.schedule import learning_rates
+from relume.nn.parameters.snapshot import Snapshot
 
 
 class Network(Model):

@@ -2,8 +2,8 @@
 
 import math
 
-from relume.nn.layers import Residual, steps_of, width_of
-from relume.nn.weights import STATISTICS, shapes
+from relume.nn.layers.parametric import Residual, steps_of, width_of
+from relume.nn.parameters.weights import STATISTICS, shapes
 
 HEAD = ("layer", "outputs", "parameters")
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import relume
-from relume.nn import checks
-from relume.nn.conversion import LOSSES, from_sklearn
-from relume.nn.layers import steps_of
+from relume import validation as checks
+from relume.nn.interop.to_sklearn import LOSSES, from_sklearn
+from relume.nn.layers.parametric import steps_of
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson, loss_of
-from relume.nn.model import Model
+from relume.nn.network import Model
 from relume.onnx.graph import Graph, onnx
 from relume.onnx.operators import STEPS
 from relume.onnx.scalers import scaled

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from relume.nn import checks
+from relume import validation as checks
 
 
 def onnx() -> Any:

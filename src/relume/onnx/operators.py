@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from relume.activations import ROWS
+from relume.functional.activations import ROWS
 from relume.onnx.graph import Graph
 
 NAMES = {row["index"]: name for name, row in ROWS.items()}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import relume
-from relume.nn import checks
-from relume.nn.activations import ACTIVATIONS
+from relume import validation as checks
+from relume.nn.layers.activations import ACTIVATIONS
 from relume.plots import style
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from relume.nn import checks
+from relume import validation as checks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

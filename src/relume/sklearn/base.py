@@ -14,16 +14,16 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from relume.kernels.threads import num_threads
-from relume.nn.activations import ACTIVATIONS, Activation
-from relume.nn.blas import single_threaded_blas
-from relume.nn.data import features_of
-from relume.nn.hooks import Hooks
-from relume.nn.initializers import INITIALIZERS, Initializer
-from relume.nn.layers import ELEMENTWISE, Elementwise
+from relume.runtime.threads import num_threads
+from relume.nn.layers.activations import ACTIVATIONS, Activation
+from relume.runtime.blas import single_threaded_blas
+from relume.nn.data.rows import features_of
+from relume.nn.callbacks.callback import Hooks
+from relume.nn.layers.initializers import INITIALIZERS, Initializer
+from relume.nn.layers.parametric import ELEMENTWISE, Elementwise
 from relume.nn.network import Network
-from relume.nn.optimizers import LBFGS, OPTIMIZERS, Optimizer
-from relume.nn.weights import Weights
+from relume.nn.optimizers.optimizers import LBFGS, OPTIMIZERS, Optimizer
+from relume.nn.parameters.weights import Weights
 from relume.sklearn.building import (
     NORMALIZATIONS,
     SCIKIT_LEARN_NAMES,

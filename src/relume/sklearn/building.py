@@ -4,12 +4,13 @@ import copy
 
 import numpy as np
 
-from relume.nn import checks, initializers
-from relume.nn.layers import Dense, Residual, elementwise_of
-from relume.nn.lbfgs import LBFGS
-from relume.nn.normalization import BatchNorm, LayerNorm
-from relume.nn.optimizers import OPTIMIZERS, SGD, Adam
-from relume.nn.regularization import Dropout
+from relume import validation as checks
+from relume.nn.layers.parametric import initializers
+from relume.nn.layers.parametric import Dense, Residual, elementwise_of
+from relume.nn.training.lbfgs_fit import LBFGS
+from relume.nn.layers.normalization import BatchNorm, LayerNorm
+from relume.nn.optimizers.optimizers import OPTIMIZERS, SGD, Adam
+from relume.nn.layers.regularization import Dropout
 
 NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
 SCIKIT_LEARN_NAMES = {"identity": "linear", "logistic": "sigmoid"}

@@ -11,11 +11,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 
-from relume.nn.initializers import Initializer
+from relume.nn.layers.initializers import Initializer
 from relume.nn.losses import CrossEntropy, Loss
-from relume.nn.optimizers import LBFGS, Optimizer
+from relume.nn.optimizers.optimizers import LBFGS, Optimizer
 from relume.sklearn.base import MLP, ActivationOf, LossFunction, validation_pair
-from relume.sklearn.described import documented
+from relume.sklearn.docstrings import documented
 from relume.sklearn.fitting import accuracy
 from relume.sklearn.objectives import CLASSIFIER_LOSSES, for_classes
 from relume.sklearn.targets import Classes

@@ -9,8 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 
 from relume.engine.training import STATUS, Training
-from relume.nn import checks
-from relume.nn.data import SparseRows
+from relume import validation as checks
+from relume.nn.data.rows import SparseRows
 from relume.sklearn.warned import warn
 
 BETTER = 5.0  # what the adaptive learning rate is divided by

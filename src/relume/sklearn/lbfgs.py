@@ -5,9 +5,9 @@ import scipy
 from sklearn.utils.optimize import _check_optimize_result
 
 from relume.engine.training import STATUS, Training
-from relume.nn import checks
-from relume.nn.data import SparseRows
-from relume.nn.lbfgs import Unused
+from relume import validation as checks
+from relume.nn.data.rows import SparseRows
+from relume.nn.training.lbfgs_fit import Unused
 from relume.sklearn.fitting import check_sums
 from relume.sklearn.warned import as_of_scikit_learn
 

@@ -9,11 +9,11 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from relume.nn.initializers import Initializer
+from relume.nn.layers.initializers import Initializer
 from relume.nn.losses import Loss, Poisson
-from relume.nn.optimizers import LBFGS, Optimizer
+from relume.nn.optimizers.optimizers import LBFGS, Optimizer
 from relume.sklearn.base import MLP, ActivationOf, LossFunction, validation_pair
-from relume.sklearn.described import documented
+from relume.sklearn.docstrings import documented
 from relume.sklearn.fitting import r2
 from relume.sklearn.objectives import REGRESSOR_LOSSES, for_values
 

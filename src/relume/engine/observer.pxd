@@ -1,0 +1,46 @@
+"""Figures of a plan's units: what observing.pyx implements and training.pyx lets look."""
+
+from libc.stdint cimport uint8_t
+
+from relume.engine.plan cimport Plan
+from relume.engine.ops cimport Pass, Sparse, Step
+from relume.kernels.table cimport Loss
+
+
+cdef enum:
+    SLOTS = 16                  # parts whose totals are summed apart, whatever thread does them
+    VALUES = 1                  # what is watched of a place:
+    GRADIENTS = 2               # bits that may be joined
+
+
+cdef class Observer:
+    cdef Plan plan
+    cdef readonly Py_ssize_t rows, looks
+    cdef public Py_ssize_t every
+    cdef Py_ssize_t size, waited
+    cdef readonly object watching
+    cdef object totals, bounds_array, offsets_array
+    cdef Py_ssize_t slots
+    cdef double* total          # `slots` parts of `size`: values of all places, then gradients
+    cdef const uint8_t* watched
+    cdef const double* bounds
+    cdef const Py_ssize_t* offsets
+    cdef object python_loss, error
+    cdef Loss loss
+    cdef const char* numbers
+    cdef const char* y
+    cdef Py_ssize_t y_size
+    cdef char* outputs
+    cdef char* losses
+    cdef Py_ssize_t n
+
+    cdef void look(self, const Pass* p) noexcept nogil
+    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
+                  Py_ssize_t slot, Py_ssize_t rows) noexcept nogil
+    cdef bint bounded(self, Py_ssize_t place) noexcept nogil
+    cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil
+    cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
+                    Py_ssize_t rows) noexcept nogil
+    cdef bint row_losses(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
+    cdef bint ask_python(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept with gil
+    cdef void be_deterministic(self, const Pass* p) noexcept nogil

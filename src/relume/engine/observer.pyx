@@ -1,0 +1,349 @@
+"""Figures of the units of a plan: of rows that are brought through it, or as training goes by.
+
+An `Observer` watches places: place 0 is the input, place i + 1 the output of step i. Of each
+watched place it sums figures of every unit (how often it was active, its least and its most, and
+so on: relume.kernels.table has the list), and of the gradient by it. Where a step works in place,
+its input is seen before it is overwritten, since steps are gone through one by one.
+
+`observe` brings rows through the plan as prediction does, by shards. The shards are dealt to
+slots, each with totals of its own, which are summed in order at the end: so no bit depends on the
+number of threads. `look` takes what a minibatch of a training has left on its tape.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY, isfinite
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy, memset
+
+from relume.engine.arrays cimport address, data_of, loss_of
+from relume.engine.plan cimport SHARD, Plan, ceil_div
+from relume.engine.ops cimport (
+    ALPHA_DROPOUT, BATCH_NORM, DROPOUT, NOWHERE, RRELU, SUM_DELTA, Pass, Step, at, backward,
+    delta_at, forward, number, statistic, value_at,
+)
+from relume.runtime.threads cimport Region, begin, done, end
+from relume.kernels.table cimport ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM
+
+import numpy as np
+
+from relume.engine.arrays import target_dtype
+
+cnp.import_array()
+
+FIGURES = ("active", "clipped", "sum", "squares", "least", "most")
+WATCH_VALUES, WATCH_GRADIENTS = VALUES, GRADIENTS
+
+
+cdef class Observer:
+    """Figures of the units at the watched places of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    watched : ndarray of uint8, one a place
+        WATCH_VALUES, WATCH_GRADIENTS, both or 0. `watching` is the same without gradients that
+        training does not compute.
+    bounds : ndarray of float64 of shape (n_places, 2)
+        A value counts as clipped if it is at most the first or at least the second.
+    every : int
+        Of how many minibatches of a training one is looked at.
+    slots : int
+        Of the totals; 1 does for a training, whose minibatches come one by one.
+    """
+
+    def __cinit__(self, Plan plan, watched, bounds, Py_ssize_t every=1,
+                  Py_ssize_t slots=SLOTS):
+        cdef Py_ssize_t i
+        self.plan, self.every, self.slots = plan, every, slots
+        places = plan.n_steps + 1
+        widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
+        starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
+        self.size = 2 * N_FIGURES * int(starts[-1])
+        self.watching = watched.copy()
+        for i in range(plan.n_steps):
+            if plan.steps[i].delta_out == NOWHERE:      # nothing before it learns
+                self.watching[i + 1] &= VALUES
+        self.bounds_array, self.offsets_array = bounds, starts
+        self.watched = <const uint8_t*> data_of(
+            self.watching, np.dtype(np.uint8), places, "watched")
+        self.bounds = <const double*> data_of(
+            bounds, np.dtype(np.float64), 2 * places, "bounds")
+        self.offsets = <const Py_ssize_t*> address(starts)
+        self.totals = np.empty((slots, self.size))
+        self.total = <double*> address(self.totals)
+        self.clear()
+
+    def clear(self):
+        """Begin anew."""
+        cdef Py_ssize_t _slot, k, j, n, places = self.plan.n_steps + 1
+        cdef double* totals = self.total
+        self.rows = self.looks = self.waited = 0
+        memset(totals, 0, self.slots * self.size * sizeof(double))
+        for _slot in range(self.slots):
+            for k in range(2 * places):
+                n = self.offsets[k % places + 1] - self.offsets[k % places]
+                for j in range(n):
+                    totals[LEAST * n + j], totals[MOST * n + j] = INFINITY, -INFINITY
+                totals += N_FIGURES * n
+
+    def _by_place(self, totals):
+        """Views of shape (slots, N_FIGURES, units): values of each place, then gradients."""
+        starts = self.offsets_array
+        for half in range(2):
+            base = half * N_FIGURES * starts[-1]
+            for first, last in zip(starts, starts[1:]):
+                part = totals[:, base + N_FIGURES * first:base + N_FIGURES * last]
+                yield part.reshape(len(totals), N_FIGURES, last - first)
+
+    def figures(self):
+        """What was summed: (values, gradients), each a list of arrays (N_FIGURES, units)."""
+        merged = []
+        for part in self._by_place(self.totals):
+            whole = part.sum(axis=0)
+            whole[LEAST], whole[MOST] = part[:, LEAST].min(axis=0), part[:, MOST].max(axis=0)
+            merged.append(whole)
+        places = self.plan.n_steps + 1
+        return merged[:places], merged[places:]
+
+    def sums(self):
+        """Of a training, over all units of each place, and then of the gradient by each: how often
+        they were active, were clipped, their sum, their squares; and how many were ever active.
+        """
+        cdef Py_ssize_t k, j, n, places = self.plan.n_steps + 1
+        cdef const double* totals = self.total
+        cdef double active, clipped, total, squares, alive
+        found = []
+        for k in range(2 * places):
+            n = self.offsets[k % places + 1] - self.offsets[k % places]
+            active = clipped = total = squares = alive = 0
+            if self.watched[k % places] & (GRADIENTS if k >= places else VALUES):
+                for j in range(n):
+                    active += totals[ACTIVE * n + j]
+                    clipped += totals[CLIPPED * n + j]
+                    total += totals[SUM * n + j]
+                    squares += totals[SQUARES * n + j]
+                    alive += totals[ACTIVE * n + j] != 0
+            found.append((active, clipped, total, squares, alive))
+            totals += N_FIGURES * n
+        return found
+
+    def active(self, Py_ssize_t place):
+        """Of a training: on which share of rows each unit of a place was active."""
+        cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
+        first = N_FIGURES * first + ACTIVE * n
+        return self.totals[0, first:first + n] / self.rows
+
+    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
+                  Py_ssize_t slot, Py_ssize_t rows) noexcept nogil:
+        """Add rows of values, or gradients, of a place to the totals."""
+        cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
+        cdef double* totals = self.total + slot * self.size + N_FIGURES * first
+        if gradient:
+            totals += self.size // 2
+        p.spans.column_figures(x, rows, n, whole, self.bounds[2 * place],
+                               self.bounds[2 * place + 1], totals)
+
+    cdef bint bounded(self, Py_ssize_t place) noexcept nogil:
+        """Whether its values can count as clipped."""
+        return isfinite(self.bounds[2 * place]) or isfinite(self.bounds[2 * place + 1])
+
+    # -- as training goes by ---------------------------------------------------------------------
+
+    cdef void look(self, const Pass* p) noexcept nogil:
+        """Take what a minibatch left on its tape, if it is its turn, but for LEAST and MOST."""
+        cdef Py_ssize_t i
+        cdef const Step* s
+        self.waited += 1
+        if self.waited < self.every:
+            return
+        self.waited = 0
+        self.looks += 1
+        self.rows += p.rows
+        for i in range(self.plan.n_steps):
+            s = &self.plan.steps[i]
+            if self.watched[i + 1] & VALUES:
+                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False,
+                         self.bounded(i + 1), 0, p.rows)
+            if self.watched[i + 1] & GRADIENTS:
+                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, False, 0, p.rows)
+
+    # -- rows of one's own -----------------------------------------------------------------------
+
+    def observe(self, parameters, X, y=None, loss=None):
+        """Bring the rows of X through the plan as prediction does, and sum their figures.
+
+        Parameters
+        ----------
+        parameters : ndarray
+        X : ndarray of shape (n, plan.n_in)
+        y : ndarray or None
+            What the loss takes; with it the gradients of each row's loss are watched too.
+        loss : tuple (kernel, numbers) or callable or None
+            As `Training` takes it.
+
+        Returns
+        -------
+        outputs : ndarray of shape (n, plan.n_out), or None where X is not finite
+        losses : ndarray of shape (n,)
+            Of each row; zeros without y.
+        """
+        cdef Py_ssize_t slot, n = X.shape[0], size
+        cdef int threads, bad = 0
+        cdef Region region
+        plan = self.plan
+        outputs, losses = np.empty((n, plan.n_out), plan.dtype), np.zeros(n, plan.dtype)
+        self.outputs, self.losses, self.n = address(outputs), address(losses), n
+        self.take_loss(y, loss)
+        threads = self.plan.threads_for(n) if self.python_loss is None else 1
+        size = self.plan.fixed + SHARD * self.plan.tape_width
+        scratch = np.empty(threads * size, plan.dtype)
+        cdef char* memory = address(scratch)
+        cdef Pass p = self.plan.new_pass(
+            data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
+            data_of(X, plan.dtype, n * plan.n_in, "X"), memory, SHARD)
+        p.training, p.apart = False, True
+        with nogil:
+            if threads > 1:
+                threads = min(begin(&region), threads)
+            if threads == 1:
+                for slot in range(self.slots):
+                    bad += self.slot(p, memory, slot)
+            else:
+                for slot in prange(self.slots, schedule="dynamic", num_threads=threads):
+                    bad += self.slot(
+                        p, memory + threadid() * size * self.plan.itemsize, slot)
+                    done(&region, threadid())
+                end(&region, self.slots)
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        self.rows += n
+        return (None if bad else outputs), losses
+
+    def record(self, parameters, X):
+        """The values of some rows of X at all places, as prediction has them: a list of copies."""
+        cdef Py_ssize_t i, rows = X.shape[0]
+        cdef const Step* s
+        tape = self.plan.new_tape(rows)
+        cdef Pass p = self.plan.pass_over(parameters, X, tape)
+        p.training, p.apart = False, True
+        found = [X]
+        for i in range(self.plan.n_steps):
+            s = &self.plan.steps[i]
+            forward(&p, s, 0, rows)
+            values = np.empty((rows, s.n_out), self.plan.dtype)
+            memcpy(address(values), value_at(&p, s.output, 0, s.n_out), values.nbytes)
+            found.append(values)
+        return found
+
+    def take_loss(self, y, loss):
+        """Point to y and to what makes gradients of it."""
+        self.loss, self.python_loss, self.y = NULL, None, NULL
+        if y is None:
+            return
+        dtype = y.dtype
+        if callable(loss):
+            self.python_loss = loss, y
+        else:
+            kernel, numbers = loss
+            self.loss = loss_of(self.plan.spans, kernel)
+            self.numbers = data_of(numbers, self.plan.dtype, numbers.size, "numbers")
+            dtype = target_dtype(kernel, self.plan.dtype)
+        self.y = data_of(y, dtype, y.size, "y")
+        self.y_size = y.nbytes // max(self.n, 1)
+
+    cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil:
+        """The shards of one slot on a tape of its thread; returned is how many are not finite."""
+        cdef Py_ssize_t k, first, rows, shards = ceil_div(self.n, SHARD)
+        cdef int bad = 0
+        cdef const char* x = p.x
+        p.tape = tape
+        self.be_deterministic(&p)
+        for k in range(ceil_div(shards - slot, self.slots)):
+            first = (slot + k * self.slots) * SHARD
+            rows = min(<Py_ssize_t> SHARD, self.n - first)
+            p.x = x + first * self.plan.n_in * p.itemsize
+            bad += not self.shard(&p, slot, first, rows)
+        return bad
+
+    cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
+                    Py_ssize_t rows) noexcept nogil:
+        """Forward, and back if there is a loss, step by step; tells whether X is finite."""
+        cdef Py_ssize_t i
+        cdef const Step* s
+        cdef const Step* last = self.plan.last_step()
+        if not p.spans.all_finite(p.x, rows * self.plan.n_in):
+            return False
+        if self.watched[0] & VALUES:
+            self.add(p, p.x, 0, False, True, slot, rows)
+        for i in range(self.plan.n_steps):
+            s = &self.plan.steps[i]
+            forward(p, s, 0, rows)
+            if self.watched[i + 1] & VALUES:
+                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False, True, slot, rows)
+        memcpy(self.outputs + first * last.n_out * p.itemsize,
+               value_at(p, last.output, 0, last.n_out), rows * last.n_out * p.itemsize)
+        if self.y == NULL or not self.row_losses(p, first, rows):
+            return True
+        for i in range(self.plan.n_steps - 1, -1, -1):
+            s = &self.plan.steps[i]
+            if self.watched[i + 1] & GRADIENTS:
+                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, True, slot, rows)
+            backward(p, s, 0, rows)
+        return True
+
+    cdef bint row_losses(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+        """The loss of each row and its gradient by the outputs; tells whether there is one."""
+        cdef const Step* last = self.plan.last_step()
+        if self.loss == NULL:
+            return self.ask_python(p, first, rows)
+        self.loss(value_at(p, last.output, 0, last.n_out), self.y + first * self.y_size, rows,
+                  last.n_out, 1.0, self.numbers, delta_at(p, last.delta_out, 0, last.n_out),
+                  self.losses + first * p.itemsize)
+        return True
+
+    cdef bint ask_python(self, const Pass* p, Py_ssize_t first,
+                         Py_ssize_t rows) noexcept with gil:
+        """A function of Python's gives a shard's mean loss and the gradient of that."""
+        cdef const Step* last = self.plan.last_step()
+        cdef Py_ssize_t size = rows * last.n_out
+        if self.error is not None:
+            return False
+        try:
+            function, y = self.python_loss
+            z = np.empty((rows, last.n_out), self.plan.dtype)
+            memcpy(address(z), value_at(p, last.output, 0, last.n_out), size * p.itemsize)
+            loss, dz = function(y[first:first + rows], z)
+            each, dz = np.full(rows, loss, self.plan.dtype), dz * self.plan.dtype.type(rows)
+            memcpy(self.losses + first * p.itemsize, address(each), rows * p.itemsize)
+            memcpy(delta_at(p, last.delta_out, 0, last.n_out),
+                   data_of(dz, self.plan.dtype, size, "the gradient that loss returns"),
+                   size * p.itemsize)
+        except BaseException as error:
+            self.error = error
+            return False
+        return True
+
+    cdef void be_deterministic(self, const Pass* p) noexcept nogil:
+        """Give the way back, on a tape of one's own, what prediction has for noise: nothing.
+
+        Dropout keeps all, and a random slope is its mean. The gradient by the input of BatchNorm
+        lacks the two terms that come of a minibatch's statistics.
+        """
+        cdef Py_ssize_t i, k
+        cdef const Step* s
+        cdef char* kept
+        for i in range(self.plan.n_steps):
+            s = &self.plan.steps[i]
+            if s.kind == BATCH_NORM:
+                memset(statistic(p, s, SUM_DELTA), 0, 2 * s.n_out * p.itemsize)
+            elif s.kind == DROPOUT or s.kind == ALPHA_DROPOUT or s.kind == RRELU:
+                kept = at(p, s.kept, 0, s.n_out)
+                for k in range(SHARD * s.n_out):
+                    if s.kind == RRELU:
+                        memcpy(kept + k * p.itemsize, number(p, s, 0), p.itemsize)
+                    elif p.itemsize == 4:
+                        (<float*> kept)[k] = 1
+                    else:
+                        (<double*> kept)[k] = 1

@@ -1,0 +1,238 @@
+"""Softmax and its relatives, along an axis."""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import ArrayLike, NDArray
+
+from relume.ufuncs import along_axis as kernels
+
+__all__ = [
+    "log_softmax",
+    "log_softmax_backward",
+    "log_softmax_backward_from_output",
+    "logsumexp",
+    "logsumexp_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_backward_from_output",
+]
+
+_DOC = """{summary}
+
+Computes ``{formula}`` along an axis.
+
+Parameters
+----------
+{inputs}
+axis : int, default=-1
+    The axis along which it is computed.
+{keepdims}out : ndarray, optional
+    Where the result goes.
+**kwargs : optional
+    ``casting``, ``order``, ``dtype`` and ``subok``, as for every `numpy.ufunc`.
+
+Returns
+-------
+ndarray
+    Of float16, float32 or float64 as the inputs are, and of {shape}.
+
+Raises
+------
+TypeError
+    If an input has a dtype that cannot be cast safely to one of these.
+numpy.exceptions.AxisError
+    If `axis` is out of range, a ValueError and an IndexError.
+
+Notes
+-----
+{notes}
+NaN in a row makes the whole row NaN. The error is at most 4 ULP, of 1 where the result is smaller,
+and 0.51 ULP in float16. Results do not depend on strides or number of threads.
+
+References
+----------
+P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax
+functions", IMA Journal of Numerical Analysis 41, 2021.
+
+Examples
+--------
+>>> import numpy as np
+>>> import relume
+{example}
+"""
+_X = "x : array_like\n    Input."
+_GRAD = "grad : array_like\n    Gradient with respect to the output.\n"
+_Y = "y : array_like\n    Output of the forward pass."
+_KEEPDIMS = "keepdims : bool, default=False\n    Whether the reduced axis is kept, with size 1.\n"
+_MAXIMUM = """A row of only -inf is NaN, as is one that holds inf, where the limit is not unique.
+An element of -inf beside finite ones has a probability of 0."""
+
+
+def _checked(x, axis):
+    """The axis; where x has none, NumPy's error of an axis and not of a signature."""
+    if getattr(x, "ndim", 0) or np.ndim(x):
+        return axis
+    return normalize_axis_index(axis, 0)
+
+
+def _documented(**fields):
+    """Give a function the docstring that these fields make."""
+    fields = {"keepdims": "", "notes": _MAXIMUM, "shape": "their shape", **fields}
+
+    def decorate(function):
+        function.__doc__ = _DOC.format(**fields)
+        return function
+
+    return decorate
+
+
+@_documented(
+    summary="Turn numbers into probabilities, in proportion to their exponentials.",
+    formula="exp(x) / sum(exp(x))",
+    inputs=_X,
+    example=">>> relume.softmax(np.array([0.0, 1.0, 2.0])).round(4)\n"
+    "array([0.09  , 0.2447, 0.6652])",
+)
+def softmax(
+    x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
+) -> NDArray[Any]:
+    if kwargs:  # to unpack none saves 0.2 us
+        return kernels.softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    return kernels.softmax(x, axis=_checked(x, axis), out=out)
+
+
+@_documented(
+    summary="Logarithm of `softmax`.",
+    formula="x - log(sum(exp(x)))",
+    inputs=_X,
+    example=">>> relume.log_softmax(np.array([0.0, 1.0, 2.0])).round(4)\n"
+    "array([-2.4076, -1.4076, -0.4076])",
+)
+def log_softmax(
+    x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
+) -> NDArray[Any]:
+    if kwargs:
+        return kernels.log_softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    return kernels.log_softmax(x, axis=_checked(x, axis), out=out)
+
+
+@_documented(
+    summary="Logarithm of a sum of exponentials.",
+    formula="log(sum(exp(x)))",
+    inputs=_X,
+    keepdims=_KEEPDIMS,
+    shape="their shape without the axis",
+    notes="A row of only -inf, or of nothing, gives -inf; one that holds inf gives inf.",
+    example=">>> float(relume.logsumexp(np.array([1000.0, 1000.0])).round(4))\n1000.6931",
+)
+def logsumexp(
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    keepdims: bool = False,
+    out: NDArray[Any] | None = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    return kernels.logsumexp(x, axis=_checked(x, axis), keepdims=keepdims, out=out, **kwargs)
+
+
+@_documented(
+    summary="Gradient of `softmax`.",
+    formula="y * (grad - sum(grad * y))`` with ``y = softmax(x)",
+    inputs=_GRAD + _X,
+    example=">>> relume.softmax_backward(np.array([1.0, 0.0]), np.array([0.0, 0.0]))\n"
+    "array([ 0.25, -0.25])",
+)
+def softmax_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    out: NDArray[Any] | None = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    return kernels.softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
+
+
+@_documented(
+    summary="Gradient of `softmax`, from its output.",
+    formula="y * (grad - sum(grad * y))",
+    inputs=_GRAD + _Y,
+    notes="",
+    example=">>> relume.softmax_backward_from_output(np.array([1.0, 0.0]), np.array([0.5, 0.5]))\n"
+    "array([ 0.25, -0.25])",
+)
+def softmax_backward_from_output(
+    grad: ArrayLike,
+    y: ArrayLike,
+    axis: int = -1,
+    *,
+    out: NDArray[Any] | None = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    return kernels.softmax_backward_from_output(grad, y, axis=_checked(y, axis), out=out, **kwargs)
+
+
+@_documented(
+    summary="Gradient of `log_softmax`.",
+    formula="grad - softmax(x) * sum(grad)",
+    inputs=_GRAD + _X,
+    example=">>> relume.log_softmax_backward(np.array([1.0, 0.0]), np.array([0.0, 0.0]))\n"
+    "array([ 0.5, -0.5])",
+)
+def log_softmax_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    out: NDArray[Any] | None = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    return kernels.log_softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
+
+
+@_documented(
+    summary="Gradient of `log_softmax`, from its output.",
+    formula="grad - exp(y) * sum(grad)",
+    inputs=_GRAD + _Y,
+    notes="",
+    example=">>> y = relume.log_softmax(np.array([0.0, 0.0]))\n"
+    ">>> relume.log_softmax_backward_from_output(np.array([1.0, 0.0]), y)\n"
+    "array([ 0.5, -0.5])",
+)
+def log_softmax_backward_from_output(
+    grad: ArrayLike,
+    y: ArrayLike,
+    axis: int = -1,
+    *,
+    out: NDArray[Any] | None = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    return kernels.log_softmax_backward_from_output(
+        grad, y, axis=_checked(y, axis), out=out, **kwargs
+    )
+
+
+@_documented(
+    summary="Gradient of `logsumexp`.",
+    formula="grad * softmax(x)",
+    inputs="grad : array_like\n    Gradient with respect to the output, without the axis.\n" + _X,
+    keepdims="keepdims : bool, default=False\n"
+    "    Whether `grad` has kept the reduced axis, with size 1.\n",
+    shape="the shape of `x`",
+    example=">>> relume.logsumexp_backward(1.0, np.array([0.0, 0.0]))\narray([0.5, 0.5])",
+)
+def logsumexp_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    keepdims: bool = False,
+    out: NDArray[Any] | None = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    if keepdims:
+        grad = np.squeeze(np.asanyarray(grad), axis)
+    return kernels.logsumexp_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)

@@ -1,0 +1,163 @@
+# Everything the kernels are, in reading order. baseline.pyx, avx2.pyx and avx512.pyx include it,
+# and setup.py builds each with the flags of its instruction set. The table leaves in a capsule.
+
+from cpython.pycapsule cimport PyCapsule_New
+from cython cimport floating
+from libc.math cimport INFINITY, NAN, log, pow, sqrt
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from relume.kernels.table cimport (
+    ACTIVE, CLIPPED, COLUMNS, CRELU, CRELU_BACKWARD, FIGURE_TILE, LEAST, LOGSUMEXP,
+    LOGSUMEXP_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
+    MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PRELU_BACKWARD, SOFTMAX,
+    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION, Activation,
+    AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward, Binary, ColumnFigures,
+    ColumnMoments, ColumnProducts, ColumnSum, Compress, CountZeros, Gather, InPlace,
+    InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns, Loss, LossRow,
+    Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward, Softmax, Spans,
+    SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
+)
+
+ctypedef signed char schar
+ctypedef unsigned char uchar
+ctypedef unsigned short ushort
+ctypedef unsigned int uint
+ctypedef unsigned long ulong
+ctypedef long long longlong
+ctypedef unsigned long long ulonglong
+
+ctypedef fused integer:
+    schar
+    uchar
+    short
+    ushort
+    int
+    uint
+    long
+    ulong
+    longlong
+    ulonglong
+
+include "math.pxi"
+include "normal.pxi"
+include "spans.pxi"
+include "activations.pxi"
+include "rows.pxi"
+include "columns.pxi"
+include "maxout.pxi"
+include "learnable.pxi"
+include "layers.pxi"
+include "sparse.pxi"
+include "optimizers.pxi"
+include "losses.pxi"
+include "products.pxi"
+include "figures.pxi"
+include "half.pxi"
+
+
+cdef void fill_axis(Spans* spans, int function, AxisKernel rows, AxisKernel columns) noexcept:
+    spans.rows[function] = rows
+    spans.columns[function] = columns
+
+
+cdef void fill_spans(Spans* spans, floating like) noexcept:
+    """Enter the kernels of one dtype; `like` only tells which."""
+    fill_axis(spans, SOFTMAX, <AxisKernel> softmax_rows[floating],
+              <AxisKernel> softmax_columns[floating])
+    fill_axis(spans, LOG_SOFTMAX, <AxisKernel> log_softmax_rows[floating],
+              <AxisKernel> log_softmax_columns[floating])
+    fill_axis(spans, LOGSUMEXP, <AxisKernel> logsumexp_rows[floating],
+              <AxisKernel> logsumexp_columns[floating])
+    fill_axis(spans, SOFTMAX_BACKWARD, <AxisKernel> softmax_backward_rows[floating],
+              <AxisKernel> softmax_backward_columns[floating])
+    fill_axis(spans, LOG_SOFTMAX_BACKWARD, <AxisKernel> log_softmax_backward_rows[floating],
+              <AxisKernel> log_softmax_backward_columns[floating])
+    fill_axis(spans, LOGSUMEXP_BACKWARD, <AxisKernel> logsumexp_backward_rows[floating],
+              <AxisKernel> logsumexp_backward_columns[floating])
+    fill_axis(spans, SOFTMAX_BACKWARD_FROM_OUTPUT, <AxisKernel> softmax_from_output_rows[floating],
+              <AxisKernel> softmax_from_output_columns[floating])
+    fill_axis(spans, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
+              <AxisKernel> log_softmax_from_output_rows[floating],
+              <AxisKernel> log_softmax_from_output_columns[floating])
+    fill_axis(spans, MAXOUT, <AxisKernel> maxout_rows[floating],
+              <AxisKernel> maxout_columns[floating])
+    fill_axis(spans, MAXOUT_BACKWARD, <AxisKernel> maxout_backward_rows[floating],
+              <AxisKernel> maxout_backward_columns[floating])
+    fill_axis(spans, PRELU_BACKWARD, <AxisKernel> prelu_backward_rows[floating],
+              <AxisKernel> prelu_backward_columns[floating])
+    fill_axis(spans, CRELU, <AxisKernel> crelu_rows[floating],
+              <AxisKernel> crelu_columns[floating])
+    fill_axis(spans, CRELU_BACKWARD, <AxisKernel> crelu_backward_rows[floating],
+              <AxisKernel> crelu_backward_columns[floating])
+    spans.matmul = <Matmul> (matmul_float if floating is float else matmul_double)
+    spans.gather = <Gather> gather[floating]
+    spans.all_finite = <AllFinite> all_finite[floating]
+    spans.column_sum = <ColumnSum> column_sum[floating]
+    spans.total = <Total> total[floating]
+    spans.softmax = <Softmax> softmax[floating]
+    spans.dropout = <Random> dropout[floating]
+    spans.alpha_dropout = <Random> alpha_dropout[floating]
+    spans.random_slopes = <Random> random_slopes[floating]
+    spans.sine = <Sine> sine[floating]
+    spans.sine_backward = <SineBackward> sine_backward[floating]
+    spans.multiply = <Binary> multiply[floating]
+    spans.add = <Binary> add_elements[floating]
+    spans.column_products = <ColumnProducts> column_products[floating]
+    spans.standardize = <Standardize> standardize[floating]
+    spans.column_moments = <ColumnMoments> column_moments[floating]
+    spans.inverse_deviation = <InverseDeviation> inverse_deviation[floating]
+    spans.track = <Track> track[floating]
+    spans.batch_norm = <BatchNorm> batch_norm[floating]
+    spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
+    spans.layer_norm = <LayerNorm> layer_norm[floating]
+    spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
+    spans.count_zeros = <CountZeros> count_zeros[floating]
+    if floating is float:
+        spans.compress_rows = <Compress> compress_rows_float
+        spans.compress_columns = <Compress> compress_columns_float
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_float
+    else:
+        spans.compress_rows = <Compress> compress_rows_double
+        spans.compress_columns = <Compress> compress_columns_double
+        spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_double
+    spans.limit_columns = <LimitColumns> limit_columns[floating]
+    spans.weigh = <Weigh> weigh[floating]
+    add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating])
+    add_loss(spans, b"soft_cross_entropy", <Loss> soft_cross_entropy[floating])
+    add_loss(spans, b"binary_cross_entropy", <Loss> binary_cross_entropy[floating])
+    add_loss(spans, b"mse", <Loss> mse[floating])
+    add_loss(spans, b"mae", <Loss> mae[floating])
+    add_loss(spans, b"huber", <Loss> huber[floating])
+    add_loss(spans, b"quantile", <Loss> quantile[floating])
+    add_loss(spans, b"poisson", <Loss> poisson[floating])
+    spans.sum_squares = <Total> sum_squares[floating]
+    spans.clip = <InPlace> clip[floating]
+    spans.scale = <InPlace> scale[floating]
+    spans.average = <Average> average[floating]
+    spans.penalize = <Penalize> penalize[floating]
+    spans.column_figures = <ColumnFigures> column_figures[floating]
+    add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL)
+    add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL)
+    add_optimizer(spans, b"adam", <Update> adam[floating], NULL)
+    add_optimizer(spans, b"nadam", <Update> nadam[floating], nadam_prepare)
+    add_optimizer(spans, b"lion", <Update> lion[floating], NULL)
+
+
+cdef void add_loss(Spans* spans, const char* name, Loss loss) noexcept:
+    spans.losses[spans.n_losses] = LossRow(name, loss)
+    spans.n_losses += 1
+
+
+cdef void add_optimizer(Spans* spans, const char* name, Update update, Prepare prepare) noexcept:
+    spans.optimizers[spans.n_optimizers] = OptimizerRow(name, update, prepare)
+    spans.n_optimizers += 1
+
+
+table.version = TABLE_VERSION
+table.size = sizeof(Table)
+table.half_to_float = half_to_float
+table.float_to_half = float_to_half
+fill_spans[float](&table.float32, 0)
+fill_spans[double](&table.float64, 0)
+capsule = PyCapsule_New(&table, b"relume.kernels.table", NULL)

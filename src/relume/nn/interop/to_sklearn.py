@@ -1,0 +1,258 @@
+"""Networks from scikit-learn's multilayer perceptrons, and back."""
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from relume.nn.layers.parametric import Dense, steps_of
+from relume.nn.training.lbfgs_fit import LBFGS
+from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson, loss_of
+from relume.nn.network import Model
+from relume.nn.network import Network
+from relume.nn.optimizers.optimizers import SGD, Adam, AdamW
+
+# scikit-learn's name of an activation where it is not relume's; of an output's, with its loss.
+ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}
+LOSSES = {
+    "softmax": "cross_entropy",
+    "logistic": "binary_cross_entropy",
+    "identity": "mse",
+    "exp": "poisson",
+}
+
+
+# -- from scikit-learn ----------------------------------------------------------------------------
+
+
+def from_sklearn(mlp: Any) -> Network:
+    """A network that predicts what a fitted ``MLPClassifier`` or ``MLPRegressor`` does.
+
+    Parameters
+    ----------
+    mlp : MLPClassifier or MLPRegressor
+        Of scikit-learn or relume, fitted.
+
+    Returns
+    -------
+    Network
+        Of the dtype of ``mlp.coefs_``; for an estimator of relume a copy of its own. Where a
+        classifier predicts labels, the network predicts their places in ``mlp.classes_``. Two
+        classes have one output, under ``"binary_cross_entropy"``. The optimizer has the settings
+        of `mlp`, but begins afresh; a learning rate that changes does not come along, and
+        ``alpha`` does, as the ``l2`` of the layers, where the size of the minibatches is known.
+
+    Raises
+    ------
+    TypeError
+        If `mlp` is not a multilayer perceptron.
+    ValueError
+        If it is not fitted.
+
+    Examples
+    --------
+    >>> from relume import datasets, nn
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> X, y = datasets.load_digits(return_X_y=True)
+    >>> mlp = MLPClassifier([16], tol=0.01, random_state=0).fit(X, y)
+    >>> net = nn.from_sklearn(mlp)
+    >>> bool((net.predict(X) == mlp.predict(X)).all())
+    True
+    """
+    if isinstance(own := getattr(mlp, "network_", None), Network):
+        return copy.copy(own)
+    if isinstance(mlp, type) or not hasattr(mlp, "hidden_layer_sizes"):
+        raise TypeError(f"mlp must be a fitted MLPClassifier or MLPRegressor, got {mlp!r}")
+    if not hasattr(mlp, "coefs_"):
+        raise ValueError(f"mlp must be fitted: call its fit first; got {mlp!r}")
+    l2 = _l2_of(mlp)
+    *hidden, last = [coef.shape[1] for coef in mlp.coefs_]
+    name = ACTIVATIONS.get(mlp.activation, mlp.activation)
+    net = Network(
+        [*(Dense(units, activation=name, l2=l2) for units in hidden), Dense(last, l2=l2)],
+        loss=loss_of(LOSSES[mlp.out_activation_]),
+        optimizer=_optimizer_of(mlp),
+        dtype=mlp.coefs_[0].dtype,
+    )
+    state = net.build(mlp.coefs_[0].shape[0]).state_dict()
+    values = [each for pair in zip(mlp.coefs_, mlp.intercepts_, strict=True) for each in pair]
+    net.load_state_dict({key: value.T for key, value in zip(state, values, strict=True)})
+    return net
+
+
+def _l2_of(mlp):
+    """alpha / 2 of the squares for each row of a minibatch; 0 where there are none."""
+    if mlp.solver == "lbfgs" or not getattr(mlp, "t_", 0):
+        return 0.0
+    rows = mlp.t_ / len(mlp.loss_curve_)
+    return mlp.alpha / 2 / min(200 if mlp.batch_size == "auto" else mlp.batch_size, rows)
+
+
+def _optimizer_of(mlp):
+    if mlp.solver == "lbfgs":
+        return LBFGS(max_iter=mlp.max_iter, gtol=mlp.tol)
+    if mlp.solver == "sgd":
+        nesterov = mlp.nesterovs_momentum and mlp.momentum > 0
+        return SGD(mlp.learning_rate_init, momentum=mlp.momentum, nesterov=nesterov)
+    return Adam(mlp.learning_rate_init, betas=(mlp.beta_1, mlp.beta_2), eps=mlp.epsilon)
+
+
+# -- to scikit-learn ------------------------------------------------------------------------------
+
+
+class Chain:
+    """Dense layers with one activation, into which the layers of a network are put."""
+
+    def __init__(self):
+        self.weights, self.biases, self.activations = [], [], []
+        self.factor = self.shift = None  # of what is to become part of the next dense layer
+
+    def dense(self, spec, values):
+        """A layer of its own; what scaled its input becomes part of it."""
+        weight = values["weight"].T.astype(np.float64)
+        bias = np.zeros(weight.shape[1]) + values.get("bias", 0.0)
+        if self.factor is not None:
+            weight, bias = self.factor[:, None] * weight, bias + self.shift @ weight
+            self.factor = self.shift = None
+        self.weights.append(weight)
+        self.biases.append(bias)
+        self.activations.append("identity")
+
+    def activation(self, spec, values):
+        """That of the last dense layer, if it has none yet."""
+        names = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
+        name = names.get(spec["layer"].name)
+        follows = self.activations and self.activations[-1] == "identity" and self.factor is None
+        if not (name and follows):
+            return False
+        self.activations[-1] = name
+        return True
+
+    def affine(self, factor, shift):
+        """Part of the last dense layer if it has no activation, else of the next one."""
+        if self.activations and self.activations[-1] == "identity":
+            self.weights[-1] = self.weights[-1] * factor
+            self.biases[-1] = self.biases[-1] * factor + shift
+        elif self.factor is not None:
+            self.factor, self.shift = self.factor * factor, self.shift * factor + shift
+        else:
+            self.factor, self.shift = factor, shift
+
+    def standardize(self, spec, values):
+        """(x - mean) / scale."""
+        scale = values["scale"].astype(np.float64)
+        self.affine(1 / scale, -values["mean"] / scale)
+
+    def batch_norm(self, spec, values):
+        """By the running mean and variance."""
+        variance = values["running_var"].astype(np.float64)
+        factor = values["weight"] / np.sqrt(variance + spec["numbers"][0])
+        self.affine(factor, values["bias"] - values["running_mean"] * factor)
+
+    def dropout(self, spec, values):
+        """Nothing in prediction."""
+
+    alpha_dropout = dropout
+
+
+def _chain_of(net):
+    """The layers of a network as a Chain; ValueError names the first that does not fit."""
+    chain, state = Chain(), net.state_dict()
+    places = [
+        i for i, layer in enumerate(net.layers) for module in layer.modules() for _ in module
+    ]
+    for i, spec in zip(places, steps_of(net.layers), strict=True):
+        prefix = f"{spec['name']}."
+        values = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+        put = getattr(chain, spec["kind"], None)
+        if put is None or put(spec, values) is False:
+            raise ValueError(
+                f"layers[{i}] must be what scikit-learn's MLP has, layers with relu, tanh or "
+                f"sigmoid or none, got {net.layers[i]!r}"
+            )
+    *hidden, last = chain.activations
+    if last != "identity" or chain.factor is not None:
+        raise ValueError(f"the last of layers must be linear, got {net.layers[-1]!r}")
+    for units, name in zip(chain.biases, hidden, strict=False):
+        if name != hidden[0]:
+            raise ValueError(
+                "all hidden layers must have the same activation in scikit-learn's MLP, got "
+                f"{hidden[0]} and, of {len(units)} units, {name}"
+            )
+    return chain
+
+
+def _solver_of(optimizer):
+    """The arguments of scikit-learn's MLP that say how it is trained further."""
+    if isinstance(optimizer, LBFGS):
+        return {"solver": "lbfgs", "max_iter": optimizer.max_iter, "tol": optimizer.gtol}
+    if isinstance(optimizer, SGD):
+        return {
+            "solver": "sgd", "learning_rate_init": optimizer.lr, "momentum": optimizer.momentum,
+            "nesterovs_momentum": optimizer.nesterov,
+        }  # fmt: skip
+    if not isinstance(optimizer, Adam) or isinstance(optimizer, AdamW):
+        return {}
+    beta_1, beta_2 = optimizer.betas
+    return {
+        "learning_rate_init": optimizer.lr, "beta_1": beta_1, "beta_2": beta_2,
+        "epsilon": optimizer.eps,
+    }  # fmt: skip
+
+
+def _labels(net, classes):
+    """Targets with a row of each class, of which scikit-learn learns what the classes are."""
+    n = net.n_outputs
+    if isinstance(net.loss, BinaryCrossEntropy) and n > 1:
+        if classes is not None:
+            raise ValueError(f"classes must be None for a network of {n} labels, got {classes!r}")
+        return np.eye(n, dtype=int)
+    n = 2 if isinstance(net.loss, BinaryCrossEntropy) else n
+    labels = np.arange(n) if classes is None else np.asarray(classes)
+    if labels.shape != (n,) or not np.array_equal(np.unique(labels), labels):
+        raise ValueError(f"classes must hold {n} labels in ascending order, got {classes!r}")
+    return labels
+
+
+def to_sklearn(net: Model, classes: ArrayLike | None = None) -> Any:
+    """What `Network.to_sklearn` returns."""
+    try:
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+    except ImportError as error:
+        raise ImportError(
+            "to_sklearn needs scikit-learn: pip install 'relume[sklearn]'"
+        ) from error
+    chain = _chain_of(net)
+    *hidden, n_outputs = map(len, chain.biases)
+    options = {"hidden_layer_sizes": tuple(hidden), "alpha": 0.0, **_solver_of(net.optimizer)}
+    options["activation"] = chain.activations[0] if hidden else "relu"
+    if net.loss.classifies:
+        y, mlp = _labels(net, classes), MLPClassifier(**options)
+    elif classes is not None:
+        raise ValueError(f"classes must be None for values, got {classes!r}")
+    else:
+        loss = "poisson" if isinstance(net.loss, Poisson) else "squared_error"
+        y, mlp = np.ones((2, n_outputs)), MLPRegressor(loss=loss, **options)
+        y = y.ravel() if n_outputs == 1 else y
+    if isinstance(net.loss, CrossEntropy) and n_outputs == 2:
+        # Of two classes scikit-learn has the probability of one, by the difference of the logits.
+        chain.weights[-1] = chain.weights[-1][:, 1:] - chain.weights[-1][:, :1]
+        chain.biases[-1] = chain.biases[-1][1:] - chain.biases[-1][:1]
+    return _fitted(mlp, np.zeros((len(y), len(chain.weights[0])), net.dtype), y, chain)
+
+
+def _fitted(mlp, X, y, chain):
+    """The perceptron as fitted, for its own bookkeeping, but with the values of the chain."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    max_iter = mlp.max_iter
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mlp.set_params(max_iter=1).fit(X, y)
+    mlp.set_params(max_iter=max_iter)
+    vars(mlp).pop("_optimizer", None)  # of which partial_fit then makes a new one
+    mlp.coefs_ = [weight.astype(X.dtype) for weight in chain.weights]
+    mlp.intercepts_ = [bias.astype(X.dtype) for bias in chain.biases]
+    return mlp

@@ -1,0 +1,135 @@
+"""The activation classes, made from the kernels' table, one a row that names one."""
+
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from relume.functional.activations import ROWS, holds, parameters_of
+from relume import validation as checks
+
+
+class Activation:
+    """An activation with its parameters; the subclasses are made from the table of kernels."""
+
+    row: Any = None  # of the table
+    parameters: dict[str, float]
+    __signature__: inspect.Signature
+
+    def __init__(self, *args: float, **kwargs: float) -> None:
+        bound = self.__signature__.bind(*args, **kwargs)
+        bound.apply_defaults()
+        self.parameters = bound.arguments
+        for name, value in bound.arguments.items():
+            bound.arguments[name] = checks.number(value, name, "a finite number", math.isfinite)
+        if not holds(self.row["domain"], bound.arguments):
+            raise ValueError(f"{self!r} needs {self.row['domain']}")
+
+    @property
+    def name(self) -> str:
+        """The function's name in relume."""
+        return self.row["name"]
+
+    @property
+    def initializer(self) -> str:
+        """The family of initial weights that suits it."""
+        return self.row["initializer"]
+
+    @property
+    def from_output(self) -> bool:
+        """Whether the derivative can be had from the output, so that the input is not kept."""
+        return "backward_from_output" in self.row["directions"] and holds(
+            self.row["from_output_domain"], self.parameters
+        )
+
+    @property
+    def slope(self) -> float:
+        """What it multiplies negative inputs by, where that is a parameter."""
+        return self.parameters.get("negative_slope", 0.0)
+
+    def config(self) -> dict[str, float]:
+        """The constructor's arguments."""
+        return dict(self.parameters)
+
+    def modules(self) -> list[list[dict[str, Any]]]:
+        """The one step that the engine makes of it."""
+        return [[{
+            "kind": "activation", "layer": self, "activation": self.row["index"],
+            "from_output": self.from_output, "numbers": tuple(self.parameters.values()),
+        }]]  # fmt: skip
+
+    def draw(self, rng: np.random.Generator, arrays: Any) -> None:
+        """Nothing: it has no parameters that are learnt."""
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"{type(self).__name__}({values})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.parameters == other.parameters
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.parameters.values()))
+
+
+def _activation_class(row):
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if default is None else default,
+        )
+        for name, default in parameters_of(row).items()
+    ]
+    doc = f"{row['summary']}\n\n``{row['formula']}``; see `relume.{row['name']}`."
+    members = {
+        "row": row,
+        "__doc__": doc,
+        "__module__": "relume.nn",
+        "__signature__": inspect.Signature(parameters),
+    }
+    return type(row["layer"], (Activation,), members)
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    name: _activation_class(row) for name, row in ROWS.items() if row["layer"]
+}
+_classes = {cls.__name__: cls for cls in ACTIVATIONS.values()}
+globals().update(_classes)
+__all__ = ["Activation", *_classes]
+
+
+def activation_of(value: Any, more: Iterable[str] = ()) -> Activation | None:
+    """An Activation, or None for a linear layer, from what a user may give for one.
+
+    `more` are names that are allowed beside those of the table.
+    """
+    if value is None or isinstance(value, Activation):
+        return value
+    if isinstance(value, type) and issubclass(value, Activation) and value.row is not None:
+        return _with_defaults(value)
+    if value is np.heaviside or (isinstance(value, str) and value == "heaviside"):
+        raise ValueError(
+            "activation must have a slope to learn by, got heaviside: its derivative is 0 "
+            "everywhere, so no gradient would reach the weights of this layer and of those before "
+            "it. Use 'sigmoid' or 'hardsigmoid', which are steps with a slope, or 'relu'"
+        )
+    if not isinstance(value, str):
+        raise TypeError(
+            f"activation must be a name, an activation of relume.nn or None, got {value!r}"
+        )
+    name = checks.choice(value, "activation", [*ACTIVATIONS, *more, "linear"])
+    return None if name == "linear" else _with_defaults(ACTIVATIONS[name])
+
+
+def _with_defaults(cls):
+    """An activation without arguments; ValueError where it has parameters without defaults."""
+    signature = cls.__signature__
+    if any(parameter.default is parameter.empty for parameter in signature.parameters.values()):
+        raise ValueError(
+            f"activation must be given with its parameters, nn.{cls.__name__}{signature}, "
+            f"got {cls.row['name']!r}"
+        )
+    return cls()

@@ -1,0 +1,109 @@
+"""Learning rates over time: what a schedule is, and the factors it gives an epoch.
+
+Time is counted in epochs of the network's life, as a float: 0.0 at the start of training, 1.5 in
+the middle of the second epoch. A minibatch takes the factor of the time at which it begins. Any
+function of one float is a schedule; those of relume compute an epoch's factors at once.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from relume.nn.configurable import Described
+
+
+class Schedule(Described):
+    """What all schedules share: the linear warm-up before them, and their state."""
+
+    warmup: float = 0.0
+
+    def _factor(self, time):
+        """The factors at an array of times since the end of the warm-up."""
+        raise NotImplementedError
+
+    def __call__(self, epoch: float) -> float:
+        """The factor of the learning rate at a time.
+
+        Parameters
+        ----------
+        epoch : float
+            Time since the start of training, at least 0.
+
+        Returns
+        -------
+        factor : float
+        """
+        return float(self._factors(np.array([epoch], np.float64), 0.0)[0])
+
+    def factors(self, epoch: int, steps: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """The factors of all minibatches of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            How many epochs are done.
+        steps : int
+            How many minibatches an epoch has.
+
+        Returns
+        -------
+        factors : ndarray of shape (steps,)
+        """
+        return self._factors(epoch + np.arange(steps) / steps, 1 / steps)
+
+    def _factors(self, time, step):
+        """Warm-up counts the step at hand as done, so that none is made at a rate of 0."""
+        if not self.warmup:
+            return self._factor(time)
+        return self._factor(np.maximum(time - self.warmup, 0)) * np.minimum(
+            (time + step) / self.warmup, 1
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What the schedule has learned from figures; JSON can hold it.
+
+        Returns
+        -------
+        state : dict of str to object
+            Empty where time alone decides.
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave.
+
+        Parameters
+        ----------
+        state : dict of str to object
+        """
+
+
+def schedule_of(value: Any) -> Callable[[float], float] | None:
+    """A schedule from what a user may give for one: an object, any function, or None."""
+    if value is not None and (isinstance(value, type) or not callable(value)):
+        raise TypeError(
+            "schedule must be a schedule such as nn.Cosine(10), a function of the epoch or None, "
+            f"got {value!r}"
+        )
+    return value
+
+
+def learning_rates(lr, schedule, epoch, steps):
+    """The learning rates of an epoch's minibatches under any schedule."""
+    if schedule is None:
+        return np.full(steps, lr, np.float64)
+    if isinstance(schedule, Schedule):
+        return lr * schedule.factors(epoch, steps)
+    return lr * np.array([_checked(schedule, epoch + i / steps) for i in range(steps)])
+
+
+def _checked(schedule, time):
+    factor = schedule(time)
+    try:
+        if math.isfinite(factor) and factor >= 0:
+            return float(factor)
+    except TypeError:
+        pass
+    raise ValueError(f"schedule must return a number of at least 0, got {factor!r} at {time}")

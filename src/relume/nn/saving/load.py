@@ -1,0 +1,306 @@
+"""Networks as files and back: what training would need to go on, and nothing that runs.
+
+Everything in a file is checked before any of a network is built. See docs/persistence.md.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from relume.engine.skip_zeros import SPARSITIES
+from relume import validation as checks
+from relume.nn.saving import model_file as files
+from relume.nn.saving import serialize as settings
+from relume.nn.layers.parametric import checked_layers, steps_of
+from relume.nn.losses import Loss, PythonLoss, loss_of
+from relume.nn.metrics import OF_CLASSES, OF_VALUES
+from relume.nn.network import DTYPES
+from relume.nn.network import Network
+from relume.nn.optimizers.schedule import Schedule, schedule_of
+from relume.nn.parameters.weights import STATISTICS, Weights, shapes, state_dict_of
+
+COUNT = "num_batches_tracked"
+KINDS: dict[str, Any] = {
+    "layers": list, "loss": dict, "metrics": list, "optimizer": dict, "schedule": dict | None,
+    "schedule_state": dict, "dtype": str, "random": dict, "epoch": int, "steps": int,
+    "n_features": int | None, "standardized": bool, "sparse": str,
+}  # fmt: skip
+PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # before the names of what goes with them
+
+
+# -- Saving ---------------------------------------------------------------------------------------
+
+
+def save(net, path):
+    """Write a network to a file; see `Network.save`."""
+    path = checks.path(path)
+    files.replace(path, files.packed(_settings(net), _tensors(net)))
+
+
+def _settings(net):
+    weights, known = net._weights, OF_CLASSES | OF_VALUES
+    return {
+        "layers": settings.described(net.layers, "layers"),
+        "loss": _described(net.loss, "loss"),
+        "metrics": [
+            name if known.get(name) is function else {"function": name}
+            for name, function in net.metrics
+        ],
+        "optimizer": settings.described(net.optimizer, "optimizer"),
+        "schedule": _described(net.schedule, "schedule"),
+        "schedule_state": {
+            key: settings.described(value, f"schedule's {key}")
+            for key, value in _state_of(net.schedule).items()
+        },
+        "dtype": net.dtype.name,
+        "random": settings.generator_described(net._rng),
+        "epoch": checks.integer(net.epoch, "epoch", 0),
+        "n_features": None if weights is None else weights.plan.n_in,
+        "steps": 0 if weights is None else int(weights.steps),
+        "standardized": weights is not None and weights.standardized,
+        "sparse": net.sparse,
+    }
+
+
+def _described(value, name):
+    """A loss or a schedule; only the name of one that is written in Python."""
+    if isinstance(value, PythonLoss):
+        value = value.function
+    if callable(value) and not settings.is_known(value):
+        return {"function": getattr(value, "__qualname__", type(value).__qualname__)}
+    return settings.described(value, name)
+
+
+def _state_of(schedule):
+    return schedule.state() if isinstance(schedule, Schedule) else {}
+
+
+def _tensors(net):
+    """The parameters by the names of `state_dict`; optimizer state and average by these too.
+
+    State of which every bit is 0, as an optimizer begins with, is left out.
+    """
+    weights = net._weights
+    if weights is None:
+        return {}
+    tensors = state_dict_of(weights, weights.parameters)
+    flats = {
+        part: flat
+        for part, flat in zip(PARTS, (*weights.optimizer_state, weights.average), strict=True)
+        if flat is not None and (part == "average." or flat.view(np.uint8).any())
+    }
+    for part, flat in flats.items():
+        named = weights.named(flat, statistics=False)
+        tensors |= {f"{part}{name}": view for name, view in named.items()}
+    for name, value in tensors.items():
+        _finite(value, name)
+    return tensors
+
+
+def _finite(value, name):
+    """Raise unless values are finite; an optimizer's state may overflow and go on."""
+    if not name.startswith("optimizer.") and not np.isfinite(value).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+# -- Loading --------------------------------------------------------------------------------------
+
+
+def load(
+    path: str | os.PathLike[str],
+    loss: Loss | Callable[..., Any] | str | None = None,
+    *,
+    metrics: Iterable[str | Callable[..., float]] | None = None,
+    schedule: Callable[[float], float] | None = None,
+) -> Network:
+    """Load a network that `Network.save` has written, as it was then.
+
+    It predicts, evaluates and trains on with the same bits as the one that was saved. Loading
+    executes nothing that the file holds, and checks all of it before anything is built.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    loss : callable, Loss, str or None, default=None
+        The loss, in place of the file's; needed where that is a Python function, of which a file
+        holds the name only.
+    metrics : list or None, default=None
+        The metrics, in place of the file's; needed where one of those is a Python function.
+    schedule : Schedule, callable or None, default=None
+        The schedule, in place of the file's; needed where that is a Python function, or of a class
+        that is not relume's own. Such a schedule is given the state that was saved.
+
+    Returns
+    -------
+    Network
+        With its weights, optimizer, random state and number of epochs.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is altered, truncated, no network, or of a later version; a ValueError.
+    OSError
+        If the file cannot be read.
+
+    See Also
+    --------
+    Network.save : Writes the file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from relume import nn
+    >>> net = nn.Network([nn.Dense(4, activation="relu"), nn.Dense(1)], loss="mse", seed=0)
+    >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "net.safetensors")
+    ...     net.save(path)
+    ...     other = nn.load(path)
+    >>> other.epoch, bool((other.predict([[0.5]]) == net.predict([[0.5]])).all())
+    (4, True)
+    """
+    path = checks.path(path)
+    loss, schedule = None if loss is None else loss_of(loss), schedule_of(schedule)
+    with open(path, "rb") as file:
+        data = file.read()
+    with _of_file(path):
+        found, tensors = files.unpacked(data)
+        _check_kinds(found)
+        layers = checked_layers(settings.rebuilt(found["layers"], "layers"), "layers")
+        dtype = DTYPES[checks.choice(found["dtype"], "dtype", DTYPES)]
+        _check_tensors(tensors, _expected(found, tensors, layers, dtype))
+        net = _without_weights(found, layers, loss, metrics, schedule)
+        if found["n_features"] is not None:
+            net._weights = _weights(found, tensors, net)
+        return net
+
+
+@contextmanager
+def _of_file(path):
+    try:
+        yield
+    except (RecursionError, TypeError, ValueError) as error:
+        raise files.ModelFileError(f"{path}: {error}") from error
+
+
+def _check_kinds(found):
+    for name in found:
+        checks.choice(name, "an entry of its settings", KINDS)
+    for name, kind in KINDS.items():
+        if name not in found:
+            raise ValueError(f"its settings lack {name!r}")
+        value = found[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")
+    for name in ("epoch", "steps"):
+        if not 0 <= found[name] < 2**63:
+            raise ValueError(f"{name} must be at least 0 and less than 2**63, got {found[name]}")
+
+
+def _without_weights(found, layers, loss, metrics, schedule):
+    """The network with all that it is made of, but for weights."""
+    net = Network(
+        layers,
+        loss=_known(loss, found["loss"], "loss", Loss),
+        optimizer=settings.rebuilt(found["optimizer"], "optimizer"),
+        seed=settings.generator_rebuilt(found["random"]),
+        dtype=found["dtype"],
+        metrics=_metrics(found["metrics"]) if metrics is None else metrics,
+        schedule=_known(schedule, found["schedule"], "schedule", Schedule | None),
+        sparse=checks.choice(found["sparse"], "sparse", SPARSITIES),
+    )
+    net.epoch = found["epoch"]
+    state = {key: settings.rebuilt(each, key) for key, each in found["schedule_state"].items()}
+    if state and (schedule is None or _is_function(found["schedule"])):
+        if not isinstance(net.schedule, Schedule):
+            raise ValueError(
+                f"schedule must be an nn.Schedule, which has a state; got {net.schedule!r}"
+            )
+        net.schedule.set_state(state)
+    return net
+
+
+def _is_function(value):
+    return isinstance(value, dict) and value.keys() == {"function"}
+
+
+def _known(given, value, name, kind):
+    """What was given for a setting, or else what the file says."""
+    if given is not None:
+        return given
+    if _is_function(value):
+        raise ValueError(
+            f"{name} must be given, nn.load(path, {name}=...): the file holds only the name of "
+            f"what is written in Python, {value['function']!r}"
+        )
+    value = settings.rebuilt(value, name)
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be a {name} of relume.nn, got {value!r}")
+    return value
+
+
+def _metrics(values):
+    functions = [value["function"] for value in values if _is_function(value)]
+    if functions:
+        raise ValueError(
+            "metrics must be given, nn.load(path, metrics=[...]): the file holds only the names "
+            f"of what is written in Python, {functions}"
+        )
+    return values
+
+
+def _expected(found, tensors, layers, dtype):
+    """The dtype and shape of each tensor, by name."""
+    if found["n_features"] is None:
+        return {}
+    n_features = checks.integer(found["n_features"], "n_features")
+    named = shapes(steps_of(layers), n_features)
+    expected = {
+        name: (np.dtype(np.int64) if name.endswith(COUNT) else dtype, shape)
+        for name, shape in named.items()
+    }
+    for part in PARTS:
+        if any(name.startswith(part) for name in tensors):
+            expected |= {
+                part + name: (dtype, shape)
+                for name, shape in named.items()
+                if name.rpartition(".")[2] not in STATISTICS
+            }
+    return expected
+
+
+def _check_tensors(tensors, expected):
+    """Raise at the first tensor that is missing, too many or not what the layers need."""
+    for name, (dtype, shape) in expected.items():
+        if name not in tensors:
+            raise ValueError(f"it lacks the tensor {name!r}")
+        value = tensors[name]
+        if value.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
+        if value.dtype != dtype:
+            raise ValueError(f"{name} must be of {dtype}, got {value.dtype}")
+        _finite(value, name)
+        if name.endswith(COUNT) and value < 0:
+            raise ValueError(f"{name} must be at least 0, got {value}")
+    for name in sorted(tensors):
+        if not expected:
+            raise ValueError(f"it must hold no tensors, its network not being built; got {name!r}")
+        checks.choice(name, "a tensor", expected)
+
+
+def _weights(found, tensors, net):
+    """Weights with the values of tensors that have been checked."""
+    weights = Weights(net.layers, found["n_features"], net.dtype, net.sparse)
+    weights.steps, weights.standardized = found["steps"], found["standardized"]
+    flats = {"": weights.parameters, **dict(zip(PARTS, weights.optimizer_state, strict=False))}
+    if any(name.startswith("average.") for name in tensors):
+        weights.average = flats["average."] = np.zeros_like(weights.parameters)
+    for part, flat in flats.items():
+        for name, view in weights.named(flat).items():
+            if part + name in tensors:
+                view[...] = tensors[part + name]
+    return weights

@@ -1,0 +1,158 @@
+"""Objects as JSON and back: of a fixed list of classes, by their names and their arguments.
+
+Nothing is imported or called by a name that a file holds, but the classes listed here.
+"""
+
+import inspect
+import math
+import numbers
+
+import numpy as np
+
+from relume import validation as checks
+from relume.nn.layers.activations import ACTIVATIONS, Activation
+from relume.nn.configurable import Described
+from relume.nn.layers.initializers import INITIALIZERS
+from relume.nn.layers.parametric import ELEMENTWISE, Dense, Residual
+from relume.nn.losses import LOSSES
+from relume.nn.layers.normalization import BatchNorm, LayerNorm, Standardize
+from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
+from relume.nn.layers.regularization import ActivityL1, AlphaDropout, Dropout
+from relume.nn.optimizers.schedules import SCHEDULES
+
+LAYERS = (
+    Dense, Residual, Dropout, AlphaDropout, ActivityL1, BatchNorm, LayerNorm, Standardize,
+)  # fmt: skip
+TABLES = (ACTIVATIONS, ELEMENTWISE, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES)
+CLASSES = {
+    cls.__name__: cls for cls in (*LAYERS, *(each for table in TABLES for each in table.values()))
+}
+
+
+def is_known(value):
+    """Whether a value is of a class that files can hold, not of one derived from it."""
+    return CLASSES.get(type(value).__name__) is type(value)
+
+
+def described(value, name):
+    """What JSON can hold of a value: objects as their class's name and their arguments."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        value = float(value)
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, list | tuple):
+        return [described(each, f"{name}[{i}]") for i, each in enumerate(value)]
+    if isinstance(value, dict):
+        return {"mapping": {str(key): described(each, name) for key, each in value.items()}}
+    if isinstance(value, Described | Activation) and is_known(value):
+        config = {key: described(each, f"{name}'s {key}") for key, each in value.config().items()}
+        return {"class": type(value).__name__, "config": config}
+    found = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TypeError(f"{name} must be of a class of relume.nn's to be saved, got {found}")
+
+
+def rebuilt(value, name):
+    """The value that `described` made JSON of; ValueError says where it is wrong."""
+    if isinstance(value, list):
+        return [rebuilt(each, f"{name}[{i}]") for i, each in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"float"}:
+        return float(value["float"])
+    if value.keys() == {"mapping"} and isinstance(value["mapping"], dict):
+        return {key: rebuilt(each, name) for key, each in value["mapping"].items()}
+    if value.keys() != {"class", "config"} or not isinstance(value["config"], dict):
+        raise ValueError(f"{name} must have a class and a config, got {value!r}")
+    if not isinstance(value["class"], str):
+        raise ValueError(f"the class of {name} must be a name, got {value['class']!r}")
+    cls = CLASSES[checks.choice(value["class"], f"the class of {name}", CLASSES)]
+    known = _arguments(cls)
+    for key in value["config"]:
+        if key not in known and not known:
+            raise ValueError(f"{name}, {cls.__name__}, takes no arguments, got {key!r}")
+        checks.choice(key, f"an argument of {name}, {cls.__name__},", known)
+    config = {key: rebuilt(each, f"{name}'s {key}") for key, each in value["config"].items()}
+    try:
+        return cls(**config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}, {cls.__name__}: {error}") from None
+
+
+def _arguments(cls):
+    parameters = inspect.signature(cls).parameters.values()
+    names = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    return [*names, *(Options.__annotations__ if issubclass(cls, Optimizer) else ())]
+
+
+# -- Random state ---------------------------------------------------------------------------------
+
+GENERATORS = {
+    cls.__name__: cls
+    for cls in (
+        np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox,
+        np.random.SFC64,
+    )
+}  # fmt: skip
+# What NumPy does not check: the next of 624, and of 4, numbers; the half of one that is kept.
+MOST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
+
+
+def generator_described(rng):
+    """The state of a random generator; its integers, of up to 128 bits, as text."""
+    name = type(rng.bit_generator).__name__
+    if GENERATORS.get(name) is not type(rng.bit_generator):
+        raise TypeError(
+            f"seed must be a generator over one of {', '.join(GENERATORS)} to be saved, got {name}"
+        )
+    return _texts(rng.bit_generator.state)
+
+
+def _texts(value):
+    if isinstance(value, dict):
+        return {key: _texts(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return [str(each) for each in value.tolist()]
+    return str(value)
+
+
+def generator_rebuilt(state):
+    """The random generator of a state."""
+    name = state.get("bit_generator") if isinstance(state, dict) else state
+    if not isinstance(name, str):
+        raise ValueError(f"random must have a bit_generator, got {state!r}")
+    bits = GENERATORS[checks.choice(name, "random's bit_generator", GENERATORS)](0)
+    values = _numbers(state, bits.state, "random")
+    try:
+        bits.state = values
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"random is no state of {name}: {error}") from None
+    if _texts(bits.state) != state:
+        raise ValueError(f"random is no state of {name}")
+    return np.random.Generator(bits)
+
+
+def _numbers(value, like, name):
+    """The texts as numbers in a structure like another."""
+    if isinstance(like, dict):
+        if not isinstance(value, dict) or value.keys() != like.keys():
+            raise ValueError(f"{name} must have {', '.join(like)}, got {value!r}")
+        return {key: _numbers(value[key], like[key], f"{name}'s {key}") for key in like}
+    if isinstance(like, np.ndarray):
+        if not isinstance(value, list) or len(value) != len(like):
+            raise ValueError(f"{name} must have {len(like)} numbers, got {value!r}")
+        most = np.iinfo(like.dtype).max
+        return np.array([_integer(each, name, most) for each in value], like.dtype)
+    if isinstance(like, str):
+        return value
+    return _integer(value, name, MOST.get(name.rpartition(" ")[2], 2**128 - 1))
+
+
+def _integer(text, name, most):
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit()) or len(text) > 40:
+        raise ValueError(f"{name} must be the digits of an integer, got {text!r}")
+    if int(text) > most:
+        raise ValueError(f"{name} must be at most {most}, got {text}")
+    return int(text)

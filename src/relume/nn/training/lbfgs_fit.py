@@ -1,0 +1,170 @@
+"""L-BFGS, which sees all rows at once; the method is SciPy's."""
+
+import math
+import time
+
+import numpy as np
+
+from relume.engine.training import STATUS, Training
+from relume import validation as checks
+from relume.nn.data.minibatches import IterableBatches
+from relume.runtime.blas import single_threaded_blas
+from relume.nn.configurable import Described
+from relume.nn.training.history import History, Progress
+from relume.nn.losses import PythonLoss
+
+
+class LBFGS(Described):
+    """Limited-memory BFGS over all rows at once, as SciPy's ``L-BFGS-B`` has it.
+
+    For data of some thousand rows at most, on which it needs far fewer passes than the others and
+    no learning rate. Minibatches and schedules have no part in it.
+
+    Parameters
+    ----------
+    max_iter : int, default=200
+        Iterations at most, at least 1, in each epoch of a fit: an epoch is a run of the method,
+        which begins without memory. One epoch, the default of ``fit``, is what is meant.
+    history_size : int, default=10
+        Pairs of steps and differences of gradients that stand for the curvature, at least 1.
+    gtol : float, default=1e-5
+        It ends when no element of the gradient is larger, at least 0.
+    ftol : float, default=1.4210854715202004e-14
+        It ends when an iteration lowers the loss by less, relative to the loss where that is over
+        1, at least 0. The default is 64 times the spacing of float64 at 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said.
+
+    References
+    ----------
+    R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, "A limited memory algorithm for bound constrained
+    optimization", SIAM Journal on Scientific Computing 16, 1995.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> nn.LBFGS(max_iter=500)
+    LBFGS(max_iter=500, history_size=10, gtol=1e-05, ftol=1.4210854715202004e-14)
+    """
+
+    def __init__(
+        self,
+        max_iter: int = 200,
+        history_size: int = 10,
+        gtol: float = 1e-5,
+        ftol: float = 64 * float(np.finfo(np.float64).eps),
+    ) -> None:
+        self.max_iter: int = checks.integer(max_iter, "max_iter")
+        self.history_size: int = checks.integer(history_size, "history_size")
+        self.gtol: float = checks.not_negative(gtol, "gtol")
+        self.ftol: float = checks.not_negative(ftol, "ftol")
+
+
+class Objective:
+    """The loss over all rows, and its gradient, as a function of all parameters."""
+
+    def __init__(self, net, source):
+        if isinstance(source, IterableBatches):
+            raise ValueError("X must be a matrix with nn.LBFGS, which sees all rows")
+        if "batch_norm" in net._kinds:
+            raise ValueError(
+                "layers must not hold nn.BatchNorm with nn.LBFGS, which has no minibatches "
+                "whose statistics it could follow"
+            )
+        net.build(source.width)
+        self.source, self.weights = source, net._weights
+        source.standardize(self.weights)
+        self.X = source.X if source.in_memory else source.X.take(slice(None))
+        loss = net.loss
+        if not isinstance(loss, PythonLoss):
+            loss = loss.kernel(source.y_like), net._loss_numbers
+        self.gradient = np.zeros_like(self.weights.parameters)
+        self.key = 0  # of random numbers: the same throughout an epoch, new for each
+        self.error = checks.not_finite("X", net.dtype)
+        self.training = Training(
+            self.weights.plan, self.weights, len(source.X), loss, source.y_like, Unused()
+        )
+
+    def __call__(self, parameters):
+        """The loss and its gradient in float64; an infinite loss where it is not finite."""
+        self.weights.parameters[:] = parameters
+        source = self.source
+        with np.errstate(over="ignore"):
+            status, _, loss = self.training.gradients(
+                self.X, source.y, source.weight, self.gradient, self.key
+            )
+        if status == STATUS["input not finite"]:
+            raise self.error
+        gradient = self.gradient.astype(np.float64)
+        if status != STATUS["fine"] or not np.isfinite(gradient).all():
+            return np.inf, np.zeros_like(gradient)
+        return loss, gradient
+
+    def show(self, observers):
+        """Let observers look at the present parameters' values and gradients."""
+        if observers:
+            self.training.watch(observers)
+            self(self.weights.parameters.copy())
+            self.training.watch([])
+
+
+class Unused:
+    """What the engine asks of an optimizer that makes no step."""
+
+    kernel, clip_norm, clip_value, ema_decay = "sgd", None, None, None
+
+    def hyper(self):
+        """No numbers."""
+        return []
+
+
+def fit_lbfgs(net, source, epochs, validation, hooks, progress):
+    """A fit whose epochs are runs of SciPy's method, each over all rows."""
+    good, history, begin = net.snapshot(), History(), time.perf_counter()
+    try:
+        objective = Objective(net, source)
+        hooks.call("on_fit_begin", net)
+        with single_threaded_blas, Progress(epochs, progress) as shown:
+            for number in range(1, epochs + 1):
+                hooks.call("on_epoch_begin", net, net.epoch + 1)
+                observers = hooks.observers(net, len(source.X), 1)
+                figures = {"loss": run(objective, net)}
+                if not math.isfinite(figures["loss"]):
+                    raise FloatingPointError(
+                        f"the loss is not finite at the beginning of epoch {number} of this fit"
+                    )
+                objective.show(observers)
+                if validation:
+                    figures |= {f"val_{k}": v for k, v in net._evaluate(*validation).items()}
+                skipped = objective.training.share_skipped()
+                history.add(**figures, skipped=skipped, seconds=time.perf_counter() - begin)
+                good = net.snapshot()
+                shown.epoch(**figures)
+                if hooks.call("on_epoch_end", net, net.epoch, figures):
+                    break
+    except BaseException:
+        net.restore(good)  # also where a search was interrupted, which tries steps
+        raise
+    hooks.call("on_fit_end", net)
+    history.layers = hooks.records
+    return history
+
+
+def run(objective, net):
+    """One run of the method, which leaves the network at the best point; returned is its loss."""
+    objective.key = net._key()
+    import scipy.optimize
+
+    optimizer = net.optimizer
+    result = scipy.optimize.minimize(
+        objective, net._weights.parameters.astype(np.float64), jac=True, method="L-BFGS-B",
+        options={"maxiter": optimizer.max_iter, "maxcor": optimizer.history_size,
+                 "gtol": optimizer.gtol, "ftol": optimizer.ftol},
+    )  # fmt: skip
+    net._weights.parameters[:] = result.x
+    net._weights.steps += int(result.nit)
+    net.epoch += 1
+    return float(result.fun)

@@ -1,0 +1,389 @@
+"""Functions along an axis, as generalized ufuncs: NumPy moves the axis, broadcasts and casts.
+
+The one inner loop hands a kernel whole rows where they are contiguous, else columns where these
+lie side by side, as they do when the axis is not the last one. What is neither is packed into
+scratch memory a tile at a time, and so are short rows, as columns. float16 becomes float32 a tile
+at a time, laid out without gaps in the same order, and then goes the same ways. Threads take
+chunks of rows.
+"""
+
+cimport numpy as cnp
+from cpython.exc cimport PyErr_SetNone, PyErr_SetString
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport uint16_t, uintptr_t
+from libc.stdlib cimport free, malloc
+
+from relume.kernels.dispatch cimport table
+from relume.ufuncs.strided cimport copy_strided
+from relume.runtime.threads cimport Region, begin, done, end
+from relume.kernels.table cimport (
+    COLUMNS, CRELU, CRELU_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD,
+    LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP, LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD,
+    N_AXIS_KERNELS, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT,
+    AxisKernel, Spans,
+)
+
+import contextlib
+
+cdef extern from "platform.h" nogil:
+    ctypedef struct float_flags:
+        pass
+    float_flags save_float_flags()
+    void restore_float_flags(float_flags flags)
+
+cdef enum:
+    NPY_HALF = 23               # missing in Cython's numpy
+    MAX_OPERANDS = 5
+    N_LOOPS = 3                 # float16, float32, float64
+    CHUNK = 16384               # elements of a thread's chunk, at least one row
+    PARALLEL = 32768            # elements from which threads are used, as in ufuncs.pyx
+    TILE = 16                   # rows packed together, but no more than these elements
+    TILE_ELEMENTS = 65536
+    FEW = 8                     # fewer columns do not fill a vector
+    TILE_OF_COLUMNS = 16384     # elements packed together as columns, if these are not too few
+    TILE_OF_HALVES = 2048       # elements of whole rows converted together
+    TILE_OF_HALF_COLUMNS = 262144   # and of columns: these want to be many
+
+cdef struct Operand:
+    bint row                    # a row of n elements, else one
+    bint half                   # float16
+    Py_ssize_t itemsize         # in the caller's memory
+
+cdef struct Loop:               # what NumPy hands back to the inner loop
+    AxisKernel rows
+    AxisKernel columns
+    const Loop* single          # for float16 the loop of float32, else NULL
+    Py_ssize_t shortest         # rows that are faster as columns, though these are packed
+    Py_ssize_t longest
+    int n_in
+    int n_operands
+    Operand operands[MAX_OPERANDS]
+
+cdef struct Call:
+    const Loop* loop
+    char* args[MAX_OPERANDS]
+    Py_ssize_t outer[MAX_OPERANDS]      # bytes from row to row
+    Py_ssize_t inner[MAX_OPERANDS]      # and along a row
+    Py_ssize_t n
+    bint out_of_memory
+    bint bad_index
+
+cdef struct Tile:
+    bint across                 # columns: a line is an element of each row; else it is a row
+    Py_ssize_t rows             # at most
+    Py_ssize_t line             # elements from line to line
+    char* packed[MAX_OPERANDS]
+
+
+cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* steps,
+                     void* data) noexcept nogil:
+    cdef const Loop* loop = <const Loop*> data
+    cdef Call call
+    cdef float_flags flags = save_float_flags()
+    cdef Py_ssize_t i, chunks, rows = dims[0], n = dims[1]
+    cdef Py_ssize_t per_chunk = max(<Py_ssize_t> 1, CHUNK // max(<Py_ssize_t> 1, n))
+    cdef Region region
+    cdef int k, next_inner = loop.n_operands, threads = 1
+    call.loop, call.n, call.out_of_memory, call.bad_index = loop, n, False, False
+    for k in range(loop.n_operands):
+        call.args[k], call.outer[k], call.inner[k] = args[k], steps[k], 0
+        if loop.operands[k].row:
+            call.inner[k] = steps[next_inner]
+            next_inner += 1
+    if side_by_side(&call):
+        per_chunk = max(per_chunk, 4 * FEW)
+    chunks = (rows + per_chunk - 1) // per_chunk
+    if chunks > 1 and rows * n >= PARALLEL:
+        threads = begin(&region)
+    if threads == 1:
+        run(&call, 0, rows)
+    else:
+        for i in prange(chunks, schedule="dynamic", num_threads=threads):
+            run(&call, i * per_chunk, min(per_chunk, rows - i * per_chunk))
+            done(&region, threadid())
+        end(&region, chunks)
+    restore_float_flags(flags)
+    if call.out_of_memory or call.bad_index:
+        set_error(&call)
+
+
+cdef void set_error(const Call* call) noexcept with gil:
+    if call.out_of_memory:
+        PyErr_SetNone(MemoryError)
+    else:
+        PyErr_SetString(IndexError, b"an index is out of bounds for the number of pieces")
+
+
+cdef bint side_by_side(const Call* call) noexcept nogil:
+    """Whether neighbours in memory belong to different rows."""
+    cdef int k
+    for k in range(call.loop.n_operands):
+        if call.loop.operands[k].row:
+            return call.n > 1 and (max(call.outer[k], -call.outer[k])
+                                   < max(call.inner[k], -call.inner[k]))
+    return False
+
+
+cdef inline bint in_place(const Call* call, int k, bint across) noexcept nogil:
+    """Whether a kernel can work in the caller's memory."""
+    cdef const Operand* operand = &call.loop.operands[k]
+    # A kernel of two inputs writes its output before it has read the gradient.
+    if k == 0 and call.loop.n_in == 2 and call.args[0] == call.args[2]:
+        return False
+    if across:
+        return call.outer[k] == operand.itemsize and call.inner[k] % operand.itemsize == 0
+    return ((not operand.row or call.inner[k] == operand.itemsize or call.n == 1)
+            and call.outer[k] % operand.itemsize == 0)
+
+
+cdef inline bint all_in_place(const Call* call, bint across) noexcept nogil:
+    cdef int k
+    cdef bint result = True
+    for k in range(call.loop.n_operands):
+        result &= in_place(call, k, across)
+    return result
+
+
+cdef void run(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    if call.loop.single == NULL:
+        run_floats(call, start, rows)
+    else:
+        run_halves(call, start, rows)
+
+
+cdef void run_halves(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """The same in float32, a tile at a time."""
+    cdef Call single = call[0]
+    cdef bint across = side_by_side(call)
+    cdef Py_ssize_t tile, size, elements, i, n = max(<Py_ssize_t> 1, call.n)
+    cdef int operands = call.loop.n_operands
+    if across:
+        size = max(<Py_ssize_t> FEW, min(<Py_ssize_t> COLUMNS, TILE_OF_HALF_COLUMNS // n))
+    else:
+        size = max(<Py_ssize_t> 1, TILE_OF_HALVES // n)
+    size = min(size, rows)
+    elements = (size * n + 15) // 16 * 16
+    cdef char* memory = <char*> malloc((operands + 1) * elements * sizeof(float) + 64)
+    if memory == NULL:
+        call.out_of_memory = True
+        return
+    single.loop = call.loop.single
+    for tile in range((rows + size - 1) // size):
+        i = tile * size
+        run_tile_of_halves(call, start + i, min(size, rows - i), across, &single,
+                           <float*> (memory + (-<uintptr_t> memory & 63)), elements)
+    call.out_of_memory |= single.out_of_memory
+    call.bad_index |= single.bad_index
+    free(memory)
+
+
+cdef void run_tile_of_halves(const Call* call, Py_ssize_t start, Py_ssize_t rows, bint across,
+                             Call* single, float* memory, Py_ssize_t elements) noexcept nogil:
+    cdef uint16_t* halves = <uint16_t*> (memory + call.loop.n_operands * elements)
+    cdef const Operand* operands = call.loop.operands
+    cdef Py_ssize_t size = sizeof(float)
+    cdef int k
+    for k in range(call.loop.n_operands):
+        if not operands[k].half:
+            single.args[k] = call.args[k] + start * call.outer[k]
+            continue
+        single.args[k] = <char*> (memory + k * elements)
+        single.outer[k] = size * (call.n if operands[k].row and not across else 1)
+        single.inner[k] = size * (rows if across else 1)
+        if k < call.loop.n_in:
+            convert(call, k, start, rows, across, memory + k * elements, halves)
+    run_floats(single, 0, rows)
+    for k in range(call.loop.n_in, call.loop.n_operands):
+        if operands[k].half:
+            convert(call, k, start, rows, across, memory + k * elements, halves)
+
+
+cdef void convert(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, bint across,
+                  float* single, uint16_t* halves) noexcept nogil:
+    """An input to float32 without gaps, or an output back; `halves` is room for a line."""
+    cdef char* x = call.args[k] + start * call.outer[k]
+    cdef Py_ssize_t size = sizeof(uint16_t), n = call.n if call.loop.operands[k].row else 1
+    cdef Py_ssize_t lines = rows, line = call.outer[k], step = call.inner[k], i
+    if across:
+        lines, line, n, step = n, step, rows, line
+    if (step == size or n == 1) and (line == n * size or lines == 1):
+        lines, n, step = 1, lines * n, size         # all of it without a gap
+    for i in range(lines):
+        if k < call.loop.n_in and step == size:
+            table.half_to_float(<const uint16_t*> (x + i * line), single + i * n, n)
+        elif k < call.loop.n_in:
+            copy_strided(x + i * line, step, <char*> halves, size, size, n)
+            table.half_to_float(halves, single + i * n, n)
+        elif step == size:
+            table.float_to_half(single + i * n, <uint16_t*> (x + i * line), n)
+        else:
+            table.float_to_half(single + i * n, halves, n)
+            copy_strided(<const char*> halves, size, x + i * line, step, size, n)
+
+
+cdef void run_floats(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """Rows start .. start + rows, as rows or as columns, in the caller's memory or from tiles."""
+    cdef Tile tile
+    cdef Py_ssize_t i, n = call.n
+    cdef int k
+    cdef bint short = rows >= FEW and call.loop.shortest <= n <= call.loop.longest
+    tile.across = False
+    tile.rows = max(<Py_ssize_t> 1, rows)
+    for k in range(MAX_OPERANDS):
+        tile.packed[k] = NULL
+    if short or not all_in_place(call, False):
+        tile.across = rows >= FEW and n <= TILE_OF_COLUMNS // FEW and (
+            short or side_by_side(call)) or rows >= FEW and all_in_place(call, True)
+        if tile.across and all_in_place(call, True):
+            tile.rows = COLUMNS
+        elif not allocate(call, &tile):
+            call.out_of_memory = True
+            return
+    for i in range((rows + tile.rows - 1) // tile.rows):
+        run_tile(call, start + i * tile.rows, min(tile.rows, rows - i * tile.rows), &tile)
+    free(tile.packed[0])
+
+
+cdef bint allocate(const Call* call, Tile* tile) noexcept nogil:
+    """The sizes of a tile, and its memory."""
+    cdef Py_ssize_t size, lines, n = call.n
+    cdef int k
+    if tile.across:
+        tile.rows = max(<Py_ssize_t> FEW, min(<Py_ssize_t> COLUMNS, TILE_OF_COLUMNS // (n + 1)))
+        tile.line, lines = tile.rows, n
+    else:
+        # Where the axis is not the last, the rows of a tile share cache lines.
+        tile.rows = max(<Py_ssize_t> 1, min(<Py_ssize_t> TILE, TILE_ELEMENTS // (n + 1)))
+        tile.line, lines = n + 8, tile.rows
+    size = tile.line * sizeof(double)
+    tile.packed[0] = <char*> malloc(MAX_OPERANDS * (lines + 1) * size)
+    for k in range(1, MAX_OPERANDS):
+        tile.packed[k] = tile.packed[0] + k * (lines + 1) * size
+    return tile.packed[0] != NULL
+
+
+cdef void run_tile(Call* call, Py_ssize_t start, Py_ssize_t rows,
+                   const Tile* tile) noexcept nogil:
+    cdef const Loop* loop = call.loop
+    cdef void* spans[MAX_OPERANDS + 1]
+    cdef Py_ssize_t steps[MAX_OPERANDS]
+    cdef AxisKernel kernel = loop.columns if tile.across else loop.rows
+    cdef int k
+    spans[loop.n_operands] = &call.bad_index
+    for k in range(loop.n_operands):
+        if in_place(call, k, tile.across):
+            spans[k] = call.args[k] + start * call.outer[k]
+            steps[k] = call.inner[k] if tile.across else call.outer[k]
+            steps[k] = steps[k] // loop.operands[k].itemsize
+        else:
+            spans[k], steps[k] = tile.packed[k], tile.line
+            if k < loop.n_in:
+                pack(call, k, start, rows, tile)
+    kernel(spans, steps, rows, call.n)
+    for k in range(loop.n_in, loop.n_operands):
+        if spans[k] == tile.packed[k]:
+            unpack(call, k, start, rows, tile)
+
+
+cdef void pack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
+               const Tile* tile) noexcept nogil:
+    cdef const Operand* operand = &call.loop.operands[k]
+    cdef char* x = call.args[k] + start * call.outer[k]
+    cdef char* packed = tile.packed[k]
+    cdef Py_ssize_t n = call.n if operand.row else 1, size = operand.itemsize
+    cdef Py_ssize_t outer = call.outer[k], inner = call.inner[k], line = tile.line * size
+    if tile.across:
+        copy_tile(x, outer, inner, packed, size, line, rows, n, size)
+    else:
+        copy_tile(x, outer, inner, packed, line, size, rows, n, size)
+
+
+cdef void unpack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
+                 const Tile* tile) noexcept nogil:
+    cdef const Operand* operand = &call.loop.operands[k]
+    cdef char* out = call.args[k] + start * call.outer[k]
+    cdef char* packed = tile.packed[k]
+    cdef Py_ssize_t n = call.n if operand.row else 1, size = operand.itemsize
+    cdef Py_ssize_t outer = call.outer[k], inner = call.inner[k], line = tile.line * size
+    if tile.across:
+        copy_tile(packed, size, line, out, outer, inner, rows, n, size)
+    else:
+        copy_tile(packed, line, size, out, outer, inner, rows, n, size)
+
+
+cdef void copy_tile(const char* x, Py_ssize_t x_outer, Py_ssize_t x_inner, char* out,
+                    Py_ssize_t out_outer, Py_ssize_t out_inner, Py_ssize_t rows, Py_ssize_t n,
+                    Py_ssize_t itemsize) noexcept nogil:
+    """Copy rows of n items, across the rows first."""
+    cdef Py_ssize_t j
+    for j in range(n):
+        copy_strided(x + j * x_inner, x_outer, out + j * out_inner, out_outer, itemsize, rows)
+
+
+# -- generalized ufuncs ---------------------------------------------------------------------------
+# NumPy keeps the pointers that it is given, so what they point to lives as long as the module.
+
+# Name, kernel, signature, the shortest and longest rows that are faster as columns. A `backward`
+# takes the gradient first, as everywhere.
+FUNCTIONS = [
+    ("softmax", SOFTMAX, "(n)->(n)", 1, 32),
+    ("log_softmax", LOG_SOFTMAX, "(n)->(n)", 1, 32),
+    ("logsumexp", LOGSUMEXP, "(n)->()", 1, 32),
+    ("softmax_backward", SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32),
+    ("log_softmax_backward", LOG_SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32),
+    ("logsumexp_backward", LOGSUMEXP_BACKWARD, "(),(n)->(n)", 1, 32),
+    ("softmax_backward_from_output", SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
+    ("log_softmax_backward_from_output", LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
+    ("maxout", MAXOUT, "(n)->(),()", 5, 32),
+    ("maxout_backward", MAXOUT_BACKWARD, "(),()->(n)", 0, 0),
+    ("crelu", CRELU, "(n)->(n),(n)", 1, 8),
+    ("crelu_backward", CRELU_BACKWARD, "(n),(n),(n)->(n)", 1, 8),
+    ("prelu_backward", PRELU_BACKWARD, "(n),(n),()->(n),()", 1, 32),
+]
+
+cdef cnp.PyUFuncGenericFunction inner_loops[N_LOOPS]
+cdef Loop loops[N_AXIS_KERNELS][N_LOOPS]
+cdef void* data[N_AXIS_KERNELS][N_LOOPS]
+cdef char types[N_AXIS_KERNELS][N_LOOPS * MAX_OPERANDS]
+texts = []
+
+cnp.import_array()
+cnp.import_ufunc()
+
+
+cdef object make(str name, int kernel, str signature, Py_ssize_t shortest,
+                 Py_ssize_t longest):
+    inputs, _, outputs = signature.partition("->")
+    operands = [part == "(n)" for part in f"{inputs},{outputs}".split(",")]
+    cdef int n_in = len(inputs.split(",")), j, k
+    cdef Loop* loop
+    cdef const Spans* spans
+    for j, dtype in enumerate((NPY_HALF, cnp.NPY_FLOAT, cnp.NPY_DOUBLE)):
+        inner_loops[j] = <cnp.PyUFuncGenericFunction> inner_loop
+        loop = &loops[kernel][j]
+        spans = &table.float64 if dtype == cnp.NPY_DOUBLE else &table.float32
+        loop.single = &loops[kernel][1] if dtype == NPY_HALF else NULL
+        loop.rows, loop.columns = spans.rows[kernel], spans.columns[kernel]
+        loop.shortest, loop.longest = shortest, longest
+        loop.n_in, loop.n_operands = n_in, len(operands)
+        for k, row in enumerate(operands):
+            index = (kernel, k) in ((MAXOUT, 2), (MAXOUT_BACKWARD, 1))
+            number = cnp.NPY_INTP if index else dtype
+            if (kernel, k) == (PRELU_BACKWARD, 4) and dtype == NPY_HALF:
+                number = cnp.NPY_FLOAT      # a sum, which may be one of several to be added
+            loop.operands[k].row = row
+            loop.operands[k].half = number == NPY_HALF
+            loop.operands[k].itemsize = cnp.PyArray_DescrFromType(number).itemsize
+            types[kernel][j * len(operands) + k] = number
+        data[kernel][j] = loop
+    texts.append((name.encode(), signature.encode()))
+    ufunc = cnp.PyUFunc_FromFuncAndDataAndSignature(
+        inner_loops, data[kernel], types[kernel], N_LOOPS, n_in, len(operands) - n_in,
+        cnp.PyUFunc_None, texts[-1][0], NULL, 0, texts[-1][1])
+    with contextlib.suppress(AttributeError):       # an older NumPy: pickle then looks for it
+        ufunc.__module__ = __name__
+    return ufunc
+
+
+for _name, _kernel, _signature, _shortest, _longest in FUNCTIONS:
+    globals()[_name] = make(_name, _kernel, _signature, _shortest, _longest)

@@ -1,0 +1,282 @@
+"""inspect: figures against plain NumPy, what it accepts, its memory, and bad input."""
+
+import json
+import tracemalloc
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import relume.sklearn
+from relume import diagnostics, nn
+from relume.__main__ import main
+from tests.support.ill_networks import DIGITS, blobs, digits_net, mlp, values
+
+NET = digits_net(seed=0)
+
+
+def forward(net, X):
+    """Pre-activations and outputs of dense layers with relu, the last one without, by NumPy."""
+    arrays = list(net.state_dict().values())
+    pairs = list(zip(arrays[::2], arrays[1::2], strict=True))
+    found = []
+    for weight, bias in pairs:
+        z = X.astype(np.float64) @ weight.T + bias
+        X = z if weight is pairs[-1][0] else np.maximum(z, 0)
+        found.append((z, X))
+    return found
+
+
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 450, 1347])
+def test_figures_are_those_of_numpy(rows):
+    X = DIGITS[0][:rows]
+    report = diagnostics.inspect(NET, X)
+    assert report.rows == rows
+    for layer, (z, y) in zip(report.layers, forward(NET, X), strict=True):
+        values = layer.activations
+        assert layer.units == y.shape[1]
+        assert layer.zero_fraction == pytest.approx((y == 0).mean(), abs=2e-3)
+        assert values.mean == pytest.approx(y.mean(), rel=1e-4, abs=1e-5)
+        assert values.deviation == pytest.approx(y.std(), rel=1e-4, abs=1e-5)
+        assert values.least == pytest.approx(y.min(), rel=1e-4, abs=1e-4)
+        assert values.most == pytest.approx(y.max(), rel=1e-4, abs=1e-4)
+        assert sum(values.counts) == min(rows, 128) * layer.units
+        if layer.pre_activations is not None:
+            assert layer.pre_activations.mean == pytest.approx(z.mean(), rel=1e-4, abs=1e-5)
+            active = (y > 0).sum(axis=0)
+            assert layer.dead_units == np.flatnonzero(active == 0).tolist()
+            nearly = np.flatnonzero((active > 0) & (active < 0.01 * rows))
+            assert layer.nearly_dead_units == nearly.tolist()
+
+
+def test_gradients_are_those_of_numpy():
+    X, y = DIGITS[2:]
+    report = diagnostics.inspect(NET, X, y)
+    weights = list(NET.state_dict().values())[::2]
+    found = forward(NET, X)
+    z = found[-1][0]
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    grad = p / p.sum(axis=1, keepdims=True) - np.eye(10)[y]
+    for k in range(len(weights) - 1, -1, -1):
+        gradient = report.layers[k].gradient
+        assert gradient.norm == pytest.approx(np.sqrt((grad**2).sum() / len(X)), rel=1e-3)
+        assert gradient.zero_fraction == pytest.approx((grad == 0).mean(), abs=5e-3)
+        if k:
+            grad = (grad @ weights[k]) * (found[k - 1][0] > 0)
+    assert report.loss == pytest.approx(NET.evaluate(X, y)["loss"], rel=1e-5)
+
+
+def test_update_ratio_is_that_of_a_step():
+    """Under SGD without momentum: learning rate times gradient, over the weights."""
+    X, y = DIGITS[0][:256], DIGITS[1][:256]
+    net = digits_net(optimizer=nn.SGD(0.01), epochs=0, seed=0)
+    report = diagnostics.inspect(net, X, y)
+    before = net.state_dict()
+    net.train_on_batch(X[::2], y[::2])
+    for k, layer in enumerate(report.layers):
+        old, new = before[f"{2 * k}.weight"], net.state_dict()[f"{2 * k}.weight"]
+        ratio = np.linalg.norm(new - old) / np.linalg.norm(old)
+        assert layer.update_ratio == pytest.approx(ratio, rel=1e-3)
+
+
+def test_every_kind_of_layer_has_an_entry():
+    from tests.support.networks import all_layers
+
+    net = all_layers()
+    X = np.random.default_rng(0).normal(size=(300, 6)).astype("float32")
+    y = np.arange(300) % 3
+    net.fit(X, y, epochs=1)
+    before = net.snapshot()
+    report = diagnostics.inspect(net, X, y)
+    assert [layer.kind for layer in report.layers] == [type(each).__name__ for each in net.layers]
+    assert report.layers[0].gradient is None  # nothing before it learns
+    assert all(layer.gradient is not None for layer in report.layers[1:])
+    assert [layer.name for layer in report.layers[3].inner] == [
+        "layer 4.1", "layer 4.2", "layer 4.3"
+    ]  # fmt: skip
+    after = net.snapshot()
+    np.testing.assert_array_equal(before.weights[0], after.weights[0])
+    assert before.rng == after.rng
+
+
+def test_gradient_in_prediction_is_that_of_finite_differences():
+    """Dropout keeps all, and BatchNorm goes by its running statistics."""
+    net = nn.Network(
+        [nn.Dense(5, "tanh"), nn.BatchNorm(), nn.Dropout(0.5), nn.Dense(4, nn.RReLU()),
+         nn.Dense(3)], seed=0, dtype="float64",
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
+    net.fit(X, y, epochs=2)
+    report = diagnostics.inspect(net, X[:1], y[:1])
+    state, step = net.state_dict(), 1e-6
+    differences = []
+    for unit in range(5):
+        losses = []
+        for sign in (1, -1):
+            moved = {name: value.copy() for name, value in state.items()}
+            moved["0.bias"][unit] += sign * step
+            net.load_state_dict(moved)
+            losses.append(net.evaluate(X[:1], y[:1])["loss"])
+        differences.append((losses[0] - losses[1]) / (2 * step))
+    assert report.layers[0].gradient.norm == pytest.approx(np.linalg.norm(differences), rel=1e-5)
+
+
+# -- what it accepts ------------------------------------------------------------------------------
+
+
+def test_pipeline_and_estimators_are_seen_through():
+    X, y = blobs(0)
+    names = np.array(["a", "b", "c", "d"])[y]
+    for cls in (MLPClassifier, relume.sklearn.MLPClassifier):
+        mlp_ = cls([16], max_iter=60, tol=1e-2, random_state=0, learning_rate_init=0.01)
+        pipeline = make_pipeline(StandardScaler(), mlp_).fit(X * 100, names)
+        report = diagnostics.inspect(pipeline, X * 100, names)
+        assert not {"unscaled_input", "label_shift"} & {each.kind for each in report.advice}
+        inner = diagnostics.inspect(
+            pipeline[-1], pipeline[:-1].transform(X * 100).astype(X.dtype), names
+        )
+        assert inner.loss == pytest.approx(report.loss, rel=1e-3)
+        hidden = np.maximum(
+            pipeline[:-1].transform(X * 100) @ mlp_.coefs_[0] + mlp_.intercepts_[0], 0
+        )
+        layer = report.layers[0] if cls is MLPClassifier else report.layers[1]
+        assert layer.zero_fraction == pytest.approx((hidden == 0).mean(), abs=1e-3)
+        assert layer.dead_units == np.flatnonzero((hidden == 0).all(axis=0)).tolist()
+
+
+def test_regressors_and_other_kinds_of_x():
+    X, y = values(0)
+    regressor = MLPRegressor(hidden_layer_sizes=[16], max_iter=50, tol=1e-2, random_state=0).fit(
+        X, y
+    )
+    expected = ((regressor.predict(X) - y) ** 2).mean()
+    assert diagnostics.inspect(regressor, X, y).loss == pytest.approx(expected, rel=1e-4)
+    dense = diagnostics.inspect(NET, DIGITS[2], DIGITS[3]).to_dict()
+    for kind in (list, np.asfortranarray, scipy.sparse.csc_array, lambda X: X.astype("float64")):
+        assert diagnostics.inspect(NET, kind(DIGITS[2]), DIGITS[3]).to_dict() == dense
+
+
+def test_python_loss_has_gradients():
+    def half_square(y_true, y_pred):
+        error = y_pred - y_true[:, None]
+        return (error**2).mean() / 2, error / error.size
+
+    X, y = values(0)
+    net = mlp([16], "relu", 1, loss=half_square, seed=0).build(6)
+    same = mlp([16], "relu", 1, loss="mse", seed=0).build(6)
+    ours, mse = diagnostics.inspect(net, X, y), diagnostics.inspect(same, X, y)
+    assert ours.layers[0].gradient.norm == pytest.approx(mse.layers[0].gradient.norm / 2, rel=1e-4)
+
+
+def test_bits_do_not_depend_on_threads():
+    X = np.tile(DIGITS[0], (4, 1))
+    y = np.tile(DIGITS[1], 4)
+    reports = []
+    for n in (1, 2):
+        with relume.num_threads(n):
+            reports.append(diagnostics.inspect(NET, X, y).to_dict())
+    assert reports[0] == reports[1]
+
+
+def test_memory_does_not_depend_on_rows(tmp_path):
+    """Of a memory map of another dtype too, which is converted block by block."""
+    peaks = []
+    for rows in (8_192, 65_536):
+        path = tmp_path / f"{rows}.npy"
+        X = np.lib.format.open_memmap(path, "w+", np.float64, (rows, 64))
+        X[:] = np.resize(DIGITS[0], (rows, 64))
+        y = np.resize(DIGITS[1], rows)
+        tracemalloc.start()
+        diagnostics.inspect(NET, np.load(path, mmap_mode="r"), y)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+# -- what it gives --------------------------------------------------------------------------------
+
+
+def test_report_as_text_dict_and_html():
+    report = diagnostics.inspect(digits_net(optimizer=nn.Adam(0.1), epochs=3, seed=0), *DIGITS[2:])
+    text = str(report)
+    assert "advice:" in text
+    assert "try 0.01" in text.replace("\n  ", " ")
+    data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    layer = data["layers"][0]
+    assert (layer["name"], layer["units"]) == ("layer 1", 64)
+    assert layer["dead_units"] == report.layers[0].dead_units
+    assert 0 <= layer["zero_fraction"] <= 1
+    assert {"kind", "layer", "text", "suggestion"} == set(data["advice"][0])
+    page = report.to_html()
+    root = ET.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
+    assert root.tag == "html"
+    assert "http" not in page
+    assert "src=" not in page
+    assert all(svg.get("aria-label") for svg in root.iter("svg"))
+    ET.fromstring(report._repr_html_())
+    assert "nothing was found to be ill" in str(diagnostics.inspect(NET, DIGITS[2]))
+
+
+def test_model_without_rectifier_says_what_does_not_apply():
+    report = diagnostics.inspect(digits_net("tanh", seed=0), *DIGITS[2:])
+    assert any(note.startswith("dead units: not checked") for note in report.notes)
+    assert report.layers[0].dead_units == []
+    assert "dead units: not checked, since no layer has a rectifier" in str(report)
+
+
+def test_plot_without_matplotlib_says_what_to_install(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'relume\[plots\]'"):
+        diagnostics.inspect(NET, DIGITS[2]).plot()
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def test_command_tells_by_its_status(tmp_path, capsys):
+    path = tmp_path / "m.safetensors"
+    NET.save(path)
+    assert main(["inspect", str(path), "--data", "digits"]) == 0
+    assert "450 rows" in capsys.readouterr().out
+    np.savez(tmp_path / "d.npz", X=DIGITS[2] * 255, y=DIGITS[3])
+    assert main(["inspect", str(path), "--data", str(tmp_path / "d.npz")]) == 1
+    assert "the input is not scaled" in capsys.readouterr().out
+    np.save(tmp_path / "d.npy", DIGITS[2])
+    assert main(["inspect", str(path), "--data", str(tmp_path / "d.npy")]) == 0
+    for data in ("no_such", str(tmp_path / "no.npz"), str(path)):
+        assert main(["inspect", str(path), "--data", data]) == 2
+        assert capsys.readouterr().err.startswith("relume inspect: ")
+    assert main(["inspect", str(tmp_path / "no.safetensors")]) == 2
+
+
+# -- bad input ------------------------------------------------------------------------------------
+
+
+def test_bad_input_is_named():
+    X, y = DIGITS[2:]
+    bad = X.copy()
+    bad[100, 3] = np.nan
+    cases = [
+        (RuntimeError, "not built", (nn.Network([nn.Dense(1)]), X)),
+        (ValueError, "must be fitted", (MLPClassifier(), X)),
+        (ValueError, "not fitted", (relume.sklearn.MLPClassifier(), X)),
+        (TypeError, "net must be a relume.nn.Network", (object(), X)),
+        (TypeError, "net must be a relume.nn.Network", (make_pipeline(StandardScaler()), X)),
+        (ValueError, "X must have 64 features, got 63", (NET, X[:, :63])),
+        (ValueError, "X must not be empty", (NET, X[:0])),
+        (ValueError, "X must have shape", (NET, X[0])),
+        (ValueError, "X must be finite", (NET, bad)),
+        (ValueError, "X and y must have the same length, got 450 and 449", (NET, X, y[1:])),
+        (ValueError, "y must", (NET, X, y + 1)),
+        (TypeError, "X", (NET, np.full(X.shape, "a"))),
+    ]
+    for error, text, arguments in cases:
+        with pytest.raises(error, match=text):
+            diagnostics.inspect(*arguments)

@@ -1,0 +1,83 @@
+"""The accuracy that is promised, at 2,000 points of every function, direction and dtype.
+
+`make accuracy` does the same at 100,000 points, for every instruction set.
+"""
+
+import numpy as np
+import pytest
+
+from tests.support.ops import (
+    accuracy_inputs,
+    bound,
+    describe,
+    each_dtype,
+    each_op,
+    errors,
+    exact,
+    exact_results,
+    ulps,
+)
+from tests.support.reference import mp
+
+pytestmark = pytest.mark.op
+
+N = 2000
+
+
+@each_op
+@each_dtype
+def test_accuracy(op, dtype):
+    inputs = accuracy_inputs(op, dtype, N)
+    actual = op.function(*inputs)
+    error = errors(op, actual, exact_results(op, inputs))
+    worst = int(error.argmax())
+    element = [column[worst] for column in inputs]
+    failing = (error > bound(op, dtype)).sum()
+    assert not failing, (
+        f"{describe(op, *element)} in {dtype.__name__}: {actual[worst]!r} is wrong by "
+        f"{error[worst]:.3g} ULP, {bound(op, dtype)} allowed; exactly "
+        f"{mp.nstr(op.value(element[: op.n_data], element[op.n_data :], dtype), 20)}; "
+        f"{failing} points fail"
+    )
+
+
+@each_op
+@each_dtype
+def test_points_are_spread(op, dtype):
+    """All exponents of the dtype, both signs where the argument can have both."""
+    points = accuracy_inputs(op, dtype, N)[op.n_data - 1]
+    ends = [op.domain(parameters, dtype) for parameters in op.parameter_sets]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    info = np.finfo(dtype)
+    octaves = np.unique(np.frexp(points[points != 0])[1])
+    top = np.frexp(min(max(high, -low), float(info.max)))[1]
+    possible = top - (info.minexp - info.nmant) + 1
+    assert len(points) == N
+    assert len(octaves) > 0.25 * possible, f"{op} {dtype.__name__}: {len(octaves)} of {possible}"
+    assert high == 0 or (points > 0).sum() > 0.2 * N
+    assert low == 0 or (points < 0).sum() > 0.2 * N
+
+
+@each_op
+@each_dtype
+def test_no_parameter_set_is_left_out(op, dtype):
+    inputs = accuracy_inputs(op, dtype, N)
+    got = {tuple(element) for element in np.column_stack(inputs)[:, op.n_data :].tolist()}
+    assert got == {tuple(float(dtype(p)) for p in chosen) for chosen in op.parameter_sets}
+
+
+def test_the_measure():
+    """One unit wrong is 1 ULP: in the middle, at a power of two, in subnormals, at overflow."""
+    for dtype in (np.float16, np.float32, np.float64):
+        info = np.finfo(dtype)
+        for value in map(dtype, (1.5, 1, info.tiny, info.smallest_subnormal, info.max, 0)):
+            with np.errstate(all="ignore"):
+                following = np.nextafter(value, dtype(np.inf))
+            values = exact([mp.mpf(float(value))])
+            assert ulps(np.array([value]), values) == [0], value
+            assert ulps(np.array([following]), values) == [1], value
+            assert ulps(np.array([np.nan], dtype), values) == [np.inf]
+    assert ulps(np.array([1.0]), exact([1 + mp.mpf(2) ** -60])) == [2**-8]
+    assert ulps(np.array([np.inf]), exact([mp.mpf(10) ** 5000])) == [0]
+    assert ulps(np.array([0.0]), exact([mp.mpf(10) ** -5000])) < 1e-9
+    assert ulps(np.array([0.0]), exact([mp.mpf(2) ** -60]), floor=2**-6) == [2**-2]

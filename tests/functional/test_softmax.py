@@ -1,0 +1,278 @@
+"""What the functions along an axis compute: against their definitions, and at special values."""
+
+import numpy as np
+import pytest
+
+from tests.support.along_axis import (
+    FORWARD,
+    FUNCTIONS,
+    assert_close,
+    each,
+    each_axis_function,
+    each_backward,
+    each_forward,
+    softmax,
+)
+from tests.support.ops import DTYPES, INF, assert_same, each_dtype, mp
+
+pytestmark = pytest.mark.op
+
+NAN = float("nan")
+
+
+# -- the oracle --
+
+
+@each_backward
+def test_definition_is_the_derivative_of_the_forward(function):
+    """A central difference along every direction, at 40 digits."""
+    step = mp.mpf(10) ** -13
+    for n in (1, 2, 5, 9):
+        grad, x = function.operands(np.float64, (n,), seed=n)
+        x = list(map(mp.mpf, x.tolist()))
+        grad = list(map(mp.mpf, np.atleast_1d(grad).tolist()))
+        values = x
+        if function.from_output:  # a point on the surface of outputs, exactly
+            values = function.forward(x)
+        for i, derivative in enumerate(function.definition(grad, values)):
+            up, down = (
+                function.forward([v + sign * step * (k == i) for k, v in enumerate(x)])
+                for sign in (1, -1)
+            )
+            slope = mp.fsum(
+                g * (a - b) / (2 * step) for g, a, b in zip(grad, up, down, strict=True)
+            )
+            assert abs(slope - derivative) < 1e-22, f"{function}, length {n}, element {i}"
+
+
+@each_axis_function
+def test_definition_on_floats_is_the_one_on_mpmath_numbers(function):
+    operands = function.operands(np.float64, (50,))
+    exactly = function.expected(*operands)
+    for a, b in zip(function.expected(*operands, number=float), exactly, strict=True):
+        assert abs(a - b) <= 1e-15 * max(1, abs(b))
+
+
+def test_an_error_is_noticed():
+    values = [mp.mpf("0.25"), mp.mpf(3)]
+    for dtype in DTYPES:
+        good = np.array([0.25, 3], dtype)
+        assert_close("good", good, values)
+        for wrong in (good + dtype(12) * np.finfo(dtype).eps, good * [1, 0], good * [np.nan, 1]):
+            with pytest.raises(AssertionError, match="element"):
+                assert_close("wrong", wrong.astype(dtype), values)
+
+
+# -- values --
+
+
+@each_axis_function
+@each_dtype
+def test_values_at_every_length(function, dtype):
+    for n in [*range(1, 71), 255, 1000]:
+        operands = function.operands(dtype, (n,), seed=n)
+        number = mp.mpf if n < 100 else float
+        actual = np.atleast_1d(function(*operands))
+        assert_close(
+            f"{function}, length {n}", actual, function.expected(*operands, number=number)
+        )
+
+
+@each(function for function in FUNCTIONS if not function.from_output)
+@each_dtype
+@pytest.mark.parametrize("scale", [1e-3, 1, 30, 1000])
+def test_values_of_any_size(function, dtype, scale):
+    """From nearly equal to all but one vanishing; and far from 0 as a whole."""
+    for n, offset in ((2, 0), (17, 0), (40, 100), (40, -3000)):
+        operands = function.operands(dtype, (n,), seed=n)
+        operands[-1] = (operands[-1] / 3 * scale + offset).astype(dtype)
+        actual = np.atleast_1d(function(*operands))
+        what = f"{function}, length {n}, scale {scale}, offset {offset}"
+        assert_close(what, actual, function.expected(*operands))
+
+
+@each_axis_function
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_long_sums(function, dtype):
+    for n in (100_003, 1_000_000)[: 2 if dtype is np.float32 else 1]:
+        operands = function.operands(dtype, (n,))
+        actual = np.atleast_1d(function(*operands))
+        expected = function.expected(*operands, number=float)
+        assert_close(f"{function}, length {n}", actual, expected)
+
+
+@pytest.mark.parametrize("n", [100_003, 1_000_000])
+@each_forward
+@each_dtype
+def test_long_rows_of_equal_elements(function, dtype, n):
+    """A sum term by term in float32 would stop growing at 2**24, and lose digits before."""
+    actual = np.atleast_1d(function(np.full(n, 1.5, dtype)))
+    shift = mp.log(n)
+    exactly = {"softmax": 1 / mp.mpf(n), "log_softmax": -shift, "logsumexp": 1.5 + shift}
+    assert (actual == actual[0]).all()
+    assert_close(f"{function} of {n} equal elements", actual[:1], [exactly[str(function)]])
+
+
+@each_dtype
+def test_softmax_is_relatively_accurate(dtype):
+    """Small probabilities too: an error of the exponent, as x - max rounds, and 4 ULP."""
+    if dtype is np.float16:
+        return
+    info = np.finfo(dtype)
+    for n in (3, 40):
+        x = np.random.default_rng(n).normal(scale=20, size=n).astype(dtype)
+        (function,) = (f for f in FORWARD if f.definition is softmax)
+        actual = function(x).tolist()
+        for value, got, expected in zip(x, actual, function.expected(x), strict=True):
+            if expected > info.tiny:
+                error = abs(got - expected) / expected / info.eps
+                allowed = 4 + float(x.max() - value)
+                assert error <= allowed, f"{dtype.__name__} {value - x.max()}: {error} eps"
+
+
+@each_dtype
+def test_probabilities_sum_to_1(dtype):
+    (function,) = (f for f in FORWARD if f.definition is softmax)
+    x = function.operands(dtype, (30, 500))[0]
+    sums = function(x).astype(np.float64).sum(-1)
+    assert abs(sums - 1).max() <= 4 * np.finfo(dtype).eps
+
+
+# -- special values --
+
+
+def rows(dtype):
+    """Rows with infinities, NaN or numbers that overflow when added or subtracted."""
+    big, tiny = float(np.finfo(dtype).max), float(np.finfo(dtype).smallest_subnormal)
+    plain = [
+        [big] * 3,
+        [-big] * 3,
+        [big, -big, 0],
+        [0, -big, 1],
+        [big, big / 2, -big],
+        [tiny, -tiny, 0],
+        [0.0, -0.0, 0.0],
+        [5],
+        [-big],
+        [big],
+    ]
+    below = [[0, -INF, 1], [-INF, -INF, 2], [-INF, big, -big], [3, -INF], [-INF, -7]]
+    above = [[0, INF, 1], [INF, INF, 2], [INF], [-INF, INF], [big, INF, -big]]
+    nothing = [[-INF], [-INF] * 5]
+    nan = [[0, NAN, 1], [NAN], [INF, NAN], [NAN, -INF, 3], [NAN] * 4]
+    return plain, below, above, nothing, nan
+
+
+def lengthened(row, n, dtype):
+    """The row, with more elements of the kind it begins with, as a vector's body and tail see."""
+    return np.resize(np.array(row, dtype), max(n, len(row)))
+
+
+@each_forward
+@each_dtype
+@pytest.mark.parametrize("n", [1, 7, 8, 16, 17, 33, 70])
+def test_extreme_values(function, dtype, n):
+    plain, below, *_ = rows(dtype)
+    for row in plain + below:
+        x = lengthened(row, n, dtype)
+        finite = x[np.isfinite(x)]
+        with np.errstate(all="raise"):
+            actual = np.atleast_1d(function(x))
+        expected = iter(function.expected(finite))
+        if len(actual) > 1 or len(x) == 1:
+            assert_close(f"{function} of {row}", actual[np.isfinite(x)], list(expected))
+            gone = 0 if function.definition is softmax else -INF
+            assert (actual[x == -INF] == gone).all(), f"{function} of {row}: {actual}"
+        else:
+            assert_close(f"{function} of {row}", actual, list(expected))
+
+
+@each_forward
+@each_dtype
+@pytest.mark.parametrize("n", [1, 7, 8, 16, 17, 33, 70])
+def test_rows_without_a_finite_maximum(function, dtype, n):
+    _, _, above, nothing, nan = rows(dtype)
+    limits = {"logsumexp": (INF, -INF, NAN)}.get(str(function), (NAN, NAN, NAN))
+    for kind, limit in zip((above, nothing, nan), limits, strict=True):
+        for row in kind:
+            x = lengthened(row, n, dtype)
+            with np.errstate(all="raise"):
+                actual = np.asarray(function(x))
+            assert_same(actual, np.full(actual.shape, limit, dtype), f"{function} of {x}")
+
+
+@each_axis_function
+@each_dtype
+def test_one_nan_makes_its_row_nan_and_no_other(function, dtype):
+    for n in (1, 5, 16, 33):
+        operands = function.operands(dtype, (4, n))
+        expected = np.asarray(function(*operands))
+        for operand in range(function.n_data):
+            for place in {0, n // 2, n - 1}:
+                changed = [a.copy() for a in operands]
+                changed[operand][(2, place)[: changed[operand].ndim]] = NAN
+                actual = function(*changed)
+                wanted = expected.copy()
+                wanted[2] = NAN
+                if operand and str(function) == "log_softmax_backward_from_output":
+                    assert np.isnan(actual[2, place])
+                    actual[2] = NAN  # each element from its own y: the others are as they may be
+                what = f"{function}, length {n}, NaN as element {place} of input {operand}"
+                assert_same(actual, wanted, what)
+
+
+@each_backward
+@each_dtype
+def test_backward_of_extreme_values(function, dtype):
+    if function.from_output:
+        return
+    plain, below, *_ = rows(dtype)
+    for row in plain + below:
+        for n in (1, 8, 17):
+            x = lengthened(row, n, dtype)
+            finite = np.isfinite(x)
+            grad = function.operands(dtype, x.shape)[0]
+            with np.errstate(all="raise"):
+                actual = function(grad, x)
+            kept = grad[finite] if grad.ndim else grad
+            if str(function) == "log_softmax_backward":
+                # Its sum is over all of grad, also where the probability is 0.
+                p = np.zeros(len(x), object)
+                p[finite] = softmax([mp.mpf(float(v)) for v in x[finite]])
+                gs = [mp.mpf(float(g)) for g in grad]
+                expected = [g - q * mp.fsum(gs) for g, q in zip(gs, p, strict=True)]
+                assert_close(f"{function} at {row}", actual, expected)
+            else:
+                assert_close(
+                    f"{function} at {row}", actual[finite], function.expected(kept, x[finite])
+                )
+                assert (actual[~finite] == 0).all(), f"{function} at {row}: {actual}"
+
+
+@each_dtype
+def test_backward_from_output_of_a_one_hot_row(dtype):
+    """What softmax gives where one element towers: its Jacobian is 0, log_softmax's is not."""
+    grad = np.array([0.5, -1, 0.25], dtype)
+    one_hot = np.array([0, 1, 0], dtype)
+    by_name = {str(f): f for f in FUNCTIONS}
+    with np.errstate(all="raise"):
+        actual = by_name["softmax_backward_from_output"](grad, one_hot)
+        assert (actual == 0).all()
+        y = np.array([-INF, 0, -INF], dtype)
+        actual = by_name["log_softmax_backward_from_output"](grad, y)
+    assert_same(actual, np.array([0.5, -0.75, 0.25], dtype), "log_softmax from a one-hot output")
+
+
+@each_axis_function
+@each_dtype
+def test_warns_of_nothing(function, dtype):
+    """Also where results underflow, or infinities and NaN meet in a backward pass."""
+    info = np.finfo(dtype)
+    odd = np.array([0, 1, -80, info.max, -info.max, info.tiny, INF, -INF, NAN], dtype)
+    with np.errstate(all="raise"):
+        for a in odd:
+            for b in odd:
+                x = np.array([a, b, 0] * 6, dtype)
+                for grad in odd[: None if function.n_data == 2 else 1]:
+                    g = np.full((), grad) if function.reduces else np.full(18, grad)
+                    function(*[g.astype(dtype), x][-function.n_data :])

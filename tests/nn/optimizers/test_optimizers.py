@@ -1,0 +1,343 @@
+"""Every optimizer against a plain twin written from its paper or torch's documentation."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import relume
+from relume import nn
+from relume.engine.plan import Plan
+from relume.engine.updates import Updates
+from relume.nn.optimizers.optimizers import OPTIMIZERS
+
+from . import twin as plain
+
+TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
+by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
+
+
+# -- The twins: one step on one array; `state` is a dict, empty at first, t counts from 1 --
+
+
+def sgd(p, g, state, t, lr=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
+    g = g + weight_decay * p
+    state["v"] = momentum * state.get("v", 0) + g
+    return p - lr * (g + momentum * state["v"] if nesterov else state["v"])
+
+
+def rmsprop(p, g, state, t, lr=0.01, alpha=0.99, eps=1e-8, momentum=0.0, weight_decay=0.0):
+    g = g + weight_decay * p
+    state["v"] = alpha * state.get("v", 0) + (1 - alpha) * g**2
+    state["b"] = momentum * state.get("b", 0) + g / (np.sqrt(state["v"]) + eps)
+    return p - lr * state["b"]
+
+
+def means(g, state, t, betas):
+    """Return the running means of g and g^2, as they are and the second corrected."""
+    state["m"] = betas[0] * state.get("m", 0) + (1 - betas[0]) * g
+    state["v"] = betas[1] * state.get("v", 0) + (1 - betas[1]) * g**2
+    return state["m"], state["v"] / (1 - betas[1] ** t)
+
+
+def adam(p, g, state, t, lr=0.001, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    m, v = means(g + weight_decay * p, state, t, betas)
+    return p - lr * m / (1 - betas[0] ** t) / (np.sqrt(v) + eps)
+
+
+def adamw(p, g, state, t, lr=0.001, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    return adam(p, g, state, t, lr, betas, eps) - lr * weight_decay * p
+
+
+def nadam(
+    p, g, state, t, lr=0.002, betas=(0.9, 0.999), eps=1e-8, momentum_decay=0.004, weight_decay=0.0
+):
+    g = g + weight_decay * p
+    m, v = means(g, state, t, betas)
+    momenta = [betas[0] * (1 - 0.5 * 0.96 ** (s * momentum_decay)) for s in range(1, t + 2)]
+    now = (1 - momenta[t - 1]) / (1 - np.prod(momenta[:t])) * g
+    then = momenta[t] / (1 - np.prod(momenta)) * m
+    return p - lr * (now + then) / (np.sqrt(v) + eps)
+
+
+def lion(p, g, state, t, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+    m = state.get("m", 0)
+    state["m"] = betas[1] * m + (1 - betas[1]) * g
+    return p - lr * (np.sign(betas[0] * m + (1 - betas[0]) * g) + weight_decay * p)
+
+
+TWINS = {
+    "SGD": sgd,
+    "RMSprop": rmsprop,
+    "Adam": adam,
+    "AdamW": adamw,
+    "NAdam": nadam,
+    "Lion": lion,
+}
+DECAY = {"weight_decay": 0.1}
+CASES = {
+    "sgd": ("SGD", {"lr": 0.1}),
+    "sgd-decay": ("SGD", {"lr": 0.1, **DECAY}),
+    "momentum": ("SGD", {"lr": 0.1, "momentum": 0.9, **DECAY}),
+    "nesterov": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, **DECAY}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop-momentum": ("RMSprop", {"alpha": 0.9, "eps": 1e-3, "momentum": 0.8, **DECAY}),
+    "adam": ("Adam", {}),
+    "adam-parameters": ("Adam", {"lr": 0.1, "betas": (0.7, 0.95), "eps": 1e-3, **DECAY}),
+    "adamw": ("AdamW", {}),
+    "adamw-parameters": ("AdamW", {"lr": 0.1, "betas": (0.0, 0.5), "eps": 1e-3, **DECAY}),
+    "nadam": ("NAdam", {}),
+    "nadam-parameters": (
+        "NAdam",
+        {"lr": 0.1, "betas": (0.5, 0.9), "momentum_decay": 0.5, **DECAY},
+    ),
+    "nadam-no-momentum": ("NAdam", {"betas": (0.0, 0.9), "momentum_decay": 0.0, "eps": 1e-3}),
+    "lion": ("Lion", {}),
+    "lion-parameters": ("Lion", {"lr": 0.01, "betas": (0.5, 0.8), **DECAY}),
+}
+by_case = pytest.mark.parametrize(("name", "options"), CASES.values(), ids=CASES)
+
+
+def stepped(optimizer, dtype, steps=50, lr=None):
+    """Yield t, a network that makes steps by hand, its gradients and its parameters before."""
+    rng = np.random.default_rng(0)
+    layers = [nn.Dense(30, "tanh"), nn.Dense(7)]
+    net = nn.Network(layers, loss="mse", optimizer=optimizer, seed=0, dtype=dtype).build(20)
+    for t in range(1, steps + 1):
+        if lr:
+            net.optimizer.lr = lr(t)
+        net.forward(rng.normal(size=(9, 20)), training=True)
+        net.backward(rng.normal(size=(9, 7)))
+        before, gradients = net.state_dict(), net.gradients()
+        net.step()
+        yield t, net, gradients, before
+
+
+def assert_steps_are(step, optimizer, dtype, **options):
+    """Compare with a twin that goes its own way in float64."""
+    states, own = {}, None
+    steps = stepped(optimizer, dtype, **options)
+    for t, net, gradients, before in steps:  # noqa: B007
+        own = own or {key: value.astype("float64") for key, value in before.items()}
+        for key, g in gradients.items():
+            state = states.setdefault(key, {})
+            own[key] = step(own[key], g.astype("float64"), state, t)
+    for key, value in net.state_dict().items():
+        plain.assert_close(value, own[key], TOLERANCES[dtype], key)
+
+
+@by_dtype
+@by_case
+def test_fifty_steps(name, options, dtype):
+    def step(p, g, state, t):
+        return TWINS[name](p, g, state, t, **options)
+
+    assert_steps_are(step, getattr(nn, name)(**options), dtype)
+
+
+# -- scikit-learn's variants --
+
+
+class VelocitySGD(nn.SGD):
+    lr_in_velocity = True
+
+
+class UncorrectedAdam(nn.Adam):
+    eps_uncorrected = True
+
+
+@by_dtype
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_velocity_that_holds_the_learning_rate(nesterov, momentum, dtype):
+    def step(p, g, state, t):
+        lr = 0.1 / t
+        state["v"] = momentum * state.get("v", 0) - lr * g
+        return p + (momentum * state["v"] - lr * g if nesterov else state["v"])
+
+    optimizer = VelocitySGD(0.1, momentum, nesterov and momentum > 0)
+    assert_steps_are(step, optimizer, dtype, lr=lambda t: 0.1 / t)
+
+
+@by_dtype
+def test_adam_whose_eps_is_not_corrected(dtype):
+    def step(p, g, state, t):
+        m, _ = means(g, state, t, (0.9, 0.999))
+        lr = 0.01 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        return p - lr * m / (np.sqrt(state["v"]) + 0.1)
+
+    assert_steps_are(step, UncorrectedAdam(0.01, eps=0.1), dtype)
+
+
+# -- Properties --
+
+KINDS = {name: (name, {}) for name in TWINS} | {
+    "NAdam-slow": ("NAdam", {"betas": (0.99, 0.999), "momentum_decay": 1.0}),
+    "SGD-momentum": ("SGD", {"momentum": 0.9}),
+}
+by_kind = pytest.mark.parametrize(("name", "options"), KINDS.values(), ids=KINDS)
+
+
+def network(name, options, width=12):
+    layers = [nn.Dense(width, "relu"), nn.Dense(3)]
+    return nn.Network(layers, optimizer=getattr(nn, name)(**options), seed=0)
+
+
+@by_kind
+def test_bits_do_not_depend_on_where_a_fit_is_split(name, options):
+    X, y = plain.data(50, 6, 3)
+    once, split, batches = (network(name, options) for _ in range(3))
+    once.fit(X, y, epochs=100, batch_size=10, shuffle=False)
+    for epochs in (1, 9, 70, 20):
+        split.fit(X, y, epochs=epochs, batch_size=10, shuffle=False)
+    for _ in range(100):
+        for i in range(0, 50, 10):
+            batches.train_on_batch(X[i : i + 10], y[i : i + 10])
+    plain.assert_same_bits(once, split)
+    plain.assert_same_bits(once, batches)
+
+
+@by_kind
+def test_bits_do_not_depend_on_threads(name, options):
+    X, y = plain.data(256, 100, 3)
+    nets = []
+    for threads in (1, 2):
+        with relume.num_threads(threads):
+            nets.append(network(name, options, 200))
+            nets[-1].fit(X, y, epochs=2, batch_size=128)
+    plain.assert_same_bits(*nets)
+
+
+def update(optimizer, p, g, steps=1):
+    """Parameters after some steps with the same gradient, from p of any length."""
+    plan = Plan(len(p) - 1, [{"kind": "dense", "n_out": 1, "bias": True}], p.dtype)
+    padded = [np.zeros(plan.n_parameters, p.dtype) for _ in range(2)]
+    padded[0][: len(p)], padded[1][: len(g)] = p, g
+    state = np.zeros((2, plan.n_parameters), p.dtype)
+    weights = SimpleNamespace(parameters=padded[0], optimizer_state=state, average=None, steps=0)
+    updates = Updates(plan, weights, optimizer, 1)
+    for _ in range(steps):
+        updates.step(padded[1], optimizer.lr)
+    return padded[0][: len(p)]
+
+
+@by_kind
+@by_dtype
+def test_each_element_for_itself(name, options, dtype):
+    """The bits of an element do not depend on its place: vector body and tail are alike."""
+    rng = np.random.default_rng(0)
+    p, g = rng.normal(size=(2, 67)).astype(dtype)
+    for decay in (0.0, 0.1):
+        optimizer = getattr(nn, name)(**options, weight_decay=decay)
+        whole = update(optimizer, p, g, steps=3)
+        for i in (0, 15, 16, 63, 66):
+            alone = update(optimizer, np.full(2, p[i]), np.full(2, g[i]), steps=3)
+            assert alone[0] == whole[i], f"element {i}, weight_decay={decay}"
+
+
+@by_kind
+@by_dtype
+def test_zero_and_nan_gradients(name, options, dtype):
+    p = np.array([1.5, -2.0, 0.0, 3e-30], dtype)
+    optimizer = getattr(nn, name)(**options | {"weight_decay": 0.0})
+    np.testing.assert_array_equal(update(optimizer, p, np.zeros_like(p), steps=5), p)
+    g = np.array([1.0, np.nan, 0.0, 0.0], dtype)
+    assert np.isnan(update(optimizer, p, g)).tolist() == [False, True, False, False]
+
+
+@by_dtype
+def test_decoupled_decay_is_exact(dtype):
+    """Subtracted with the step, since 1 - lr * decay = 0.99999 in float32 is off by 0.3 %."""
+    p = np.array([1.0, -3.0], dtype)
+    after = update(nn.AdamW(1e-3, weight_decay=0.01), p, np.zeros_like(p), steps=1000)
+    expected = p * (1 - 1e-5) ** 1000
+    lost = (p - after) / (p - expected)
+    np.testing.assert_allclose(lost, 1, rtol={"float64": 1e-10, "float32": 5e-3}[dtype])
+
+
+# -- What they are made of --
+
+ARGUMENTS = {
+    nn.SGD: {"lr": 0.5, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    nn.RMSprop: {"lr": 0.5, "alpha": 0.9, "eps": 1e-3, "momentum": 0.5, "weight_decay": 0.1},
+    nn.Adam: {"lr": 0.5, "betas": (0.5, 0.6), "eps": 1e-3, "weight_decay": 0.1},
+    nn.AdamW: {"lr": 0.5, "betas": (0.5, 0.6), "eps": 1e-3, "weight_decay": 0.1},
+    nn.NAdam: {"lr": 0.5, "betas": (0.5, 0.6), "eps": 1e-3, "momentum_decay": 0.1,
+               "weight_decay": 0.1},
+    nn.Lion: {"lr": 0.5, "betas": (0.5, 0.6), "weight_decay": 0.1},
+    nn.LBFGS: {"max_iter": 5, "history_size": 3, "gtol": 1e-3, "ftol": 0.0},
+}  # fmt: skip
+OPTIONS = {"clip_norm": 1.0, "clip_value": 2.0, "ema_decay": 0.5}
+by_class = pytest.mark.parametrize("cls", ARGUMENTS, ids=lambda cls: cls.__name__)
+
+
+def test_every_optimizer_is_listed():
+    assert set(OPTIMIZERS.values()) == set(ARGUMENTS)
+    assert {name: cls.__name__.lower() for name, cls in OPTIMIZERS.items()} == {
+        name: name for name in OPTIMIZERS
+    }
+
+
+@by_class
+def test_config_makes_the_same_again(cls):
+    arguments = ARGUMENTS[cls] | (OPTIONS if cls is not nn.LBFGS else {})
+    one, plainest = cls(**arguments), cls()
+    assert one.config() == arguments
+    for optimizer in (one, plainest):
+        again = cls(**json.loads(json.dumps(optimizer.config())))
+        assert again == optimizer
+        assert again.config() == optimizer.config()
+        assert eval(repr(optimizer), vars(nn)) == optimizer
+    assert one != plainest
+    assert "None" not in repr(plainest)
+    for name, value in ARGUMENTS[cls].items():
+        assert cls(**{"momentum": 0.9, name: value} if name == "nesterov" else {name: value}) != (
+            plainest
+        ), name
+
+
+@by_class
+def test_a_name_is_the_class_with_its_defaults(cls):
+    net = nn.Network([nn.Dense(3)], optimizer=cls.__name__.lower())
+    assert net.optimizer == cls()
+
+
+def test_an_optimizer_with_other_values_is_another():
+    assert nn.Adam() != nn.AdamW(weight_decay=0.0)
+    assert nn.SGD() != "sgd"
+
+
+NAN = float("nan")
+WRONG = {
+    "weight_decay": [(-0.1, ValueError), (NAN, ValueError), ("a", TypeError), (None, TypeError)],
+    "lr": [(0.0, ValueError), (NAN, ValueError), (float("inf"), ValueError), (True, TypeError)],
+    "eps": [(0.0, ValueError), ("a", TypeError)],
+    "alpha": [(1.0, ValueError), (-0.1, ValueError)],
+    "momentum": [(1.0, ValueError), ("a", TypeError)],
+    "momentum_decay": [(-1.0, ValueError), ("a", TypeError)],
+    "betas": [((0.9, 1.0), ValueError), ((0.9,), TypeError), (0.9, TypeError)],
+    "clip_norm": [(0.0, ValueError), ("a", TypeError), (NAN, ValueError)],
+    "clip_value": [(-1.0, ValueError), (False, TypeError)],
+    "ema_decay": [(1.0, ValueError), (-0.1, ValueError), ("a", TypeError)],
+    "max_iter": [(0, ValueError), (1.5, TypeError)],
+    "history_size": [(0, ValueError), ("a", TypeError)],
+    "gtol": [(-1e-9, ValueError), (NAN, ValueError)],
+    "ftol": [(-1e-9, ValueError), ("a", TypeError)],
+}
+
+
+@by_class
+def test_bad_arguments_are_named(cls):
+    for name in [*ARGUMENTS[cls], *(OPTIONS if cls is not nn.LBFGS else [])]:
+        for value, error in WRONG.get(name, []):
+            with pytest.raises(error, match=rf"\b{name}\b.* got ") as caught:
+                cls(**{name: value})
+            shown = value[-1] if isinstance(value, tuple) and error is ValueError else value
+            assert str(caught.value).endswith(repr(shown)), caught.value
+
+
+@by_class
+def test_unknown_arguments(cls):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'clipnorm'"):
+        cls(clipnorm=1.0)

@@ -1,0 +1,184 @@
+"""Guards of benchmarks/: nothing of the table is forgotten, and what is timed is right.
+
+Nothing here needs asv, and nothing is timed.
+"""
+
+import json
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import relume
+
+ROOT = Path(__file__).parent.parent
+if not (ROOT / "benchmarks" / "asv.conf.json").exists():
+    pytest.skip("the source tree is not here", allow_module_level=True)
+
+from benchmarks import (  # noqa: E402
+    bench_memory,
+    bench_ratios,
+    bench_startup,
+    bench_training,
+    bench_ufuncs,
+    calls,
+)
+from benchmarks.peers.contenders import CASES  # noqa: E402
+
+MODULES = [bench_memory, bench_ratios, bench_startup, bench_training, bench_ufuncs]
+KINDS = ("time_", "timeraw_", "track_", "peakmem_")
+RESULTS = [  # those that are kept
+    ROOT / "benchmarks" / "results" / "benchmarks.json",
+    *sorted((ROOT / "benchmarks" / "results" / "reference").glob("*.json")),
+]
+
+
+def benchmarks():
+    """Every benchmark by the name that asv gives it, with the class or None, as asv finds them."""
+    found = {}
+    for module in MODULES:
+        prefix = module.__name__.removeprefix("benchmarks.")
+        for name, value in vars(module).items():
+            if isinstance(value, type):
+                for method in dir(value):
+                    if method.startswith(KINDS):
+                        found[f"{prefix}.{name}.{method}"] = value, getattr(value, method)
+            elif name.startswith(KINDS):
+                found[f"{prefix}.{name}"] = None, value
+    return found
+
+
+BENCHMARKS = benchmarks()
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Benchmarks choose the number of threads for their process."""
+    with relume.num_threads(relume.get_num_threads()):
+        yield
+
+
+def assert_benchmarked(names, listed):
+    missing = sorted(set(names) - set(listed))
+    assert not missing, f"benchmarks/calls.py has no benchmark for {missing}"
+
+
+def test_every_activation_has_a_benchmark():
+    assert_benchmarked(relume.functional.activations.ROWS, calls.FUNCTIONS)
+    assert_benchmarked(calls.FUNCTIONS, relume.functional.activations.ROWS)
+
+
+def test_every_other_function_has_a_benchmark():
+    """Those along an axis, gated ones, crelu, maxout and rrelu."""
+    modules = relume.functional.softmax, relume.functional.gated, relume.functional.maxout
+    names = {name for module in modules for name in module.__all__ if "_backward" not in name}
+    assert_benchmarked({*names, "rrelu"}, calls.OTHERS)
+    assert_benchmarked(CASES, [*calls.FUNCTIONS, *calls.OTHERS])
+
+
+def test_a_missing_benchmark_is_named():
+    """The guard above, where somebody has added an activation and no benchmark."""
+    with pytest.raises(AssertionError, match=r"no benchmark for \['no_such_function'\]"):
+        assert_benchmarked([*relume.functional.activations.ROWS, "no_such_function"], calls.FUNCTIONS)
+
+
+def test_every_direction_is_timed():
+    """A direction that relume has is not skipped as one that it has not."""
+    for name, row in relume.functional.activations.ROWS.items():
+        for direction in set(row["directions"]) & set(calls.DIRECTIONS):
+            assert calls.statement("relume", name, direction)
+
+
+@pytest.mark.parametrize("function", calls.FUNCTIONS)
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("dtype", calls.DTYPES)
+def test_relume_and_numpy_compute_the_same(function, dtype, step):
+    for direction in calls.DIRECTIONS[:2]:
+        results = []
+        for library in calls.LIBRARIES:
+            call = calls.prepared(library, function, direction, dtype, 300, step)
+            results.append(result_of(call, direction))
+        tolerance = {"float16": 2e-2, "float32": 1e-5, "float64": 1e-12}[dtype]
+        assert results[0].dtype == dtype
+        np.testing.assert_allclose(*results, rtol=tolerance, atol=tolerance)
+
+
+def result_of(call, direction):
+    """Where a prepared call leaves its result: prelu_backward's only inside."""
+    name = "out" if direction == "forward" else "dx"
+    scope = call.__globals__
+    if name in call.__code__.co_varnames:
+        return relume.prelu_backward(scope["g"], scope["x"], scope["w"])[0]
+    return scope[name]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmark_has_what_a_history_needs(name):
+    """A version of its own, so that a new comment does not end the history, and a name to read."""
+    owner, function = BENCHMARKS[name]
+    assert isinstance(getattr(owner or function, "version", None), str)
+    assert function.pretty_name
+    params = getattr(owner or function, "params", [])
+    assert len(params) == len(getattr(owner or function, "param_names", []))
+    assert all(isinstance(value, str | int) for values in params for value in values)
+
+
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if ".time_" in name])
+def test_timed_call_runs(name):
+    """One set of parameters of each, the first and small."""
+    owner, function = BENCHMARKS[name]
+    for parameters in product(*owner.params):
+        benchmark = owner()
+        benchmark.setup(*parameters)
+        function(benchmark, *parameters)
+        break
+
+
+@pytest.mark.parametrize("call", bench_memory.CALLS)
+def test_memory_benchmark_runs(call):
+    x = np.ones((300, 100), np.float32)
+    bench_memory.CALLS[call][1](x, np.ones_like(x))
+
+
+def test_ratios_are_ratios(monkeypatch):
+    monkeypatch.setattr(bench_ratios, "PAIRS", 2)
+    for name, (_, function) in BENCHMARKS.items():
+        if name.startswith("bench_ratios."):
+            for parameters in product(*function.params):
+                assert 0 < function(*parameters) < float("inf")
+
+
+@pytest.mark.parametrize("formula", ["sigmoid", "tanh"])
+def test_exponential_formula(formula):
+    x = np.linspace(-3, 3, 7)
+    out = np.empty_like(x)
+    getattr(bench_ufuncs, formula)(x, out)
+    np.testing.assert_allclose(out, getattr(relume, formula)(x), rtol=1e-14, atol=1e-15)
+
+
+def test_history_and_comparison_select_benchmarks():
+    """The Makefile's expression: the ratios, and a subset that leaves the whole table out."""
+    (expression,) = re.findall(r"^HISTORY := (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    chosen = {name for name in BENCHMARKS if re.search(expression, name)}
+    assert {name for name in BENCHMARKS if ".track_" in name} <= chosen
+    assert "bench_ufuncs.Everyday.time_call" in chosen
+    assert "bench_ufuncs.Table.time_call" not in chosen
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.name[:8])
+def test_results_hold_no_path_of_a_machine(path):
+    """Nor its name: results are for everybody."""
+    texts = [path.name, *texts_in(json.loads(path.read_text()))]
+    assert not [text for text in texts if re.match(r"(/|[A-Za-z]:\\|~)\w", text)]
+    assert not [text for text in texts if re.search(r"/(home|root|tmp|Users)/", text)]
+
+
+def texts_in(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        yield from value if isinstance(value, dict) else ()
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(part)

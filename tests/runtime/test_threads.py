@@ -1,0 +1,384 @@
+"""The number of threads: setting it, forks, many Python threads; and what importing does."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+import relume
+from relume.runtime.threads import openmp_version
+from tests.support.ops import OPS, UFUNCS, assert_same, each_op, wake_threads
+
+needs_openmp = pytest.mark.skipif(not openmp_version(), reason="built without OpenMP")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
+
+LIMIT = 60  # seconds for a subprocess that takes one or two
+
+
+def run(script, **environment):
+    """Run a script in a new Python, with these variables set, or unset if None."""
+    changed = {"RELUME_NUM_THREADS": None, "OMP_NUM_THREADS": None, **environment}
+    variables = {k: v for k, v in {**os.environ, **changed}.items() if v is not None}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+def printed(script, **environment):
+    done = run(script, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def _same_number_afterwards():
+    before = relume.get_num_threads()
+    yield
+    relume.set_num_threads(before)
+
+
+# -- the number --
+
+
+@needs_openmp
+def test_set_and_get():
+    for n in (1, 2, 5, np.int64(3), np.uint8(4)):
+        assert relume.set_num_threads(n) is None
+        assert relume.get_num_threads() == n
+        assert type(relume.get_num_threads()) is int
+
+
+@needs_openmp
+def test_context_manager():
+    relume.set_num_threads(3)
+    with relume.num_threads(2):
+        assert relume.get_num_threads() == 2
+        with relume.num_threads(5):
+            assert relume.get_num_threads() == 5
+        assert relume.get_num_threads() == 2
+    assert relume.get_num_threads() == 3
+    with pytest.raises(ZeroDivisionError), relume.num_threads(2):
+        1 / 0  # noqa: B018
+    assert relume.get_num_threads() == 3
+
+
+@needs_openmp
+def test_a_context_manager_may_be_kept_and_nested():
+    relume.set_num_threads(3)
+    two = relume.num_threads(2)
+    assert relume.get_num_threads() == 3
+    for _ in range(2):
+        with two:
+            assert relume.get_num_threads() == 2
+            with two:
+                assert relume.get_num_threads() == 2
+            assert relume.get_num_threads() == 2
+        assert relume.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("call", [relume.set_num_threads, relume.num_threads])
+def test_numbers_that_are_not_allowed(call):
+    before = relume.get_num_threads()
+    for n in (0, -1, -(2**70), 2**70):
+        with pytest.raises(ValueError, match=rf"n must be .*{n}"):
+            call(n)
+    for n in (1.0, 2.5, "2", None, True, [2], np.float32(2), np.array([1, 2])):
+        with pytest.raises(TypeError, match="n must be an integer"):
+            call(n)
+    with pytest.raises(TypeError):
+        call()
+    assert relume.get_num_threads() == before
+
+
+@needs_openmp
+def test_a_number_changed_within_the_block_is_put_back():
+    relume.set_num_threads(3)
+    with relume.num_threads(2):
+        relume.set_num_threads(7)
+    assert relume.get_num_threads() == 3
+
+
+# -- the environment --
+
+NUMBER = "import relume; print(relume.get_num_threads())"
+
+
+@needs_openmp
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"RELUME_NUM_THREADS": "3"}, "3"),
+        ({"OMP_NUM_THREADS": "4"}, "4"),
+        ({"RELUME_NUM_THREADS": "3", "OMP_NUM_THREADS": "4"}, "3"),
+        ({"RELUME_NUM_THREADS": "", "OMP_NUM_THREADS": "5"}, "5"),
+        ({"OMP_NUM_THREADS": "6,2"}, "6"),  # OpenMP's own syntax: one number a level
+        ({"RELUME_NUM_THREADS": " 2 "}, "2"),
+    ],
+)
+def test_environment(variables, expected):
+    assert printed(NUMBER, **variables) == expected
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "many", "1.5", "3 4"])
+def test_environment_that_is_wrong_names_variable_and_value(value):
+    done = run(NUMBER, RELUME_NUM_THREADS=value)
+    assert done.returncode != 0
+    error = done.stderr.strip().splitlines()[-1]
+    assert "RELUME_NUM_THREADS" in error
+    assert repr(value) in error
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "many"])
+def test_wrong_value_of_a_variable_of_others_is_ignored(value):
+    assert printed(NUMBER, OMP_NUM_THREADS=value) == printed(NUMBER)
+
+
+@linux
+@needs_openmp
+def test_default_is_the_cpus_this_process_may_use():
+    allowed = sorted(os.sched_getaffinity(0))
+    assert 1 <= int(printed(NUMBER)) <= len(allowed)
+    script = f"import os; os.sched_setaffinity(0, {{{allowed[0]}}}); {NUMBER}"
+    assert printed(script) == "1"
+
+
+# -- the same results --
+
+
+@each_op
+def test_bits_are_equal_for_any_number_of_threads(op):
+    for n in (65_535, 65_537, 200_001):
+        inputs = op.operands(np.float32, n)
+        with relume.num_threads(1):
+            expected = op.function(*inputs)
+        for threads in (2, 3, 16):
+            wake_threads()
+            with relume.num_threads(threads):
+                actual = op.function(*inputs)
+            assert_same(actual, expected, f"{op} with {threads} threads")
+
+
+def test_ten_python_threads_at_once():
+    relume.set_num_threads(2)
+    inputs = [op.operands("f", 200_003) for op in UFUNCS]
+    calls = [(op, a, op.ufunc(*a)) for op, a in zip(UFUNCS, inputs, strict=True)]
+    barrier, failures = threading.Barrier(10), []
+
+    def work(k):
+        try:
+            barrier.wait()
+            for op, arrays, expected in calls[k:] + calls[:k]:
+                assert_same(op.ufunc(*arrays), expected, f"{op} in Python thread {k}")
+        except BaseException as failure:
+            failures.append(failure)
+
+    workers = [threading.Thread(target=work, args=(k,), daemon=True) for k in range(10)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(LIMIT)
+        assert not worker.is_alive(), "a call hangs"
+    if failures:
+        raise failures[0]
+
+
+def test_the_number_may_change_while_others_compute():
+    op = OPS[0]
+    inputs = op.random("f", 200_003)
+    expected = op.function(*inputs)
+    stop = threading.Event()
+
+    def change():
+        n = 0
+        while not stop.is_set():
+            relume.set_num_threads(n % 4 + 1)
+            n += 1
+
+    changer = threading.Thread(target=change, daemon=True)
+    changer.start()
+    try:
+        for _ in range(50):
+            assert_same(op.function(*inputs), expected, f"{op} while the number changes")
+    finally:
+        stop.set()
+        changer.join(LIMIT)
+
+
+# -- forked children --
+
+# Defines `check`, which a child calls, and `wait`, with which its parent kills one that hangs.
+FORK = """
+import os, signal, sys, time
+import numpy as np
+import relume
+
+x = np.linspace(-3, 3, 1_000_000, dtype=np.float32)
+relume.set_num_threads(2)
+expected = [relume.relu(x), relume.sigmoid(x), relume.leaky_relu(x, 0.1)]
+
+def tasks():
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1
+
+def check():
+    for ask in (None, 2, 4):
+        if ask:
+            relume.set_num_threads(ask)
+        for _ in range(3):
+            with relume.num_threads(3):
+                results = [relume.relu(x), relume.sigmoid(x), relume.leaky_relu(x, 0.1)]
+                assert relume.get_num_threads() == 1, relume.get_num_threads()
+            assert all((a == b).all() for a, b in zip(results, expected))
+        assert relume.get_num_threads() == 1, relume.get_num_threads()
+    assert tasks() == 1, f"{tasks()} threads in the child"
+
+def wait(child):
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "hangs"
+
+def fork(work):
+    child = os.fork()
+    if child:
+        return wait(child)
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException as error:
+        print(repr(error), file=sys.stderr, flush=True)
+    finally:
+        os._exit(status)
+"""
+
+
+@needs_fork
+def test_forked_child():
+    assert printed(FORK + "print(fork(check))") == "0"
+
+
+@needs_fork
+@needs_openmp
+def test_parent_keeps_its_threads_after_a_fork():
+    script = """
+    code = fork(check)
+    assert relume.get_num_threads() == 2, relume.get_num_threads()
+    assert (relume.relu(x) == expected[0]).all()
+    print(code, fork(check))
+    """
+    assert printed(FORK + textwrap.dedent(script)) == "0 0"
+
+
+@needs_fork
+def test_child_of_a_child():
+    script = """
+    def generations():
+        check()
+        assert fork(check) == 0, "the grandchild"
+        check()
+
+    def silent():
+        assert fork(check) == 0, "the grandchild of a child that called nothing"
+
+    print(fork(generations), fork(silent))
+    """
+    assert printed(FORK + textwrap.dedent(script)) == "0 0"
+
+
+@needs_fork
+def test_fork_from_a_python_thread():
+    """While another Python thread is in a threaded call."""
+    script = """
+    import threading
+    stop = False
+    def busy():
+        while not stop:
+            relume.sigmoid(x)
+    worker = threading.Thread(target=busy)
+    worker.start()
+    codes = {fork(check) for _ in range(5)}
+    stop = True
+    worker.join()
+    print(codes)
+    """
+    assert printed(FORK + textwrap.dedent(script)) == "{0}"
+
+
+@needs_fork
+def test_multiprocessing_fork():
+    script = """
+    import multiprocessing
+    def work(k):
+        check()
+        return k
+    context = multiprocessing.get_context("fork")
+    with context.Pool(3) as pool:
+        print(pool.map_async(work, range(6)).get(30))
+    """
+    assert printed(FORK + textwrap.dedent(script)) == "[0, 1, 2, 3, 4, 5]"
+
+
+@needs_openmp
+def test_spawned_process_has_threads_of_its_own():
+    """Not a fork: a new program, which may have threads although its parent used them."""
+    script = FORK + textwrap.dedent(f"""
+    import subprocess
+    code = "import relume; relume.set_num_threads(3); {NUMBER}"
+    print(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout.decode())
+    """)
+    assert printed(script) == "3"
+
+
+# -- importing --
+
+
+def test_import_leaves_the_floating_point_control_register():
+    """Flush-to-zero or denormals-are-zero would turn these into 0; so would a link option."""
+    script = """
+    import numpy as np
+
+    def subnormals():
+        small = np.array([5e-324, 2.2250738585072014e-308])
+        single = np.array([1e-45, 1.17549435e-38], np.float32)
+        python = [5e-324 * 1.0, 2.2250738585072014e-308 / 2]
+        return (small * 1.0).tolist(), (small / 2).tolist(), (single * 1).tolist(), \\
+            (single / 2).tolist(), (single + single).tolist(), python
+
+    before = subnormals()
+    import relume
+    after = subnormals()
+    relume.sigmoid(np.linspace(-800, 800, 1_000_000))
+    relume.sigmoid(np.linspace(-800, 800, 1_000_000, dtype=np.float32))
+    assert before == after == subnormals(), (before, after, subnormals())
+    assert before[0][0] > 0 < before[2][0]
+    """
+    printed(script)
+
+
+def test_exactly_one_kernel_build_is_imported():
+    script = """
+    import sys, relume
+    from relume.kernels import dispatch
+    builds = set(dispatch.builds())
+    loaded = [b for b in builds if f"relume.kernels.{b}" in sys.modules]
+    print(loaded == [relume.simd()])
+    """
+    assert printed(script) == "True"
