@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py tools/stubs.py $(wildcard src/relume/functional/activations.py src/relume/*/*.pyx src/relume/*/*.p*i src/relume/*/*.pxd src/relume/*/*.h)
+SOURCES := pyproject.toml setup.py tools/stubs.py src/relume/functional/activations.py \
+	$(shell find src/relume -name '*.py[xd]' -o -name '*.pxi' -o -name '*.h')
 
 # asv: its configuration is in benchmarks/. HISTORY names what every commit of a history is timed
 # by, in half a minute; the whole table takes longer than there is for each commit.
@@ -76,7 +77,8 @@ bench-compare: $(VENV)/asv  ## time BASE (main) and HEAD in turn; fails if one i
 
 bench-history: $(VENV)/asv  ## time each commit of kernels or engine that has no results yet
 	$(ASV) machine --yes --machine $(MACHINE) > /dev/null
-	git log --first-parent --format=%H $(COMMITS) -- src/relume/kernels src/relume/engine | \
+	git log --first-parent --format=%H $(COMMITS) -- \
+		src/relume/kernels src/relume/ufuncs src/relume/runtime src/relume/engine | \
 		($(ASV) run HASHFILE:- --skip-existing --machine $(MACHINE) --bench "$(HISTORY)" $(ARGS))
 
 bench-publish: $(VENV)/asv  ## make web pages of benchmarks/results, in benchmarks/.asv/html

@@ -66,9 +66,9 @@ def extension(name, flags=FLAGS, macros=()):
     return Extension(
         f"relume.{name}",
         [f"src/relume/{name.replace('.', '/')}.pyx"],
-        include_dirs=["src/relume/kernels", numpy.get_include()],
+        include_dirs=["src/relume", "src/relume/kernels", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
-        depends=glob.glob("src/relume/kernels/*.h"),
+        depends=glob.glob("src/relume/**/*.h", recursive=True),
         extra_compile_args=list(flags),
     )
 
@@ -78,16 +78,16 @@ def extensions():
     return [
         *(extension(f"kernels.{build}", kernel_flags(build)) for build in BUILDS),
         extension("kernels.dispatch", macros=[("RELUME_BUILDS", f'"{builds}"')]),
-        extension("kernels.threads"),
-        extension("kernels.ufuncs"),
-        extension("kernels.axis"),
-        extension("engine.arguments"),
-        extension("engine.steps"),
-        extension("engine.zeros"),
+        extension("runtime.threads"),
+        extension("ufuncs.elementwise"),
+        extension("ufuncs.along_axis"),
+        extension("engine.arrays"),
+        extension("engine.ops"),
+        extension("engine.skip_zeros"),
         extension("engine.plan"),
         extension("engine.prediction"),
         extension("engine.updates"),
-        extension("engine.observing"),
+        extension("engine.observer"),
         extension("engine.training"),
     ]
 

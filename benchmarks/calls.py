@@ -1,8 +1,8 @@
 """The calls that are timed: the statements of peers/contenders, made functions.
 
 Lists of parameters are written out here, not taken from the library: a history stays comparable
-only if its parameters stay. What is new goes to the end; tests/project/test_benchmarks.py fails by the
-name of what is missing.
+only if its parameters stay. What is new goes to the end; tests/project/test_benchmarks.py fails by
+the name of what is missing.
 """
 
 import numpy as np

@@ -1,4 +1,5 @@
-"""Measure from which share of zeros on it pays to skip them; print the rows of engine/zeros.pyx.
+"""Measure from which share of zeros on it pays to skip them; print the rows of
+engine/skip_zeros.pyx.
 
 For each product and class of widths, on one thread: a layer that always skips zeros beside one
 that never does, over shares of zeros, interleaved, medians. Printed is the least share from which
@@ -13,7 +14,7 @@ import time
 import numpy as np
 
 import relume
-from relume.engine import skip_zeros as zeros
+from relume.engine import skip_zeros
 from relume.engine.arrays import aligned_zeros
 from relume.engine.plan import Plan
 from relume.engine.prediction import predict
@@ -73,11 +74,11 @@ def least_share(product, widths):
 def main():
     with relume.num_threads(1):
         print(f'    "{dispatch.name}": {{')
-        for product in zeros.PRODUCTS:
-            row = tuple(least_share(product, OF_CLASS[width]) for width in zeros.WIDTHS)
+        for product in skip_zeros.PRODUCTS:
+            row = tuple(least_share(product, OF_CLASS[width]) for width in skip_zeros.WIDTHS)
             print(f'        "{product}": {row},', flush=True)
-            if row != zeros.LEAST[dispatch.name][product]:
-                print(f"        # the source has {zeros.LEAST[dispatch.name][product]}")
+            if row != skip_zeros.LEAST[dispatch.name][product]:
+                print(f"        # the source has {skip_zeros.LEAST[dispatch.name][product]}")
         print("    },")
 
 

@@ -15,9 +15,14 @@ import relume
 MODULES = ["relume", *(f"relume.{name}" for name in sorted(relume._SUBMODULES + relume._OPTIONAL))]
 
 
-def _from(module):
-    """A group of the names that another module exports."""
-    return lambda name, value: name in importlib.import_module(module).__all__
+def _from(*modules):
+    """A group of the names that modules of relume.functional export."""
+    names = [
+        name
+        for module in modules
+        for name in importlib.import_module(f"relume.functional.{module}").__all__
+    ]
+    return lambda name, value: name in names
 
 
 def _subclass_of(*bases):
@@ -36,10 +41,10 @@ def _rest(name, value):
 
 GROUPS = {
     "relume": [
-        ("Activations and their gradients", _from("relume.functional.activations")),
-        ("Gated linear units", _from("relume.functional.gated")),
-        ("Pieces that are joined or chosen", _from("relume.functional.maxout")),
-        ("Along an axis", _from("relume.functional.softmax")),
+        ("Activations and their gradients", _from("activations", "prelu", "rrelu")),
+        ("Gated linear units", _from("gated")),
+        ("Joined or chosen along an axis", _from("crelu", "maxout")),
+        ("Along an axis", _from("softmax")),
         ("Threads, and what this build is", _rest),
     ],
     "relume.nn": [

@@ -53,7 +53,8 @@ IMPORTS = [
     "from typing import Any, Protocol, Unpack, overload",
     "import numpy as np",
     "from numpy.typing import ArrayLike, DTypeLike, NDArray",
-    "from relume.functional.typing import Anything, Array, FloatArray, Floating, Options, Other, Ufunc",
+    "from relume.functional.typing import Anything, Array, FloatArray, Floating",
+    "from relume.functional.typing import Options, Other, Ufunc",
 ]
 
 
@@ -78,7 +79,7 @@ class Row(NamedTuple):
 
 def read_rows():
     """The rows of the table, by file and block."""
-    for path in sorted((PACKAGE / "kernels").glob("*.pxi")):
+    for path in sorted((PACKAGE / "kernels").rglob("*.pxi")):
         for match in ROW.finditer(path.read_text(encoding="utf-8")):
             texts = {
                 field: ast.literal_eval(f"({text})").decode()
@@ -263,9 +264,12 @@ def main():
     types = [("", IMPORTS)]
     ufuncs = [("", ufunc_class(n_in)) for n_in in OVERLOADS]
     for source, made in (
-        ("activations.py", [*types, *ufuncs, *(f for row in rows for f in functions(row))]),
-        ("gated.py", [*types, *(f for row in gated for f in gated_functions(row))]),
-        ("nn/activations.py", [(row.layer, layer_class(row)) for row in rows if row.layer]),
+        (
+            "functional/activations.py",
+            [*types, *ufuncs, *(f for row in rows for f in functions(row))],
+        ),
+        ("functional/gated.py", [*types, *(f for row in gated for f in gated_functions(row))]),
+        ("nn/layers/activations.py", [(row.layer, layer_class(row)) for row in rows if row.layer]),
     ):
         path, text = (PACKAGE / source).with_suffix(".pyi"), stub(source, made)
         if not path.exists() or path.read_text(encoding="utf-8") != text:

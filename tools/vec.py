@@ -61,7 +61,8 @@ def compile_kernels(source, build, folder):
         cwd=ROOT, check=True)  # fmt: skip
     subprocess.run(
         ["gcc", *kernel_flags(build), "-fPIC", "-fno-ipa-icf",
-         f"-I{sysconfig.get_path('include')}", "-Isrc/relume/kernels", "-w", "-S", str(c),
+         f"-I{sysconfig.get_path('include')}", "-Isrc/relume", "-Isrc/relume/kernels",
+         "-w", "-S", str(c),
          "-o", str(asm),
          f"-fdump-tree-vect-optimized-missed-note={report}"],
         cwd=ROOT, check=True)  # fmt: skip
@@ -86,7 +87,7 @@ def findings_of(report, loops):
 def failures_of(source, build, folder):
     report, asm, c = compile_kernels(source, build, folder)
     files = {
-        path.name: path for path in [*(ROOT / "src/relume/kernels").glob("*.pxi"), Path(source)]
+        path.name: path for path in [*(ROOT / "src/relume/kernels").rglob("*.pxi"), Path(source)]
     }
     loops = {name: loops_of(path, build) for name, path in files.items()}
     vectorized, missed = findings_of(report, loops)

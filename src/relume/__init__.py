@@ -7,16 +7,10 @@ kernels.
 
 import importlib
 
-from relume.functional.activations import *  # noqa: F403
-from relume.functional.activations import __all__ as _activations
-from relume.functional.softmax import *  # noqa: F403
-from relume.functional.softmax import __all__ as _axis
+from relume.functional import *  # noqa: F403
+from relume.functional import __all__ as _functions
 from relume.runtime.build_info import show_config, simd
-from relume.functional.gated import *  # noqa: F403
-from relume.functional.gated import __all__ as _gated
 from relume.runtime.threads import get_num_threads, num_threads, set_num_threads
-from relume.functional.maxout import *  # noqa: F403
-from relume.functional.maxout import __all__ as _pieces
 
 __version__ = "0.1.0"
 
@@ -25,10 +19,7 @@ _SUBMODULES = ["datasets", "diagnostics", "nn"]
 _OPTIONAL = ["experiments", "onnx", "plots", "sklearn"]
 
 __all__ = [
-    *_activations,
-    *_axis,
-    *_gated,
-    *_pieces,
+    *_functions,
     *_SUBMODULES,
     "get_num_threads",
     "num_threads",

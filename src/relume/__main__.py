@@ -45,13 +45,13 @@ def main(arguments=None):
         relume.show_config()
         return 0
     if options.command == "experiments":
-        from relume.cli import run_experiments as command
+        from relume.cli import run_experiments
 
-        return command.execute(options)
+        return run_experiments.execute(options)
     if options.command == "inspect":
-        from relume.cli import inspect_model as inspection
+        from relume.cli import inspect_model
 
-        return inspection.run(options.model, options.data)
+        return inspect_model.run(options.model, options.data)
     from relume.cli import demo
 
     try:

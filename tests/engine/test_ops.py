@@ -5,9 +5,8 @@ import pytest
 
 import relume
 from relume import nn
-
-from . import layer_twin
-from . import twin as plain
+from tests.support import layer_twin
+from tests.support import twin as plain
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)

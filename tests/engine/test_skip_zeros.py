@@ -6,9 +6,8 @@ import scipy.sparse
 
 import relume
 from relume import nn
-from relume.engine import skip_zeros as zeros
-
-from . import twin as plain
+from relume.engine import skip_zeros
+from tests.support import twin as plain
 
 SPARSITIES = ("never", "auto", "always")
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -101,7 +100,7 @@ def test_auto_skips_where_the_table_says_so():
         X, y = data(share, rows=64)
         net = nn.Network([nn.Dense(300, "relu", trainable=False), nn.Dense(3)], seed=0)
         skipped = net.fit(X, y, epochs=1, batch_size=64)["skipped"][0]
-        assert (skipped > 0) == zeros.pays("forward", 300, share)
+        assert (skipped > 0) == skip_zeros.pays("forward", 300, share)
 
 
 def test_lbfgs_reports_it_too():

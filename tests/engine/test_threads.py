@@ -15,8 +15,7 @@ import threadpoolctl
 
 import relume
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 

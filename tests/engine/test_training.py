@@ -6,8 +6,7 @@ import scipy.optimize
 
 import relume
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)

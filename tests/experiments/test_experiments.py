@@ -18,8 +18,7 @@ from relume.experiments import experiment as rules
 from relume.experiments.charts import cells, chart, in_words
 from relume.experiments.page import page
 from relume.experiments.run import machine
-
-from . import verdicts
+from tests.support import verdicts
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed; experiments draw with it")
 

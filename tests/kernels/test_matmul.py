@@ -5,8 +5,7 @@ import pytest
 
 import relume
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 # Rows, inputs, hidden units, outputs: tails of tiles in each, deeper than a panel (256), rows
 # of weights so far apart that they are copied (4,096 bytes), one row, and so many rows and weights

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from relume.engine import skip_zeros as zeros
+from relume.engine import skip_zeros
 from relume.kernels import dispatch
 
 TOLERANCES = {"float64": 1e-13, "float32": 1e-5}
@@ -41,9 +41,9 @@ def assert_compressed(found, x):
 def test_compressed_rows_and_columns(rows, share, dtype):
     for n in WIDTHS:
         x = with_zeros(rows, n, share, dtype, n)
-        assert_compressed(zeros.compress(x), x)
-        assert_compressed(zeros.compress(x, columns=True), x.T)
-        assert zeros.count_zeros(x) == x.size - np.count_nonzero(x)
+        assert_compressed(skip_zeros.compress(x), x)
+        assert_compressed(skip_zeros.compress(x, columns=True), x.T)
+        assert skip_zeros.count_zeros(x) == x.size - np.count_nonzero(x)
 
 
 @by_dtype
@@ -51,8 +51,8 @@ def test_rows_without_values_among_others(dtype):
     x = with_zeros(40, 70, 0.5, dtype)
     x[[0, 1, 13, 39]] = 0
     x[:, [0, 33, 69]] = 0
-    assert_compressed(zeros.compress(x), x)
-    assert_compressed(zeros.compress(x, columns=True), x.T)
+    assert_compressed(skip_zeros.compress(x), x)
+    assert_compressed(skip_zeros.compress(x, columns=True), x.T)
 
 
 @by_dtype
@@ -60,9 +60,9 @@ def test_nan_and_infinity_are_no_zeros_and_negative_zero_is_one(dtype):
     x = np.zeros((3, 37), dtype)
     x[1, [0, 16, 36]] = np.nan, -np.inf, np.inf
     x[2] = -0.0
-    assert_compressed(zeros.compress(x), x)
-    assert_compressed(zeros.compress(x, columns=True), x.T)
-    out = zeros.times_dense(zeros.compress(x), np.ones((37, 5), dtype))
+    assert_compressed(skip_zeros.compress(x), x)
+    assert_compressed(skip_zeros.compress(x, columns=True), x.T)
+    out = skip_zeros.times_dense(skip_zeros.compress(x), np.ones((37, 5), dtype))
     assert np.isnan(out[1]).all()
     assert (out[[0, 2]] == 0).all()
 
@@ -75,7 +75,7 @@ def test_product_at_every_width(rows, share, dtype):
         x = with_zeros(rows, 45, share, dtype, n)
         matrix, bias = with_zeros(45, n, 0, dtype), with_zeros(1, n, 0, dtype)[0]
         for added in (None, bias):
-            found = zeros.times_dense(zeros.compress(x), matrix, added)
+            found = skip_zeros.times_dense(skip_zeros.compress(x), matrix, added)
             expected = x.astype("float64") @ matrix + (0 if added is None else added)
             np.testing.assert_allclose(found, expected, atol=TOLERANCES[dtype] * 10)
 
@@ -91,14 +91,14 @@ def test_product_in_blocks(shape, share, dtype):
     rows, height, n = shape
     x, matrix = with_zeros(rows, height, share, dtype), with_zeros(height, n, 0, dtype, 1)
     x[rows // 2] = 0
-    found = zeros.times_dense(zeros.compress(x), matrix)
+    found = skip_zeros.times_dense(skip_zeros.compress(x), matrix)
     expected = scipy.sparse.csr_array(x.astype("float64")) @ matrix
     np.testing.assert_allclose(found, expected, atol=TOLERANCES[dtype] * 50)
     delta, gradient = with_zeros(rows, n, 0, dtype, 2), np.zeros((height, n), dtype)
     for i in range(0, rows, 256):
         some = slice(i, i + 256)
-        zeros.times_dense(
-            zeros.compress(x[some], columns=True), delta[some], out=gradient, accumulate=True
+        skip_zeros.times_dense(
+            skip_zeros.compress(x[some], columns=True), delta[some], out=gradient, accumulate=True
         )
     np.testing.assert_allclose(
         gradient, x.T.astype("float64") @ delta, atol=TOLERANCES[dtype] * 50
@@ -109,11 +109,11 @@ def test_product_in_blocks(shape, share, dtype):
 def test_columns_in_any_order(dtype):
     rng, n = np.random.default_rng(5), 3000
     x, matrix = with_zeros(20, n, 0.9, dtype), with_zeros(n, 100, 0, dtype)
-    values, index, starts = (each.copy() for each in zeros.compress(x))
+    values, index, starts = (each.copy() for each in skip_zeros.compress(x))
     for first, last in itertools.pairwise(starts):
         order = first + rng.permutation(last - first)
         values[first:last], index[first:last] = values[order], index[order]
-    found = zeros.times_dense((values, index, starts), matrix)
+    found = skip_zeros.times_dense((values, index, starts), matrix)
     np.testing.assert_allclose(found, x @ matrix.astype("float64"), atol=TOLERANCES[dtype] * 50)
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_written_beyond_the_output(dtype):
     for n in WIDTHS:
         memory = np.full(3 * n + 32, 7, dtype)
         out, x = memory[16 : 16 + 3 * n].reshape(3, n), with_zeros(3, 20, 0.5, dtype)
-        zeros.times_dense(zeros.compress(x), with_zeros(20, n, 0, dtype), out=out)
+        skip_zeros.times_dense(skip_zeros.compress(x), with_zeros(20, n, 0, dtype), out=out)
         assert (memory[:16] == 7).all()
         assert (memory[16 + 3 * n :] == 7).all()
 
@@ -131,22 +131,22 @@ def test_nothing_is_written_beyond_the_output(dtype):
 
 
 def test_every_build_has_a_row_for_every_product():
-    assert list(zeros.LEAST) == ["avx512", "avx2", "baseline"]
-    for table in zeros.LEAST.values():
-        assert table.keys() == zeros.PRODUCTS.keys()
+    assert list(skip_zeros.LEAST) == ["avx512", "avx2", "baseline"]
+    for table in skip_zeros.LEAST.values():
+        assert table.keys() == skip_zeros.PRODUCTS.keys()
         for shares in table.values():
-            assert len(shares) == len(zeros.WIDTHS)
+            assert len(shares) == len(skip_zeros.WIDTHS)
             assert all(0 < share <= 2 for share in shares)
 
 
-@pytest.mark.parametrize("product", zeros.PRODUCTS)
+@pytest.mark.parametrize("product", skip_zeros.PRODUCTS)
 def test_the_choice_is_the_tables(product):
-    shares = zeros.LEAST[dispatch.name][product]
-    for width, least in zip(zeros.WIDTHS, shares, strict=True):
+    shares = skip_zeros.LEAST[dispatch.name][product]
+    for width, least in zip(skip_zeros.WIDTHS, shares, strict=True):
         for n in (width, width + 1):
-            assert not zeros.pays(product, n, least - 0.01)
-            assert zeros.pays(product, n, least)
-            assert zeros.pays(product, n, 2)
+            assert not skip_zeros.pays(product, n, least - 0.01)
+            assert skip_zeros.pays(product, n, least)
+            assert skip_zeros.pays(product, n, 2)
 
 
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])

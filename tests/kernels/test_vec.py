@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VEC = [sys.executable, str(ROOT / "tools" / "vec.py")]
 
 pytestmark = pytest.mark.skipif(

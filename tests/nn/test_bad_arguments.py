@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 NAN, INF = float("nan"), float("inf")
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 X, Y = plain.data(100, 4, 3)
 _, VALUES = plain.data(100, 4, 1, "mse")

@@ -5,8 +5,7 @@ import pytest
 import scipy.sparse
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 

@@ -7,8 +7,7 @@ import pytest
 
 from relume import nn
 from relume.nn.losses import LOSSES
-
-from . import twin as plain
+from tests.support import twin as plain
 
 NAN, INF = float("nan"), float("inf")
 

@@ -7,9 +7,8 @@ import pytest
 
 from relume import nn
 from relume.engine.plan import Plan
+from tests.support import twin as plain
 from tests.support.reference import mp
-
-from . import twin as plain
 
 TOLERANCES = {"float64": 1e-14, "float32": 3e-6}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)

@@ -5,8 +5,7 @@ import pytest
 
 from relume import nn
 from relume.nn.metrics import OF_CLASSES, OF_VALUES, figures, metrics_of
-
-from . import twin as plain
+from tests.support import twin as plain
 
 
 def figure(name, loss, z, y):

@@ -5,8 +5,7 @@ import pytest
 import scipy.sparse
 
 from relume import datasets, nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 RELU, TANH = ("relu", {}), ("tanh", {})
 LOSSES = ["cross_entropy", "mse"]

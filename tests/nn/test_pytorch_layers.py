@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
-from .test_pytorch import LACKING
+from tests.functional.test_pytorch import LACKING
+from tests.support import twin as plain
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)

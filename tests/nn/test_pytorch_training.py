@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
-from .test_losses import row_losses
-from .test_optimizers import by_case, stepped
+from tests.nn.optimizers.test_optimizers import by_case, stepped
+from tests.nn.test_losses import row_losses
+from tests.support import twin as plain
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)

@@ -64,7 +64,7 @@ PARAMETERS = {
 
 
 def test_every_activation_and_step_has_its_operators():
-    """A new block in src/relume/kernels/activations/activations.pxi needs a row in onnx/operators.py."""
+    """A new block in src/relume/kernels/activations needs a row in onnx/operators.py."""
     from relume.engine.plan import KINDS
 
     assert set(OPERATORS) == set(nn.ACTIVATIONS)

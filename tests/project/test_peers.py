@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "benchmarks" / "peers"
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "peers"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the source tree is not here")
 TRAINED = ["relume", "relume.sklearn", "NumPy", "scikit-learn", "PyTorch", "JAX"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from relume import nn
-from relume.cli.demo import load_digits
+from relume.datasets.held_out import load_digits
 
 DIGITS = load_digits()  # X, y, and X, y held out
 

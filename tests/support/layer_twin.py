@@ -7,8 +7,7 @@
 import numpy as np
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 
 def activation_case(layer):

@@ -3,8 +3,7 @@
 import numpy as np
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 # An object of each class that files know, with arguments that are not the defaults.
 EXAMPLES = [

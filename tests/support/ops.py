@@ -1,7 +1,8 @@
 """The functions under test and how they are measured.
 
-From the library's table and the rows of tests/support/reference.py come OPS, one for each activation and
-direction, over which the tests are parametrized; below it the points to test at, and the measure.
+From the library's table and the rows of tests/support/reference.py come OPS, one for each
+activation and direction, over which the tests are parametrized; below it the points to test at,
+and the measure.
 """
 
 import itertools

@@ -2,7 +2,8 @@
 
 Adding an activation is one entry of ROWS. Its functions take finite mpmath numbers and are written
 so that nothing cancels and no exp grows: then 40 digits are exact enough for every dtype, and
-ordinary floats, in which the trainer's twin computes, for float64. tests/support/ops.py measures by them.
+ordinary floats, in which the trainer's twin computes, for float64. tests/support/ops.py measures
+by them.
 """
 
 import math

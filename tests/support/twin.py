@@ -1,7 +1,8 @@
 """The slow obvious twin of `relume.nn.Network`: the same network in plain NumPy and float64.
 
 It is the oracle of the trainer's tests: it shares no line with the engine and knows nothing of
-shards, blocks or threads. Its activations are the rows of tests/support/reference.py, element by element.
+shards, blocks or threads. Its activations are the rows of tests/support/reference.py, element by
+element.
 """
 
 import re
@@ -23,7 +24,9 @@ def parameters_of(name, values=None):
 def _cases(name):
     """The defaults, a second set of parameters, and those for which the input must be kept."""
     row = ROWS[name]
-    has_defaults = not row.parameters[0] or "=" in relume.functional.activations.ROWS[name]["parameters"]
+    has_defaults = (
+        not row.parameters[0] or "=" in relume.functional.activations.ROWS[name]["parameters"]
+    )
     yield name, {} if has_defaults else parameters_of(name)
     for values in row.parameters[1:]:
         if values == row.parameters[1] or not row.from_output_needs(*values):

@@ -1,4 +1,4 @@
-"""User code as a type checker reads it; tests/project/test_typing.py checks it, and runs what is right."""
+"""User code for a type checker; tests/project/test_typing.py checks it and runs what is right."""
 
 import tempfile
 from collections.abc import Callable

@@ -23,7 +23,7 @@ def run(*arguments, simd=None, limit=60):
         environment["RELUME_SIMD"] = simd
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         env=environment,
         capture_output=True,
         text=True,

@@ -24,10 +24,10 @@ def run(model, data, out=print):
 
 def data_of(name):
     """X and y, or X alone: of a data set, its held-out rows; or of a .npz or .npy file."""
-    from relume.cli import demo
+    from relume.datasets import held_out
 
     if name in NAMES:
-        load = {"digits": demo.load_digits, "fashion-mnist": demo.load_fashion_mnist}[name]
+        load = {"digits": held_out.load_digits, "fashion-mnist": held_out.load_fashion_mnist}[name]
         return load()[2:]
     if not name.endswith((".npz", ".npy")):
         raise ValueError(

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from relume.diagnostics.inspected_model import inspected_model_of
 from relume.diagnostics.inspecting import collect
 from relume.diagnostics.layers import report_of
 from relume.diagnostics.probing import probe
 from relume.diagnostics.report import Advice, Distribution, GradientFigures, LayerReport, Report
 from relume.diagnostics.reviving import revive
-from relume.diagnostics.inspected_model import Blocks, subject_of
+from relume.nn.data.row_blocks import RowBlocks
+from relume.public_names import set_module as _set_module
 
 __all__ = [
     "Advice",
@@ -75,8 +77,11 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
     >>> [advice.kind for advice in report.advice]
     ['learning_rate_high', 'dead_units']
     """
-    subject = subject_of(net)
-    evidence = collect(subject, Blocks(subject, X, y))
+    inspected = inspected_model_of(net)
+    evidence = collect(inspected, RowBlocks(inspected, X, y))
     if y is not None:
-        evidence.probe = probe(subject.net, *evidence.sample)
+        evidence.probe = probe(inspected.net, *evidence.sample)
     return report_of(evidence)
+
+
+_set_module(globals())

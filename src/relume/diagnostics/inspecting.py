@@ -5,73 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from relume.diagnostics.inspected_model import Blocks, subject_of
-from relume.engine.observer import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
-from relume import validation as checks
-from relume.runtime.blas import single_threaded_blas
+from relume import validation
+from relume.engine.observer import WATCH_GRADIENTS
 from relume.nn.losses import PythonLoss
 from relume.nn.units.layer_nodes import all_bounds, network_places, walk
+from relume.nn.units.unit_statistics import UnitStatistics, new_observer
+from relume.runtime.blas import single_threaded_blas
 
 SAMPLE = 256  # rows, evenly spaced, of which steps and losses are tried,
 HISTOGRAM_ROWS = 128  # and those of them whose values histograms hold
 MOST_CLASSES = 128  # of which a table of labels against predictions is kept
-
-INDEX = {name: i for i, name in enumerate(FIGURES)}
-
-
-class Moments:
-    """Figures of some units over all rows, as arrays of one number a unit."""
-
-    def __init__(self, figures, rows):
-        self.rows = rows
-        self.active, self.clipped = figures[INDEX["active"]], figures[INDEX["clipped"]]
-        self.least, self.most = figures[INDEX["least"]], figures[INDEX["most"]]
-        self._sum, self._squares = figures[INDEX["sum"]], figures[INDEX["squares"]]
-
-    @property
-    def units(self):
-        """How many there are."""
-        return len(self.active)
-
-    @property
-    def means(self):
-        """Of each unit."""
-        return self._sum / self.rows
-
-    @property
-    def mean(self):
-        """Of all values."""
-        return float(self._sum.sum() / (self.rows * self.units))
-
-    @property
-    def deviation(self):
-        """The standard deviation of all values."""
-        return float(np.sqrt(max(self.square - self.mean**2, 0.0)))
-
-    @property
-    def square(self):
-        """The mean of all squares."""
-        return float(self._squares.sum() / (self.rows * self.units))
-
-    @property
-    def squares(self):
-        """The mean square of each unit."""
-        return self._squares / self.rows
-
-    @property
-    def norm(self):
-        """The root mean square, over rows, of a row's norm."""
-        return float(np.sqrt(self._squares.sum() / self.rows))
-
-    @property
-    def zero_fraction(self):
-        """The share of values that are exactly 0."""
-        return float(1 - self.active.sum() / (self.rows * self.units))
-
-    @property
-    def constant(self):
-        """Which units have the same value on all rows."""
-        return self.least == self.most
 
 
 @dataclass
@@ -81,7 +24,7 @@ class Evidence:
     net: object
     places: list[Any]
     rows: int
-    values: list[Any]  # Moments of each place
+    values: list[Any]  # UnitStatistics of each place
     gradients: list[Any] | None  # of the gradient of each row's loss; None without y
     recorded: list[Any]  # values of the sample's first rows at each place
     sample: tuple[Any, Any]  # X and y, or None, of the sample
@@ -91,12 +34,12 @@ class Evidence:
     probe: object = None
 
 
-def collect(subject, blocks):
+def collect(inspected, blocks):
     """One pass over the blocks: an Evidence, without a probe."""
-    net = subject.net
+    net = inspected.net
     places = network_places(net)
     plan, parameters = net._weights.plan, net._weights.parameters
-    with_y = blocks._y is not None
+    with_y = blocks.has_targets
     observer = new_observer(plan, places, with_y)
     sample, outcome = Sample(blocks.n), Outcome(net.loss) if with_y else None
     loss = None
@@ -106,7 +49,7 @@ def collect(subject, blocks):
                 loss = loss_of(net, y)
             z, losses = observer.observe(parameters, X, y, loss)
             if z is None:
-                raise checks.not_finite("X", net.dtype)
+                raise validation.not_finite("X", net.dtype)
             sample.add(first, X, y)
             if with_y:
                 outcome.add(z, y, losses)
@@ -116,33 +59,12 @@ def collect(subject, blocks):
     values, gradients = observer.figures()
     seen = observer.watching & WATCH_GRADIENTS
     return Evidence(
-        net, places, blocks.n, [Moments(each, blocks.n) for each in values],
-        [Moments(each, blocks.n) if seen[i] else None for i, each in enumerate(gradients)]
+        net, places, blocks.n, [UnitStatistics(each, blocks.n) for each in values],
+        [UnitStatistics(each, blocks.n) if seen[i] else None for i, each in enumerate(gradients)]
         if with_y
         else None,
         recorded, sample.rows(), outcome, all_bounds(places, plan.n_steps + 1), walk(places),
     )  # fmt: skip
-
-
-def observed(net, X):
-    """The figures of all places over the rows of X: places, a list of arrays, how many rows."""
-    subject = subject_of(net)
-    places, blocks = network_places(subject.net), Blocks(subject, X)
-    observer = new_observer(subject.net._weights.plan, places, False)
-    with single_threaded_blas:
-        for _, part, _ in blocks:
-            if observer.observe(subject.net._weights.parameters, part)[0] is None:
-                raise checks.not_finite("X", subject.net.dtype)
-    return places, observer.figures()[0], blocks.n
-
-
-def new_observer(plan, places, gradients):
-    """One that watches all values, and the gradients that are reported."""
-    watched = np.full(plan.n_steps + 1, WATCH_VALUES, np.uint8)
-    if gradients:
-        for place in walk(places):
-            watched[place.gradient] |= WATCH_GRADIENTS
-    return Observer(plan, watched, all_bounds(places, plan.n_steps + 1))
 
 
 def loss_of(net, y):

@@ -4,7 +4,7 @@ import numpy as np
 
 from relume.diagnostics.report import Distribution, GradientFigures, LayerReport, Report
 from relume.diagnostics.rules import advice_for, constant_features
-from relume.nn.layers.parametric import Dense
+from relume.nn.layers.dense import Dense
 from relume.nn.units.layer_nodes import is_rectifier, saturates
 
 NEARLY = 0.01  # of rows: a unit that is active on fewer is nearly dead

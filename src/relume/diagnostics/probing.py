@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from relume.engine.prediction import predict
-from relume.runtime.blas import single_threaded_blas
 from relume.nn.losses import PythonLoss
 from relume.nn.optimizers.optimizers import Optimizer
+from relume.runtime.blas import single_threaded_blas
 
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # of the learning rate, that are tried
 

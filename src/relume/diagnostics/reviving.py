@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from relume.diagnostics.inspected_model import subject_of
-from relume import validation as checks
+from relume import validation
+from relume.diagnostics.inspected_model import inspected_model_of
+from relume.nn.callbacks.revive import apply, dormant_units, set_rate
 from relume.nn.network import Network
 from relume.nn.units.revival import HOW, revivable
-from relume.nn.callbacks.revive import apply, dormant_units, set_rate
 
 
 def revive(
@@ -84,15 +84,15 @@ def revive(
     network = net if isinstance(net, Network) else getattr(net, "network_", None)
     if not isinstance(network, Network):
         raise TypeError(f"net must be a relume.nn.Network or an estimator of relume, got {net!r}")
-    checks.choice(how, "how", HOW)
+    validation.choice(how, "how", HOW)
     if how == "leaky" and network is not net:
         raise ValueError("how='leaky' changes layers, which an estimator has by its parameters")
-    subject_of(network)
+    inspected_model_of(network)
     if lr is not None and lr != "advised":
-        checks.positive(lr, "lr")
+        validation.positive(lr, "lr")
     rng = network._rng if seed is None else np.random.default_rng(seed)
     candidates = revivable(network, layers, how)
-    found = dormant_units(network, X, checks.not_negative(threshold, "threshold"), candidates)
+    found = dormant_units(network, X, validation.not_negative(threshold, "threshold"), candidates)
     done = apply(network, found, how, rng)
     if lr is not None:
         set_rate(network, lr)

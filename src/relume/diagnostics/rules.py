@@ -9,9 +9,9 @@ import numpy as np
 
 from relume.diagnostics.labels import label_shift
 from relume.diagnostics.report import Advice
-from relume.nn.layers.parametric import Dense
+from relume.nn.layers.dense import Dense
 from relume.nn.layers.normalization import Standardize
-from relume.nn.optimizers.optimizers import SGD, Lion, Optimizer
+from relume.nn.optimizers.usual_rate import lower_rate, rate_excess, usual_rate
 
 DEAD = 0.2  # share of a layer from which dead units matter,
 NATURAL = 0.4  # unless they are close to life, and fewer than this,
@@ -151,26 +151,6 @@ def _unexplained(evidence):
 
 
 # -- the learning rate ----------------------------------------------------------------------------
-
-
-def usual_rate(optimizer):
-    """A learning rate at which networks of this size learn well under an optimizer."""
-    if isinstance(optimizer, SGD):
-        return 0.1 * (1 - optimizer.momentum)
-    return 1e-4 if isinstance(optimizer, Lion) else 1e-3
-
-
-def rate_excess(net):
-    """How many times the usual rate that of a network is; 1 where it has none."""
-    if not isinstance(net.optimizer, Optimizer):
-        return 1.0
-    return net.optimizer.lr / max(usual_rate(net.optimizer), 1e-12)
-
-
-def lower_rate(net):
-    """What to try instead of a rate that is too high: a tenth, or ten times the usual one."""
-    rate = min(net.optimizer.lr / 10, 10 * usual_rate(net.optimizer))
-    return float(f"{rate:.1g}")
 
 
 def learning_rate_high(evidence, layers, found):

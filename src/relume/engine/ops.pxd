@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from relume.kernels.table cimport Kernel, Spans
 
-cdef extern from "platform.h" nogil:
+cdef extern from "runtime/platform.h" nogil:
     ctypedef unsigned long float_mode
     float_mode flush_subnormals()
     void restore_float_mode(float_mode mode)

@@ -16,7 +16,7 @@ from relume.engine.ops cimport (
 )
 from relume.runtime.threads cimport Region, begin, done, end
 
-cdef extern from "platform.h" nogil:
+cdef extern from "runtime/platform.h" nogil:
     void* exchange_pointer(void** place, void* pointer)
 
 cnp.import_array()

@@ -8,6 +8,7 @@ from relume.experiments.data import Data, Interval, interval
 from relume.experiments.experiment import Experiment, Part, Quantity, verdict_of
 from relume.experiments.registry import EXPERIMENTS
 from relume.experiments.run import Result, run
+from relume.public_names import set_module as _set_module
 
 __all__ = [
     "EXPERIMENTS",
@@ -21,3 +22,5 @@ __all__ = [
     "run",
     "verdict_of",
 ]
+
+_set_module(globals())

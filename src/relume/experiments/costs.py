@@ -9,9 +9,9 @@ import numpy as np
 
 import relume
 from relume import nn
-from relume.functional.activations import ROWS, parameters_of
 from relume.experiments.data import Data
 from relume.experiments.experiment import Experiment, Part, Quantity, above, below
+from relume.functional.activations import ROWS, parameters_of
 
 
 def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

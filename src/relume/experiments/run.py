@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import relume
+from relume import validation
 from relume.experiments.data import CONFIDENCE, Data
 from relume.experiments.experiment import Experiment, Part, verdict_of
 from relume.experiments.registry import EXPERIMENTS
-from relume import validation as checks
 from relume.plots.style import matplotlib_or_raise
 
 
@@ -89,7 +89,7 @@ def run(
     """
     from relume.experiments.page import page
 
-    quick, folder = checks.flag(quick, "quick"), Path(checks.path(out, "out"))
+    quick, folder = validation.flag(quick, "quick"), Path(validation.path(out, "out"))
     chosen = [EXPERIMENTS[name] for name in checked_names(names)]
     matplotlib_or_raise()  # before, not after half an hour
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def checked_names(names: Iterable[str] | None) -> list[str]:
     if isinstance(names, str):
         raise TypeError(f"names must be a list of names, got the string {names!r}")
     wanted = list(dict.fromkeys(names or ()))
-    return [checks.choice(name, "names", EXPERIMENTS) for name in wanted] or list(EXPERIMENTS)
+    return [validation.choice(name, "names", EXPERIMENTS) for name in wanted] or list(EXPERIMENTS)
 
 
 def to_dict(results: Sequence[Result], quick: bool) -> dict[str, Any]:

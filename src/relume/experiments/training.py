@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import datasets, nn
-from relume.cli.demo import stratified_split
+from relume.datasets.held_out import stratified_split
 
 
 class Split(NamedTuple):

@@ -3,10 +3,10 @@
 import numpy as np
 
 from relume.functional.docstrings import gated_docstring
-from relume.ufuncs import elementwise as ufuncs
-from relume.functional.maxout import halves
+from relume.functional.split_axis import halves
+from relume.ufuncs import elementwise
 
-ROWS = ufuncs.gated_rows()
+ROWS = elementwise.gated_rows()
 
 
 def _refuse_int(b):
@@ -53,7 +53,7 @@ def _functions():
         for direction, wrap in (("forward", _forward), ("backward", _backward)):
             name = row["name"] if direction == "forward" else f"{row['name']}_backward"
             doc = gated_docstring(row, direction)
-            ufunc = ufuncs.make_gated_ufunc(index, direction, name, doc)
+            ufunc = elementwise.make_gated_ufunc(index, direction, name, doc)
             function = wrap(ufunc, name)
             function.__doc__, function.ufunc = doc, ufunc
             yield name, function

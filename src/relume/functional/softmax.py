@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from relume.ufuncs import along_axis as kernels
+from relume.ufuncs import along_axis
 
 __all__ = [
     "log_softmax",
@@ -99,8 +99,8 @@ def softmax(
     x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
 ) -> NDArray[Any]:
     if kwargs:  # to unpack none saves 0.2 us
-        return kernels.softmax(x, axis=_checked(x, axis), out=out, **kwargs)
-    return kernels.softmax(x, axis=_checked(x, axis), out=out)
+        return along_axis.softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    return along_axis.softmax(x, axis=_checked(x, axis), out=out)
 
 
 @_documented(
@@ -114,8 +114,8 @@ def log_softmax(
     x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
 ) -> NDArray[Any]:
     if kwargs:
-        return kernels.log_softmax(x, axis=_checked(x, axis), out=out, **kwargs)
-    return kernels.log_softmax(x, axis=_checked(x, axis), out=out)
+        return along_axis.log_softmax(x, axis=_checked(x, axis), out=out, **kwargs)
+    return along_axis.log_softmax(x, axis=_checked(x, axis), out=out)
 
 
 @_documented(
@@ -135,7 +135,7 @@ def logsumexp(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.logsumexp(x, axis=_checked(x, axis), keepdims=keepdims, out=out, **kwargs)
+    return along_axis.logsumexp(x, axis=_checked(x, axis), keepdims=keepdims, out=out, **kwargs)
 
 
 @_documented(
@@ -153,7 +153,7 @@ def softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
+    return along_axis.softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
 
 
 @_documented(
@@ -172,7 +172,9 @@ def softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.softmax_backward_from_output(grad, y, axis=_checked(y, axis), out=out, **kwargs)
+    return along_axis.softmax_backward_from_output(
+        grad, y, axis=_checked(y, axis), out=out, **kwargs
+    )
 
 
 @_documented(
@@ -190,7 +192,7 @@ def log_softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.log_softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
+    return along_axis.log_softmax_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
 
 
 @_documented(
@@ -210,7 +212,7 @@ def log_softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    return kernels.log_softmax_backward_from_output(
+    return along_axis.log_softmax_backward_from_output(
         grad, y, axis=_checked(y, axis), out=out, **kwargs
     )
 
@@ -235,4 +237,4 @@ def logsumexp_backward(
 ) -> NDArray[Any]:
     if keepdims:
         grad = np.squeeze(np.asanyarray(grad), axis)
-    return kernels.logsumexp_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)
+    return along_axis.logsumexp_backward(grad, x, axis=_checked(x, axis), out=out, **kwargs)

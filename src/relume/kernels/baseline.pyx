@@ -1,1 +1,1 @@
-include "kernels.pxi"
+include "fill_table.pxi"

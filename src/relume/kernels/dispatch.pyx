@@ -11,7 +11,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 
 from relume.kernels.table cimport TABLE_VERSION, Table
 
-cdef extern from "platform.h":
+cdef extern from "runtime/platform.h":
     bint cpu_supports(const char* feature)
 
 cdef extern from *:

@@ -4,7 +4,7 @@
 # would be off by some thousandths of lr decay. Each is built a second time without either, since
 # they cost 0.6 us of Adam's 6.5 on 16,384 parameters; the bits are the same.
 
-cdef extern from "roots.h" nogil:
+cdef extern from "math/divide_by_root.h" nogil:
     void over_root_float(const float* x, const float* v, float eps, Py_ssize_t n, float* out)
     void over_root_double(const double* x, const double* v, double eps, Py_ssize_t n, double* out)
 
@@ -292,3 +292,21 @@ cdef double penalize(floating* g, const floating* p, Py_ssize_t n, double l1,
                                                + l2_slope * p[start + j])
         add_exactly(&sum, &error, sum_of[floating](terms, size))
     return corrected(sum, error)
+
+
+# -- max_norm: Srebro and Shraibman, 2005 ---------------------------------------------------------
+
+cdef void limit_columns(floating* w, Py_ssize_t rows, Py_ssize_t n, double most,
+                        floating* factor) noexcept nogil:
+    """Shorten each column of a matrix that is longer than `most` to that; `factor` is scratch."""
+    cdef Py_ssize_t i, j
+    cdef floating limit = <floating> most
+    memset(factor, 0, n * sizeof(floating))
+    for i in range(rows):
+        for j in range(n):
+            factor[j] = factor[j] + w[i * n + j] * w[i * n + j]
+    for j in range(n):
+        factor[j] = limit / at_least[floating](square_root(factor[j]), limit)
+    for i in range(rows):
+        for j in range(n):
+            w[i * n + j] = w[i * n + j] * factor[j]

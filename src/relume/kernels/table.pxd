@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
-cdef extern from "product.h" nogil:
+cdef extern from "matmul/interface.h" nogil:
     enum:
         COMPRESS_ROWS
     ctypedef struct Product:    # see there

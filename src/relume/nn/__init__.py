@@ -1,8 +1,8 @@
 """Small dense networks, trained and run by a compiled engine on relume's kernels."""
 
-from relume.nn.layers.activations import *  # noqa: F403
-from relume.nn.layers.activations import ACTIVATIONS as ACTIVATIONS
-from relume.nn.layers.activations import __all__ as _activations
+from relume.nn.callbacks.callback import Callback
+from relume.nn.callbacks.monitor import Monitor, TrainingWarning
+from relume.nn.callbacks.revive import Revive
 from relume.nn.callbacks.standard import (
     CSVLogger,
     EarlyStopping,
@@ -11,10 +11,11 @@ from relume.nn.callbacks.standard import (
     TerminateOnNaN,
 )
 from relume.nn.compact import CompactedLayer, CompactReport
-from relume.nn.interop.to_sklearn import from_sklearn
-from relume.nn.saving.model_file import ModelFileError
-from relume.nn.training.history import History
-from relume.nn.callbacks.callback import Callback
+from relume.nn.interop.from_sklearn import from_sklearn
+from relume.nn.layers.activations import *  # noqa: F403
+from relume.nn.layers.activations import ACTIVATIONS as ACTIVATIONS
+from relume.nn.layers.activations import __all__ as _activations
+from relume.nn.layers.dense import Dense
 from relume.nn.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -26,8 +27,11 @@ from relume.nn.layers.initializers import (
     LecunUniform,
     Orthogonal,
 )
-from relume.nn.layers.parametric import Dense, FATReLU, Layer, PReLU, Residual, RReLU, Sine
-from relume.nn.training.lbfgs_fit import LBFGS
+from relume.nn.layers.layer import Layer
+from relume.nn.layers.normalization import BatchNorm, LayerNorm, Standardize
+from relume.nn.layers.parametric import FATReLU, PReLU, RReLU, Sine
+from relume.nn.layers.regularization import ActivityL1, AlphaDropout, Dropout
+from relume.nn.layers.residual import Residual
 from relume.nn.losses import (
     MAE,
     MSE,
@@ -39,14 +43,10 @@ from relume.nn.losses import (
     PythonLoss,
     Quantile,
 )
-from relume.nn.callbacks.monitor import Monitor, TrainingWarning
 from relume.nn.network import Network
-from relume.nn.layers.normalization import BatchNorm, LayerNorm, Standardize
+from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
-from relume.nn.saving.load import load
 from relume.nn.optimizers.schedule import Schedule
-from relume.nn.layers.regularization import ActivityL1, AlphaDropout, Dropout
-from relume.nn.callbacks.revive import Revive
 from relume.nn.optimizers.schedules import (
     ConstantRate,
     Cosine,
@@ -56,6 +56,10 @@ from relume.nn.optimizers.schedules import (
     ReduceOnPlateau,
     Step,
 )
+from relume.nn.saving.load import load
+from relume.nn.saving.model_file import ModelFileError
+from relume.nn.training.history import History
+from relume.public_names import set_module as _set_module
 
 __all__ = [
     "LBFGS",
@@ -123,3 +127,5 @@ __all__ = [
     "load",
     *_activations,
 ]
+
+_set_module(globals())

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relume.nn.layers.activations import Activation
 from relume.nn.data.rows import CHUNK
-from relume.nn.layers.parametric import Dense, Elementwise, PReLU, Residual, width_of
+from relume.nn.layers.activations import Activation
+from relume.nn.layers.dense import Dense
+from relume.nn.layers.layer import Elementwise
+from relume.nn.layers.parametric import PReLU
 from relume.nn.layers.regularization import ActivityL1, Dropout
+from relume.nn.layers.residual import Residual, width_of
 
 UNITWISE = (Activation, Elementwise, Dropout, ActivityL1)  # AlphaDropout is a Dropout
 

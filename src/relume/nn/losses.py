@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import relume
-from relume import validation as checks
+from relume import validation
 from relume.nn.configurable import Described
 
 
@@ -38,7 +38,7 @@ class Loss(Described):
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """What y must be for the engine: here values, a column for a network of one output."""
-        return _of_outputs(checks.finite(y, name, dtype), y, name, n_out)
+        return _of_outputs(validation.finite(y, name, dtype), y, name, n_out)
 
     def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
         """What the outputs say y is: here the outputs themselves."""
@@ -88,7 +88,7 @@ def _labels(labels, name, n_out):
             f"{name} must hold class labels 0 to {n_out - 1}, since the network has {n_out} "
             f"outputs; got {strange}"
         )
-    return checks.contiguous(labels, np.int64)
+    return validation.contiguous(labels, np.int64)
 
 
 class CrossEntropy(Loss):
@@ -123,7 +123,7 @@ class CrossEntropy(Loss):
     classifies = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing: float = checks.number(
+        self.label_smoothing: float = validation.number(
             label_smoothing, "label_smoothing", "at least 0 and at most 1", lambda x: 0 <= x <= 1
         )
 
@@ -137,10 +137,10 @@ class CrossEntropy(Loss):
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """Labels as int64, probabilities in the dtype."""
-        y = checks.as_array(y, name)
+        y = validation.as_array(y, name)
         if y.ndim != 2 or y.shape[1] != n_out or n_out == 1:
             return _labels(y, name, n_out)
-        values = checks.finite(y, name, dtype)
+        values = validation.finite(y, name, dtype)
         if values.min(initial=0) < 0:
             raise ValueError(f"{name} must hold probabilities, at least 0, got {values.min()}")
         return values
@@ -189,10 +189,10 @@ class BinaryCrossEntropy(Loss):
         self.pos_weight: float | list[float] | None = None
         if isinstance(pos_weight, list | tuple | np.ndarray) and np.ndim(pos_weight) == 1:
             self.pos_weight = [
-                checks.positive(each, f"pos_weight[{i}]") for i, each in enumerate(pos_weight)
+                validation.positive(each, f"pos_weight[{i}]") for i, each in enumerate(pos_weight)
             ]
         elif pos_weight is not None:
-            self.pos_weight = checks.positive(pos_weight, "pos_weight")
+            self.pos_weight = validation.positive(pos_weight, "pos_weight")
 
     def numbers(self, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """The weight of each output's positives."""
@@ -202,17 +202,17 @@ class BinaryCrossEntropy(Loss):
                 f"pos_weight must hold 1 or {n_out} weights, as the network has outputs; "
                 f"got {len(weights)}"
             )
-        return checks.contiguous(np.broadcast_to(weights, n_out), dtype)
+        return validation.contiguous(np.broadcast_to(weights, n_out), dtype)
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """0 and 1 in the dtype, a column for each output."""
-        values = checks.as_array(y, name)
+        values = validation.as_array(y, name)
         if values.dtype.kind not in "iubf":
             raise TypeError(f"{name} must hold 0 and 1, got dtype {values.dtype}")
         strange = values[(values != 0) & (values != 1)]
         if strange.size:
             raise ValueError(f"{name} must hold 0 and 1, got {strange.flat[0]}")
-        return _of_outputs(checks.contiguous(values, dtype), y, name, n_out)
+        return _of_outputs(validation.contiguous(values, dtype), y, name, n_out)
 
     def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
         """0 and 1 as int64, of shape (n,) for one output."""
@@ -283,7 +283,7 @@ class Huber(Loss):
     name = "huber"
 
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta: float = checks.positive(delta, "delta")
+        self.delta: float = validation.positive(delta, "delta")
 
     def numbers(self, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """The place where the parabola ends."""
@@ -320,7 +320,7 @@ class Quantile(Loss):
     name = "quantile"
 
     def __init__(self, q: float = 0.5) -> None:
-        self.q: float = checks.number(
+        self.q: float = validation.number(
             q, "q", "greater than 0 and less than 1", lambda x: 0 < x < 1
         )
 
@@ -384,7 +384,7 @@ class PythonLoss(Loss):
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """Any real numbers."""
-        array = checks.real(y, name)
+        array = validation.real(y, name)
         return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
     def __call__(self, y: NDArray[Any], z: NDArray[Any]) -> tuple[float, NDArray[Any]]:
@@ -395,13 +395,13 @@ class PythonLoss(Loss):
         loss, grad = result
         if not isinstance(loss, numbers.Real) and np.ndim(loss) != 0:
             raise TypeError(f"the loss of {self.name} must be a number, got {loss!r}")
-        grad = checks.real(grad, f"the gradient of {self.name}")
+        grad = validation.real(grad, f"the gradient of {self.name}")
         if grad.shape != z.shape:
             raise ValueError(
                 f"the gradient of {self.name} must have the shape {z.shape} of the outputs, "
                 f"got {grad.shape}"
             )
-        return float(loss), checks.contiguous(grad, z.dtype)
+        return float(loss), validation.contiguous(grad, z.dtype)
 
 
 LOSSES: dict[str, type[Loss]] = {
@@ -414,7 +414,7 @@ def loss_of(value: Any) -> Loss:
     if isinstance(value, Loss):
         return value
     if isinstance(value, str):
-        return LOSSES[checks.choice(value, "loss", LOSSES)]()
+        return LOSSES[validation.choice(value, "loss", LOSSES)]()
     if isinstance(value, type) or not callable(value):
         raise TypeError(
             f"loss must be one of {', '.join(LOSSES)}, a loss of relume.nn such as nn.MSE(), or a "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relume import validation as checks
+from relume import validation
 
 
 def _accuracy(y, predicted, z):
@@ -127,7 +127,7 @@ def metrics_of(values: Iterable[Any] | None, loss: Any) -> list[Metric]:
 def _metric_of(value, loss):
     if isinstance(value, str):
         known = OF_CLASSES if loss.classifies else OF_VALUES
-        return Metric(value, known[checks.choice(value, f"a metric under {loss.name}", known)])
+        return Metric(value, known[validation.choice(value, f"a metric under {loss.name}", known)])
     if not callable(value):
         raise TypeError(f"metrics must be names or callables, got {value!r}")
     name = getattr(value, "__name__", type(value).__name__)

@@ -2,7 +2,7 @@
 
 import math
 
-from relume.nn.layers.parametric import Residual, steps_of, width_of
+from relume.nn.layers.residual import Residual, steps_of, width_of
 from relume.nn.parameters.weights import STATISTICS, shapes
 
 HEAD = ("layer", "outputs", "parameters")

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import relume
-from relume import validation as checks
-from relume.nn.interop.to_sklearn import LOSSES, from_sklearn
-from relume.nn.layers.parametric import steps_of
+from relume import validation
+from relume.nn.interop.from_sklearn import LOSSES, from_sklearn
+from relume.nn.layers.residual import steps_of
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson, loss_of
-from relume.nn.network import Model
+from relume.nn.network import Network
 from relume.onnx.graph import Graph, onnx
 from relume.onnx.operators import STEPS
 from relume.onnx.scalers import scaled
@@ -79,7 +79,7 @@ def of_values(g: Graph, z: str, n: int, loss: Any) -> None:
         g.output(y, "variable", onnx().TensorProto.FLOAT, n)
 
 
-def finished(g: Graph, z: str, net: Model, output: str, classes: Any) -> None:
+def finished(g: Graph, z: str, net: Network, output: str, classes: Any) -> None:
     """The outputs, made of the raw ones."""
     n, loss = net.n_outputs, net.loss
     if output == "raw":
@@ -97,7 +97,7 @@ def finished(g: Graph, z: str, net: Model, output: str, classes: Any) -> None:
 
 
 def model_of(
-    net: Model,
+    net: Network,
     *,
     output: Literal["predict", "proba", "raw"] = "predict",
     classes: ArrayLike | None = None,
@@ -146,9 +146,9 @@ def model_of(
     >>> [output.name for output in model.graph.output]
     ['label', 'probabilities']
     """
-    if not isinstance(net, Model):
+    if not isinstance(net, Network):
         raise TypeError(f"net must be an nn.Network, got {net!r}")
-    output = checks.choice(output, "output", OUTPUTS)
+    output = validation.choice(output, "output", OUTPUTS)
     state, g, x = net.state_dict(), Graph(), "X"
     n_features = net._weights.plan.n_in
     for scaler in scalers:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from relume import validation as checks
+from relume import validation
 
 
 def onnx() -> Any:
@@ -35,7 +35,9 @@ class Graph:
         """Add an array, in float32 if it holds floats; returns its name."""
         array = np.asarray(value)
         if array.dtype.kind == "f":
-            array = checks.finite(array, name or "a parameter", np.float32).reshape(array.shape)
+            array = validation.finite(array, name or "a parameter", np.float32).reshape(
+                array.shape
+            )
         name = name or f"constant_{len(self.constants)}"
         self.constants.append(onnx().numpy_helper.from_array(array, name))
         return name

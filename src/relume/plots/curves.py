@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import relume
-from relume import validation as checks
+from relume import validation
 from relume.nn.layers.activations import ACTIVATIONS
 from relume.plots import style
 
@@ -52,7 +52,7 @@ def activations(
     2
     """
     names = _checked(names)
-    derivatives = checks.flag(derivatives, "derivatives")
+    derivatives = validation.flag(derivatives, "derivatives")
     x = np.linspace(-4, 4, 801)
     rows = math.ceil(len(names) / COLUMNS)
     title = "Activation functions" + (" and their derivatives" if derivatives else "")
@@ -81,7 +81,7 @@ def _checked(names):
     names = list(USUAL if names is None else names)
     if not names:
         raise ValueError("names must hold at least one name, got none")
-    return [checks.choice(name, "names", drawable) for name in names]
+    return [validation.choice(name, "names", drawable) for name in names]
 
 
 def _has_defaults(name):

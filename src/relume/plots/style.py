@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from relume import validation as checks
+from relume import validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +82,7 @@ def new_figure(title: str, alternative: str, theme: str, height: float = 3.6, **
     axes : matplotlib.axes.Axes or ndarray of Axes
     """
     matplotlib = matplotlib_or_raise()
-    colours = THEMES[checks.choice(theme, "theme", THEMES)]
+    colours = THEMES[validation.choice(theme, "theme", THEMES)]
     figure = matplotlib.figure.Figure(
         figsize=(WIDTH, height), facecolor=colours.background, layout="constrained"
     )
@@ -109,7 +109,7 @@ def style_axes(axes: Any, colours: Theme) -> None:
 
 def looks(theme: str) -> Iterator[dict[str, Any]]:
     """What sets each series apart, as arguments of ``Axes.plot``: never the colour alone."""
-    series = THEMES[checks.choice(theme, "theme", THEMES)].series
+    series = THEMES[validation.choice(theme, "theme", THEMES)].series
     for i in itertools.count():
         yield {
             "color": series[i % len(series)],

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from libc.math cimport INFINITY
 
-cdef extern from "platform.h" nogil:
+cdef extern from "runtime/platform.h" nogil:
     void set_parts(uint64_t* parts, Py_ssize_t first, Py_ssize_t end)
     Py_ssize_t take_part(uint64_t* parts, bint last)
     long process_id()

@@ -14,16 +14,18 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from relume.runtime.threads import num_threads
-from relume.nn.layers.activations import ACTIVATIONS, Activation
-from relume.runtime.blas import single_threaded_blas
-from relume.nn.data.rows import features_of
 from relume.nn.callbacks.callback import Hooks
+from relume.nn.data.rows import features_of
+from relume.nn.layers.activations import ACTIVATIONS, Activation
 from relume.nn.layers.initializers import INITIALIZERS, Initializer
-from relume.nn.layers.parametric import ELEMENTWISE, Elementwise
+from relume.nn.layers.layer import Elementwise
+from relume.nn.layers.parametric import ELEMENTWISE
 from relume.nn.network import Network
-from relume.nn.optimizers.optimizers import LBFGS, OPTIMIZERS, Optimizer
+from relume.nn.optimizers.lbfgs import LBFGS
+from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer
 from relume.nn.parameters.weights import Weights
+from relume.runtime.blas import single_threaded_blas
+from relume.runtime.threads import num_threads
 from relume.sklearn.building import (
     NORMALIZATIONS,
     SCIKIT_LEARN_NAMES,

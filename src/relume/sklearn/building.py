@@ -4,13 +4,15 @@ import copy
 
 import numpy as np
 
-from relume import validation as checks
-from relume.nn.layers.parametric import initializers
-from relume.nn.layers.parametric import Dense, Residual, elementwise_of
-from relume.nn.training.lbfgs_fit import LBFGS
+from relume import validation
+from relume.nn.layers import initializers
+from relume.nn.layers.dense import Dense
 from relume.nn.layers.normalization import BatchNorm, LayerNorm
-from relume.nn.optimizers.optimizers import OPTIMIZERS, SGD, Adam
+from relume.nn.layers.parametric import elementwise_of
 from relume.nn.layers.regularization import Dropout
+from relume.nn.layers.residual import Residual
+from relume.nn.optimizers.lbfgs import LBFGS
+from relume.nn.optimizers.optimizers import OPTIMIZERS, SGD, Adam
 
 NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
 SCIKIT_LEARN_NAMES = {"identity": "linear", "logistic": "sigmoid"}
@@ -73,7 +75,7 @@ def layers_of(estimator, sizes, n_outputs):
             block.append(NORMALIZATIONS[estimator.normalization]())
         if activation is not None:
             block.append(activation)
-        if checks.fraction(rate, "dropout"):
+        if validation.fraction(rate, "dropout"):
             block.append(Dropout(rate))
         layers += [Residual(block)] if estimator.residual and i > 0 else block
     return [*layers, Dense(n_outputs, l2=l2)]

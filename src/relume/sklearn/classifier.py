@@ -13,7 +13,8 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from relume.nn.layers.initializers import Initializer
 from relume.nn.losses import CrossEntropy, Loss
-from relume.nn.optimizers.optimizers import LBFGS, Optimizer
+from relume.nn.optimizers.lbfgs import LBFGS
+from relume.nn.optimizers.optimizers import Optimizer
 from relume.sklearn.base import MLP, ActivationOf, LossFunction, validation_pair
 from relume.sklearn.docstrings import documented
 from relume.sklearn.fitting import accuracy

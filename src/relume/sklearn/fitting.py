@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 
+from relume import validation
 from relume.engine.training import STATUS, Training
-from relume import validation as checks
 from relume.nn.data.rows import SparseRows
 from relume.sklearn.warned import warn
 
@@ -148,7 +148,7 @@ class Fitting:
         finally:
             self.weights.steps = self.training.t
         if status == STATUS["input not finite"]:
-            raise checks.not_finite("X", self.network.dtype)
+            raise validation.not_finite("X", self.network.dtype)
         if status != STATUS["fine"]:
             self.diverged = True
             self.weights.parameters[:] = np.nan

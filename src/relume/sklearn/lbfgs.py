@@ -4,8 +4,8 @@ import numpy as np
 import scipy
 from sklearn.utils.optimize import _check_optimize_result
 
+from relume import validation
 from relume.engine.training import STATUS, Training
-from relume import validation as checks
 from relume.nn.data.rows import SparseRows
 from relume.nn.training.lbfgs_fit import Unused
 from relume.sklearn.fitting import check_sums
@@ -60,7 +60,7 @@ class Function:
             self.X, self.y, self.weight, self.gradient, self.key
         )
         if status == STATUS["input not finite"]:
-            raise checks.not_finite("X", self.weights.dtype)
+            raise validation.not_finite("X", self.weights.dtype)
         if status != STATUS["fine"]:
             return np.nan, np.full_like(self.gradient, np.nan)
         return loss + self.constant, self.gradient.copy()

@@ -11,7 +11,8 @@ from sklearn.utils.metaestimators import available_if
 
 from relume.nn.layers.initializers import Initializer
 from relume.nn.losses import Loss, Poisson
-from relume.nn.optimizers.optimizers import LBFGS, Optimizer
+from relume.nn.optimizers.lbfgs import LBFGS
+from relume.nn.optimizers.optimizers import Optimizer
 from relume.sklearn.base import MLP, ActivationOf, LossFunction, validation_pair
 from relume.sklearn.docstrings import documented
 from relume.sklearn.fitting import r2

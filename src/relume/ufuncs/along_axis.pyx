@@ -25,7 +25,7 @@ from relume.kernels.table cimport (
 
 import contextlib
 
-cdef extern from "platform.h" nogil:
+cdef extern from "runtime/platform.h" nogil:
     ctypedef struct float_flags:
         pass
     float_flags save_float_flags()

@@ -20,7 +20,7 @@ from relume.kernels.table cimport N_INTEGERS, Activation, Kernel, Kernels
 
 import contextlib
 
-cdef extern from "platform.h" nogil:
+cdef extern from "runtime/platform.h" nogil:
     ctypedef struct float_flags:
         pass
     float_flags save_float_flags()

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from relume import nn
-from relume.nn.callbacks.standard import callback as hooks
-
-from . import twin as plain
+from relume.nn.callbacks import callback
+from tests.support import twin as plain
 
 X, Y = plain.data(100, 4, 3)
 VALIDATION = plain.data(40, 4, 3, seed=2)
@@ -34,7 +33,7 @@ def _noting(hook):
     return call
 
 
-for _hook in hooks.HOOKS:
+for _hook in callback.HOOKS:
     setattr(Recorder, _hook, _noting(_hook))
 
 
@@ -81,8 +80,8 @@ def test_hooks_that_are_not_overridden_are_not_collected():
 
     own = nn.Callback()
     own.on_epoch_begin = lambda net, epoch: None
-    collected = hooks.Hooks([Empty(), One(), own, print])
-    assert {name: len(collected[name]) for name in hooks.HOOKS if collected[name]} == {
+    collected = callback.Hooks([Empty(), One(), own, print])
+    assert {name: len(collected[name]) for name in callback.HOOKS if collected[name]} == {
         "on_batch_end": 1,
         "on_epoch_begin": 1,
         "on_epoch_end": 1,

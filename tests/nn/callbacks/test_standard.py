@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 NAN, INF = float("nan"), float("inf")
 X, Y = plain.data(100, 4, 3)

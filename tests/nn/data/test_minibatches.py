@@ -8,8 +8,7 @@ import pytest
 import scipy.sparse
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

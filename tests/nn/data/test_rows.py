@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 
 def network(loss="cross_entropy", outputs=3, dtype="float32"):

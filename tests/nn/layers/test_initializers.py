@@ -10,8 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from relume import nn
 from relume.nn.layers.initializers import INITIALIZERS, draw, initializer_of
-
-from . import twin as plain
+from tests.support import twin as plain
 
 NAN, INF = float("nan"), float("inf")
 STD = {

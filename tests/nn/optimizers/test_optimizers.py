@@ -11,8 +11,7 @@ from relume import nn
 from relume.engine.plan import Plan
 from relume.engine.updates import Updates
 from relume.nn.optimizers.optimizers import OPTIMIZERS
-
-from . import twin as plain
+from tests.support import twin as plain
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)

@@ -10,8 +10,7 @@ import pytest
 
 from relume import nn
 from relume.nn.optimizers.schedules import SCHEDULES
-
-from . import twin as plain
+from tests.support import twin as plain
 
 NAN, INF = float("nan"), float("inf")
 MADE = [

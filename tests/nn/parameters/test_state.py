@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

@@ -9,11 +9,10 @@ import pytest
 import safetensors.numpy
 
 from relume import nn
-from relume.nn.saving import model_file as files
+from relume.nn.saving import model_file
+from tests.support import twin as plain
+from tests.support.networks import all_layers, saved
 from tools import durability
-
-from . import twin as plain
-from .networks import all_layers, saved
 
 X, Y = plain.data(70, 6, 3)
 
@@ -184,9 +183,9 @@ def crafted(path, change, net=None):
     if net._weights is None:
         net.fit(X, Y)
     net.save(path)
-    settings, tensors = files.unpacked(path.read_bytes())
+    settings, tensors = model_file.unpacked(path.read_bytes())
     change(settings, tensors)
-    path.write_bytes(files.packed(settings, tensors))
+    path.write_bytes(model_file.packed(settings, tensors))
     begin = time.perf_counter()
     with pytest.raises(nn.ModelFileError) as caught:
         nn.load(path)

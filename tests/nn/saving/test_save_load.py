@@ -12,13 +12,12 @@ import pytest
 import safetensors.numpy
 
 from relume import nn
-from relume.nn.saving import serialize as settings
 from relume.nn.configurable import Described
 from relume.nn.parameters.weights import shapes
-
-from . import networks
-from . import twin as plain
-from .networks import EXAMPLES, OPTIMIZERS, SCHEDULES, all_layers, saved
+from relume.nn.saving import serialize
+from tests.support import networks
+from tests.support import twin as plain
+from tests.support.networks import EXAMPLES, OPTIMIZERS, SCHEDULES, all_layers, saved
 
 X, Y = plain.data(70, 6, 3)
 VALIDATION = plain.data(30, 6, 3, seed=2)
@@ -44,7 +43,7 @@ def assert_trains_on_alike(net, other, path, epochs=2, message="", data=(X, Y)):
 
 
 def test_every_class_has_an_example():
-    assert {type(example) for example in EXAMPLES} == set(settings.CLASSES.values())
+    assert {type(example) for example in EXAMPLES} == set(serialize.CLASSES.values())
     public = {
         name: value
         for name, value in vars(nn).items()
@@ -53,13 +52,13 @@ def test_every_class_has_an_example():
         and value not in (nn.Activation, nn.Layer, nn.Loss, nn.Optimizer, nn.Schedule)
         and value not in (nn.Initializer, nn.PythonLoss)
     }
-    assert public == settings.CLASSES, "a class that files do not know"
+    assert public == serialize.CLASSES, "a class that files do not know"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=repr)
 def test_objects_come_back_from_json(example):
-    text = json.dumps(settings.described(example, "it"), allow_nan=False)
-    back = settings.rebuilt(json.loads(text), "it")
+    text = json.dumps(serialize.described(example, "it"), allow_nan=False)
+    back = serialize.rebuilt(json.loads(text), "it")
     assert type(back) is type(example)
     assert back == example
     assert repr(back) == repr(example)
@@ -67,8 +66,8 @@ def test_objects_come_back_from_json(example):
 
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), 5e-324, 0.1, -0.0, 2**70, "ä", []])
 def test_values_come_back_from_json(value):
-    text = json.dumps(settings.described(value, "it"), allow_nan=False)
-    assert repr(settings.rebuilt(json.loads(text), "it")) == repr(value)
+    text = json.dumps(serialize.described(value, "it"), allow_nan=False)
+    assert repr(serialize.rebuilt(json.loads(text), "it")) == repr(value)
 
 
 # -- Networks --

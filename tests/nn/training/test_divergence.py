@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 
 def network(loss="mse", lr=0.05, momentum=0.9, dtype="float64", activation="relu"):

@@ -13,8 +13,7 @@ import pytest
 
 import relume
 from relume import nn
-
-from . import twin as plain
+from tests.support import twin as plain
 
 OPTIMIZERS = {
     "sgd": nn.SGD(0.1),

@@ -1,7 +1,7 @@
 # THE list of activations: one block each, holding its formula, its derivative and its row of the
 # table, in the four files included at the end. To add one, add a block there and a row to
-# tests/support/reference.py; ufuncs, docstrings, stubs, public names, the trainer's choices, tests and
-# benchmarks follow.
+# tests/support/reference.py; ufuncs, docstrings, stubs, public names, the trainer's choices, tests
+# and benchmarks follow.
 #
 # A block writes load first, compute both sides, select last: then GCC vectorizes it. NaN in x or
 # grad gives NaN, and the derivative at a kink is PyTorch's.

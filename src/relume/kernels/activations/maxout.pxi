@@ -2,7 +2,7 @@
 # The pieces are few, so loops run across the rows or columns wherever they can.
 from libc.stdint cimport uint32_t, uint64_t
 
-cdef extern from "intrinsics.h" nogil:
+cdef extern from "math/intrinsics.h" nogil:
     uint32_t bits_of_float(float x)
     uint64_t bits_of_double(double x)
     float float_of_bits(uint32_t bits)

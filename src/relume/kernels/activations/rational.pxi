@@ -52,7 +52,7 @@ fill(&row.backward_from_output, softsign_from_output_span, softsign_from_output_
 # above 0 that and x. All is scaled by a power of two that makes b about 2^-24 (a loop over x
 # leaves it outside), so that a^2 overflows only where the derivative has ended.
 
-cdef extern from "intrinsics.h" nogil:
+cdef extern from "math/intrinsics.h" nogil:
     float inverse_root_power_float(float b)
     double inverse_root_power_double(double b)
 

@@ -46,7 +46,7 @@ fill_integers(&row.forward, relu_integer_span, relu_integer_span, relu_integer_s
               relu_integer_span, relu_integer_span, relu_integer_span)
 
 
-# -- crelu: Shang et al., 2016: relu(x) and relu(-x), which relume.functional.maxout joins -------------------
+# -- crelu: Shang et al., 2016: relu(x) and relu(-x), which functional/crelu.py joins -------------
 
 cdef inline floating relu_of_minus(floating x) noexcept nogil:
     return above_0[floating](-x)
@@ -171,7 +171,7 @@ fill(&row.forward, leaky_relu_span, leaky_relu_span)
 fill(&row.backward, leaky_relu_backward_span, leaky_relu_backward_span)
 fill(&row.parameter_gradient, prelu_weight_gradient_span, prelu_weight_gradient_span)
 
-# -- rrelu: Xu et al., 2015: prelu with random slopes, which relume.functional.activations draws ------------
+# -- rrelu: Xu et al., 2015: prelu with random slopes, which functional/rrelu.py draws ------------
 # uniform in [lower, lower + width), but at most `most`: (numbers in [0, 1), lower, width, most).
 # The numbers are doubles. For float32 one, of 53 bits, makes two slopes of 24 bits, in half the
 # time that NumPy takes for two floats.

@@ -4,7 +4,7 @@
 #ifndef RELUME_ROOTS_H
 #define RELUME_ROOTS_H
 
-#include "lanes.h"
+#include "reductions.h"
 #include <float.h>
 
 #if defined(__AVX512F__)

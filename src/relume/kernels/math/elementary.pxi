@@ -7,7 +7,7 @@
 # A constant beside a `floating` is cast, <floating> 1, since Cython writes it as a C double, which
 # would carry a float expression to double and back; `make vec` fails on one that is forgotten.
 
-cdef extern from "intrinsics.h" nogil:
+cdef extern from "math/intrinsics.h" nogil:
     float mul_add_float(float a, float b, float c)
     double mul_add_double(double a, double b, double c)
     float product_error_float(float a, float b, float product)

@@ -1,6 +1,6 @@
 # float16 is stored, never computed with: spans of it become float32 and back, eight at a time.
 
-cdef extern from "intrinsics.h" nogil:
+cdef extern from "math/intrinsics.h" nogil:
     enum: HALF_BLOCK
     void half_to_float_block(const uint16_t* x, float* out)
     void float_to_half_block(const float* x, uint16_t* out)

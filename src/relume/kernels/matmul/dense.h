@@ -10,9 +10,9 @@
 #ifndef RELUME_PRODUCTS_H
 #define RELUME_PRODUCTS_H
 
-#include "lanes.h"
-#include "product.h"
-#include "sparse.h"
+#include "math/reductions.h"
+#include "matmul/interface.h"
+#include "matmul/sparse.h"
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -103,7 +103,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define SPREAD(x) ((vector){x, x, x, x})
 #endif
 #endif
-#include "products_of.h"
+#include "dense_template.h"
 
 #define floating double
 #define NAMED(name) name##_double
@@ -134,6 +134,6 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define SPREAD(x) ((vector){x, x})
 #endif
 #endif
-#include "products_of.h"
+#include "dense_template.h"
 
 #endif

@@ -202,7 +202,7 @@ static void NAMED(matmul)(const Product *q)
     }
 }
 
-#include "sparse_of.h"
+#include "sparse_template.h"
 
 #undef vector
 #undef mask

@@ -3,8 +3,8 @@
 #ifndef RELUME_SPARSE_H
 #define RELUME_SPARSE_H
 
-#include "intrinsics.h"
-#include "product.h"
+#include "math/intrinsics.h"
+#include "matmul/interface.h"
 #if defined(__SSSE3__)
 #include <immintrin.h>
 #endif

@@ -5,7 +5,7 @@
 # infinity. The engine's weights never do: a fit that makes them so ends with an error, and goes
 # back. NaN in what is compressed is no 0, so it stays; -0.0 is a 0.
 
-cdef extern from "products.h" nogil:
+cdef extern from "matmul/dense.h" nogil:
     void sparse_times_dense_float(
         const float* values, const int32_t* index, const int32_t* starts, const float* matrix,
         Py_ssize_t rows, Py_ssize_t height, Py_ssize_t n, const float* bias, bint accumulate,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from relume import validation
 from relume.engine.observer import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
-from relume import validation as checks
 from relume.nn.callbacks.callback import Callback
-from relume.nn.layers.parametric import Dense
+from relume.nn.layers.dense import Dense
 from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_places, saturates, walk
+from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -91,7 +92,7 @@ class Monitor(Callback):
 
     def __init__(self, X: ArrayLike | None = None, every: int = 1) -> None:
         self.X = X
-        self.every: int = checks.integer(every, "every")
+        self.every: int = validation.integer(every, "every")
         self.records: list[dict[str, dict[str, Any]]] = []
         self._warned: set[tuple[str, str | None]] = set()
         self._losses: list[float] = []
@@ -166,8 +167,6 @@ class Monitor(Callback):
 
     def _inspected(self, net):
         """The same, of the rows that were given."""
-        from relume.diagnostics.inspecting import observed
-
         places, values, rows = observed(net, self.X)
         record = {}
         for place in walk(places):

@@ -2,7 +2,7 @@
 
 import math
 
-from relume import validation as checks
+from relume import validation
 
 MODES = ("auto", "min", "max")
 # Of figures and metrics of relume; those of a validation have "val_" before their name.
@@ -17,8 +17,8 @@ class WatchedFigure:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"monitor must be the name of a figure or None, got {name!r}")
         self.name = name
-        self.mode = checks.choice(mode, "mode", MODES)
-        self.min_delta = checks.number(min_delta, "min_delta", "at least 0", lambda x: x >= 0)
+        self.mode = validation.choice(mode, "mode", MODES)
+        self.min_delta = validation.number(min_delta, "min_delta", "at least 0", lambda x: x >= 0)
         self._sign = 1 if mode == "max" or (mode == "auto" and self._rises()) else -1
 
     def _rises(self):
@@ -35,7 +35,7 @@ class WatchedFigure:
         name = self.name
         if name is None:
             name = "val_loss" if "val_loss" in figures else "loss"
-        return figures[checks.choice(name, "monitor", figures)]
+        return figures[validation.choice(name, "monitor", figures)]
 
     def is_better(self, value, best):
         """Whether a value is better than the best so far (None: there is none) by min_delta."""

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from relume import validation
 from relume.engine.observer import FIGURES, WATCH_VALUES, Observer
-from relume import validation as checks
 from relume.nn.callbacks.callback import Callback
+from relume.nn.optimizers.usual_rate import lower_rate, rate_excess
+from relume.nn.units.layer_nodes import is_rectifier, network_places, walk
 from relume.nn.units.revival import HOW, dormant, make_leaky, revivable, revive_units
+from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,13 +89,13 @@ class Revive(Callback):
         lr: float | Literal["advised"] | None = None,
         layers: Sequence[str] | None = None,
     ) -> None:
-        self.every: int = checks.integer(every, "every")
-        self.threshold: float = checks.not_negative(threshold, "threshold")
-        self.how: str = checks.choice(how, "how", HOW)
+        self.every: int = validation.integer(every, "every")
+        self.threshold: float = validation.not_negative(threshold, "threshold")
+        self.how: str = validation.choice(how, "how", HOW)
         if how == "bias" and X is None:
             raise ValueError("X must be given for how='bias', which goes by pre-activations")
         self.X = X
-        self.lr = lr if lr is None or lr == "advised" else checks.positive(lr, "lr")
+        self.lr = lr if lr is None or lr == "advised" else validation.positive(lr, "lr")
         self.layers = layers
         self.revived: list[dict[str, Any]] = []
         self._observer: Any = None
@@ -151,8 +154,6 @@ class Revive(Callback):
 
     def _left(self, net):
         """Of the named layers those that are not leaky yet."""
-        from relume.nn.units.layer_nodes import is_rectifier, network_places, walk
-
         names = {each.name for each in walk(network_places(net)) if is_rectifier(each.activation)}
         return [name for name in self.layers or [] if name in names]
 
@@ -171,8 +172,6 @@ class Revive(Callback):
 
 def dormant_units(net, X, threshold, layers):
     """(layer, units, mean pre-activations) of each of the layers, by rows of X."""
-    from relume.diagnostics.inspecting import observed
-
     _, values, rows = observed(net, X)
     return [
         (layer, dormant(values[layer.place.out][[ACTIVE, SUM]], rows, threshold),
@@ -196,8 +195,6 @@ def set_rate(net, lr):
     if not hasattr(net.optimizer, "lr"):
         return
     if lr == "advised":
-        from relume.diagnostics.rules import lower_rate, rate_excess
-
         if rate_excess(net) < 5:
             return
         lr = lower_rate(net)

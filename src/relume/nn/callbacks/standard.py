@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from relume import validation as checks
+from relume import validation
 from relume.nn.callbacks.callback import Callback
 from relume.nn.callbacks.monitored_metric import WatchedFigure
 
@@ -68,8 +68,8 @@ class EarlyStopping(Callback):
         restore_best: bool = True,
     ) -> None:
         self._figure = WatchedFigure(monitor, mode, min_delta)
-        self.patience: int = checks.integer(patience, "patience")
-        self.restore_best: bool = checks.flag(restore_best, "restore_best")
+        self.patience: int = validation.integer(patience, "patience")
+        self.restore_best: bool = validation.flag(restore_best, "restore_best")
         self._begin()
 
     def _begin(self) -> None:
@@ -145,14 +145,14 @@ class ModelCheckpoint(Callback):
         every: int = 1,
         mode: str = "auto",
     ) -> None:
-        self.path: str = checks.path(path)
+        self.path: str = validation.path(path)
         try:
             list(string.Formatter().parse(self.path))
         except ValueError as error:
             raise ValueError(f"path must be a format string, got {path!r}: {error}") from None
         self._figure = WatchedFigure(monitor, mode)
-        self.save_best_only: bool = checks.flag(save_best_only, "save_best_only")
-        self.every: int = checks.integer(every, "every")
+        self.save_best_only: bool = validation.flag(save_best_only, "save_best_only")
+        self.every: int = validation.integer(every, "every")
         self.best: float | None = None
 
     def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> None:
@@ -210,8 +210,8 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path: str = checks.path(path)
-        self.append: bool = checks.flag(append, "append")
+        self.path: str = validation.path(path)
+        self.append: bool = validation.flag(append, "append")
 
     def on_fit_begin(self, net: Network) -> None:
         """See that the file can be written, and begin it anew if need be."""
@@ -273,7 +273,7 @@ class LearningRateScheduler(Callback):
         """Set the learning rate."""
         if not hasattr(net.optimizer, "lr"):
             raise ValueError(f"optimizer must have a learning rate, got {net.optimizer!r}")
-        net.optimizer.lr = checks.positive(self.f(epoch, net.optimizer.lr), "what f returns")
+        net.optimizer.lr = validation.positive(self.f(epoch, net.optimizer.lr), "what f returns")
 
 
 class TerminateOnNaN(Callback):

@@ -1,11 +1,10 @@
 """Minibatches: what a fit is fed, from arrays or from an iterable of the user's."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from relume import validation as checks
 from relume.nn.data.rows import SparseRows, moments
 
 
@@ -116,51 +115,3 @@ class IterableBatches:
         self._first = None
         for X, y, weight in itertools.islice(items, self.steps):
             yield X if isinstance(X, np.ndarray) else X.take(slice(None)), y, weight
-
-
-def split(X, y, weight, share, validation_data):
-    """The rows to train on, and the last `share` of them to evaluate, or None."""
-    share = checks.fraction(share, "validation_split")
-    if share == 0:
-        return (X, y, weight), None
-    if validation_data is not None:
-        raise ValueError("validation_data must be None where validation_split is given")
-    n = len(X) - int(len(X) * share)
-    if n == len(X):
-        raise ValueError(
-            f"validation_split must leave a row of X to evaluate, got {share} of {len(X)}"
-        )
-    pairs = [
-        (None, None) if each is None else (_part(each, slice(n)), _part(each, slice(n, None)))
-        for each in (X, y, weight)
-    ]
-    trained, held_out = zip(*pairs, strict=True)
-    return trained, held_out
-
-
-def _part(values, rows):
-    return values[rows] if isinstance(values, np.ndarray) else values.part(rows)
-
-
-def class_weights(class_weight, loss, n_out, y, weight, dtype):
-    """The weights of rows with labels y, multiplied by those of their classes."""
-    if class_weight is None:
-        return weight
-    if not loss.classifies or loss.expected(y).ndim != 1:
-        raise ValueError(f"class_weight needs one label a row, which loss={loss.name!r} has not")
-    labels, index, counts = np.unique(loss.expected(y), return_inverse=True, return_counts=True)
-    if isinstance(class_weight, str):
-        checks.choice(class_weight, "class_weight", ["balanced"])
-        each = len(y) / (len(labels) * counts)
-    elif isinstance(class_weight, Mapping):
-        for k in class_weight:
-            if k not in range(max(n_out, 2)):  # one output is of two classes
-                raise ValueError(
-                    f"class_weight must have labels 0 to {max(n_out, 2) - 1} as keys, got {k!r}"
-                )
-        each = [checks.not_negative(class_weight.get(int(k), 1.0), f"class_weight[{k}]")
-                for k in labels]  # fmt: skip
-    else:
-        raise TypeError(f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}")
-    each = np.asarray(each, dtype)[index]
-    return checks.weights(each if weight is None else each * weight, "class_weight", dtype, len(y))

@@ -7,7 +7,7 @@ than memory, and a sparse matrix are read in pieces of some rows.
 
 import numpy as np
 
-from relume import validation as checks
+from relume import validation
 
 CHUNK = 4096  # rows of a piece in prediction: 13 MB of 784 float32
 
@@ -27,7 +27,7 @@ class MappedRows:
 
     def take(self, rows):
         """Some rows, a slice or an array of indices, as the engine takes them."""
-        return checks.contiguous(np.asarray(self._array[rows]), self._dtype)
+        return validation.contiguous(np.asarray(self._array[rows]), self._dtype)
 
 
 class SparseRows:
@@ -42,7 +42,7 @@ class SparseRows:
             self._matrix = self._matrix.copy()  # which may be the user's
             self._matrix.sum_duplicates()
         if not np.isfinite(self._matrix.data).all():
-            raise checks.not_finite(name, dtype)
+            raise validation.not_finite(name, dtype)
         self.shape, self.scale = matrix.shape, None
 
     def __len__(self):
@@ -91,15 +91,15 @@ def is_sparse(X):
 def features_of(X, name, dtype, width=None):
     """X as a contiguous matrix, or as rows that are read in pieces."""
     if is_sparse(X):
-        checks.shape(X.shape, name, width)
+        validation.shape(X.shape, name, width)
         if X.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, got dtype {X.dtype}")
         return SparseRows(X, dtype, name)
     if isinstance(X, np.memmap) and (X.dtype != dtype or not X.flags.c_contiguous):
-        checks.real(X, name)
-        checks.shape(X.shape, name, width)
+        validation.real(X, name)
+        validation.shape(X.shape, name, width)
         return MappedRows(X, dtype)
-    return checks.matrix(X, name, dtype, width)
+    return validation.matrix(X, name, dtype, width)
 
 
 def pieces(X):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from relume import validation
 from relume.functional.activations import ROWS, holds, parameters_of
-from relume import validation as checks
 
 
 class Activation:
@@ -23,7 +23,9 @@ class Activation:
         bound.apply_defaults()
         self.parameters = bound.arguments
         for name, value in bound.arguments.items():
-            bound.arguments[name] = checks.number(value, name, "a finite number", math.isfinite)
+            bound.arguments[name] = validation.number(
+                value, name, "a finite number", math.isfinite
+            )
         if not holds(self.row["domain"], bound.arguments):
             raise ValueError(f"{self!r} needs {self.row['domain']}")
 
@@ -120,7 +122,7 @@ def activation_of(value: Any, more: Iterable[str] = ()) -> Activation | None:
         raise TypeError(
             f"activation must be a name, an activation of relume.nn or None, got {value!r}"
         )
-    name = checks.choice(value, "activation", [*ACTIVATIONS, *more, "linear"])
+    name = validation.choice(value, "activation", [*ACTIVATIONS, *more, "linear"])
     return None if name == "linear" else _with_defaults(ACTIVATIONS[name])
 
 

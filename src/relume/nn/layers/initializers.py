@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from relume import validation as checks
-from relume.runtime.blas import single_threaded_blas
+from relume import validation
 from relume.nn.configurable import Described
+from relume.runtime.blas import single_threaded_blas
 
 
 class Initializer(Described):
@@ -209,7 +209,7 @@ class Orthogonal(Initializer):
     name = "orthogonal"
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain: float = checks.positive(gain, "gain")
+        self.gain: float = validation.positive(gain, "gain")
 
     def draw(self, rng, n_in, n_out, slope=0.0):
         normal = rng.standard_normal((max(n_in, n_out), min(n_in, n_out)))
@@ -247,7 +247,7 @@ class Constant(Initializer):
     name = "constant"
 
     def __init__(self, value: float = 0.0) -> None:
-        self.value: float = checks.number(value, "value", "a finite number", math.isfinite)
+        self.value: float = validation.number(value, "value", "a finite number", math.isfinite)
 
     def draw(self, rng, n_in, n_out, slope=0.0):
         return np.full((n_in, n_out), self.value)
@@ -270,7 +270,7 @@ def initializer_of(value: Any, name: str = "weight_init") -> Initializer | None:
         raise TypeError(
             f"{name} must be a name, an initializer such as nn.HeNormal() or None, got {value!r}"
         )
-    return INITIALIZERS[checks.choice(value, name, INITIALIZERS)]()
+    return INITIALIZERS[validation.choice(value, name, INITIALIZERS)]()
 
 
 def draw(rng, activation, n_in, n_out, initializer=None):

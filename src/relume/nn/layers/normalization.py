@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relume import validation as checks
-from relume.nn.layers.parametric import Layer, Spec
+from relume import validation
+from relume.nn.layers.layer import Layer, Spec
 
 
 class BatchNorm(Layer):
@@ -43,8 +43,8 @@ class BatchNorm(Layer):
     """
 
     def __init__(self, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        self.eps: float = checks.positive(eps, "eps")
-        self.momentum: float = checks.number(
+        self.eps: float = validation.positive(eps, "eps")
+        self.momentum: float = validation.number(
             momentum, "momentum", "greater than 0 and at most 1", lambda x: 0 < x <= 1
         )
 
@@ -85,7 +85,7 @@ class LayerNorm(Layer):
     """
 
     def __init__(self, eps: float = 1e-5) -> None:
-        self.eps: float = checks.positive(eps, "eps")
+        self.eps: float = validation.positive(eps, "eps")
 
     def spec(self) -> Spec:
         """A step with parameters."""
@@ -127,7 +127,7 @@ class Standardize(Layer):
     """
 
     def __init__(self, with_mean: bool = True) -> None:
-        self.with_mean: bool = checks.flag(with_mean, "with_mean")
+        self.with_mean: bool = validation.flag(with_mean, "with_mean")
 
     def spec(self) -> Spec:
         """A step with statistics only."""

@@ -1,7 +1,7 @@
 """Layers that training has and prediction does not: noise, and a penalty of activations."""
 
-from relume import validation as checks
-from relume.nn.layers.parametric import Layer, Spec
+from relume import validation
+from relume.nn.layers.layer import Layer, Spec
 
 
 class Dropout(Layer):
@@ -40,7 +40,7 @@ class Dropout(Layer):
     kind = "dropout"
 
     def __init__(self, rate: float = 0.5) -> None:
-        self.rate: float = checks.fraction(rate, "rate")
+        self.rate: float = validation.fraction(rate, "rate")
 
     def spec(self) -> Spec:
         """A step of noise."""
@@ -109,7 +109,7 @@ class ActivityL1(Layer):
     """
 
     def __init__(self, l1: float = 1e-4) -> None:
-        self.l1: float = checks.not_negative(l1, "l1")
+        self.l1: float = validation.not_negative(l1, "l1")
 
     def spec(self) -> Spec:
         """A step without values of its own."""

@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar, TypedDict, Unpack
 
-from relume import validation as checks
+from relume import validation
 from relume.nn.configurable import Described
-from relume.nn.training.lbfgs_fit import LBFGS
+from relume.nn.optimizers.lbfgs import LBFGS
 
 
 class Options(TypedDict, total=False):
@@ -59,9 +59,11 @@ class Optimizer(Described):
         clip_value: float | None = None,
         ema_decay: float | None = None,
     ) -> None:
-        self.clip_norm = None if clip_norm is None else checks.positive(clip_norm, "clip_norm")
-        self.clip_value = None if clip_value is None else checks.positive(clip_value, "clip_value")
-        self.ema_decay = None if ema_decay is None else checks.fraction(ema_decay, "ema_decay")
+        self.clip_norm = None if clip_norm is None else validation.positive(clip_norm, "clip_norm")
+        self.clip_value = (
+            None if clip_value is None else validation.positive(clip_value, "clip_value")
+        )
+        self.ema_decay = None if ema_decay is None else validation.fraction(ema_decay, "ema_decay")
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -80,7 +82,7 @@ class Optimizer(Described):
 def _betas_of(betas):
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         raise TypeError(f"betas must be a tuple of two numbers, got {betas!r}")
-    return checks.fraction(betas[0], "betas[0]"), checks.fraction(betas[1], "betas[1]")
+    return validation.fraction(betas[0], "betas[0]"), validation.fraction(betas[1], "betas[1]")
 
 
 class SGD(Optimizer):
@@ -131,10 +133,10 @@ class SGD(Optimizer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.lr = checks.positive(lr, "lr")
-        self.momentum: float = checks.fraction(momentum, "momentum")
-        self.nesterov: bool = checks.flag(nesterov, "nesterov")
-        self.weight_decay = checks.not_negative(weight_decay, "weight_decay")
+        self.lr = validation.positive(lr, "lr")
+        self.momentum: float = validation.fraction(momentum, "momentum")
+        self.nesterov: bool = validation.flag(nesterov, "nesterov")
+        self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum greater than 0, got momentum=0.0")
 
@@ -192,11 +194,11 @@ class RMSprop(Optimizer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.lr = checks.positive(lr, "lr")
-        self.alpha: float = checks.fraction(alpha, "alpha")
-        self.eps: float = checks.positive(eps, "eps")
-        self.momentum: float = checks.fraction(momentum, "momentum")
-        self.weight_decay = checks.not_negative(weight_decay, "weight_decay")
+        self.lr = validation.positive(lr, "lr")
+        self.alpha: float = validation.fraction(alpha, "alpha")
+        self.eps: float = validation.positive(eps, "eps")
+        self.momentum: float = validation.fraction(momentum, "momentum")
+        self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
 
     def _own(self) -> list[float]:
         return [self.alpha, self.eps, self.momentum]
@@ -249,10 +251,10 @@ class Adam(Optimizer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.lr = checks.positive(lr, "lr")
+        self.lr = validation.positive(lr, "lr")
         self.betas: tuple[float, float] = _betas_of(betas)
-        self.eps: float = checks.positive(eps, "eps")
-        self.weight_decay = checks.not_negative(weight_decay, "weight_decay")
+        self.eps: float = validation.positive(eps, "eps")
+        self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
 
     def _own(self) -> list[float]:
         return [*self.betas, self.eps, float(self.eps_uncorrected)]
@@ -356,11 +358,11 @@ class NAdam(Optimizer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.lr = checks.positive(lr, "lr")
+        self.lr = validation.positive(lr, "lr")
         self.betas: tuple[float, float] = _betas_of(betas)
-        self.eps: float = checks.positive(eps, "eps")
-        self.momentum_decay: float = checks.not_negative(momentum_decay, "momentum_decay")
-        self.weight_decay = checks.not_negative(weight_decay, "weight_decay")
+        self.eps: float = validation.positive(eps, "eps")
+        self.momentum_decay: float = validation.not_negative(momentum_decay, "momentum_decay")
+        self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
 
     def _own(self) -> list[float]:
         return [*self.betas, self.eps, self.momentum_decay, 1.0, 0.0]  # P(0), of no step
@@ -410,9 +412,9 @@ class Lion(Optimizer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.lr = checks.positive(lr, "lr")
+        self.lr = validation.positive(lr, "lr")
         self.betas: tuple[float, float] = _betas_of(betas)
-        self.weight_decay = checks.not_negative(weight_decay, "weight_decay")
+        self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
 
     def _own(self) -> list[float]:
         return [*self.betas]
@@ -434,7 +436,7 @@ def optimizer_of(value: Any) -> Any:
     if value is None:
         return Adam()
     if isinstance(value, str):
-        return OPTIMIZERS[checks.choice(value, "optimizer", OPTIMIZERS)]()
+        return OPTIMIZERS[validation.choice(value, "optimizer", OPTIMIZERS)]()
     if not isinstance(value, tuple(OPTIMIZERS.values())):
         names = ", ".join(f"nn.{cls.__name__}" for cls in OPTIMIZERS.values())
         raise TypeError(f"optimizer must be one of {names}, or a name of one, got {value!r}")

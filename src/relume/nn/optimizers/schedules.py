@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from relume import validation as checks
-from relume.nn.optimizers.schedule import Schedule
+from relume import validation
 from relume.nn.callbacks.monitored_metric import WatchedFigure
+from relume.nn.optimizers.schedule import Schedule
 
 
 def _at_least_0(value, name):
-    return checks.number(value, name, "at least 0", lambda x: x >= 0)
+    return validation.number(value, name, "at least 0", lambda x: x >= 0)
 
 
 class ConstantRate(Schedule):
@@ -68,8 +68,8 @@ class Step(Schedule):
     """
 
     def __init__(self, every: float, factor: float = 0.1, warmup: float = 0.0) -> None:
-        self.every: float = checks.positive(every, "every")
-        self.factor: float = checks.positive(factor, "factor")
+        self.every: float = validation.positive(every, "every")
+        self.factor: float = validation.positive(factor, "factor")
         self.warmup: float = _at_least_0(warmup, "warmup")
 
     def _factor(self, time):
@@ -99,7 +99,7 @@ class Exponential(Schedule):
     """
 
     def __init__(self, factor: float, warmup: float = 0.0) -> None:
-        self.factor: float = checks.positive(factor, "factor")
+        self.factor: float = validation.positive(factor, "factor")
         self.warmup: float = _at_least_0(warmup, "warmup")
 
     def _factor(self, time):
@@ -144,7 +144,7 @@ class Cosine(Schedule):
     """
 
     def __init__(self, epochs: float, final: float = 0.0, warmup: float = 0.0) -> None:
-        self.epochs: float = checks.positive(epochs, "epochs")
+        self.epochs: float = validation.positive(epochs, "epochs")
         self.final: float = _at_least_0(final, "final")
         self.warmup: float = _at_least_0(warmup, "warmup")
 
@@ -198,8 +198,8 @@ class OneCycle(Schedule):
         final: float = 1e-4 / 25,
         warmup: float = 0.0,
     ) -> None:
-        self.epochs: float = checks.positive(epochs, "epochs")
-        self.peak: float = checks.number(
+        self.epochs: float = validation.positive(epochs, "epochs")
+        self.peak: float = validation.number(
             peak, "peak", "greater than 0 and less than 1", lambda x: 0 < x < 1
         )
         self.start: float = _at_least_0(start, "start")
@@ -299,10 +299,10 @@ class ReduceOnPlateau(Schedule):
         self._figure = WatchedFigure(monitor, mode, min_delta)
         self.monitor, self.mode = self._figure.name, self._figure.mode
         self.min_delta: float = self._figure.min_delta
-        self.factor: float = checks.number(
+        self.factor: float = validation.number(
             factor, "factor", "greater than 0 and less than 1", lambda x: 0 < x < 1
         )
-        self.patience: int = checks.integer(patience, "patience", 0)
+        self.patience: int = validation.integer(patience, "patience", 0)
         self.min_factor: float = _at_least_0(min_factor, "min_factor")
         self.warmup: float = _at_least_0(warmup, "warmup")
         self._current, self._waited = 1.0, 0
@@ -358,8 +358,10 @@ class ReduceOnPlateau(Schedule):
         best = state["best"]
         if best is not None and (not isinstance(best, float | int) or math.isnan(best)):
             raise ValueError(f"best must be a number or None, got {best!r}")
-        current = checks.number(state["factor"], "factor", "from 0 to 1", lambda x: 0 <= x <= 1)
-        self._waited = checks.integer(state["waited"], "waited", 0)
+        current = validation.number(
+            state["factor"], "factor", "from 0 to 1", lambda x: 0 <= x <= 1
+        )
+        self._waited = validation.integer(state["waited"], "waited", 0)
         self._current, self._best = current, best
 
 

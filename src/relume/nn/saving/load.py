@@ -1,6 +1,6 @@
-"""Networks as files and back: what training would need to go on, and nothing that runs.
+"""A network from a file. All of the file is checked before any of the network is built.
 
-Everything in a file is checked before any of a network is built. See docs/persistence.md.
+See docs/persistence.md.
 """
 
 import os
@@ -10,103 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from relume import validation
 from relume.engine.skip_zeros import SPARSITIES
-from relume import validation as checks
-from relume.nn.saving import model_file as files
-from relume.nn.saving import serialize as settings
-from relume.nn.layers.parametric import checked_layers, steps_of
-from relume.nn.losses import Loss, PythonLoss, loss_of
-from relume.nn.metrics import OF_CLASSES, OF_VALUES
-from relume.nn.network import DTYPES
-from relume.nn.network import Network
+from relume.nn.layers.layer import checked_layers
+from relume.nn.layers.residual import steps_of
+from relume.nn.losses import Loss, loss_of
+from relume.nn.network import DTYPES, Network
 from relume.nn.optimizers.schedule import Schedule, schedule_of
-from relume.nn.parameters.weights import STATISTICS, Weights, shapes, state_dict_of
+from relume.nn.parameters.weights import STATISTICS, Weights, shapes
+from relume.nn.saving import model_file, serialize
+from relume.nn.saving.save import COUNT, PARTS, _finite
 
-COUNT = "num_batches_tracked"
 KINDS: dict[str, Any] = {
     "layers": list, "loss": dict, "metrics": list, "optimizer": dict, "schedule": dict | None,
     "schedule_state": dict, "dtype": str, "random": dict, "epoch": int, "steps": int,
     "n_features": int | None, "standardized": bool, "sparse": str,
 }  # fmt: skip
-PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # before the names of what goes with them
-
-
-# -- Saving ---------------------------------------------------------------------------------------
-
-
-def save(net, path):
-    """Write a network to a file; see `Network.save`."""
-    path = checks.path(path)
-    files.replace(path, files.packed(_settings(net), _tensors(net)))
-
-
-def _settings(net):
-    weights, known = net._weights, OF_CLASSES | OF_VALUES
-    return {
-        "layers": settings.described(net.layers, "layers"),
-        "loss": _described(net.loss, "loss"),
-        "metrics": [
-            name if known.get(name) is function else {"function": name}
-            for name, function in net.metrics
-        ],
-        "optimizer": settings.described(net.optimizer, "optimizer"),
-        "schedule": _described(net.schedule, "schedule"),
-        "schedule_state": {
-            key: settings.described(value, f"schedule's {key}")
-            for key, value in _state_of(net.schedule).items()
-        },
-        "dtype": net.dtype.name,
-        "random": settings.generator_described(net._rng),
-        "epoch": checks.integer(net.epoch, "epoch", 0),
-        "n_features": None if weights is None else weights.plan.n_in,
-        "steps": 0 if weights is None else int(weights.steps),
-        "standardized": weights is not None and weights.standardized,
-        "sparse": net.sparse,
-    }
-
-
-def _described(value, name):
-    """A loss or a schedule; only the name of one that is written in Python."""
-    if isinstance(value, PythonLoss):
-        value = value.function
-    if callable(value) and not settings.is_known(value):
-        return {"function": getattr(value, "__qualname__", type(value).__qualname__)}
-    return settings.described(value, name)
-
-
-def _state_of(schedule):
-    return schedule.state() if isinstance(schedule, Schedule) else {}
-
-
-def _tensors(net):
-    """The parameters by the names of `state_dict`; optimizer state and average by these too.
-
-    State of which every bit is 0, as an optimizer begins with, is left out.
-    """
-    weights = net._weights
-    if weights is None:
-        return {}
-    tensors = state_dict_of(weights, weights.parameters)
-    flats = {
-        part: flat
-        for part, flat in zip(PARTS, (*weights.optimizer_state, weights.average), strict=True)
-        if flat is not None and (part == "average." or flat.view(np.uint8).any())
-    }
-    for part, flat in flats.items():
-        named = weights.named(flat, statistics=False)
-        tensors |= {f"{part}{name}": view for name, view in named.items()}
-    for name, value in tensors.items():
-        _finite(value, name)
-    return tensors
-
-
-def _finite(value, name):
-    """Raise unless values are finite; an optimizer's state may overflow and go on."""
-    if not name.startswith("optimizer.") and not np.isfinite(value).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-
-
-# -- Loading --------------------------------------------------------------------------------------
 
 
 def load(
@@ -163,15 +82,15 @@ def load(
     >>> other.epoch, bool((other.predict([[0.5]]) == net.predict([[0.5]])).all())
     (4, True)
     """
-    path = checks.path(path)
+    path = validation.path(path)
     loss, schedule = None if loss is None else loss_of(loss), schedule_of(schedule)
     with open(path, "rb") as file:
         data = file.read()
     with _of_file(path):
-        found, tensors = files.unpacked(data)
+        found, tensors = model_file.unpacked(data)
         _check_kinds(found)
-        layers = checked_layers(settings.rebuilt(found["layers"], "layers"), "layers")
-        dtype = DTYPES[checks.choice(found["dtype"], "dtype", DTYPES)]
+        layers = checked_layers(serialize.rebuilt(found["layers"], "layers"), "layers")
+        dtype = DTYPES[validation.choice(found["dtype"], "dtype", DTYPES)]
         _check_tensors(tensors, _expected(found, tensors, layers, dtype))
         net = _without_weights(found, layers, loss, metrics, schedule)
         if found["n_features"] is not None:
@@ -184,12 +103,12 @@ def _of_file(path):
     try:
         yield
     except (RecursionError, TypeError, ValueError) as error:
-        raise files.ModelFileError(f"{path}: {error}") from error
+        raise model_file.ModelFileError(f"{path}: {error}") from error
 
 
 def _check_kinds(found):
     for name in found:
-        checks.choice(name, "an entry of its settings", KINDS)
+        validation.choice(name, "an entry of its settings", KINDS)
     for name, kind in KINDS.items():
         if name not in found:
             raise ValueError(f"its settings lack {name!r}")
@@ -206,15 +125,15 @@ def _without_weights(found, layers, loss, metrics, schedule):
     net = Network(
         layers,
         loss=_known(loss, found["loss"], "loss", Loss),
-        optimizer=settings.rebuilt(found["optimizer"], "optimizer"),
-        seed=settings.generator_rebuilt(found["random"]),
+        optimizer=serialize.rebuilt(found["optimizer"], "optimizer"),
+        seed=serialize.generator_rebuilt(found["random"]),
         dtype=found["dtype"],
         metrics=_metrics(found["metrics"]) if metrics is None else metrics,
         schedule=_known(schedule, found["schedule"], "schedule", Schedule | None),
-        sparse=checks.choice(found["sparse"], "sparse", SPARSITIES),
+        sparse=validation.choice(found["sparse"], "sparse", SPARSITIES),
     )
     net.epoch = found["epoch"]
-    state = {key: settings.rebuilt(each, key) for key, each in found["schedule_state"].items()}
+    state = {key: serialize.rebuilt(each, key) for key, each in found["schedule_state"].items()}
     if state and (schedule is None or _is_function(found["schedule"])):
         if not isinstance(net.schedule, Schedule):
             raise ValueError(
@@ -237,7 +156,7 @@ def _known(given, value, name, kind):
             f"{name} must be given, nn.load(path, {name}=...): the file holds only the name of "
             f"what is written in Python, {value['function']!r}"
         )
-    value = settings.rebuilt(value, name)
+    value = serialize.rebuilt(value, name)
     if not isinstance(value, kind):
         raise ValueError(f"{name} must be a {name} of relume.nn, got {value!r}")
     return value
@@ -257,7 +176,7 @@ def _expected(found, tensors, layers, dtype):
     """The dtype and shape of each tensor, by name."""
     if found["n_features"] is None:
         return {}
-    n_features = checks.integer(found["n_features"], "n_features")
+    n_features = validation.integer(found["n_features"], "n_features")
     named = shapes(steps_of(layers), n_features)
     expected = {
         name: (np.dtype(np.int64) if name.endswith(COUNT) else dtype, shape)
@@ -289,7 +208,7 @@ def _check_tensors(tensors, expected):
     for name in sorted(tensors):
         if not expected:
             raise ValueError(f"it must hold no tensors, its network not being built; got {name!r}")
-        checks.choice(name, "a tensor", expected)
+        validation.choice(name, "a tensor", expected)
 
 
 def _weights(found, tensors, net):

@@ -9,15 +9,17 @@ import numbers
 
 import numpy as np
 
-from relume import validation as checks
-from relume.nn.layers.activations import ACTIVATIONS, Activation
+from relume import validation
 from relume.nn.configurable import Described
+from relume.nn.layers.activations import ACTIVATIONS, Activation
+from relume.nn.layers.dense import Dense
 from relume.nn.layers.initializers import INITIALIZERS
-from relume.nn.layers.parametric import ELEMENTWISE, Dense, Residual
-from relume.nn.losses import LOSSES
 from relume.nn.layers.normalization import BatchNorm, LayerNorm, Standardize
-from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
+from relume.nn.layers.parametric import ELEMENTWISE
 from relume.nn.layers.regularization import ActivityL1, AlphaDropout, Dropout
+from relume.nn.layers.residual import Residual
+from relume.nn.losses import LOSSES
+from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
 from relume.nn.optimizers.schedules import SCHEDULES
 
 LAYERS = (
@@ -68,12 +70,12 @@ def rebuilt(value, name):
         raise ValueError(f"{name} must have a class and a config, got {value!r}")
     if not isinstance(value["class"], str):
         raise ValueError(f"the class of {name} must be a name, got {value['class']!r}")
-    cls = CLASSES[checks.choice(value["class"], f"the class of {name}", CLASSES)]
+    cls = CLASSES[validation.choice(value["class"], f"the class of {name}", CLASSES)]
     known = _arguments(cls)
     for key in value["config"]:
         if key not in known and not known:
             raise ValueError(f"{name}, {cls.__name__}, takes no arguments, got {key!r}")
-        checks.choice(key, f"an argument of {name}, {cls.__name__},", known)
+        validation.choice(key, f"an argument of {name}, {cls.__name__},", known)
     config = {key: rebuilt(each, f"{name}'s {key}") for key, each in value["config"].items()}
     try:
         return cls(**config)
@@ -123,7 +125,7 @@ def generator_rebuilt(state):
     name = state.get("bit_generator") if isinstance(state, dict) else state
     if not isinstance(name, str):
         raise ValueError(f"random must have a bit_generator, got {state!r}")
-    bits = GENERATORS[checks.choice(name, "random's bit_generator", GENERATORS)](0)
+    bits = GENERATORS[validation.choice(name, "random's bit_generator", GENERATORS)](0)
     values = _numbers(state, bits.state, "random")
     try:
         bits.state = values

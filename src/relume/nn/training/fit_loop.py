@@ -2,10 +2,10 @@
 
 import time
 
+from relume import validation
 from relume.engine.training import STATUS
-from relume import validation as checks
-from relume.nn.training.history import History, Progress
 from relume.nn.losses import PythonLoss
+from relume.nn.training.history import History, Progress
 
 ENDED = None  # what an epoch returns instead of figures when a hook ended the fit at a divergence
 
@@ -61,7 +61,7 @@ class Fitting:
         status, step, loss = self._train()
         if status == STATUS["input not finite"]:
             net.restore(self.before)
-            raise checks.not_finite("X", net.dtype)
+            raise validation.not_finite("X", net.dtype)
         # The last step's weights are met by no loss of this epoch.
         if status == STATUS["loss not finite"] or not net._weights.are_finite():
             return self._diverged(number, step + (status == STATUS["loss not finite"]))

@@ -1,66 +1,16 @@
-"""L-BFGS, which sees all rows at once; the method is SciPy's."""
+"""A fit by L-BFGS, which takes all rows at once; the method is SciPy's."""
 
 import math
 import time
 
 import numpy as np
 
+from relume import validation
 from relume.engine.training import STATUS, Training
-from relume import validation as checks
 from relume.nn.data.minibatches import IterableBatches
-from relume.runtime.blas import single_threaded_blas
-from relume.nn.configurable import Described
-from relume.nn.training.history import History, Progress
 from relume.nn.losses import PythonLoss
-
-
-class LBFGS(Described):
-    """Limited-memory BFGS over all rows at once, as SciPy's ``L-BFGS-B`` has it.
-
-    For data of some thousand rows at most, on which it needs far fewer passes than the others and
-    no learning rate. Minibatches and schedules have no part in it.
-
-    Parameters
-    ----------
-    max_iter : int, default=200
-        Iterations at most, at least 1, in each epoch of a fit: an epoch is a run of the method,
-        which begins without memory. One epoch, the default of ``fit``, is what is meant.
-    history_size : int, default=10
-        Pairs of steps and differences of gradients that stand for the curvature, at least 1.
-    gtol : float, default=1e-5
-        It ends when no element of the gradient is larger, at least 0.
-    ftol : float, default=1.4210854715202004e-14
-        It ends when an iteration lowers the loss by less, relative to the loss where that is over
-        1, at least 0. The default is 64 times the spacing of float64 at 1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as said.
-
-    References
-    ----------
-    R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, "A limited memory algorithm for bound constrained
-    optimization", SIAM Journal on Scientific Computing 16, 1995.
-
-    Examples
-    --------
-    >>> from relume import nn
-    >>> nn.LBFGS(max_iter=500)
-    LBFGS(max_iter=500, history_size=10, gtol=1e-05, ftol=1.4210854715202004e-14)
-    """
-
-    def __init__(
-        self,
-        max_iter: int = 200,
-        history_size: int = 10,
-        gtol: float = 1e-5,
-        ftol: float = 64 * float(np.finfo(np.float64).eps),
-    ) -> None:
-        self.max_iter: int = checks.integer(max_iter, "max_iter")
-        self.history_size: int = checks.integer(history_size, "history_size")
-        self.gtol: float = checks.not_negative(gtol, "gtol")
-        self.ftol: float = checks.not_negative(ftol, "ftol")
+from relume.nn.training.history import History, Progress
+from relume.runtime.blas import single_threaded_blas
 
 
 class Objective:
@@ -83,7 +33,7 @@ class Objective:
             loss = loss.kernel(source.y_like), net._loss_numbers
         self.gradient = np.zeros_like(self.weights.parameters)
         self.key = 0  # of random numbers: the same throughout an epoch, new for each
-        self.error = checks.not_finite("X", net.dtype)
+        self.error = validation.not_finite("X", net.dtype)
         self.training = Training(
             self.weights.plan, self.weights, len(source.X), loss, source.y_like, Unused()
         )

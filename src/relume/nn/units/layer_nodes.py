@@ -12,7 +12,10 @@ import numpy as np
 
 import relume
 from relume.nn.layers.activations import Activation
-from relume.nn.layers.parametric import Dense, Elementwise, Residual, Sine
+from relume.nn.layers.dense import Dense
+from relume.nn.layers.layer import Elementwise
+from relume.nn.layers.parametric import Sine
+from relume.nn.layers.residual import Residual
 
 FAR = 1e6  # where an activation shows its limits
 MARGIN = 0.01  # of a bounded activation's range: closer to an end counts as saturated

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from relume import validation as checks
-from relume.nn.layers.parametric import initializers
-from relume.nn.layers.parametric import Dense, PReLU, Residual
-from relume.nn.units.layer_nodes import is_rectifier, network_places, walk
+from relume import validation
+from relume.nn.layers import initializers
+from relume.nn.layers.dense import Dense
+from relume.nn.layers.parametric import PReLU
+from relume.nn.layers.residual import Residual
 from relume.nn.parameters.weights import Weights
+from relume.nn.units.layer_nodes import is_rectifier, network_places, walk
 
 HOW = ("reinit", "bias", "leaky")
 SLOPE = 0.01  # of a unit that is made leaky
@@ -35,7 +37,7 @@ def revivable(net, layers=None, how="reinit"):
     places = [place for place in walk(network_places(net)) if is_rectifier(place.activation)]
     names = [place.name for place in places]
     for name in layers or []:
-        checks.choice(name, "a name in layers", names)
+        validation.choice(name, "a name in layers", names)
     found = []
     for place in places:
         if place.last or (layers is not None and place.name not in layers):

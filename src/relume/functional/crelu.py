@@ -1,0 +1,152 @@
+"""The concatenated ReLU, which doubles an axis: Shang et al., 2016."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import ArrayLike, NDArray
+
+from relume.functional.split_axis import halves
+from relume.ufuncs import along_axis, elementwise
+
+__all__ = ["crelu", "crelu_backward"]
+
+
+def _doubled(shape, axis):
+    return (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
+
+
+def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Concatenated rectified linear unit: both signs of the input, each rectified.
+
+    Computes ``concatenate([max(x, 0), max(-x, 0)])`` along an axis.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int, default=-1
+        The axis along which the two are joined.
+    out : ndarray, optional
+        Where the result goes.
+
+    Returns
+    -------
+    ndarray
+        Of the dtype of ``relu(x)``, twice as long along `axis`.
+
+    Raises
+    ------
+    ValueError
+        If `out` has not the shape of the result.
+    numpy.exceptions.AxisError
+        If `axis` is out of range, a ValueError and an IndexError.
+
+    Notes
+    -----
+    The derivative at 0 is 0 in both. NaN in x gives NaN in both. Exact.
+
+    References
+    ----------
+    W. Shang, K. Sohn, D. Almeida and H. Lee, "Understanding and improving convolutional neural
+    networks via concatenated rectified linear units", ICML 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relume
+    >>> relume.crelu(np.array([-1.0, 2.0]))
+    array([0., 2., 1., 0.])
+    """
+    x = np.asanyarray(x)
+    axis = normalize_axis_index(operator.index(axis), x.ndim)
+    shape = _doubled(x.shape, axis)
+    dtype = elementwise.relu.resolve_dtypes((x.dtype, None))[1]
+    result = np.empty(shape, dtype) if out is None else out
+    if result.shape != shape:
+        raise ValueError(f"out must have the shape {shape}, got {result.shape}")
+    if x.dtype.kind in "iu":
+        for half, signed in zip(
+            halves(result, axis, "out"), (x.copy(), np.negative(x)), strict=True
+        ):
+            elementwise.relu(signed, out=half)
+        return result
+    (x, joined), axis = _merged((x, result), axis)
+    along_axis.crelu(x, out=halves(joined, axis, "out"))
+    return result
+
+
+def crelu_backward(
+    grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Gradient of `crelu`.
+
+    Computes ``first half of grad where x > 0, less second half where x < 0``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output, twice as long as `x` along `axis`.
+    x : array_like
+        Input of the forward pass.
+    axis : int, default=-1
+        The axis along which the two were joined.
+    out : ndarray, optional
+        Where the result goes.
+
+    Returns
+    -------
+    ndarray
+        Of the inputs' common floating dtype and the shape of `x`.
+
+    Raises
+    ------
+    ValueError
+        If `grad` is not twice as long as `x` along `axis`.
+    numpy.exceptions.AxisError
+        If `axis` is out of range, a ValueError and an IndexError.
+
+    Notes
+    -----
+    The derivative at 0 is 0. NaN in x or grad gives NaN. Exact.
+
+    References
+    ----------
+    W. Shang, K. Sohn, D. Almeida and H. Lee, "Understanding and improving convolutional neural
+    networks via concatenated rectified linear units", ICML 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relume
+    >>> relume.crelu_backward(np.array([1.0, 2.0, 3.0, 4.0]), np.array([-1.0, 2.0]))
+    array([-3.,  2.])
+    """
+    grad, x = np.asanyarray(grad), np.asanyarray(x)
+    axis = normalize_axis_index(operator.index(axis), x.ndim)
+    shape = _doubled(x.shape, axis)
+    if grad.shape != shape:
+        raise ValueError(f"grad must have the shape {shape}, got {grad.shape}")
+    if out is not None and (not isinstance(out, np.ndarray) or out.shape != x.shape):
+        return along_axis.crelu_backward(*halves(grad, axis, "grad"), x, out=out)
+    (flat_grad, flat_x, *flat_out), axis = _merged(
+        (grad, x) if out is None else (grad, x, out), axis
+    )
+    result = along_axis.crelu_backward(
+        *halves(flat_grad, axis, "grad"), flat_x, out=tuple(flat_out) or None
+    )
+    return result.reshape(x.shape) if out is None else out
+
+
+def _merged(arrays, axis):
+    """The arrays as matrices whose last axis is `axis` and all after it, if none has gaps.
+
+    Along the last axis all of these functions go, so the longer it is the better.
+    """
+    if axis == arrays[0].ndim - 1:
+        return arrays, axis
+    if not all(a.flags.c_contiguous and a.size for a in arrays):
+        return arrays, axis
+    return [a.reshape(math.prod(a.shape[:axis]), -1) for a in arrays], 1

@@ -1,0 +1,195 @@
+"""The randomised leaky ReLU, which draws a slope for each element: Xu et al., 2015."""
+
+import functools
+import math
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from relume.ufuncs import elementwise
+
+__all__ = ["rrelu", "rrelu_backward"]
+
+
+def _mean_slope(lower, upper):
+    if not -math.inf < lower <= upper < math.inf:
+        raise ValueError(
+            f"lower={lower!r}, upper={upper!r}: lower <= upper, both finite, is needed"
+        )
+    return (lower + upper) / 2
+
+
+@functools.lru_cache(maxsize=16)
+def _interval(lower, upper, dtype):
+    """Of the slopes of a dtype: that of the numbers drawn, the least one, the width, the most."""
+    # Rounding may reach `upper`, which the interval does not hold.
+    below = np.nextafter(dtype.type(upper), dtype.type(-math.inf))
+    drawn = np.promote_types(dtype, np.float32)
+    ends = (lower, upper - lower, max(below, dtype.type(lower)))
+    return drawn, *(np.asarray(end, drawn) for end in ends)
+
+
+def _drawn(lower, upper, x, rng):
+    """A slope in [lower, upper) for each element of x, of the dtype of the result."""
+    x = np.asarray(x)
+    dtype = elementwise.sigmoid.resolve_dtypes((x.dtype, None))[1]
+    drawn, least, width, most = _interval(float(lower), float(upper), dtype)
+    # Two float32 from one double.
+    numbers = rng.random(x.size if drawn == np.float64 else (x.size + 1) // 2).view(drawn)
+    slope = elementwise.uniform(numbers, least, width, most)[: x.size].reshape(x.shape)
+    return slope if drawn == dtype else np.minimum(slope.astype(dtype), most.astype(dtype))
+
+
+@overload
+def rrelu(
+    x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
+    rng: np.random.Generator | None = ..., return_slope: Literal[False] = ..., out: Any = ...,
+    **kwargs: Any,
+) -> NDArray[Any]: ...  # fmt: skip
+@overload
+def rrelu(
+    x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
+    rng: np.random.Generator | None = ..., return_slope: Literal[True], out: Any = ...,
+    **kwargs: Any,
+) -> tuple[NDArray[Any], Any]: ...  # fmt: skip
+def rrelu(
+    x,
+    lower=1 / 8,
+    upper=1 / 3,
+    training=False,
+    *,
+    rng=None,
+    return_slope=False,
+    out=None,
+    **kwargs,
+):
+    """Randomized leaky rectified linear unit.
+
+    Computes ``x where x > 0, else slope * x``, the slope drawn for each element in training.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    lower, upper : float, default=1/8, 1/3
+        The slopes are uniform in [lower, upper).
+    training : bool, default=False
+        Whether to draw the slopes. Otherwise each is their mean.
+    rng : numpy.random.Generator, optional
+        What draws the slopes; needed in training.
+    return_slope : bool, default=False
+        Whether to return the slopes too, as the backward pass needs them.
+    out : ndarray, optional
+        Where the result goes.
+    **kwargs : optional
+        As for `prelu`, which computes it.
+
+    Returns
+    -------
+    y : ndarray or scalar
+        Of the floating dtype and shape of `x`.
+    slope : ndarray or float
+        With ``return_slope=True``: of the same dtype and shape; the mean slope out of training.
+
+    Raises
+    ------
+    TypeError
+        If `rng` is no Generator in training.
+    ValueError
+        If not ``lower <= upper``, both finite.
+
+    Notes
+    -----
+    The derivative at 0 is the slope, as PyTorch's. NaN in x gives NaN. The error is at most 2 ULP.
+
+    References
+    ----------
+    B. Xu, N. Wang, T. Chen and M. Li, "Empirical evaluation of rectified activations in
+    convolutional network", arXiv:1505.00853.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relume
+    >>> relume.rrelu(np.array([-2.0, 3.0]), 0.25, 0.75)
+    array([-1.,  3.])
+    >>> y, slope = relume.rrelu(np.array([-2.0, 3.0]), training=True, return_slope=True,
+    ...                         rng=np.random.default_rng(0))
+    >>> bool(y[0] == -2 * slope[0])
+    True
+    """
+    slope = _mean_slope(lower, upper)
+    if training:
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator in training, got {rng!r}")
+        slope = _drawn(lower, upper, x, rng)
+    y = (
+        elementwise.prelu(x, slope, out=out, **kwargs)
+        if kwargs
+        else elementwise.prelu(x, slope, out=out)
+    )
+    return (y, slope) if return_slope else y
+
+
+def rrelu_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    *,
+    slope: ArrayLike | None = None,
+    out: Any = None,
+    **kwargs: Any,
+) -> NDArray[Any]:
+    """Gradient of `rrelu`.
+
+    Computes ``grad * (1 where x > 0, else slope)``.
+
+    Parameters
+    ----------
+    grad : array_like
+        Gradient with respect to the output.
+    x : array_like
+        Input of the forward pass.
+    lower, upper : float, default=1/8, 1/3
+        Where no slopes are given, each is their mean.
+    slope : array_like, optional
+        The slopes that the forward pass returned.
+    out : ndarray, optional
+        Where the result goes.
+    **kwargs : optional
+        As for every `numpy.ufunc`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of the inputs' common dtype and shape.
+
+    Raises
+    ------
+    ValueError
+        If not ``lower <= upper``, both finite.
+
+    Notes
+    -----
+    The derivative at 0 is the slope, as PyTorch's. NaN in x or grad gives NaN. The error is at
+    most 2 ULP.
+
+    References
+    ----------
+    B. Xu, N. Wang, T. Chen and M. Li, "Empirical evaluation of rectified activations in
+    convolutional network", arXiv:1505.00853.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relume
+    >>> relume.rrelu_backward(np.ones(2), np.array([-2.0, 3.0]), 0.25, 0.75)
+    array([0.5, 1. ])
+    """
+    mean = _mean_slope(lower, upper)
+    slope = mean if slope is None else slope
+    if kwargs:
+        return elementwise.prelu_backward(grad, x, slope, out=out, **kwargs)
+    return elementwise.prelu_backward(grad, x, slope, out=out)

@@ -1,0 +1,19 @@
+"""An array split into halves along an axis."""
+
+import operator
+from typing import Any
+
+from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import NDArray
+
+
+def halves(x: NDArray[Any], axis: int, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Two views of the array `name` along an axis."""
+    axis = normalize_axis_index(operator.index(axis), x.ndim)
+    half, odd = divmod(x.shape[axis], 2)
+    if odd:
+        raise ValueError(f"{name} must have an even size along axis {axis}, got {2 * half + 1}")
+    if axis == x.ndim - 1:  # two thirds of the time
+        return x[..., :half], x[..., half:]
+    before = (slice(None),) * axis
+    return x[(*before, slice(half))], x[(*before, slice(half, None))]

@@ -1,0 +1,13 @@
+# The element-wise product and sum of two arrays.
+
+cdef void multiply(const floating* x, const floating* y, Py_ssize_t n,
+                   floating* out) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = x[i] * y[i]
+
+cdef void add_elements(const floating* x, const floating* y, Py_ssize_t n,
+                       floating* out) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = x[i] + y[i]

@@ -1,0 +1,166 @@
+# Reductions: maxima and sums of a row, sums over columns, gathering a minibatch. A reduction runs
+# over LANES accumulators that are combined in a fixed order: it is vectorized without reordering
+# anything and gives the same bits on every instruction set. Long sums are added up from short ones
+# together with their rounding errors.
+
+cdef enum:
+    SHORT = 1024                        # elements of a sum that needs no correction
+
+cdef extern from "math/reductions.h" nogil:
+    enum: LANES
+    void pad_float(const float* x, Py_ssize_t n, float* out)
+    void pad_double(const double* x, Py_ssize_t n, double* out)
+    float maximum_of_float(const float* x, Py_ssize_t n)
+    double maximum_of_double(const double* x, Py_ssize_t n)
+    float sum_float(const float* x, Py_ssize_t n)
+    double sum_double(const double* x, Py_ssize_t n)
+    double total_float(const float* x, Py_ssize_t n)
+    double total_double(const double* x, Py_ssize_t n)
+    float dot_float(const float* x, const float* y, Py_ssize_t n)
+    double dot_double(const double* x, const double* y, Py_ssize_t n)
+
+
+cdef inline void pad(const floating* x, Py_ssize_t n, floating* out) noexcept nogil:
+    """Fewer elements than LANES, and zeros."""
+    if floating is float:
+        pad_float(x, n, out)
+    else:
+        pad_double(x, n, out)
+
+
+cdef inline floating maximum_of(const floating* x, Py_ssize_t n) noexcept nogil:
+    """The maximum; the exponentials meet the NaN that it passes over."""
+    if floating is float:
+        return maximum_of_float(x, n)
+    else:
+        return maximum_of_double(x, n)
+
+
+cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil,
+                            const floating* x, Py_ssize_t n) noexcept nogil:
+    """step(... step(0, x[0]) ..., x[n - 1]), lane by lane, then the lanes pairwise."""
+    cdef floating lane[LANES]
+    cdef floating tail[LANES]
+    cdef Py_ssize_t i, k, whole = n // LANES * LANES
+    for k in range(LANES):
+        lane[k] = 0
+    for i in range(n // LANES):
+        for k in range(LANES):
+            lane[k] = step(lane[k], x[i * LANES + k])
+    if whole < n:
+        pad[floating](x + whole, n - whole, tail)
+        for k in range(LANES):
+            lane[k] = step(lane[k], tail[k])
+    return combined[floating](step, lane)
+
+
+cdef inline floating combined(floating (*step)(floating, floating) noexcept nogil,
+                              floating* lane) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(8):
+        lane[k] = step(lane[k], lane[k + 8])
+    for k in range(4):
+        lane[k] = step(lane[k], lane[k + 4])
+    return step(step(lane[0], lane[2]), step(lane[1], lane[3]))
+
+
+cdef inline floating sum_of(const floating* x, Py_ssize_t n) noexcept nogil:
+    """`reduce` by addition."""
+    if floating is float:
+        return sum_float(x, n)
+    else:
+        return sum_double(x, n)
+
+
+cdef inline floating sum_of_products(const floating* x, const floating* y,
+                                     Py_ssize_t n) noexcept nogil:
+    """The same of x * y, of which each product is rounded."""
+    if floating is float:
+        return dot_float(x, y, n)
+    else:
+        return dot_double(x, y, n)
+
+
+cdef inline floating add_nonfinite(floating sum, floating x) noexcept nogil:
+    return sum + (x - x)                # 0, but NaN for ever after an infinity or a NaN
+
+cdef inline floating maximum(floating most, floating x) noexcept nogil:
+    return x if x > most else most      # passes over NaN, which the exponentials then meet
+
+
+cdef inline void add_exactly(double* sum, double* error, double x) noexcept nogil:
+    """Add x; what the rounding of the sum lost goes to error (Knuth)."""
+    if sum[0] == 0:                     # a short sum needs none of it
+        sum[0] = x
+        return
+    cdef double total = sum[0] + x
+    cdef double seen = total - sum[0]
+    error[0] += (sum[0] - (total - seen)) + (x - seen)
+    sum[0] = total
+
+
+cdef inline double corrected(double sum, double error) noexcept nogil:
+    return sum + error if error == error else sum       # an infinite sum has no error
+
+
+cdef inline double short_total(const floating* x, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        return total_float(x, n)
+    else:
+        return total_double(x, n)
+
+
+cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
+    """The sum, made in double: its terms may cancel."""
+    cdef double sum = 0, error = 0
+    cdef Py_ssize_t block, start
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: in reductions.h
+        start = block * SHORT
+        add_exactly(&sum, &error,
+                    short_total[floating](x + start, min(<Py_ssize_t> SHORT, n - start)))
+    return corrected(sum, error)
+
+
+cdef bint all_finite(const floating* x, Py_ssize_t n) noexcept nogil:
+    return reduce[floating](add_nonfinite, x, n) == 0
+
+
+cdef bint gather(const floating* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
+                 floating* out) noexcept nogil:
+    """Copy rows x[index[i]] to out; tell whether all they hold is finite."""
+    cdef Py_ssize_t i
+    cdef bint finite = True
+    for i in range(rows):                       # by hand: memcpy
+        memcpy(out + i * n, x + index[i] * n, n * sizeof(floating))
+        finite &= all_finite[floating](out + i * n, n)
+    return finite
+
+
+cdef void column_sum(const floating* x, Py_ssize_t rows, Py_ssize_t n,
+                     floating* out) noexcept nogil:
+    cdef Py_ssize_t i, j
+    memset(out, 0, n * sizeof(floating))
+    for i in range(rows):
+        for j in range(n):
+            out[j] = out[j] + x[i * n + j]
+
+
+cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
+    """The sum of x * y."""
+    cdef double sum = 0, error = 0
+    cdef Py_ssize_t block, start
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: in reductions.h
+        start = block * SHORT
+        add_exactly(&sum, &error, sum_of_products[floating](
+            x + start, y + start, min(<Py_ssize_t> SHORT, n - start)))
+    return corrected(sum, error)
+
+
+cdef void column_products(const floating* x, const floating* y, Py_ssize_t rows, Py_ssize_t n,
+                          floating* out) noexcept nogil:
+    """The sum over rows of x y, for each column."""
+    cdef Py_ssize_t i, j
+    memset(out, 0, n * sizeof(floating))
+    for i in range(rows):
+        for j in range(n):
+            out[j] = out[j] + x[i * n + j] * y[i * n + j]

@@ -1,0 +1,74 @@
+"""Rows of X and y in blocks, so that nothing is as long as X."""
+
+import numpy as np
+
+from relume import validation
+from relume.nn.data.rows import is_sparse
+
+ROWS = 4096  # rows that are brought together at a time: 13 MB of 784 float32
+
+
+class NetworkRows:
+    """What a built network takes for rows of X and y, whatever matrix or table they come from."""
+
+    def __init__(self, net):
+        net._built()
+        self.net = net
+
+    def features(self, X):
+        """Rows of X as a contiguous matrix of the network's dtype."""
+        if is_sparse(X):
+            X = X.toarray()
+        return validation.matrix(X, "X", self.net.dtype, self.net._weights.plan.n_in)
+
+    def targets(self, y):
+        """Rows of y as the network's loss takes them."""
+        return self.net.loss.targets(y, "y", self.net.n_outputs, self.net.dtype)
+
+
+class RowBlocks:
+    """X and y in blocks of rows.
+
+    Parameters
+    ----------
+    model : NetworkRows
+        Its methods turn rows of X and y into what the network takes.
+    X, y : array_like, sparse matrix, DataFrame
+        Read where they lie if possible.
+    """
+
+    def __init__(self, model, X, y=None):
+        self.model = model
+        self._X = _sliceable(X)
+        self.has_targets = y is not None
+        self._y = None if y is None else _sliceable(y)
+        self.n = len(self._X) if not hasattr(self._X, "shape") else self._X.shape[0]
+        if self.n == 0:
+            raise ValueError(f"X must not be empty, got shape {np.shape(X)}")
+        if y is not None and np.shape(self._y)[:1] != (self.n,):
+            rows = np.shape(self._y)[0] if np.ndim(self._y) else "a single value"
+            raise ValueError(f"X and y must have the same length, got {self.n} and {rows}")
+
+    def __iter__(self):
+        """The first row, features and targets (or None) of each block."""
+        for first in range(0, self.n, ROWS):
+            rows = slice(first, min(first + ROWS, self.n))
+            X = self.model.features(_part(self._X, rows))
+            y = None if self._y is None else self.model.targets(_part(self._y, rows))
+            yield first, X, y
+
+
+def _sliceable(values):
+    """What `_part` takes rows of, without a copy where there need not be one."""
+    if is_sparse(values):
+        return values.tocsr()
+    if hasattr(values, "iloc") or isinstance(values, np.ndarray):
+        return values
+    array = np.asarray(values)
+    if array.ndim == 0:
+        raise ValueError(f"X must have shape (n_samples, n_features), got {values!r}")
+    return array
+
+
+def _part(values, rows):
+    return values.iloc[rows] if hasattr(values, "iloc") else values[rows]

@@ -1,0 +1,119 @@
+"""The fully connected layer."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relume import validation
+from relume.nn.layers import initializers
+from relume.nn.layers.activations import Activation
+from relume.nn.layers.layer import Elementwise, Layer, Spec
+from relume.nn.layers.parametric import elementwise_of
+
+
+class Dense(Layer):
+    """A fully connected layer: ``activation(x @ weight + bias)``.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, at least 1.
+    activation : str, Activation, PReLU, RReLU, Sine, FATReLU or None, default=None
+        Name of a function of relume, such as ``"relu"``, or an activation with parameters, such as
+        ``nn.LeakyReLU(0.1)``. None and ``"linear"`` leave the layer linear, as the last one is
+        under the losses of relume.
+    use_bias : bool, default=True
+        Whether a bias is added.
+    weight_init : str, Initializer or None, default=None
+        What draws the initial weights, such as ``"orthogonal"`` or ``nn.HeUniform()``. None
+        follows the activation, see Notes.
+    bias_init : float or Initializer, default=0.0
+        The initial biases.
+    l1, l2 : float, default=0.0
+        ``l1 * sum(abs(weight)) + l2 * sum(weight**2)`` is added to the loss; at least 0. Biases
+        are not penalized.
+    max_norm : float or None, default=None
+        After each step the weights into a unit are scaled down to this norm where they exceed it.
+    trainable : bool, default=True
+        Whether training changes the layer, a learnt slope of its activation too.
+    lr_scale : float, default=1.0
+        Factor of the learning rate for this layer, greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said; ValueError for the heaviside function, which has no slope to
+        learn by.
+
+    Notes
+    -----
+    Without `weight_init` weights begin normally distributed: He for rectifiers, with the gain of
+    their slope below 0, Glorot for sigmoid and tanh, LeCun for selu and for a linear layer.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> nn.Dense(64, activation="relu")
+    Dense(64, activation=ReLU())
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Activation | Elementwise | type[Activation | Elementwise] | None = None,
+        use_bias: bool = True,
+        weight_init: str | initializers.Initializer | None = None,
+        bias_init: float | initializers.Initializer = 0.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        max_norm: float | None = None,
+        trainable: bool = True,
+        lr_scale: float = 1.0,
+    ) -> None:
+        self.units: int = validation.integer(units, "units")
+        self.activation = elementwise_of(activation)
+        self.use_bias: bool = validation.flag(use_bias, "use_bias")
+        self.weight_init = initializers.initializer_of(weight_init)
+        if not isinstance(bias_init, initializers.Initializer):
+            bias_init = validation.number(bias_init, "bias_init", "a finite number", np.isfinite)
+        self.bias_init: float | initializers.Initializer = bias_init
+        self.l1: float = validation.not_negative(l1, "l1")
+        self.l2: float = validation.not_negative(l2, "l2")
+        self.max_norm = None if max_norm is None else validation.positive(max_norm, "max_norm")
+        self.trainable: bool = validation.flag(trainable, "trainable")
+        self.lr_scale: float = validation.positive(lr_scale, "lr_scale")
+
+    def modules(self) -> list[list[Spec]]:
+        """A product, and the activation as a module of its own."""
+        modules = [*super().modules(), *(self.activation.modules() if self.activation else [])]
+        learning = {"trainable": self.trainable, "lr_scale": self.lr_scale}
+        return [[spec | learning for spec in module] for module in modules]
+
+    def spec(self) -> Spec:
+        """The product."""
+        return {
+            "kind": "dense", "n_out": self.units, "bias": self.use_bias, "l1": self.l1,
+            "l2": self.l2, "max_norm": self.max_norm or 0.0,
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        given = [
+            f"{name}={value!r}"
+            for name, value in self.config().items()
+            if name != "units" and value != defaults[name].default
+        ]
+        return f"Dense({', '.join([str(self.units), *given])})"
+
+    def draw(self, rng: np.random.Generator, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """As the initializers say."""
+        weight = arrays["weight"]
+        n_in, n_out = weight.shape
+        weight[:] = initializers.draw(rng, self.activation, n_in, n_out, self.weight_init)
+        if self.use_bias and isinstance(self.bias_init, initializers.Initializer):
+            arrays["bias"][:] = self.bias_init.draw(rng, n_in, n_out)[0]
+        elif self.use_bias:
+            arrays["bias"][:] = self.bias_init

@@ -1,0 +1,58 @@
+"""What all layers have in common. Each layer says which ops the engine makes of it."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relume.nn.configurable import Described
+from relume.nn.layers.activations import Activation
+
+Spec = dict[str, Any]
+
+
+class Layer(Described):
+    """What all layers have in common.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> isinstance(nn.Dropout(0.2), nn.Layer)
+    True
+    """
+
+    def modules(self) -> list[list[Spec]]:
+        """The steps of the engine's plan, in the modules of PyTorch that do the same."""
+        return [[{**self.spec(), "layer": self}]]
+
+    def spec(self) -> Spec:
+        """What the plan takes for a layer that is one step."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Give the step's parameters, by name, their initial values."""
+
+
+class Elementwise(Layer):
+    """A layer that stands for a `Dense`'s activation too: by an object, its class or its name."""
+
+    name: ClassVar[str]
+    initializer: ClassVar[str] = "he"  # the family of initial weights that suits it
+
+    @property
+    def slope(self) -> float:
+        """What it multiplies negative inputs by, at the beginning."""
+        return 0.0
+
+
+def checked_layers(layers: Any, name: str) -> list[Layer | Activation]:
+    """A list of layers; the first that is none is named."""
+    if not isinstance(layers, list | tuple):
+        raise TypeError(f"{name} must be a list of layers, got {layers!r}")
+    if not layers:
+        raise ValueError(f"{name} must hold at least one layer, got an empty list")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer | Activation):
+            raise TypeError(f"{name}[{i}] must be a layer such as nn.Dense, got {layer!r}")
+    return list(layers)
