@@ -72,7 +72,7 @@ def test_dead_units_matter_from_a_fifth_of_a_layer(share, advised):
     assert kinds(report) == (["dead_units"] if advised else [])
     if advised:
         assert report.advice[0].layer == "layer 1"
-        assert "% dead" in report.advice[0].text
+        assert "% of its units are dead" in report.advice[0].text
 
 
 def test_constant_features_count_unless_they_are_zero():

@@ -29,7 +29,7 @@ TINY = {
     "homogeneity": {"elements": 64},
     "dying-units": {"rates": [0.001, 0.1], "steps": 1},
     "cures": {"epochs": 2},
-    "six-times": {"choosing_seeds": 1, "most_epochs": 1, "repeats": 1},
+    "six-times": {"choosing_seeds": 1, "max_epochs": 1, "repeats": 1},
     "cost-of-exp": {"repeats": 1, "elements": 64},
     "variance": {"depth": 3, "width": 8, "rows": 8},
     "sparsity-pays": {"repeats": 1, "zeros": (50, 90), "width": 16},
@@ -159,8 +159,8 @@ def test_differences_and_ratios_are_paired():
 def test_data_keeps_order_and_gives_all():
     data = Data.of([("q", "b", 2, [1, 2]), ("q", "a", 1, [3]), ("r", "c", None, [4])])
     assert data.conditions("q") == ["b", "a"]
-    assert data.places("q") == [1, 2]
-    assert data.places("q", "a") == [1]
+    assert data.x_values("q") == [1, 2]
+    assert data.x_values("q", "a") == [1]
     assert data.records()[1] == {
         "quantity": "q", "condition": "a", "x": 1, "values": [3.0], "mean": 3.0, "low": None,
         "high": None,
@@ -177,7 +177,7 @@ def test_measures_what_it_says(name):
     data = experiment.measure(seeds=2, **TINY[name])
     for quantity in experiment.quantities:
         assert data.conditions(quantity.name)
-        assert bool(data.places(quantity.name)) == bool(quantity.x_label)
+        assert bool(data.x_values(quantity.name)) == bool(quantity.x_label)
     for record in data.records():
         assert len(record["values"]) == 2
         assert np.isfinite(record["values"]).all()
@@ -262,7 +262,7 @@ def test_page_loads_nothing(reader):
         assert "@import" not in css
 
 
-def test_pictures_load_nothing(reader):
+def test_images_load_nothing(reader):
     for value in set(reader.attributes("src")) | set(reader.attributes("srcset")):
         svg = base64.b64decode(value.partition(",")[2]).decode()
         ET.fromstring(svg)

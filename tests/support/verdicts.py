@@ -28,8 +28,8 @@ CASES = {
         ("before", "digits", None, 0, 0),
     ],
     "cures": [
-        ("accuracy", "no cure", None, 20, 80), ("accuracy", "PReLU", None, 95, 70),
-        ("accuracy", "revival", None, 95, 80), ("dead", "no cure", None, 80, 0),
+        ("accuracy", "no remedy", None, 20, 80), ("accuracy", "PReLU", None, 95, 70),
+        ("accuracy", "revival", None, 95, 80), ("dead", "no remedy", None, 80, 0),
     ],
     "six-times": [
         (q, f"{activation}, digits", None, *values)

@@ -141,7 +141,7 @@ cdef class Training:
 
     cdef int let_look(self) except -1:
         for observer in self.observers:
-            (<Observer> observer).look(&self.p)
+            (<Observer> observer).observe_minibatch(&self.p)
 
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.

@@ -8,12 +8,12 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.table cimport (
-    ACTIVE, CLIPPED, COLUMNS, CRELU, CRELU_BACKWARD, FIGURE_TILE, LEAST, LOGSUMEXP,
+    ACTIVE, CLIPPED, COLUMN_TILE, COLUMNS, CRELU, CRELU_BACKWARD, LOGSUMEXP,
     LOGSUMEXP_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
-    MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PRELU_BACKWARD, SOFTMAX,
-    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION, Activation,
-    AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward, Binary, ColumnFigures,
-    ColumnMoments, ColumnProducts, ColumnSum, Compress, CountZeros, Gather, InPlace,
+    MAXIMUM, MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MINIMUM, N_STATISTICS,
+    PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION,
+    Activation, AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward, Binary,
+    ColumnMoments, ColumnProducts, ColumnStatistics, ColumnSum, Compress, CountZeros, Gather, InPlace,
     InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns, Loss, LossRow,
     Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward, Softmax, Spans,
     SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
@@ -140,7 +140,7 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.scale = <InPlace> scale[floating]
     spans.average = <Average> average[floating]
     spans.penalize = <Penalize> penalize[floating]
-    spans.column_figures = <ColumnFigures> column_figures[floating]
+    spans.column_statistics = <ColumnStatistics> column_statistics[floating]
     add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL)
     add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL)
     add_optimizer(spans, b"adam", <Update> adam[floating], NULL)

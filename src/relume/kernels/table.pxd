@@ -175,22 +175,23 @@ cdef enum:
     CRELU_BACKWARD
     N_AXIS_KERNELS
 
-# Figures of each column, added to N_FIGURES vectors of n numbers: `low` and `high` are the bounds
-# that CLIPPED counts by; it, LEAST and MOST are left out unless `whole`, in a quarter of the time.
-ctypedef void (*ColumnFigures)(const void* x, Py_ssize_t rows, Py_ssize_t n, bint whole,
-                               double low, double high, double* totals) noexcept nogil
+# Statistics of each column, added to N_STATISTICS vectors of n numbers. CLIPPED counts values outside
+# `low` and `high`. Unless `whole`, CLIPPED, MINIMUM and MAXIMUM are skipped, which takes a quarter of
+# the time.
+ctypedef void (*ColumnStatistics)(const void* x, Py_ssize_t rows, Py_ssize_t n, bint whole,
+                                 double low, double high, double* totals) noexcept nogil
 
 cdef enum:
-    FIGURE_TILE = 64            # columns whose figures stay in the first cache
+    COLUMN_TILE = 64            # columns whose statistics stay in the L1 cache
 
-cdef enum Figure:
+cdef enum UnitStatistic:
     ACTIVE                      # how many values are not 0,
     CLIPPED                     # how many are at most `low` or at least `high`,
     SUM
     SQUARES
-    LEAST
-    MOST
-    N_FIGURES
+    MINIMUM
+    MAXIMUM
+    N_STATISTICS
 
 cdef struct Spans:
     AxisKernel rows[N_AXIS_KERNELS]
@@ -232,7 +233,7 @@ cdef struct Spans:
     InPlace scale
     Average average
     Penalize penalize
-    ColumnFigures column_figures
+    ColumnStatistics column_statistics
 
 cdef struct Table:
     int version

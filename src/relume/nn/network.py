@@ -24,7 +24,7 @@ from relume.nn.layers.normalization import Standardize
 from relume.nn.layers.regularization import ActivityL1
 from relume.nn.layers.residual import Residual, steps_of, width_of
 from relume.nn.losses import CrossEntropy, Loss, PythonLoss, loss_of
-from relume.nn.metrics import figures, metrics_of
+from relume.nn.metrics import metric_values, metrics_of
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import Optimizer, optimizer_of
 from relume.nn.optimizers.schedule import Schedule, learning_rates, schedule_of
@@ -763,7 +763,7 @@ class Network:
                 self.loss.kernel(y), self._loss_numbers, z, y
             )
             loss = np.average(losses.astype(np.float64), weights=weight)
-        return {"loss": float(loss), **figures(self.metrics, self.loss, z, y)}
+        return {"loss": float(loss), **metric_values(self.metrics, self.loss, z, y)}
 
     def _outputs_of(self, X, softmax=False):
         """The outputs for what a user gives; at once where the engine can read it as it is."""

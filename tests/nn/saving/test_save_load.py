@@ -57,8 +57,8 @@ def test_every_class_has_an_example():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=repr)
 def test_objects_come_back_from_json(example):
-    text = json.dumps(serialize.described(example, "it"), allow_nan=False)
-    back = serialize.rebuilt(json.loads(text), "it")
+    text = json.dumps(serialize.to_config(example, "it"), allow_nan=False)
+    back = serialize.from_config(json.loads(text), "it")
     assert type(back) is type(example)
     assert back == example
     assert repr(back) == repr(example)
@@ -66,8 +66,8 @@ def test_objects_come_back_from_json(example):
 
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), 5e-324, 0.1, -0.0, 2**70, "ä", []])
 def test_values_come_back_from_json(value):
-    text = json.dumps(serialize.described(value, "it"), allow_nan=False)
-    assert repr(serialize.rebuilt(json.loads(text), "it")) == repr(value)
+    text = json.dumps(serialize.to_config(value, "it"), allow_nan=False)
+    assert repr(serialize.from_config(json.loads(text), "it")) == repr(value)
 
 
 # -- Networks --

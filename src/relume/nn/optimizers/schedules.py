@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from relume import validation
-from relume.nn.callbacks.monitored_metric import WatchedFigure
+from relume.nn.callbacks.monitored_metric import MonitoredMetric
 from relume.nn.optimizers.schedule import Schedule
 
 
@@ -296,7 +296,7 @@ class ReduceOnPlateau(Schedule):
         mode: str = "auto",
         warmup: float = 0.0,
     ) -> None:
-        self._figure = WatchedFigure(monitor, mode, min_delta)
+        self._figure = MonitoredMetric(monitor, mode, min_delta)
         self.monitor, self.mode = self._figure.name, self._figure.mode
         self.min_delta: float = self._figure.min_delta
         self.factor: float = validation.number(

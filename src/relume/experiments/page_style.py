@@ -1,4 +1,4 @@
-"""The page's style sheet, with the colours of `relume.plots`."""
+"""The style sheet of the page, with the colors of `relume.plots`."""
 
 from relume.plots.style import THEMES
 

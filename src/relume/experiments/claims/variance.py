@@ -1,4 +1,4 @@
-"""What initialisation keeps: the size of a signal through 50 layers."""
+"""A claim about initialization: whether it keeps the size of a signal through 50 layers."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ SIZE = Quantity(
     "size", "mean square of the outputs (log10)", "Size of the signal, layer by layer",
     x_label="layer", form=".2f", marks={"as at the input": 0.0},
 )  # fmt: skip
-# condition: activation, initialisation, factor of the input
+# condition: activation, initialization, factor for the input
 STACKS = {
     "ReLU, He": ("relu", "he_normal", 1.0),
     "ReLU, Glorot": ("relu", "glorot_normal", 1.0),
@@ -22,7 +22,7 @@ STACKS = {
 
 
 def measure(seeds, depth=50, width=256, rows=256):
-    """A stack of networks of one layer each is one network, whose insides can be read."""
+    """Run networks of one layer each in sequence, so that every layer's outputs are available."""
     data = Data()
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -38,15 +38,15 @@ def measure(seeds, depth=50, width=256, rows=256):
 
 def judge(data: Data) -> list[Part]:
     """At the last layer."""
-    last = data.places("size")[-1]
+    last = data.x_values("size")[-1]
     return [
         within("ReLU with He keeps the signal within a factor of 10", data, SIZE, "ReLU, He",
                (-1, 1), last),
-        below("ReLU with Glorot loses it: under 1/1000", data, SIZE, "ReLU, Glorot", -3, last),
-        below("ReLU with LeCun loses it: under 1/1000", data, SIZE, "ReLU, LeCun", -3, last),
-        within("SELU with LeCun brings it to 1, within a factor of 2", data, SIZE, "SELU, LeCun",
+        below("ReLU with Glorot loses the signal: under 1/1000", data, SIZE, "ReLU, Glorot", -3, last),
+        below("ReLU with LeCun loses the signal: under 1/1000", data, SIZE, "ReLU, LeCun", -3, last),
+        within("SELU with LeCun brings the signal to 1, within a factor of 2", data, SIZE, "SELU, LeCun",
                (-0.3, 0.3), last),
-        within("and does so from an input 3 times as large", data, SIZE,
+        within("SELU with LeCun does so for an input 3 times as large", data, SIZE,
                "SELU, LeCun, input times 3", (-0.3, 0.3), last),
     ]  # fmt: skip
 
@@ -54,16 +54,16 @@ def judge(data: Data) -> list[Part]:
 VARIANCE = Experiment(
     name="variance",
     title="The signal through 50 layers",
-    question="Which initialisation keeps a signal's size through many layers?",
-    claim="He initialisation keeps the variance under ReLU where Glorot and LeCun lose it; SELU "
-    "normalises itself.",
-    method="Standard normal inputs of 256 features go through 50 layers of 256 units with fresh "
-    "weights and no bias learnt; the mean square of all outputs is taken after each layer. (The "
-    "mean square, not the variance, is what He initialisation keeps: ReLU's mean is not 0.) Each "
-    "seed draws other inputs and weights.",
-    rule="At the last layer, with 95 % confidence: ReLU with He within a factor of 10 of 1; ReLU "
-    "with Glorot under 1/1000; ReLU with LeCun under 1/1000; SELU with LeCun within a factor of 2 "
-    "of 1, from inputs of size 1 and of size 3.",
+    question="Which initialization keeps the size of a signal through many layers?",
+    claim="With ReLU, He initialization keeps the variance, while Glorot and LeCun lose it; SELU "
+    "normalizes itself.",
+    method="Standard normal inputs with 256 features pass through 50 layers of 256 units with "
+    "initial weights and zero biases. The mean square of all outputs is taken after each layer. "
+    "(He initialization keeps the mean square, not the variance, because the mean of ReLU is not "
+    "0.) Each seed draws other inputs and weights.",
+    rule="At the last layer, with 95 % confidence: ReLU with He is within a factor of 10 of 1; "
+    "ReLU with Glorot is under 1/1000; ReLU with LeCun is under 1/1000; SELU with LeCun is within "
+    "a factor of 2 of 1, for inputs of size 1 and of size 3.",
     measure=measure,
     judge=judge,
     quantities=[SIZE],

@@ -1,8 +1,8 @@
-"""A report as HTML: one page, or a part of a notebook's, that loads nothing."""
+"""A report as HTML: a whole page, or a fragment for a notebook; it loads nothing."""
 
 import html
 
-from relume.diagnostics.text_table import HEAD, row_of
+from relume.diagnostics.text_report import HEAD, row_of
 
 STYLE = """
 .relume{font:14px/1.45 system-ui,sans-serif;color:#1f2328;background:#fff;padding:1em;
@@ -19,19 +19,24 @@ max-width:72em;margin:auto}
 .relume th,.relume td{border-color:#30363d}.relume svg{background:#161b22}
 .relume rect{fill:#56b4e9}.relume text{fill:#9da7b1}.relume .ill{border-color:#e69f00}}
 """
-TIPS = {
+TOOLTIPS = {
+    "layer": "number and arguments of the layer",
+    "units": "number of outputs of the layer",
     "zeros": "share of outputs that are exactly 0",
-    "dead": "units that are 0 on all rows",
-    "nearly": "units that are active on under 1 % of rows",
+    "dead": "number of units that are 0 on all rows and get no gradient",
+    "nearly dead": "number of units that are active on under 1 % of rows",
     "saturated": "share of outputs within 1 % of an end of the activation's range",
-    "gradient": "root mean square over rows of the norm of the gradient",
-    "update": "norm of the next update over that of the weights",
+    "mean": "mean of the outputs",
+    "std": "standard deviation of the outputs",
+    "gradient": "norm of the gradient of a row's loss at the pre-activations, root mean square "
+    "over rows",
+    "update": "norm of the optimizer's next update divided by the norm of the weights",
 }
 HEIGHT, BAR = 60, 5
 
 
 def page_of(report):
-    """A page of its own."""
+    """The report as a whole page."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width"/>'
@@ -41,27 +46,27 @@ def page_of(report):
 
 
 def fragment_of(report):
-    """The same as a part of a page."""
+    """The report as a part of a page."""
     loss = "" if report.loss is None else f", mean loss {report.loss:.4g}"
     return (
         f'<div class="relume"><style>{STYLE}</style>'
         f"<h1>What {len(report.layers)} layers do to {report.rows:,} rows{loss}</h1>"
         f"{_advice(report)}<h2>Layers</h2>{_table(report)}"
-        f"<h2>Values, of a sample of rows</h2>{_histograms(report)}"
+        f"<h2>Distribution of values on a sample of rows</h2>{_histograms(report)}"
         f"{_notes(report)}</div>"
     )
 
 
 def _advice(report):
     if not report.advice:
-        return "<h2>Advice</h2><p>None: nothing was found to be ill.</p>"
+        return "<h2>Advice</h2><p>None: no problem was found.</p>"
     items = "".join(f"<li>{html.escape(str(advice))}</li>" for advice in report.advice)
     return f'<h2>Advice</h2><ul class="ill">{items}</ul>'
 
 
 def _table(report):
     head = "".join(
-        f'<th scope="col" title="{html.escape(TIPS.get(name, name))}">{name}</th>' for name in HEAD
+        f'<th scope="col" title="{html.escape(TOOLTIPS[name])}">{name}</th>' for name in HEAD
     )
     rows = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row_of(layer)) + "</tr>"
@@ -82,7 +87,7 @@ def _histograms(report):
         (layer, name, values)
         for layer in report.all_layers
         for name, values in (
-            ("before its activation", layer.pre_activations), ("outputs", layer.activations)
+            ("pre-activations", layer.pre_activations), ("outputs", layer.activations)
         )
         if values is not None
     ]  # fmt: skip
@@ -90,16 +95,16 @@ def _histograms(report):
 
 
 def _histogram(layer, name, values):
-    """Bars whose heights are shares, with the same said in words."""
+    """Bars whose heights are shares, and the same in words for a screen reader."""
     title = f"{layer.name}, {name}"
-    said = (
-        f"{title}: from {values.least:.3g} to {values.most:.3g}, mean {values.mean:.3g}, "
-        f"deviation {values.deviation:.3g}, {layer.zero_fraction:.0%} of outputs are 0"
+    words = (
+        f"{title}: min {values.min:.3g}, max {values.max:.3g}, mean {values.mean:.3g}, "
+        f"std {values.std:.3g}; {layer.zero_fraction:.0%} of the outputs are 0"
     )
-    most = max(values.counts) or 1
+    max_count = max(values.counts) or 1
     bars = "".join(
-        f'<rect x="{i * BAR}" y="{HEIGHT - HEIGHT * count / most:.1f}" width="{BAR - 1}" '
-        f'height="{HEIGHT * count / most:.1f}"/>'
+        f'<rect x="{i * BAR}" y="{HEIGHT - HEIGHT * count / max_count:.1f}" width="{BAR - 1}" '
+        f'height="{HEIGHT * count / max_count:.1f}"/>'
         for i, count in enumerate(values.counts)
         if count
     )
@@ -109,7 +114,7 @@ def _histogram(layer, name, values):
         f'<text x="{width}" y="{HEIGHT + 12}" text-anchor="end">{values.edges[-1]:.3g}</text>'
     )
     return (
-        f'<figure><svg role="img" aria-label="{html.escape(said)}" width="{width}" '
-        f'height="{HEIGHT + 16}"><title>{html.escape(said)}</title>{bars}{ends}</svg>'
-        f"<figcaption>{html.escape(title)} (value; height: share)</figcaption></figure>"
+        f'<figure><svg role="img" aria-label="{html.escape(words)}" width="{width}" '
+        f'height="{HEIGHT + 16}"><title>{html.escape(words)}</title>{bars}{ends}</svg>'
+        f"<figcaption>{html.escape(title)} (x: value, height: share of values)</figcaption></figure>"
     )

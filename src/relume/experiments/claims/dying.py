@@ -1,4 +1,4 @@
-"""Units that die at high learning rates, and what cures it."""
+"""Claims about units that die at high learning rates, and about remedies."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from relume.experiments.training import (
     classifier,
     dead_share,
     digits,
-    picture_sets,
+    image_sets,
     train,
 )
 
@@ -32,14 +32,14 @@ USUAL_RATE, HIGH_RATE = 0.001, 0.1
 
 
 def relu_layers(**options):
-    """The hidden layers of the demonstration."""
+    """The hidden layers of `relume demo`."""
     return [nn.Dense(n, "relu", **options) for n in UNITS]
 
 
 def measure_dying(seeds, rates, steps=300):
-    """The share of dead units after about so many steps."""
+    """Measure the share of dead units after about the given number of steps."""
     data = Data()
-    for name, load in picture_sets().items():
+    for name, load in image_sets().items():
         for seed in range(seeds):
             split = load(seed)
             epochs = max(1, round(steps * BATCH / len(split.X)))
@@ -54,7 +54,7 @@ def measure_dying(seeds, rates, steps=300):
 
 
 def judge_dying(data: Data) -> list[Part]:
-    """At the usual rate of Adam, and at a hundred times that."""
+    """At the usual learning rate of Adam, and at a hundred times that."""
     parts = []
     for condition in data.conditions("dead"):
         name = condition.rpartition(", ")[2]
@@ -74,14 +74,14 @@ def judge_dying(data: Data) -> list[Part]:
 DYING = Experiment(
     name="dying-units",
     title="Units die at high learning rates",
-    question="What share of ReLUs is dead after a few hundred steps, by the learning rate?",
+    question="What share of ReLU units is dead after a few hundred steps, by learning rate?",
     claim="A high learning rate kills 20 to 30 % of the units within a few hundred steps.",
-    method="Hidden layers of 256 and 128 ReLUs, He initialisation, learn pictures for about 300 "
-    "minibatches of 32 with constant learning rates; a unit is dead if it is 0 for every row of "
-    "the training data. Where the loss overflows, the network is looked at as before that epoch. "
-    "Each seed has its own weights, order and held-out quarter.",
-    rule="For each optimizer and data set, with 95 % confidence: under 2 % are dead at the usual "
-    "rate 0.001; over 10 % at the high rate 0.1; 20 to 30 % at 0.1.",
+    method="Hidden layers of 256 and 128 ReLU units with He initialization are trained on images "
+    "for about 300 minibatches of 32 rows at constant learning rates. A unit is dead if it is 0 "
+    "for every row of the training data. If the loss overflows, the network before that epoch "
+    "counts. Each seed has its own weights, order and held-out quarter.",
+    rule="For each optimizer and data set, with 95 % confidence: under 2 % of the units are dead "
+    "at the usual rate 0.001; over 10 % at the high rate 0.1; and 20 to 30 % at 0.1.",
     measure=measure_dying,
     judge=judge_dying,
     quantities=[DEAD_BY_RATE, BEFORE],
@@ -95,11 +95,11 @@ ACCURACY = Quantity(
     "accuracy", "held-out accuracy, %", f"Accuracy after training at rate {HIGH_RATE}", form=".1f"
 )
 DEAD = Quantity("dead", "dead units, %", "Dead units at the end", form=".1f")
-NONE = "no cure"
+NONE = "no remedy"
 
 
 def normalized(layer):
-    """A normalisation between each product and its ReLU."""
+    """Dense layers with a normalization before each ReLU."""
     return [each for n in UNITS for each in (nn.Dense(n), layer(), nn.ReLU())]
 
 
@@ -108,15 +108,15 @@ def activated(activation):
     return [nn.Dense(n, activation) for n in UNITS]
 
 
-def cures() -> dict[str, tuple[list[Any], dict[str, Any]]]:
-    """By name: the hidden layers, and what else differs from the network without a cure."""
+def remedies() -> dict[str, tuple[list[Any], dict[str, Any]]]:
+    """By name: the hidden layers, and what else differs from the network without a remedy."""
     return {
         NONE: (relu_layers(), {}),
         "leaky ReLU": (activated("leaky_relu"), {}),
         "PReLU": (activated("prelu"), {}),
         "ELU": (activated("elu"), {}),
-        "Glorot initialisation": (relu_layers(weight_init="glorot_normal"), {}),
-        "orthogonal initialisation": (relu_layers(weight_init="orthogonal"), {}),
+        "Glorot initialization": (relu_layers(weight_init="glorot_normal"), {}),
+        "orthogonal initialization": (relu_layers(weight_init="orthogonal"), {}),
         "batch norm": (normalized(nn.BatchNorm), {}),
         "layer norm": (normalized(nn.LayerNorm), {}),
         "warm-up, 5 epochs": (relu_layers(), {"schedule": nn.ConstantRate(warmup=5)}),
@@ -129,7 +129,7 @@ def cures() -> dict[str, tuple[list[Any], dict[str, Any]]]:
 
 def treated(layers, split, seed, epochs, rate=HIGH_RATE, clip_norm=None, schedule=None,
             revive=None):  # fmt: skip
-    """A network trained with one cure."""
+    """A network trained with one remedy."""
     optimizer = nn.Adam(rate, clip_norm=clip_norm)
     net = classifier(layers, seed, optimizer=optimizer, schedule=schedule)
     callbacks = [nn.TerminateOnNaN(), *([revive] if revive else [])]
@@ -137,11 +137,11 @@ def treated(layers, split, seed, epochs, rate=HIGH_RATE, clip_norm=None, schedul
 
 
 def measure_cures(seeds, epochs):
-    """Held-out accuracy and dead units with each cure, and without."""
+    """Measure held-out accuracy and dead units with each remedy, and without."""
     data = Data()
     for seed in range(seeds):
         split = digits(seed)
-        for name, (layers, options) in cures().items():
+        for name, (layers, options) in remedies().items():
             net = treated(layers, split, seed, epochs, **options)
             data.add("accuracy", name, accuracy(net, split))
             data.add("dead", name, dead_share(net, split.X))
@@ -149,7 +149,7 @@ def measure_cures(seeds, epochs):
 
 
 def judge_cures(data: Data) -> list[Part]:
-    """Each cure against none."""
+    """Each remedy compared with none."""
     return [
         greater(f"{name} raises accuracy", data, ACCURACY, name, NONE)
         for name in data.conditions("accuracy")
@@ -159,20 +159,20 @@ def judge_cures(data: Data) -> list[Part]:
 
 CURES = Experiment(
     name="cures",
-    title="What cures dying units",
+    title="Remedies for dying units",
     question="Which remedies help a ReLU network at a learning rate that is too high?",
-    claim="Leaky slopes, PReLU, ELU, another initialisation, batch and layer norm, warm-up, "
-    "clipping, a lower rate and revival each help.",
-    method="Hidden layers of 256 and 128 ReLUs learn the digits with Adam at 0.1, a hundred times "
-    "the usual rate, in batches of 32: once as they are, and once with each remedy alone. "
-    "Revival gives dead units new weights after each epoch, once also with the lower rate that "
-    "relume.diagnostics advises, from the first revival on. Each seed has its own weights, order "
-    "and held-out quarter.",
-    rule="A remedy helps if held-out accuracy is higher than without, with 95 % confidence, "
-    "paired by seed.",
+    claim="Leaky slopes, PReLU, ELU, another initialization, batch and layer norm, warm-up, "
+    "gradient clipping, a lower learning rate and revival each help.",
+    method="Hidden layers of 256 and 128 ReLU units are trained on the digits with Adam at 0.1, a "
+    "hundred times the usual learning rate, in batches of 32: once without a remedy, and once with "
+    "each remedy alone. Revival gives dead units new weights after each epoch; one variant also "
+    "lowers the learning rate to the one that relume.diagnostics advises. Each seed has its own "
+    "weights, order and held-out quarter.",
+    rule="A remedy helps if held-out accuracy is higher with it than without, with 95 % "
+    "confidence, paired by seed.",
     measure=measure_cures,
     judge=judge_cures,
     quantities=[ACCURACY, DEAD],
-    full={"seeds": 20, "epochs": 20},  # without a cure, seeds differ by some 20 points
+    full={"seeds": 20, "epochs": 20},  # without a remedy, seeds differ by about 20 points
     quick={"seeds": 10, "epochs": 10},
 )

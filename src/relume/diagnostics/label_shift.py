@@ -1,4 +1,4 @@
-"""Whether y is what the network was trained for: other shares, other meanings, other rows."""
+"""Whether y matches what the network was trained on: label meanings, label shares, and rows."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ import relume
 from relume.diagnostics.report import Advice
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy
 
-ROWS = 64  # below which shares of labels tell little
+MIN_ROWS = 64  # with fewer rows, the shares of labels tell little
 UNSOUND = {"bad_initialization", "learning_rate_high", "dead_units"}
-SHARE = 0.15  # of all rows that must be counted otherwise (total variation)
+MIN_SHIFT = 0.15  # total variation between the shares of labels
 
 
 def label_shift(evidence, layers, found):
-    """What does not fit between y and the outputs, where the network itself is sound."""
+    """Labels that do not match the outputs of a network that is otherwise sound."""
     outcome = evidence.outcome
-    if outcome is None or outcome.n < ROWS or UNSOUND & found:
+    if outcome is None or outcome.n < MIN_ROWS or UNSOUND & found:
         return
     text = None
     if outcome.confusion is not None:
@@ -29,13 +29,13 @@ def label_shift(evidence, layers, found):
     if text:
         yield Advice(
             "label_shift", None,
-            f"the labels are shifted against what the network learnt: {text}. See that y has the "
-            "meaning, the order and the shares of the training data", {},
+            f"the labels differ from those the network learned: {text}. Check that y has the same "
+            "meaning, order and shares of labels as the training data", {},
         )  # fmt: skip
 
 
 def _other_meaning(confusion):
-    """Most rows of each label get one and the same other label."""
+    """Most rows of each label are predicted as one particular other label."""
     n = len(confusion)
     total, right = confusion.sum(), np.trace(confusion)
     usual = confusion.argmax(axis=1)
@@ -47,14 +47,15 @@ def _other_meaning(confusion):
     shifts = np.unique((np.flatnonzero(seen) - usual[seen]) % n)
     if len(shifts) == 1 and n > 2:
         return (
-            f"y is its prediction + {shifts[0]} (of {n} classes) on {matched / total:.0%} of rows"
+            f"y equals the prediction + {shifts[0]} (modulo {n} classes) on {matched / total:.0%} of "
+            "rows"
         )
     label = int(np.flatnonzero(seen & (usual != np.arange(n)))[0])
-    return f"rows that y calls {label} it calls {usual[label]}, and others likewise"
+    return f"most rows labeled {label} are predicted as {usual[label]}, and other labels likewise"
 
 
 def _unseen(confusion):
-    """Labels that are never predicted, where those that are, are right."""
+    """Some labels are never predicted, while the predictions of the others are right."""
     rows = confusion.sum(axis=1)
     share = rows / rows.sum()
     predicted = confusion.sum(axis=0) > 0.001 * rows.sum()
@@ -65,13 +66,13 @@ def _unseen(confusion):
     if (np.diag(confusion)[known] / rows[known]).mean() < 0.8:
         return None
     names = ", ".join(map(str, unseen[:5]))
-    return f"{share[unseen].sum():.0%} of rows have labels that it never predicts ({names})"
+    return f"{share[unseen].sum():.0%} of rows have labels that are never predicted ({names})"
 
 
 def _other_shares(evidence):
-    """Probabilities that other shares of the labels, alone, put right: Saerens et al., 2002."""
+    """Other shares of labels than the probabilities imply, and nothing else: Saerens et al., 2002."""
     loss, (X, y) = evidence.net.loss, evidence.sample
-    if not isinstance(loss, CrossEntropy | BinaryCrossEntropy) or len(X) < ROWS:
+    if not isinstance(loss, CrossEntropy | BinaryCrossEntropy) or len(X) < MIN_ROWS:
         return None
     z = evidence.net._outputs(X).astype(np.float64)
     labels = loss.expected(y)
@@ -80,7 +81,7 @@ def _other_shares(evidence):
     n = z.shape[1]
     share = np.bincount(labels, minlength=n) / len(labels)
     expected = relume.softmax(z, axis=1).mean(axis=0)
-    if abs(share - expected).sum() / 2 < SHARE:
+    if abs(share - expected).sum() / 2 < MIN_SHIFT:
         return None
     fitted = z + _shift_of(z, share)
     before, after = (_mean_loss(each, labels) for each in (z, fitted))
@@ -88,11 +89,14 @@ def _other_shares(evidence):
     if after > 0.6 * min(before, entropy):
         return None
     label = int(abs(share - expected).argmax())
-    return f"label {label} is {share[label]:.0%} of y, where it expects {expected[label]:.0%}"
+    return (
+        f"label {label} makes up {share[label]:.0%} of y, but {expected[label]:.0%} according to "
+        "the predicted probabilities"
+    )
 
 
 def _shift_of(z, share):
-    """What to add to logits so that mean probabilities are the shares."""
+    """What to add to the logits so that the mean probabilities equal the shares."""
     shift = np.zeros(z.shape[1])
     wanted = np.maximum(share, 1e-6)
     for _ in range(30):
@@ -106,7 +110,7 @@ def _mean_loss(z, labels):
 
 
 def _other_rows(evidence, found):
-    """Sure of itself, and no better than chance: rows of X and y that do not belong together."""
+    """Confident predictions that are no better than chance: rows of X and y do not match."""
     outcome, net = evidence.outcome, evidence.net
     rows = outcome.confusion.sum(axis=1) / outcome.n
     accuracy = np.trace(outcome.confusion) / outcome.n
@@ -115,13 +119,13 @@ def _other_rows(evidence, found):
     if outcome.unexplained is None or outcome.unexplained < 2:
         return None
     return (
-        f"it is sure of its answers and right on {accuracy:.0%} of rows, which is chance; the "
-        "rows of X and y may not belong together"
+        f"predictions are confident, but right on {accuracy:.0%} of rows, no better than chance; "
+        "the rows of X and y may not belong together"
     )
 
 
 def _other_level(outcome):
-    """Errors that a constant would put right."""
+    """Errors that adding a constant would remove."""
     y, squares, error, errors = outcome.sums / outcome.n
     variance, bias = (squares - y * y).sum(), (error * error).sum()
     rest = errors.sum() - bias
@@ -129,7 +133,7 @@ def _other_level(outcome):
         return None
     worst = int(abs(error).argmax())
     return (
-        f"y is {error[worst]:+.3g} on average beside the predictions"
+        f"y differs from the predictions by {error[worst]:+.3g} on average"
         + (f" in output {worst}" if len(error) > 1 else "")
-        + ", which a constant would put right"
+        + ", an error that adding a constant would remove"
     )

@@ -1,4 +1,4 @@
-"""What ReLU networks are fed: skewed, heavy-tailed, sparse, and faint inputs."""
+"""Claims about inputs: skewed, heavy-tailed, sparse and small ones."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from relume import nn
-from relume.experiments.costs import interleaved
+from relume.experiments.claims.costs import interleaved
 from relume.experiments.data import Data
 from relume.experiments.experiment import Experiment, Part, Quantity, above, greater, times
 from relume.experiments.training import Split, accuracy, classifier, digits, hidden, train
@@ -24,19 +24,19 @@ SHAPES = {
 
 
 def generated(shape, seed, rows=2000, features=20):
-    """Two classes by a smooth function of normal numbers, which are then bent and scaled."""
+    """Two classes, given by a smooth function of normal numbers that are then transformed."""
     rng = np.random.default_rng(seed)
     normal = rng.standard_normal((rows, features))
     teacher = rng.standard_normal((features, 3))
     y = (np.tanh(normal @ teacher / np.sqrt(features)).sum(axis=1) > 0).astype(np.int64)
-    X = SHAPES[shape](normal, rng) * 10.0 ** rng.uniform(-2, 2, features)  # a unit of its own each
+    X = SHAPES[shape](normal, rng) * 10.0 ** rng.uniform(-2, 2, features)  # each feature has its own scale
     held_out = rows // 4
     X = X.astype(np.float32)
     return Split(X[held_out:], y[held_out:], X[:held_out], y[:held_out])
 
 
 def measure_skewed(seeds, epochs):
-    """With and without a layer that standardizes."""
+    """Measure accuracy with and without a layer that standardizes."""
     data = Data()
     for seed in range(seeds):
         for shape in SHAPES:
@@ -50,7 +50,7 @@ def measure_skewed(seeds, epochs):
 
 
 def judge_skewed(data: Data) -> list[Part]:
-    """For each shape."""
+    """For each distribution."""
     return [
         greater(f"{shape} inputs: Standardize helps", data, ACCURACY, f"{shape}, Standardize",
                 f"{shape}, raw")
@@ -61,15 +61,16 @@ def judge_skewed(data: Data) -> list[Part]:
 SKEWED = Experiment(
     name="skewed-inputs",
     title="Skewed and heavy-tailed inputs",
-    question="Do ReLU networks need inputs of similar scales?",
+    question="Do ReLU networks need input features of similar scale?",
     claim="On skewed or heavy-tailed inputs, standardizing them improves a ReLU network.",
-    method="20 normal features decide on two classes, and are then bent: skewed by an exponential "
-    "(log-normal, shape 1.5), or made heavy-tailed (Student's t, 2 degrees of freedom), and each "
-    "is given a unit between 0.01 and 100. Two hidden layers of 64 ReLUs learn 1,500 rows by Adam "
-    "at 0.001 in batches of 32, with and without an nn.Standardize before them; 500 rows are held "
-    "out. Each seed draws other data and weights.",
-    rule="For each of both shapes, with 95 % confidence, paired by seed: held-out accuracy is "
-    "higher with Standardize.",
+    method="20 normal features determine two classes. The features are then skewed by an "
+    "exponential (log-normal, shape 1.5) or made heavy-tailed (Student's t, 2 degrees of freedom), "
+    "and each is multiplied by a factor between 0.01 and 100. Two hidden layers of 64 ReLU units "
+    "are trained on 1,500 rows with Adam at 0.001 in batches of 32, with and without an "
+    "nn.Standardize as the first layer; 500 rows are held out. Each seed draws other data and "
+    "weights.",
+    rule="For each of the two distributions, with 95 % confidence, paired by seed: held-out "
+    "accuracy is higher with Standardize.",
     measure=measure_skewed,
     judge=judge_skewed,
     quantities=[ACCURACY],
@@ -79,26 +80,26 @@ SKEWED = Experiment(
 
 # -- sparse-inputs --------------------------------------------------------------------------------
 
-SECONDS = Quantity("seconds", "seconds an epoch", "Time of an epoch by storage", form=".3f")
+SECONDS = Quantity("seconds", "seconds per epoch", "Time per epoch by storage format", form=".3f")
 RELU, TANH = "relu", "tanh"
 CSR, DENSE = "sparse (CSR)", "dense"
 
 
 def documents(seed, rows, words, topics=10, length=30):
-    """Bags of words as a CSR matrix: a document takes a third of its words from its topic's."""
+    """Bags of words as a CSR matrix; a third of each document's words are typical of its topic."""
     rng = np.random.default_rng(seed)
     y = rng.integers(topics, size=rows)
     common = rng.integers(words, size=(rows, length))
     own = y[:, None] * (words // topics) + rng.integers(words // topics // 4, size=common.shape)
     columns = np.where(rng.random(common.shape) < 1 / 3, own, common)
-    places = np.repeat(np.arange(rows), length), columns.ravel()
-    X = sparse.coo_array((np.ones(rows * length, np.float32), places), (rows, words)).tocsr()
+    index = np.repeat(np.arange(rows), length), columns.ravel()
+    X = sparse.coo_array((np.ones(rows * length, np.float32), index), (rows, words)).tocsr()
     held_out = rows // 4
     return Split(X[held_out:], y[held_out:], X[:held_out], y[:held_out])
 
 
 def measure_sparse(seeds, epochs, repeats, rows=4000, words=10_000):
-    """Accuracy by activation, and the time of an epoch by how the rows are stored."""
+    """Measure accuracy by activation, and the time per epoch by storage format."""
     data = Data()
     for seed in range(seeds):
         split = documents(seed, rows, words)
@@ -115,27 +116,28 @@ def measure_sparse(seeds, epochs, repeats, rows=4000, words=10_000):
 
 
 def judge_sparse(data: Data) -> list[Part]:
-    """That it learns, no worse than tanh, and quicker from sparse storage."""
+    """ReLU learns, no worse than tanh, and faster with sparse storage."""
     return [
         above("ReLU learns: over 90 %", data, ACCURACY, RELU, 90),
         greater("ReLU is less than 1 point below tanh", data, ACCURACY, RELU, TANH, by=-1),
-        times("an epoch of dense rows takes over twice as long", data, SECONDS, DENSE, CSR, 2),
+        times("an epoch takes over twice as long with dense rows", data, SECONDS, DENSE, CSR, 2),
     ]
 
 
 SPARSE = Experiment(
     name="sparse-inputs",
     title="Very sparse, high-dimensional input",
-    question="Does a ReLU network learn from thousands of features of which few are not 0?",
-    claim="ReLU networks learn from very sparse, high-dimensional input, and need not store its "
+    question="Does a ReLU network learn from thousands of features, most of which are 0?",
+    claim="ReLU networks learn from very sparse, high-dimensional input without storing its "
     "zeros.",
-    method="4,000 made-up documents of 30 words out of 10,000, a third of them typical of one of "
-    "ten topics. A hidden layer of 64 units learns the topics of three quarters by Adam at 0.001 "
-    "in batches of 32, the others are held out. An epoch in batches of 128 is timed with rows "
-    "stored without zeros (CSR) and densely, in turn, medians. Each seed draws other documents "
-    "and weights.",
+    method="4,000 synthetic documents have 30 words out of 10,000, a third of them typical of one "
+    "of ten topics. A network with a hidden layer of 64 units is trained on the topics of three "
+    "quarters of them with Adam at 0.001 in batches of 32; the others are held out. An epoch in "
+    "batches of 128 is timed with sparse rows (CSR) and dense rows in turn, and the medians are "
+    "compared. Each seed draws other documents and weights.",
     rule="With 95 % confidence: held-out accuracy with ReLU is over 90 %; it is less than 1 point "
-    "below tanh's, paired by seed; an epoch takes over twice as long with dense rows as with CSR.",
+    "below that with tanh, paired by seed; and an epoch takes over twice as long with dense rows "
+    "as with CSR.",
     measure=measure_sparse,
     judge=judge_sparse,
     quantities=[ACCURACY, SECONDS],
@@ -146,7 +148,7 @@ SPARSE = Experiment(
 # -- small-signals --------------------------------------------------------------------------------
 
 KEPT = Quantity(
-    "kept", "variance that can be read back, %", "What a first layer keeps of its input",
+    "kept", "variance that can be recovered, %", "Information that a first layer keeps",
     x_label="size of the signal", x_log=True, form=".1f",
 )  # fmt: skip
 LEARNED = Quantity(
@@ -157,14 +159,14 @@ FAINT = 0.01
 
 
 def readable(outputs, X):
-    """The share of X's variance that a linear map of a layer's outputs gives back, in per cent."""
+    """The share of X's variance that a linear map of the outputs recovers, in per cent."""
     outputs = np.column_stack([outputs, np.ones(len(outputs))])
-    rest = X - outputs @ np.linalg.lstsq(outputs, X, rcond=None)[0]
-    return 100 * (1 - np.sum(rest**2) / np.sum((X - X.mean(axis=0)) ** 2))
+    residual = X - outputs @ np.linalg.lstsq(outputs, X, rcond=None)[0]
+    return 100 * (1 - np.sum(residual**2) / np.sum((X - X.mean(axis=0)) ** 2))
 
 
 def measure_small(seeds, epochs, sizes=(1.0, 0.1, 0.01), width=64):
-    """Digits around 0, made fainter and fainter."""
+    """Measure on digits around 0, scaled to smaller and smaller size."""
     data = Data()
     for seed in range(seeds):
         split = digits(seed)
@@ -182,7 +184,7 @@ def measure_small(seeds, epochs, sizes=(1.0, 0.1, 0.01), width=64):
 
 
 def judge_small(data: Data) -> list[Part]:
-    """At the size 0.01."""
+    """At size 0.01."""
     parts = []
     for quantity, words in ((KEPT, "keeps more"), (LEARNED, "learns better")):
         for other in ("tanh", "leaky_relu"):
@@ -194,15 +196,17 @@ def judge_small(data: Data) -> list[Part]:
 SMALL = Experiment(
     name="small-signals",
     title="Small signals around zero",
-    question="Do small signals around zero get through a ReLU?",
-    claim="ReLU cuts off half of a small signal around zero; tanh, which is linear there, and "
-    "leaky ReLU let it through.",
-    method="The digits, their mean subtracted, are multiplied by 1, 0.1 and 0.01. A fresh layer "
-    "of 64 units sees them, and the best linear map from its outputs back to the 64 inputs "
-    "(least squares) tells what it kept. Two such layers then learn the digits by Adam at 0.001 "
-    "in batches of 32. Each seed has its own weights, order and held-out quarter.",
-    rule="At the size 0.01, with 95 % confidence, paired by seed: tanh keeps more than ReLU; "
-    "leaky ReLU does; a tanh network is more accurate than a ReLU network; a leaky one is.",
+    question="Do small signals around zero pass through a ReLU?",
+    claim="ReLU cuts off half of a small signal around zero. Tanh, which is linear there, and "
+    "leaky ReLU let it pass.",
+    method="The digits, with their mean subtracted, are multiplied by 1, 0.1 and 0.01. They are "
+    "the input of a freshly initialized layer of 64 units. The least-squares linear map from its "
+    "outputs back to the 64 inputs shows how much the layer kept. A network with two such layers "
+    "is then trained on the digits with Adam at 0.001 in batches of 32. Each seed has its own "
+    "weights, order and held-out quarter.",
+    rule="At size 0.01, with 95 % confidence, paired by seed: tanh keeps more than ReLU; leaky "
+    "ReLU keeps more than ReLU; a tanh network is more accurate than a ReLU network; and so is a "
+    "leaky ReLU network.",
     measure=measure_small,
     judge=judge_small,
     quantities=[KEPT, LEARNED],

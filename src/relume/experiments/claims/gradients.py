@@ -1,4 +1,4 @@
-"""Depth: gradients that vanish, and shortcuts past layers."""
+"""Claims about depth: vanishing gradients and residual connections."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from relume.experiments.training import accuracy, classifier, digits, hidden, tr
 # -- vanishing-gradients --------------------------------------------------------------------------
 
 RATIO = Quantity(
-    "ratio", "gradient norm, first / last hidden layer (log10)", "How much gradient is left",
+    "ratio", "gradient norm, first / last hidden layer (log10)", "Gradient that reaches the first layer",
     x_label="hidden layers", x_log=True, form=".2f",
 )  # fmt: skip
 STACKS = {
@@ -22,7 +22,7 @@ STACKS = {
 
 
 def gradient_ratio(net, X, y):
-    """log10 of the gradient's norm at the first hidden layer's weights by that at the last's."""
+    """log10 of the gradient norm at the first hidden layer's weights over that at the last's."""
     z = net.forward(X, training=True)
     p = np.exp(z - z.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
@@ -33,7 +33,7 @@ def gradient_ratio(net, X, y):
 
 
 def measure_vanishing(seeds, depths, width=64, rows=256):
-    """The ratio at initialisation, in float64, which 50 sigmoids do not underflow."""
+    """Measure the ratio at initialization, in float64, so that 50 sigmoids do not underflow."""
     data = Data()
     for seed in range(seeds):
         X, y = digits(seed, rows)[:2]
@@ -47,13 +47,13 @@ def measure_vanishing(seeds, depths, width=64, rows=256):
 
 def judge_vanishing(data: Data) -> list[Part]:
     """At the greatest depth."""
-    depth = data.places("ratio")[-1]
+    depth = data.x_values("ratio")[-1]
     at = f"at {depth:g} layers"
     return [
-        below(f"under sigmoid less than 1/1000 is left {at}", data, RATIO, "sigmoid, Glorot", -3,
+        below(f"sigmoid: less than 1/1000 is left {at}", data, RATIO, "sigmoid, Glorot", -3,
               depth),
-        below(f"under tanh less than 1/1000 is left {at}", data, RATIO, "tanh, Glorot", -3, depth),
-        within(f"under ReLU with He 1/10 to 10 times is left {at}", data, RATIO, "ReLU, He",
+        below(f"tanh: less than 1/1000 is left {at}", data, RATIO, "tanh, Glorot", -3, depth),
+        within(f"ReLU with He: 1/10 to 10 times is left {at}", data, RATIO, "ReLU, He",
                (-1, 1), depth),
     ]  # fmt: skip
 
@@ -62,13 +62,13 @@ VANISHING = Experiment(
     name="vanishing-gradients",
     title="Vanishing gradients",
     question="How much of the gradient reaches the first layer of a deep network?",
-    claim="Gradients vanish with depth under sigmoid and tanh, not under ReLU with He "
-    "initialisation.",
-    method="Networks of equal hidden layers, freshly initialised, are shown 256 digits. The norm "
-    "of the gradient at the first hidden layer's weights is divided by that at the last hidden "
-    "layer's. Each seed draws other weights and other digits.",
-    rule="At the greatest depth, with 95 % confidence: the ratio is below 1/1000 under sigmoid; "
-    "below 1/1000 under tanh; between 1/10 and 10 under ReLU with He.",
+    claim="Gradients vanish with depth for sigmoid and tanh, but not for ReLU with He "
+    "initialization.",
+    method="Freshly initialized networks of equal hidden layers get 256 digits as input. The norm "
+    "of the gradient at the weights of the first hidden layer is divided by that at the weights of "
+    "the last hidden layer. Each seed draws other weights and other digits.",
+    rule="At the greatest depth, with 95 % confidence: the ratio is below 1/1000 for sigmoid; "
+    "below 1/1000 for tanh; and between 1/10 and 10 for ReLU with He.",
     measure=measure_vanishing,
     judge=judge_vanishing,
     quantities=[RATIO],
@@ -85,7 +85,7 @@ ROUTES = ("plain", "layer norm", "layer norm and shortcuts")
 
 
 def deep_layers(route, depth, width):
-    """About `depth` hidden layers: one, then pairs, which shortcuts may pass."""
+    """About `depth` hidden layers: one, then pairs, each of which may have a shortcut."""
     layers = hidden("relu", width, 1)
     for _ in range((depth - 1) // 2):
         pair = hidden("relu", width, 2)
@@ -96,7 +96,7 @@ def deep_layers(route, depth, width):
 
 
 def measure_residual(seeds, epochs, depth=50, width=64):
-    """Held-out accuracy after some epochs."""
+    """Measure held-out accuracy after training."""
     data = Data()
     for seed in range(seeds):
         split = digits(seed)
@@ -107,13 +107,13 @@ def measure_residual(seeds, epochs, depth=50, width=64):
 
 
 def judge_residual(data: Data) -> list[Part]:
-    """Against both."""
+    """Shortcuts compared with both other networks."""
     with_shortcuts = ROUTES[2]
     return [
-        above("with shortcuts it learns: over 90 %", data, ACCURACY, with_shortcuts, 90),
-        greater("shortcuts help beside layer norm alone", data, ACCURACY, with_shortcuts,
+        above("the network with shortcuts learns: over 90 %", data, ACCURACY, with_shortcuts, 90),
+        greater("shortcuts help, compared with layer norm alone", data, ACCURACY, with_shortcuts,
                 "layer norm"),
-        greater("both help beside a plain stack", data, ACCURACY, with_shortcuts, "plain"),
+        greater("both together help, compared with a plain stack", data, ACCURACY, with_shortcuts, "plain"),
     ]  # fmt: skip
 
 
@@ -121,12 +121,13 @@ RESIDUAL = Experiment(
     name="residual",
     title="Residual connections at depth 50",
     question="Do shortcuts make a network of 50 layers easier to train?",
-    claim="Residual connections let a ReLU network of 50 layers learn what a plain one does not.",
-    method="Networks of about 50 layers of 64 ReLUs learn the digits with Adam at 0.001, batches "
-    "of 32, He initialisation: plain; with a layer norm before each pair of layers; with that and "
-    "a shortcut past each pair. Each seed has its own weights, order and held-out quarter.",
-    rule="With 95 % confidence, paired by seed: accuracy with shortcuts is over 90 %; is higher "
-    "than with layer norm alone; is higher than plain.",
+    claim="With residual connections, a ReLU network of 50 layers learns what a plain one cannot.",
+    method="Networks of about 50 layers of 64 ReLU units are trained on the digits with Adam at "
+    "0.001, batches of 32 and He initialization: plain, with a layer norm before each pair of "
+    "layers, and with layer norm and a shortcut around each pair. Each seed has its own weights, "
+    "order and held-out quarter.",
+    rule="With 95 % confidence, paired by seed: accuracy with shortcuts is over 90 %, is higher "
+    "than with layer norm alone, and is higher than that of the plain network.",
     measure=measure_residual,
     judge=judge_residual,
     quantities=[ACCURACY],

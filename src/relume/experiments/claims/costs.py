@@ -1,4 +1,4 @@
-"""Time: what exp costs, and what skipping zeros saves."""
+"""Claims about time: what exp costs, and what skipping zeros saves."""
 
 import re
 import time
@@ -15,7 +15,7 @@ from relume.functional.activations import ROWS, parameters_of
 
 
 def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median seconds of each, run in turn so that all meet the same disturbances."""
+    """The median time of each in seconds; they run in turn, so disturbances affect all alike."""
     taken: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats + 1):
         for name, function in functions.items():
@@ -28,28 +28,28 @@ def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dic
 # -- cost-of-exp ----------------------------------------------------------------------------------
 
 FORWARD = Quantity(
-    "forward", "time / time of a copy", "Forward: time beside a copy", form=".2f",
+    "forward", "time / time of a copy", "Forward: time relative to a copy", form=".2f",
     marks={"a copy": 1.0},
 )  # fmt: skip
 BACKWARD = Quantity(
-    "backward", "time / time of a copy", "Backward: time beside a copy", form=".2f",
+    "backward", "time / time of a copy", "Backward: time relative to a copy", form=".2f",
     marks={"a copy": 1.0},
 )  # fmt: skip
 COPY = "copy"
 
 
 def needs_exp(name):
-    """Whether the formula has an exponential, or what is computed by one."""
+    """Whether the formula has an exponential, or a function computed by one."""
     return re.search(r"\b(exp|tanh|log|Phi)\b", ROWS[name]["formula"]) is not None
 
 
 def without_arguments():
-    """The activations of the table whose parameters all have defaults."""
+    """The activations whose parameters all have defaults."""
     return [name for name, row in ROWS.items() if None not in parameters_of(row).values()]
 
 
 def measure_exp(seeds, repeats, elements=2**16):
-    """Every activation on one thread over float32 that fit the cache, outputs given."""
+    """Time every activation on one thread over float32 arrays that fit the L2 cache, with out=."""
     data = Data()
     names = without_arguments()
     for seed in range(seeds):
@@ -70,17 +70,17 @@ def measure_exp(seeds, repeats, elements=2**16):
 
 
 def judge_exp(data: Data) -> list[Part]:
-    """ReLU beside a copy, and those with exp beside ReLU."""
+    """ReLU compared with a copy, and functions with exp compared with ReLU."""
     names = [name for name in data.conditions("forward") if needs_exp(name)]
     parts = [
         below("relu forward costs less than 1.5 copies", data, FORWARD, "relu", 1.5),
-        below("relu backward, which reads two arrays, less than 2.5", data, BACKWARD, "relu", 2.5),
+        below("relu backward, which reads two arrays, costs less than 2.5 copies", data, BACKWARD, "relu", 2.5),
     ]
     for direction in ("forward", "backward"):
         ratios = {name: data.ratio(direction, name, "relu") for name in names}
-        least = min(ratios, key=lambda name: ratios[name].mean)
+        fastest = min(ratios, key=lambda name: ratios[name].mean)
         statement = f"{direction}: all {len(names)} functions with exp take over twice as long"
-        numbers = f"the quickest: {least}, {ratios[least].text()} times relu"
+        numbers = f"the fastest, {fastest}, takes {ratios[fastest].text()} times as long as relu"
         parts.append(Part(statement, all(each.low > 2 for each in ratios.values()), numbers))
     return parts
 
@@ -88,15 +88,15 @@ def judge_exp(data: Data) -> list[Part]:
 EXP = Experiment(
     name="cost-of-exp",
     title="What exp costs",
-    question="How long does each activation take beside a copy of the same array?",
-    claim="ReLU is cheap, hardly more than a copy; functions with an exponential are not.",
+    question="How long does each activation take, compared with a copy of the same array?",
+    claim="ReLU costs little more than a copy; functions with an exponential cost far more.",
     method="Each activation of relume, forward and backward, computes 65,536 float32 numbers "
-    "(standard normal; array and result fit the cache) on one thread into an array that is "
-    "there. All are run in turn, many times; the median counts, divided by that of a copy. Each "
-    "seed is a round with numbers and arrays of its own.",
+    "(standard normal; arrays fit the L2 cache) on one thread into an existing array. All "
+    "functions run in turn, many times. The median time is divided by that of a copy. Each seed "
+    "is a round with its own numbers and arrays.",
     rule="With 95 % confidence over the rounds: relu takes less than 1.5 copies forward and 2.5 "
-    "backward; each function whose formula holds exp, tanh, log or the normal distribution takes "
-    "over twice relu's time forward; and backward.",
+    "backward. Every function whose formula contains exp, tanh, log or the normal distribution "
+    "takes over twice as long as relu forward, and also backward.",
     measure=measure_exp,
     judge=judge_exp,
     quantities=[FORWARD, BACKWARD],
@@ -107,15 +107,15 @@ EXP = Experiment(
 # -- sparsity-pays --------------------------------------------------------------------------------
 
 SPEED_UP = Quantity(
-    "speed-up", "dense time / time that skips zeros", "What skipping zeros gains", log=True,
+    "speed-up", "dense time / time when skipping zeros", "Speedup from skipping zeros", log=True,
     x_label="zeros in the input, %", marks={"break even": 1.0}, form=".2f",
 )  # fmt: skip
 BATCHES = {"one row": 1, "batch of 128": 128}
-AT_START, AT_BEST = 50, 90  # per cent: ReLU's zeros at initialisation, and of a very sparse one
+AT_START, AT_BEST = 50, 90  # per cent zeros: of ReLU at initialization, and if very sparse
 
 
 def measure_sparsity(seeds, repeats, zeros=(0, 30, 50, 70, 80, 90, 95, 98), width=1024):
-    """Prediction of one layer whose input has so many zeros."""
+    """Time the prediction of one layer whose input has a given share of zeros."""
     data = Data()
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -137,17 +137,17 @@ def measure_sparsity(seeds, repeats, zeros=(0, 30, 50, 70, 80, 90, 95, 98), widt
 
 
 def break_even(data, condition):
-    """The least share of zeros from which on skipping is faster on average."""
+    """The share of zeros above which skipping is faster on average, as text."""
     found = None
-    for share in reversed(data.places("speed-up", condition)):
+    for share in reversed(data.x_values("speed-up", condition)):
         if data.mean("speed-up", condition, share).mean < 1:
             break
         found = share
-    return "at no share measured" if found is None else f"from {found:g} % zeros"
+    return "at none of the shares" if found is None else f"from {found:g} % zeros"
 
 
 def judge_sparsity(data: Data) -> list[Part]:
-    """At the zeros that ReLU has at first, and at many."""
+    """At the share of zeros that ReLU has at initialization, and at a high one."""
     parts = []
     for condition in BATCHES:
         for share in (AT_START, AT_BEST):
@@ -160,15 +160,15 @@ def judge_sparsity(data: Data) -> list[Part]:
 
 SPARSITY = Experiment(
     name="sparsity-pays",
-    title="Sparsity pays",
-    question="From how many zeros on is a product that skips them faster than a dense one?",
-    claim="ReLU's zeros are time saved.",
-    method="A layer of 1,024 inputs and outputs predicts one row, and 128 rows, with zeros at "
-    "random places: by a network with sparse='never', and by the same with sparse='always', whose "
-    "time includes finding the zeros. Both run in turn, many times; the medians are divided. Each "
-    "seed is a round with numbers of its own.",
-    rule="With 95 % confidence over the rounds, skipping is faster: at 50 % zeros, as ReLU has at "
-    "initialisation, and at 90 %; for one row, and for a batch of 128.",
+    title="Skipping zeros",
+    question="From which share of zeros is a product that skips them faster than a dense one?",
+    claim="Skipping the zeros of ReLU saves time.",
+    method="A layer with 1,024 inputs and outputs predicts one row and 128 rows, with zeros at "
+    "random positions. One network has sparse='never', the other sparse='always', whose time "
+    "includes finding the zeros. Both run in turn, many times, and the medians are divided. Each "
+    "seed is a round with its own numbers.",
+    rule="With 95 % confidence over the rounds, skipping is faster at 50 % zeros, which ReLU has "
+    "at initialization, and at 90 %, each for one row and for a batch of 128.",
     measure=measure_sparsity,
     judge=judge_sparsity,
     quantities=[SPEED_UP],

@@ -3,7 +3,7 @@
 import textwrap
 
 WIDTH = 99
-HEAD = ["layer", "units", "zeros", "dead", "nearly", "saturated", "mean", "deviation", "gradient",
+HEAD = ["layer", "units", "zeros", "dead", "nearly dead", "saturated", "mean", "std", "gradient",
         "update"]  # fmt: skip
 
 
@@ -15,7 +15,7 @@ def text_of(report):
     if report.advice:
         lines += ["", "advice:", *_folded(f"- {advice}" for advice in report.advice)]
     else:
-        lines += ["", "advice: none, nothing was found to be ill"]
+        lines += ["", "advice: none, no problem was found"]
     return "\n".join(lines).replace("\n\n\n", "\n\n")
 
 
@@ -29,7 +29,7 @@ def _folded(texts):
 
 
 def row_of(layer):
-    """The cells of a layer; a dash where a figure does not apply."""
+    """The cells of a layer; a dash where a statistic does not apply."""
     values, dies = layer.activations, "dead" in layer.checks
     number = layer.name.removeprefix("layer ")
     return [
@@ -40,14 +40,14 @@ def row_of(layer):
         f"{len(layer.nearly_dead_units)}" if dies else "-",
         f"{layer.saturated_fraction:.0%}" if "saturated" in layer.checks else "-",
         f"{values.mean:.3g}",
-        f"{values.deviation:.3g}",
+        f"{values.std:.3g}",
         "-" if layer.gradient is None else f"{layer.gradient.norm:.2g}",
         "-" if layer.update_ratio is None else f"{layer.update_ratio:.1g}",
     ]
 
 
 def table_of(rows):
-    """Lines of columns, the first to the left, the others to the right."""
+    """Lines of columns: the first column is left-aligned, the others right-aligned."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
         cells = [row[0].ljust(widths[0])]

@@ -1,4 +1,4 @@
-"""Revival by hand."""
+"""Reviving dead units outside of training."""
 
 from __future__ import annotations
 
@@ -24,43 +24,45 @@ def revive(
     layers: Sequence[str] | None = None,
     seed: int | np.random.Generator | None = None,
 ) -> dict[str, list[int]]:
-    """Give the dead units of a network a new life, without a change of what it computes on X.
+    """Revive the dead units of a network without changing what it computes on X.
 
     Parameters
     ----------
     net : Network or estimator of relume
-        Built, or fitted; it is changed in place.
+        A built network or a fitted estimator. It is changed in place.
     X : array_like of shape (n, n_features)
-        Rows by which units are judged.
+        Rows on which to look for dead units.
     threshold : float, default=0.0
-        A unit is revived if its mean output is at most this share of its layer's mean. 0 takes
-        units that are 0 on all rows of X, and the outputs for X keep their bits; above it, what
-        dormant units still gave is lost.
+        A unit is revived if its mean output is at most this share of its layer's mean. With 0,
+        these are the units that are 0 on all rows of X, and the outputs for X keep their bits.
+        With a larger threshold, the outputs lose what dormant units contributed.
     how : {"reinit", "bias", "leaky"}, default="reinit"
-        New incoming weights; a bias by which a unit is active on about half of the rows; or a
-        slope of 0.01 below 0, by which relu becomes an `nn.PReLU` with a slope a unit.
+        "reinit" draws new incoming weights. "bias" raises the bias so that the unit is active on
+        about half of the rows. "leaky" gives the unit a slope of 0.01 below 0: relu becomes an
+        `nn.PReLU` with one slope per unit.
     lr : float, "advised" or None, default=None
-        The optimizer's learning rate from now on; "advised" is what `inspect` advises.
+        New learning rate of the optimizer. "advised" takes the one that `inspect` advises; None
+        keeps the present one.
     layers : list of str or None, default=None
-        Names of the layers, as in a report; None takes all hidden rectifiers.
+        Names of the layers, as in a report; None means all hidden rectifiers.
     seed : int, numpy.random.Generator or None, default=None
-        Of new weights; None draws them from the network's own random state.
+        Seed for the new weights; None draws them from the network's own random state.
 
     Returns
     -------
     dict of str to list of int
-        The units of each layer, by its name in a report. Their outgoing weights are 0 and the
+        Indices of the revived units, by layer name. Their outgoing weights are 0, and the
         optimizer's state of all their weights is cleared.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said; if a layer's structure forbids it: its output is normalized
-        by ``BatchNorm`` or ``LayerNorm``, or added to a shortcut by ``Residual``.
+        If an argument is invalid, or if a layer cannot be revived: its output is normalized by
+        ``BatchNorm`` or ``LayerNorm``, or added to a shortcut by ``Residual``.
 
     See Also
     --------
-    relume.nn.Revive : Does it in training.
+    relume.nn.Revive : A callback that does this during training.
 
     References
     ----------
@@ -86,7 +88,10 @@ def revive(
         raise TypeError(f"net must be a relume.nn.Network or an estimator of relume, got {net!r}")
     validation.choice(how, "how", HOW)
     if how == "leaky" and network is not net:
-        raise ValueError("how='leaky' changes layers, which an estimator has by its parameters")
+        raise ValueError(
+            "how must be 'reinit' or 'bias' for an estimator, whose layers follow from its "
+            "parameters; got 'leaky'"
+        )
     inspected_model_of(network)
     if lr is not None and lr != "advised":
         validation.positive(lr, "lr")

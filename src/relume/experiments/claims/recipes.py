@@ -1,4 +1,4 @@
-"""How ReLU networks are trained: dropout, large batches, warm-up."""
+"""Claims about training: dropout, and warm-up with large batches."""
 
 from relume import nn
 from relume.experiments.data import Data
@@ -15,7 +15,7 @@ DROPOUTS = {"no dropout": 0.0, "dropout 0.2": 0.2, "dropout 0.5": 0.5}
 
 
 def measure_dropout(seeds, epochs, rows=200, units=256):
-    """With few rows, which a network of this size learns by heart."""
+    """Measure with few rows, which a network of this size memorizes."""
     data = Data()
     for seed in range(seeds):
         split = digits(seed, rows)
@@ -31,7 +31,7 @@ def measure_dropout(seeds, epochs, rows=200, units=256):
 
 
 def judge_dropout(data: Data) -> list[Part]:
-    """Each rate against none."""
+    """Each dropout rate compared with no dropout."""
     none, *others = DROPOUTS
     return [greater(f"{other} helps", data, ACCURACY, other, none) for other in others]
 
@@ -39,13 +39,13 @@ def judge_dropout(data: Data) -> list[Part]:
 DROPOUT = Experiment(
     name="dropout",
     title="Dropout with ReLU",
-    question="Does dropout make a ReLU network generalise better from few rows?",
+    question="Does dropout make a ReLU network generalize better from few rows?",
     claim="Dropout after ReLU layers improves held-out accuracy.",
-    method="Two hidden layers of 256 ReLUs learn 200 digits by Adam at 0.001 in batches of 32, "
-    "without dropout and with 20 and 50 % after each hidden layer. Each seed has its own rows, "
-    "weights, order and held-out quarter of all digits.",
-    rule="With 95 % confidence, paired by seed: accuracy is higher with 20 % than without; and "
-    "with 50 %.",
+    method="Two hidden layers of 256 ReLU units are trained on 200 digits with Adam at 0.001 in "
+    "batches of 32, without dropout and with 20 % and 50 % dropout after each hidden layer. Each "
+    "seed has its own rows, weights, order and held-out quarter of all digits.",
+    rule="With 95 % confidence, paired by seed: accuracy is higher with 20 % dropout than without; "
+    "and higher with 50 % dropout than without.",
     measure=measure_dropout,
     judge=judge_dropout,
     quantities=[ACCURACY],
@@ -61,7 +61,7 @@ SMALL_BATCH, WITHOUT, WITH = "batch of 32", "batch of 512", "batch of 512, warm-
 
 
 def measure_batches(seeds, epochs, warmup=5):
-    """The rate grows with the batch, the number of epochs stays."""
+    """Measure with a learning rate in proportion to the batch size, for as many epochs."""
     scaled = RATE * LARGE / SMALL
     runs = {
         SMALL_BATCH: (SMALL, RATE, None),
@@ -81,12 +81,12 @@ def measure_batches(seeds, epochs, warmup=5):
 
 
 def judge_batches(data: Data) -> list[Part]:
-    """What is lost without warm-up, and whether it comes back."""
+    """What is lost without warm-up, and whether warm-up recovers it."""
     return [
         greater("without warm-up the large batch loses accuracy", data, ACCURACY, SMALL_BATCH,
                 WITHOUT),
         greater("warm-up helps the large batch", data, ACCURACY, WITH, WITHOUT),
-        greater("with it, it is less than 1 point below the small one", data, ACCURACY, WITH,
+        greater("with warm-up it is less than 1 point below the small batch", data, ACCURACY, WITH,
                 SMALL_BATCH, by=-1),
     ]  # fmt: skip
 
@@ -94,15 +94,15 @@ def judge_batches(data: Data) -> list[Part]:
 BATCHES = Experiment(
     name="large-batches",
     title="Large batches and warm-up",
-    question="Do large batches with a rate to match need warm-up?",
-    claim="Large batches, their rate scaled up, lose accuracy unless the rate is warmed up.",
-    method="Hidden layers of 256 and 128 ReLUs learn the digits by SGD with momentum 0.9: batches "
-    "of 32 at rate 0.01; batches of 512 at 16 times that rate, at once or after 5 epochs of "
-    "linear warm-up; as many epochs each. Where the loss overflows, the network stays as before "
-    "that epoch. Each seed has its own weights, order and held-out quarter.",
+    question="Do large batches with a scaled learning rate need warm-up?",
+    claim="Large batches with a scaled learning rate lose accuracy unless the rate is warmed up.",
+    method="Hidden layers of 256 and 128 ReLU units are trained on the digits by SGD with momentum "
+    "0.9 for the same number of epochs: in batches of 32 at rate 0.01, and in batches of 512 at 16 "
+    "times that rate, from the start or after 5 epochs of linear warm-up. If the loss overflows, "
+    "the network before that epoch counts. Each seed has its own weights, order and held-out quarter.",
     rule="With 95 % confidence, paired by seed: the large batch without warm-up is less accurate "
-    "than the small one; with warm-up it is more accurate than without; and less than 1 point "
-    "below the small one.",
+    "than the small batch; with warm-up it is more accurate than without; and with warm-up it is "
+    "less than 1 point below the small batch.",
     measure=measure_batches,
     judge=judge_batches,
     quantities=[ACCURACY],

@@ -1,4 +1,4 @@
-"""ReLU's zeros and its one law: half are zero, and max(0, a x) = a max(0, x)."""
+"""Claims about ReLU as a function: half of the outputs are 0, and max(0, a x) = a max(0, x)."""
 
 import numpy as np
 
@@ -6,20 +6,20 @@ import relume
 from relume import nn
 from relume.experiments.data import Data
 from relume.experiments.experiment import Experiment, Part, Quantity, within
-from relume.experiments.training import classifier, hidden, hidden_outputs, picture_sets, train
+from relume.experiments.training import classifier, hidden, hidden_outputs, image_sets, train
 
 # -- half-zero ------------------------------------------------------------------------------------
 
 ZEROS = Quantity(
-    "zeros", "outputs that are 0, %", "Zeros while training", x_label="epoch", form=".1f",
+    "zeros", "outputs that are 0, %", "Zeros during training", x_label="epoch", form=".1f",
     marks={"half": 50.0},
 )  # fmt: skip
 
 
 def measure_half(seeds, epochs, units=256, depth=3):
-    """The share of zeros on held-out rows, before training and after each epoch."""
+    """Measure the share of zeros on held-out rows, before training and after each epoch."""
     data = Data()
-    for name, load in picture_sets().items():
+    for name, load in image_sets().items():
         for seed in range(seeds):
             split = load(seed)
             net = classifier(hidden("relu", units, depth), seed, optimizer=nn.Adam(1e-3))
@@ -34,11 +34,11 @@ def measure_half(seeds, epochs, units=256, depth=3):
 
 
 def judge_half(data: Data) -> list[Part]:
-    """Each layer at epoch 0; what becomes of it is told, not judged."""
-    last = data.places("zeros")[-1]
+    """Each layer at epoch 0. The share after training is shown but not judged."""
+    last = data.x_values("zeros")[-1]
     parts = []
     for condition in data.conditions("zeros"):
-        part = within(f"{condition}: 40 to 60 % at initialisation", data, ZEROS, condition,
+        part = within(f"{condition}: 40 to 60 % at initialization", data, ZEROS, condition,
                       (40, 60), 0)  # fmt: skip
         later = data.mean("zeros", condition, last).text(ZEROS.form)
         parts.append(part._replace(numbers=f"{part.numbers}; {later} after {last:g} epochs"))
@@ -48,13 +48,13 @@ def judge_half(data: Data) -> list[Part]:
 HALF = Experiment(
     name="half-zero",
     title="Half of the units are zero",
-    question="What share of ReLU's outputs is zero before training, and what becomes of it?",
-    claim="Half of the units are zero at random initialisation.",
-    method="Three hidden layers of 256 ReLUs, He initialisation, biases 0, on pictures whose "
-    "pixels are scaled to 0..1; the share of zeros among each layer's outputs for held-out "
-    "pictures is counted before training and after each epoch (Adam at 0.001, batches of 32). "
-    "Each seed has its own weights, order and held-out quarter.",
-    rule="At initialisation, with 95 % confidence, each layer's share is between 40 and 60 %.",
+    question="What share of ReLU outputs is zero before training, and how does it change?",
+    claim="Half of the outputs are zero at random initialization.",
+    method="Networks have three hidden layers of 256 ReLU units, He initialization and zero biases. "
+    "The inputs are images with pixels from 0 to 1. The share of zeros among each layer's outputs "
+    "for held-out images is counted before training and after each epoch (Adam at 0.001, batches "
+    "of 32). Each seed has its own weights, order and held-out quarter.",
+    rule="At initialization, with 95 % confidence, the share is between 40 and 60 % in each layer.",
     measure=measure_half,
     judge=judge_half,
     quantities=[ZEROS],
@@ -65,19 +65,19 @@ HALF = Experiment(
 # -- homogeneity ----------------------------------------------------------------------------------
 
 FUNCTION = Quantity(
-    "function", "greatest error, units in the last place",
+    "function", "max error, units in the last place",
     "max(0, a x) against a max(0, x), one element", marks={"one rounding": 1.0},
 )  # fmt: skip
 LAYER = Quantity(
-    "layer", "greatest error, eps times sum of |x| |w| a",
-    "A whole layer: weights scaled against outputs scaled",
+    "layer", "max error, eps times sum of |x| |w| a",
+    "A whole layer: scaled weights against scaled outputs",
 )  # fmt: skip
 POWERS = 2.0 ** np.arange(-6, 7)
-TERMS = 256  # of each of the layer's sums; rounding each may add up to so many eps
+TERMS = 256  # terms of each sum of the layer; rounding errors may add up to as many eps
 
 
 def measure_homogeneity(seeds, elements=20_000):
-    """The greatest error over factors that are powers of two, and over others."""
+    """Measure the max error over factors that are powers of two, and over other factors."""
     data = Data()
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -95,21 +95,21 @@ def measure_homogeneity(seeds, elements=20_000):
 
 
 def function_error(x, a):
-    """In units of the last place of the result."""
+    """The max error in units in the last place of the result."""
     inside, outside = relume.relu(a * x), a * relume.relu(x)
     error = np.abs(inside.astype(np.float64) - outside.astype(np.float64))
     return float(np.max(error / np.spacing(np.maximum(outside, np.finfo(x.dtype).tiny))))
 
 
 def layer_error(x, weight, a):
-    """In units of what a sum's terms are made of, by which its rounding is bounded."""
+    """The max error relative to eps times the sum of absolute terms, which bounds rounding."""
     inside, outside = relume.relu(x @ (a * weight)), a * relume.relu(x @ weight)
     scale = np.finfo(x.dtype).eps * a * (np.abs(x) @ np.abs(weight))
     return float(np.max(np.abs(inside - outside) / scale))
 
 
 def judge_homogeneity(data: Data) -> list[Part]:
-    """By the greatest error of all seeds: of what is exact, no exception is allowed."""
+    """By the max error over all seeds, because an exact statement allows no exception."""
     parts = []
     for quantity, bound, words in (("function", 1, "one element"), ("layer", TERMS, "a layer")):
         for condition in data.conditions(quantity):
@@ -117,24 +117,24 @@ def judge_homogeneity(data: Data) -> list[Part]:
             allowed = 0 if exact else bound
             kind = "exact to the bit" if exact else "within rounding"
             worst = max(data.values(quantity, condition))
-            numbers = f"greatest error {worst:.3g}, allowed {allowed:g}"
+            numbers = f"max error {worst:.3g}, allowed {allowed:g}"
             parts.append(Part(f"{words}, {condition}: {kind}", worst <= allowed, numbers))
     return parts
 
 
 HOMOGENEITY = Experiment(
     name="homogeneity",
-    title="ReLU knows no scale",
+    title="ReLU is homogeneous",
     question="Is max(0, a x) the same as a max(0, x) in floating point?",
     claim="max(0, a x) = a max(0, x) for a > 0: exact to the bit for powers of two, within "
     "rounding for others.",
     method="Standard normal numbers are scaled before ReLU and after it, by 13 powers of two from "
-    "1/64 to 64 and by 13 random factors from 0.1 to 10; then the same with a layer, its 256 x "
-    "256 weights scaled before the product. The greatest error counts. Each seed draws other "
+    "1/64 to 64 and by 13 random factors from 0.1 to 10. The same is done with a layer, whose 256 x "
+    "256 weights are scaled before the product. The max error counts. Each seed draws other "
     "numbers, weights and factors.",
     rule="In every dtype and for every seed: for powers of two the error is 0; for other factors "
-    "it is at most one unit in the last place for one element, and at most 256 eps of the sum of "
-    "absolute terms for a layer of 256 inputs.",
+    "it is at most one unit in the last place for one element, and at most 256 eps times the sum "
+    "of absolute terms for a layer of 256 inputs.",
     measure=measure_homogeneity,
     judge=judge_homogeneity,
     quantities=[FUNCTION, LAYER],

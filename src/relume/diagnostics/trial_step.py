@@ -1,32 +1,35 @@
-"""A step on trial: what the optimizer would do to a network next, and what that does to the loss.
+"""A trial step: how far the optimizer's next step moves the weights, and how the loss changes.
 
-All of it happens on a copy and a sample of rows, so that its cost does not depend on X's length.
+It runs on a copy of the network and a sample of rows, so its cost does not depend on the number of
+rows of X.
 """
 
 import copy
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume.engine.prediction import predict
 from relume.nn.losses import PythonLoss
+from relume.nn.network import Network
 from relume.nn.optimizers.optimizers import Optimizer
 from relume.runtime.blas import single_threaded_blas
 
-FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # of the learning rate, that are tried
+FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # multiples of the learning rate to try
 
 
 @dataclass
-class Probe:
-    """A step on half of the sample: its size in each layer, and the loss of the other half."""
+class TrialStep:
+    """The step on one half of the sample, and the loss of the other half."""
 
-    ratios: dict[str, float]  # of parameters by name: norm of the update over norm of the weights
-    before: float  # the loss without the step,
-    after: dict[float, float]  # and with it, at each of FACTORS
+    ratios: dict[str, float]  # norm of the update over norm of the weights, by parameter name
+    before: float  # loss without the step
+    after: dict[float, float]  # loss with the step, for each of FACTORS
 
 
-def probe(net, X, y):
-    """Try a step; None where the optimizer makes none, or the sample is too small to tell."""
+def try_step(net: Network, X: NDArray[np.floating], y: NDArray[np.generic]) -> TrialStep | None:
+    """Try a step; None if the optimizer has no single step or the sample is too small."""
     if not isinstance(net.optimizer, Optimizer) or len(X) < 8:
         return None
     trial = copy.copy(net)
@@ -44,13 +47,13 @@ def probe(net, X, y):
         for name, value in named[0].items()
         if name.endswith("weight")
     }
-    X, y = (np.ascontiguousarray(each[1::2]) for each in (X, y))
+    X, y = np.ascontiguousarray(X[1::2]), np.ascontiguousarray(y[1::2])
     losses = {}
     for factor in (0.0, *FACTORS):
         with np.errstate(all="ignore"):
             weights.parameters[:] = before + weights.dtype.type(factor) * (after - before)
         losses[factor] = _loss(trial, X, y)
-    return Probe(ratios, losses.pop(0.0), losses)
+    return TrialStep(ratios, losses.pop(0.0), losses)
 
 
 def _ratio(update, weight):
@@ -58,7 +61,7 @@ def _ratio(update, weight):
 
 
 def _loss(net, X, y):
-    """The mean loss of some rows; infinite where it is not finite."""
+    """The mean loss of rows; infinity if it is not finite."""
     plan = net._weights.plan
     with single_threaded_blas, np.errstate(all="ignore"):
         z = predict(plan, net._weights.parameters, X)
