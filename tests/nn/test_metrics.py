@@ -160,7 +160,7 @@ WRONG = {
     "of values": (["r2"], CLASSES, ValueError, ["under cross_entropy", "'r2'"]),
     "of classes": (["accuracy"], VALUES, ValueError, ["under mse", "'accuracy'"]),
     "in the list": ([3], VALUES, TypeError, ["names or callables", "got 3"]),
-    "twice": (["mae", "mae"], VALUES, ValueError, ["names of their own", "mae"]),
+    "twice": (["mae", "mae"], VALUES, ValueError, ["different names", "mae"]),
 }
 
 
@@ -172,7 +172,7 @@ def test_bad_metrics(values, loss, error, words):
 def test_bad_results():
     loss = nn.BinaryCrossEntropy()
     for name in ("balanced_accuracy", "top_5_accuracy"):
-        with pytest.raises(ValueError, match=f"{name}.* needs one label a row"):
+        with pytest.raises(ValueError, match=f"{name}.* needs one label per row"):
             figure(name, loss, MANY, [[1, 0], [1, 0], [0, 0]])
     metrics = metrics_of([lambda y_true, y_pred: y_pred], loss)
     with pytest.raises(TypeError, match="must return a number"):

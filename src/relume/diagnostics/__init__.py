@@ -84,8 +84,9 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
     """
     inspected = inspected_model_of(net)
     evidence = collect(inspected, RowBlocks(inspected, X, y))
-    if y is not None:
-        evidence.trial = try_step(inspected.net, *evidence.sample)
+    X_sample, y_sample = evidence.sample
+    if y_sample is not None:
+        evidence.trial = try_step(inspected.net, X_sample, y_sample)
     return report_of(evidence)
 
 

@@ -1,18 +1,31 @@
 """The rules that give advice, one per kind of problem.
 
-Each rule takes the Evidence, the report's layers and the kinds of problems found so far, and yields
-Advice. The thresholds were set on about 40 healthy networks (trained and untrained, with all
-activations, deep, residual, normalized, autoencoders, regressions) and 60 networks with problems,
-with several seeds each. The comments give the values that were measured.
+Each rule takes the Evidence, the report's layers and the kinds of problems found so far, and
+yields Advice. The thresholds were set on about 40 healthy networks (trained and untrained, with
+all activations, deep, residual, normalized, autoencoders, regressions) and 60 networks with
+problems, with several seeds each. The comments give the values that were measured.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from relume.diagnostics.label_shift import label_shift
-from relume.diagnostics.report import Advice
+from relume.diagnostics.report import Advice, LayerReport
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.normalization import Standardize
 from relume.nn.optimizers.usual_rate import lower_rate, rate_excess, usual_rate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from relume.diagnostics.inspect_pass import Evidence
+    from relume.nn.units.layer_nodes import Place
+
+    Layers = Sequence[LayerReport]
 
 DEAD = 0.2  # share of a layer's units from which dead units matter
 NATURAL = 0.4  # below this share, dead units do not matter if they are close to being active
@@ -23,9 +36,9 @@ HEAVY, LIGHT = 4.0, 0.15  # weights relative to He's initialization; healthy: 0.
 LEARNED, UNLEARNED = 0.5, 0.9  # loss relative to that of the best constant prediction
 
 
-def advice_for(evidence, layers):
+def advice_for(evidence: Evidence, layers: Layers) -> list[Advice]:
     """All advice, causes before their effects."""
-    found = []
+    found: list[Advice] = []
     for rule in (
         unscaled_input, constant_feature, bad_initialization, learning_rate_high,
         learning_rate_low, dead_units, saturated_units, vanishing_gradient, exploding_gradient,
@@ -38,7 +51,7 @@ def advice_for(evidence, layers):
 # -- the data -------------------------------------------------------------------------------------
 
 
-def unscaled_input(evidence, layers, found):
+def unscaled_input(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """Features whose size is far from 1 at the input of the first trainable layer."""
     first = 1 if isinstance(evidence.net.layers[0], Standardize) else 0
     inputs = evidence.values[first]
@@ -56,7 +69,7 @@ def unscaled_input(evidence, layers, found):
     )  # fmt: skip
 
 
-def constant_feature(evidence, layers, found):
+def constant_feature(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """Features that have the same value on all rows; constant zeros do no harm."""
     features = constant_features(evidence)
     if features:
@@ -71,7 +84,7 @@ def constant_feature(evidence, layers, found):
         )  # fmt: skip
 
 
-def constant_features(evidence):
+def constant_features(evidence: Evidence) -> list[int]:
     """Indices of the features with the same nonzero value on all rows."""
     inputs = evidence.values[0]
     if evidence.rows < 8:
@@ -82,7 +95,7 @@ def constant_features(evidence):
 # -- initial weights ------------------------------------------------------------------------------
 
 
-def bad_initialization(evidence, layers, found):
+def bad_initialization(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """Units with equal weights, or weights far from the size that keeps the variance."""
     weights = _hidden_weights(evidence)
     for node, weight in weights:
@@ -119,7 +132,7 @@ def _is_symmetric(weight):
     return weight.shape[1] > 1 and bool(between <= 0.1 * size)
 
 
-def _hidden_weights(evidence):
+def _hidden_weights(evidence: Evidence) -> list[tuple[Place, NDArray[np.floating]]]:
     """(node, weight of shape (n_in, n_out)) of every dense layer but the last."""
     by_step = evidence.net._weights.by_step()
     dense = [
@@ -134,13 +147,13 @@ def _normalizes(net):
     return any(kind in net._kinds for kind in ("batch_norm", "layer_norm"))
 
 
-def _learns(evidence):
+def _learns(evidence: Evidence) -> bool:
     """Whether the network is known to fit y better than a constant does."""
     unexplained = _unexplained(evidence)
     return unexplained is not None and unexplained < UNLEARNED
 
 
-def _untouched(evidence):
+def _untouched(evidence: Evidence) -> bool:
     """Whether the weights may still be near their initial values.
 
     That is so before the first step, or if the learning rate is too low to have made them grow.
@@ -149,14 +162,14 @@ def _untouched(evidence):
     return steps == 0 or rate_excess(evidence.net) < 5
 
 
-def _unexplained(evidence):
+def _unexplained(evidence: Evidence) -> float | None:
     return None if evidence.outcome is None else evidence.outcome.unexplained
 
 
 # -- the learning rate ----------------------------------------------------------------------------
 
 
-def learning_rate_high(evidence, layers, found):
+def learning_rate_high(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """A step that increases the loss, or the traces of such steps."""
     net, trial = evidence.net, evidence.trial
     unexplained, excess = _unexplained(evidence), rate_excess(net)
@@ -184,7 +197,7 @@ def learning_rate_high(evidence, layers, found):
         )  # fmt: skip
 
 
-def learning_rate_low(evidence, layers, found):
+def learning_rate_low(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """Steps that are far too small, while larger ones would lower the loss more."""
     net, trial, unexplained = evidence.net, evidence.trial, _unexplained(evidence)
     if trial is None or unexplained is None or unexplained < LEARNED:
@@ -208,7 +221,7 @@ def learning_rate_low(evidence, layers, found):
 # -- units ----------------------------------------------------------------------------------------
 
 
-def _is_dying(layer, rows):
+def _is_dying(layer: LayerReport, rows: int) -> bool:
     """Whether enough units are dead to matter; a few may be dead by chance."""
     n, share = len(layer.dead_units), layer.dead_fraction
     if rows < FEW_ROWS:
@@ -216,13 +229,13 @@ def _is_dying(layer, rows):
     return share >= DEAD and (n >= 4 or share >= 0.5)
 
 
-def _max_dead_fraction(evidence, layers):
+def _max_dead_fraction(evidence: Evidence, layers: Layers) -> float:
     return max(
         (each.dead_fraction for each in layers if _is_dying(each, evidence.rows)), default=0
     )
 
 
-def dead_units(evidence, layers, found):
+def dead_units(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """Layers in which many units are 0 on all rows."""
     for node, layer in zip(evidence.sequence, layers, strict=True):
         if not _is_dying(layer, evidence.rows) or "bad_initialization" in found:
@@ -238,14 +251,14 @@ def dead_units(evidence, layers, found):
         )  # fmt: skip
 
 
-def _is_natural(evidence, node, layer):
+def _is_natural(evidence: Evidence, node: Place, layer: LayerReport) -> bool:
     """Whether healthy networks have as many units just below 0; up to 34 % were measured.
 
     At usual learning rates such units are within 1.4 of their standard deviations below 0, so one
     step may reactivate them. Units killed by a bias, weights or a high learning rate are 5 or more
     standard deviations below.
     """
-    if layer.dead_fraction >= NATURAL or rate_excess(evidence.net) >= 20:
+    if node.pre is None or layer.dead_fraction >= NATURAL or rate_excess(evidence.net) >= 20:
         return False
     pre = evidence.values[node.pre]
     std = np.sqrt(np.maximum(pre.squares - pre.means**2, 0))[layer.dead_units]
@@ -273,7 +286,7 @@ def _cause_of_death(evidence, node, layer, found):
     return "try diagnostics.revive(net, X), which gives them new weights", {"revive": "reinit"}
 
 
-def _bias_of(evidence, node):
+def _bias_of(evidence: Evidence, node: Place) -> NDArray[np.floating] | None:
     """The bias of the dense layer that feeds an activation; None if there is none."""
     by_step = evidence.net._weights.by_step()
     step = node.first if isinstance(node.layer, Dense) else node.first - 1
@@ -282,7 +295,7 @@ def _bias_of(evidence, node):
     return by_step[step][1].get("bias")
 
 
-def saturated_units(evidence, layers, found):
+def saturated_units(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """Bounded activations near their limits; in the last layer that may be intended."""
     for node, layer in zip(evidence.sequence, layers, strict=True):
         stuck = len(layer.saturated_units) / layer.units
@@ -307,7 +320,7 @@ def saturated_units(evidence, layers, found):
 # -- the gradient from layer to layer -------------------------------------------------------------
 
 
-def _gradients(evidence):
+def _gradients(evidence: Evidence) -> list[tuple[Place, float]]:
     """(node, gradient norm) of the dense layers that are not inside others, in order."""
     if evidence.gradients is None:
         return []
@@ -319,7 +332,7 @@ def _gradients(evidence):
     ]
 
 
-def vanishing_gradient(evidence, layers, found):
+def vanishing_gradient(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """A gradient far smaller than in the last layer; in healthy networks at least 0.06 of it."""
     norms = _gradients(evidence)
     if len(norms) < 2 or norms[-1][1] == 0:
@@ -334,12 +347,13 @@ def vanishing_gradient(evidence, layers, found):
             "vanishing_gradient", node.name,
             f"the gradient vanishes: its norm is {_number(norm)} here but "
             f"{_number(norms[-1][1])} in the last layer, so the early layers hardly learn. "
-            "Try activation='relu' with its default initialization, nn.BatchNorm(), or nn.Residual",
+            "Try activation='relu' with its default initialization, nn.BatchNorm(), or "
+            "nn.Residual",
             {"activation": "relu"},
         )  # fmt: skip
 
 
-def exploding_gradient(evidence, layers, found):
+def exploding_gradient(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
     """A gradient far larger than in the last layer; in healthy networks at most 18 times."""
     norms = _gradients(evidence)
     if not norms:
@@ -358,7 +372,7 @@ def exploding_gradient(evidence, layers, found):
         )  # fmt: skip
 
 
-# -- formatting of texts ----------------------------------------------------------------------------------------
+# -- formatting of texts -------------------------------------------------------------------------
 
 
 def _number(x):

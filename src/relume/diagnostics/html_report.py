@@ -2,6 +2,7 @@
 
 import html
 
+from relume.diagnostics.report import Distribution, LayerReport, Report
 from relume.diagnostics.text_report import HEAD, row_of
 
 STYLE = """
@@ -35,7 +36,7 @@ TOOLTIPS = {
 HEIGHT, BAR = 60, 5
 
 
-def page_of(report):
+def page_of(report: Report) -> str:
     """The report as a whole page."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
@@ -45,7 +46,7 @@ def page_of(report):
     )
 
 
-def fragment_of(report):
+def fragment_of(report: Report) -> str:
     """The report as a part of a page."""
     loss = "" if report.loss is None else f", mean loss {report.loss:.4g}"
     return (
@@ -94,7 +95,7 @@ def _histograms(report):
     return "".join(_histogram(*pair) for pair in pairs)
 
 
-def _histogram(layer, name, values):
+def _histogram(layer: LayerReport, name: str, values: Distribution) -> str:
     """Bars whose heights are shares, and the same in words for a screen reader."""
     title = f"{layer.name}, {name}"
     words = (
@@ -116,5 +117,6 @@ def _histogram(layer, name, values):
     return (
         f'<figure><svg role="img" aria-label="{html.escape(words)}" width="{width}" '
         f'height="{HEIGHT + 16}"><title>{html.escape(words)}</title>{bars}{ends}</svg>'
-        f"<figcaption>{html.escape(title)} (x: value, height: share of values)</figcaption></figure>"
+        f"<figcaption>{html.escape(title)} (x: value, height: share of values)</figcaption>"
+        "</figure>"
     )

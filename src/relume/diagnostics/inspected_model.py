@@ -1,16 +1,26 @@
 """The inspected model: the network inside an estimator or pipeline, and its data by row blocks."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from relume.nn.data.row_blocks import NetworkRows
 from relume.nn.interop.from_sklearn import from_sklearn
 from relume.nn.network import Network
 
+Transform = Callable[[Any], Any]
+
 
 class InspectedModel(NetworkRows):
     """A built network, and how rows of X and y become its inputs and targets."""
 
-    def __init__(self, net, transform=None, encode=None):
+    def __init__(
+        self,
+        net: Network,
+        transform: Transform | None = None,
+        encode: Transform | None = None,
+    ) -> None:
         super().__init__(net)
         self._transform, self._encode = transform, encode
 
@@ -23,7 +33,7 @@ class InspectedModel(NetworkRows):
         return super().targets(y if self._encode is None else self._encode(np.asarray(y)))
 
 
-def inspected_model_of(model):
+def inspected_model_of(model: Any) -> InspectedModel:
     """The network of a relume network or estimator, a scikit-learn perceptron, or a Pipeline.
 
     Raises
@@ -55,7 +65,7 @@ def _transform_of(pipeline):
     return pipeline[:-1].transform if len(pipeline.steps) > 1 else None
 
 
-def _composed(functions):
+def _composed(functions: list[Transform]) -> Transform | None:
     """The functions applied one after another; None if there are none."""
     if not functions:
         return None

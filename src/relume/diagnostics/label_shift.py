@@ -1,17 +1,29 @@
 """Whether y matches what the network was trained on: label meanings, label shares, and rows."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 import relume
-from relume.diagnostics.report import Advice
+from relume.diagnostics.report import Advice, LayerReport
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from relume.diagnostics.inspect_pass import Evidence
 
 MIN_ROWS = 64  # with fewer rows, the shares of labels tell little
 UNSOUND = {"bad_initialization", "learning_rate_high", "dead_units"}
 MIN_SHIFT = 0.15  # total variation between the shares of labels
 
 
-def label_shift(evidence, layers, found):
+def label_shift(
+    evidence: Evidence, layers: Sequence[LayerReport], found: set[str]
+) -> Iterator[Advice]:
     """Labels that do not match the outputs of a network that is otherwise sound."""
     outcome = evidence.outcome
     if outcome is None or outcome.n < MIN_ROWS or UNSOUND & found:
@@ -22,10 +34,10 @@ def label_shift(evidence, layers, found):
             _other_meaning(outcome.confusion)
             or _unseen(outcome.confusion)
             or _other_shares(evidence)
-            or _other_rows(evidence, found)
+            or _other_rows(evidence, outcome.confusion, found)
         )
     elif outcome.sums is not None:
-        text = _other_level(outcome)
+        text = _other_level(outcome.sums / outcome.n)
     if text:
         yield Advice(
             "label_shift", None,
@@ -34,7 +46,7 @@ def label_shift(evidence, layers, found):
         )  # fmt: skip
 
 
-def _other_meaning(confusion):
+def _other_meaning(confusion: NDArray[np.int64]) -> str | None:
     """Most rows of each label are predicted as one particular other label."""
     n = len(confusion)
     total, right = confusion.sum(), np.trace(confusion)
@@ -47,14 +59,14 @@ def _other_meaning(confusion):
     shifts = np.unique((np.flatnonzero(seen) - usual[seen]) % n)
     if len(shifts) == 1 and n > 2:
         return (
-            f"y equals the prediction + {shifts[0]} (modulo {n} classes) on {matched / total:.0%} of "
-            "rows"
+            f"y equals the prediction + {shifts[0]} (modulo {n} classes) on {matched / total:.0%} "
+            "of rows"
         )
     label = int(np.flatnonzero(seen & (usual != np.arange(n)))[0])
     return f"most rows labeled {label} are predicted as {usual[label]}, and other labels likewise"
 
 
-def _unseen(confusion):
+def _unseen(confusion: NDArray[np.int64]) -> str | None:
     """Some labels are never predicted, while the predictions of the others are right."""
     rows = confusion.sum(axis=1)
     share = rows / rows.sum()
@@ -69,10 +81,10 @@ def _unseen(confusion):
     return f"{share[unseen].sum():.0%} of rows have labels that are never predicted ({names})"
 
 
-def _other_shares(evidence):
-    """Other shares of labels than the probabilities imply, and nothing else: Saerens et al., 2002."""
+def _other_shares(evidence: Evidence) -> str | None:
+    """Label shares that differ from the predicted ones (Saerens et al., 2002)."""
     loss, (X, y) = evidence.net.loss, evidence.sample
-    if not isinstance(loss, CrossEntropy | BinaryCrossEntropy) or len(X) < MIN_ROWS:
+    if not isinstance(loss, CrossEntropy | BinaryCrossEntropy) or y is None or len(X) < MIN_ROWS:
         return None
     z = evidence.net._outputs(X).astype(np.float64)
     labels = loss.expected(y)
@@ -109,14 +121,16 @@ def _mean_loss(z, labels):
     return float((relume.logsumexp(z, axis=1) - z[np.arange(len(z)), labels]).mean())
 
 
-def _other_rows(evidence, found):
+def _other_rows(
+    evidence: Evidence, confusion: NDArray[np.int64], found: set[str]
+) -> str | None:
     """Confident predictions that are no better than chance: rows of X and y do not match."""
-    outcome, net = evidence.outcome, evidence.net
-    rows = outcome.confusion.sum(axis=1) / outcome.n
-    accuracy = np.trace(outcome.confusion) / outcome.n
-    if found or not net._weights.steps or accuracy > 1.5 * (rows**2).sum():
+    shares = confusion.sum(axis=1) / confusion.sum()
+    accuracy = np.trace(confusion) / confusion.sum()
+    if found or not evidence.net._weights.steps or accuracy > 1.5 * (shares**2).sum():
         return None
-    if outcome.unexplained is None or outcome.unexplained < 2:
+    unexplained = None if evidence.outcome is None else evidence.outcome.unexplained
+    if unexplained is None or unexplained < 2:
         return None
     return (
         f"predictions are confident, but right on {accuracy:.0%} of rows, no better than chance; "
@@ -124,9 +138,9 @@ def _other_rows(evidence, found):
     )
 
 
-def _other_level(outcome):
+def _other_level(means: NDArray[np.float64]) -> str | None:
     """Errors that adding a constant would remove."""
-    y, squares, error, errors = outcome.sums / outcome.n
+    y, squares, error, errors = means
     variance, bias = (squares - y * y).sum(), (error * error).sum()
     rest = errors.sum() - bias
     if variance <= 0 or bias < rest or rest > 0.6 * variance:

@@ -1,5 +1,9 @@
 """From the statistics of an inspection to its report, layer by layer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from relume.diagnostics.advice_rules import advice_for, constant_features
@@ -7,12 +11,18 @@ from relume.diagnostics.report import Distribution, GradientStatistics, LayerRep
 from relume.nn.layers.dense import Dense
 from relume.nn.units.layer_nodes import is_rectifier, saturates
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from relume.diagnostics.inspect_pass import Evidence
+    from relume.nn.units.layer_nodes import Place
+
 NEARLY_DEAD = 0.01  # a unit that is active on a smaller share of rows is nearly dead
 SATURATED = 0.99  # a unit is saturated if it is so on at least this share of rows
 BINS = 40  # of a histogram
 
 
-def report_of(evidence):
+def report_of(evidence: Evidence) -> Report:
     """The report of an inspection, with its advice."""
     layers = [_layer(evidence, node) for node in evidence.nodes]
     sequence = [each for layer in layers for each in layer.walk]
@@ -27,7 +37,7 @@ def report_of(evidence):
     )
 
 
-def _layer(evidence, node):
+def _layer(evidence: Evidence, node: Place) -> LayerReport:
     values, rows = evidence.values[node.out], evidence.rows
     dies, bounded = is_rectifier(node.activation), saturates(node.activation)
     dead = values.constant & (values.min == 0) & dies
@@ -54,11 +64,11 @@ def _layer(evidence, node):
     )
 
 
-def _indices(mask):
+def _indices(mask: NDArray[np.bool_]) -> list[int]:
     return np.flatnonzero(mask).tolist()
 
 
-def _distribution(evidence, node):
+def _distribution(evidence: Evidence, node: int) -> Distribution:
     values, sample = evidence.values[node], evidence.recorded[node]
     low, high = float(sample.min()), float(sample.max())
     width = (high - low) or 1.0
@@ -75,12 +85,12 @@ def _distribution(evidence, node):
     )  # fmt: skip
 
 
-def _gradient(evidence, node):
+def _gradient(evidence: Evidence, node: Place) -> GradientStatistics | None:
     statistics = evidence.gradients and evidence.gradients[node.gradient]
     return GradientStatistics(statistics.norm, statistics.zero_fraction) if statistics else None
 
 
-def _update_ratio(evidence, node):
+def _update_ratio(evidence: Evidence, node: Place) -> float | None:
     """Norm of the next update over that of the weights, for dense layers."""
     if evidence.trial is None or not isinstance(node.layer, Dense):
         return None
@@ -88,15 +98,17 @@ def _update_ratio(evidence, node):
     return evidence.trial.ratios.get(f"{name}.weight")
 
 
-def _notes(evidence, sequence):
+def _notes(evidence: Evidence, sequence: list[LayerReport]) -> list[str]:
     """Which checks do not apply, and why."""
     notes = []
     if not any("dead" in layer.checks for layer in sequence):
         notes.append("dead units: not checked, because no layer has a rectifier such as relu")
     if not any("saturated" in layer.checks for layer in sequence):
-        notes.append("saturation: not checked, because no layer has a bounded activation such as tanh")
+        notes.append("saturation: not checked, because no activation is bounded, as tanh is")
     if evidence.gradients is None:
         notes.append("gradients, learning rate and labels: not checked, because y was not given")
     elif evidence.trial is None:
-        notes.append("learning rate: not checked, because the optimizer has none or there are too few rows")
+        notes.append(
+            "learning rate: not checked, because the optimizer has none or there are too few rows"
+        )
     return notes

@@ -1,13 +1,16 @@
 """A report as text: a table of the layers, notes, and advice."""
 
 import textwrap
+from collections.abc import Iterator, Sequence
+
+from relume.diagnostics.report import LayerReport, Report
 
 WIDTH = 99
 HEAD = ["layer", "units", "zeros", "dead", "nearly dead", "saturated", "mean", "std", "gradient",
         "update"]  # fmt: skip
 
 
-def text_of(report):
+def text_of(report: Report) -> str:
     """What `print(report)` shows."""
     lines = [f"{report.rows:,} rows" + _loss(report), ""]
     lines += table_of([HEAD, *(row_of(layer) for layer in report.all_layers)])
@@ -28,7 +31,7 @@ def _folded(texts):
         yield from textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
-def row_of(layer):
+def row_of(layer: LayerReport) -> list[str]:
     """The cells of a layer; a dash where a statistic does not apply."""
     values, dies = layer.activations, "dead" in layer.checks
     number = layer.name.removeprefix("layer ")
@@ -46,7 +49,7 @@ def row_of(layer):
     ]
 
 
-def table_of(rows):
+def table_of(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lines of columns: the first column is left-aligned, the others right-aligned."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:

@@ -117,7 +117,9 @@ def _line_in_words(data: Data, quantity: Quantity, condition: str) -> str:
     return f"{condition}: {', '.join(ends)}."
 
 
-def cells(data: Data, quantity: Quantity, max_columns: int = 7) -> tuple[list[str], list[list[str]]]:
+def cells(
+    data: Data, quantity: Quantity, max_columns: int = 7
+) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of a table of the means with their intervals."""
     conditions: list[str] = data.conditions(quantity.name)
     if not quantity.x_label:

@@ -27,8 +27,8 @@ def interval(values: Sequence[float]) -> Interval:
     """Compute the mean of independent values and its confidence interval.
 
     The interval is ``mean +- t * s / sqrt(n)``, where t is the 97.5 % quantile of Student's
-    distribution with n - 1 degrees of freedom and s is the sample standard deviation. With a single
-    value, the ends are NaN.
+    distribution with n - 1 degrees of freedom and s is the sample standard deviation. With a
+    single value, the ends are NaN.
     """
     from scipy.special import stdtrit
 

@@ -36,8 +36,8 @@ class Quantity:
 class Experiment:
     """A claim and how it is tested.
 
-    ``measure`` takes the settings as keywords and returns the data. ``judge`` is a pure function of
-    the data, written before they were measured; the verdict follows from the parts it returns.
+    ``measure`` takes the settings as keywords and returns the data. ``judge`` is a pure function
+    of the data, written before they were measured; the verdict follows from the parts it returns.
     """
 
     name: str

@@ -36,10 +36,10 @@ def page(results: Sequence["Result"], quick: bool, machine: str) -> str:
 <header>
 <h1>Claims about ReLU, tested</h1>
 <p>relume {escape(relume.__version__)} ran {len(results)} experiments with {seeds} in
-{total:,.0f} seconds. Every verdict follows from the data by a rule that was written before the data
-were measured. The rule and its source code are shown with each experiment. Intervals in brackets
-are the {BAND}; each method says what differs from seed to seed. The networks and data sets are
-small, so a result may not hold for larger ones.</p>
+{total:,.0f} seconds. Every verdict follows from the data by a rule that was written before the
+measurement. The rule and its source code are shown with each experiment. Brackets and bands show
+the {BAND}; each method says what differs from seed to seed. The networks and data sets are small,
+so a result may not hold for larger ones.</p>
 </header>
 <nav aria-labelledby="verdicts"><h2 id="verdicts">Verdicts</h2>
 {_summary(results)}

@@ -1,4 +1,4 @@
-"""What experiments share: data sets of images, networks, training, and what is measured on them."""
+"""What experiments share: data sets of images, networks, training and measurements."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence

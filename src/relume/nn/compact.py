@@ -8,16 +8,17 @@ the removed units.
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relume.nn.data.rows import CHUNK
+from relume.nn.data.rows import CHUNK, MappedRows, SparseRows
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
-from relume.nn.layers.layer import Elementwise
+from relume.nn.layers.layer import Elementwise, Layer
 from relume.nn.layers.parametric import PReLU
 from relume.nn.layers.regularization import ActivityL1, Dropout
 from relume.nn.layers.residual import Residual, width_of
@@ -51,9 +52,9 @@ class CompactReport:
     ----------
     layers : list of CompactedLayer
         One entry for each `Dense` and `Residual` among the network's layers. It has the number of
-        ``units`` before, how many of them were ``dead`` (0 for every row) and ``constant`` (another
-        value, the same for every row), how many are ``left``, and a ``note`` if the layer was not
-        changed.
+        ``units`` before, how many of them were ``dead`` (0 for every row) and ``constant``
+        (another value, the same for every row), how many are ``left``, and a ``note`` if the layer
+        was not changed.
     parameters : tuple of int
         Number of the network's parameters before and after.
     """
@@ -120,7 +121,7 @@ class Compacted(NamedTuple):
     report: CompactReport
 
 
-def compact(net, X):
+def compact(net: "Network", X: Any) -> Compacted:
     """Remove the units that are the same for all rows of X; see `Network.compact`."""
     net._built()
     features = net._features(X)
@@ -131,7 +132,7 @@ def compact(net, X):
             continue
         end, note = _next(net.layers, i)
         dead = constant = 0
-        if not note:
+        if end is not None:
             start = _beginning(net, end)
             values, keep, note = _survivors(net, start, end, features)
             dead, constant = int((values[~keep] == 0).sum()), int((values[~keep] != 0).sum())
@@ -139,15 +140,15 @@ def compact(net, X):
                 _take_out(net, i, end, state, values, keep)
                 layers[i] = Dense(**layer.config() | {"units": int(keep.sum())})
                 removed.append(RemovedUnits(start, np.flatnonzero(~keep), values[~keep]))
-        units = width_of(net.layers[: i + 1])
+        units = width_of(net.layers[: i + 1]) or 0
         found.append(CompactedLayer(_named(layer, i), units, dead, constant, note))
     small = _copy_with(net, layers, state)
     sizes = (_size(net.state_dict()), _size(state))
     return Compacted(small, CompactReport(found, sizes, removed))
 
 
-def _next(layers, i):
-    """The index of the Dense that reads the units of layers[i]; or None, and why they must stay."""
+def _next(layers: Sequence[Layer | Activation], i: int) -> tuple[int | None, str]:
+    """The index of the Dense that reads layers[i]; or None, and why the units must stay."""
     if isinstance(layers[i], Residual):
         return None, "not changed: a Residual adds its units to those of its input"
     for end in range(i + 1, len(layers)):
@@ -161,11 +162,9 @@ def _next(layers, i):
 
 def _survivors(net, start, end, features):
     """The min of each unit over all rows, which units must stay, and a note on why some do."""
-    low = high = None
-    for part in _outputs(start, features):
-        part_low, part_high = part.min(axis=0), part.max(axis=0)
-        low = part_low if low is None else np.minimum(low, part_low)
-        high = part_high if high is None else np.maximum(high, part_high)
+    parts = [(part.min(axis=0), part.max(axis=0)) for part in _outputs(start, features)]
+    low = np.minimum.reduce([part_low for part_low, _ in parts])
+    high = np.maximum.reduce([part_high for _, part_high in parts])
     keep, note = low != high, ""
     if not net.layers[end].use_bias and (low[~keep] != 0).any():
         keep |= low != 0
@@ -215,7 +214,7 @@ def _beginning(net, end):
 
 def _outputs(net, X):
     """The outputs for the rows of X, chunk by chunk."""
-    features = net._features(X) if not hasattr(X, "part") else X
+    features = X if isinstance(X, MappedRows | SparseRows) else net._features(X)
     for first in range(0, features.shape[0], CHUNK):
         rows = slice(first, first + CHUNK)
         yield net._outputs(features[rows] if isinstance(features, np.ndarray) else

@@ -170,7 +170,9 @@ def _check_histories(histories: Any) -> None:
         if not isinstance(history, Mapping):
             raise TypeError(f"histories[{label!r}] must be a history, got {history!r}")
         if not len(history.get("loss", [])):
-            raise ValueError(f"histories[{label!r}] must have at least one epoch with a loss, got {history!r}")
+            raise ValueError(
+                f"histories[{label!r}] must have at least one epoch with a loss, got {history!r}"
+            )
 
 
 def _all_positive(history):

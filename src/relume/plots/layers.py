@@ -223,7 +223,7 @@ def dead_units(history: Any, *, theme: str = "light") -> "Figure":
 def _maps(records):
     """By layer name, an array (epochs, units) that is True where a unit was dead."""
     if not isinstance(records, list) or not all(isinstance(each, Mapping) for each in records):
-        raise TypeError(f"history must be a History with records of nn.Monitor, got {type(records)}")
+        raise TypeError(f"history must be a History with Monitor records, got {type(records)}")
     if not records:
         raise ValueError("history must have records: fit with callbacks=[nn.Monitor()]")
     maps = {

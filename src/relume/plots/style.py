@@ -2,10 +2,10 @@
 
 The series colors are those of M. Okabe and K. Ito, "Color Universal Design: how to make figures
 and presentations that are friendly to colorblind people" (2008, jfly.uni-koeln.de/color), ordered
-by contrast with each background. Yellow is omitted on white, blue and black on black. Series differ
-in markers and dashes as well as in color. Areas use the colormap cividis (J. Nunez et al., PLoS ONE
-13, 2018). Everything is set on the figure itself: matplotlib's rcParams are not changed, and pyplot
-is never imported.
+by contrast with each background. Yellow is omitted on white, blue and black on black. Series
+differ in markers and dashes as well as in color. Areas use the colormap cividis (J. Nunez et al.,
+PLoS ONE 13, 2018). Everything is set on the figure itself: matplotlib's rcParams are not changed,
+and pyplot is never imported.
 """
 
 import io

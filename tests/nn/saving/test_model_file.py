@@ -272,7 +272,7 @@ BAD = {
     "metric": (put("metrics", value=["acuracy"]), ["one of accuracy,.*'acuracy'"]),
     "metric 2": (put("metrics", value=[3]), ["metrics must be"]),
     "dtype": (put("dtype", value="float16"), ["dtype must be one of float", "'float16'"]),
-    "other dtype": (put("dtype", value="float64"), [r"0\.mean must be of float64, got float32"]),
+    "other dtype": (put("dtype", value="float64"), [r"0\.mean must have dtype float64, got float32"]),
     "lacking": (without("epoch"), ["lack 'epoch'"]),
     "unknown": (renamed("epoch", "epochs"), ["one of epoch,.*'epochs'"]),
     "epoch": (put("epoch", value=-1), ["epoch must be at least 0", "-1"]),
@@ -298,7 +298,7 @@ BAD = {
         tensor("average.1.bias", lambda a: a[:3]),
         [r"average\.1\.bias must have shape \(8,\), got \(3,\)"],
     ),
-    "double": (tensor("1.bias", np.float64), [r"1\.bias must be of float32, got float64"]),
+    "double": (tensor("1.bias", np.float64), [r"1\.bias must have dtype float32, got float64"]),
     "NaN": (tensor("1.bias", lambda a: a * np.nan), [r"1\.bias must be finite"]),
     "infinity": (tensor("average.1.bias", lambda a: a + np.inf), [r"average\.1\.bias", "finite"]),
     "count": (
@@ -351,5 +351,5 @@ def test_other_files(path):
     path.write_bytes(struct.pack("<Q", len(deep)) + deep)
     plain.assert_raises(nn.ModelFileError, ["header is not JSON"], lambda: nn.load(path))
     safetensors.numpy.save_file({"0.weight": np.ones((1, 1))}, path, {"format": "pt"})
-    words = [str(path), "no network of relume", "load_state_dict"]
+    words = [str(path), "no relume network", "load_state_dict"]
     plain.assert_raises(nn.ModelFileError, words, lambda: nn.load(path))

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from relume.experiments.experiment import Experiment, Part, Quantity, above, bel
 from relume.functional.activations import ROWS, parameters_of
 
 
-def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """The median time of each in seconds; they run in turn, so disturbances affect all alike."""
     taken: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats + 1):
@@ -74,8 +74,9 @@ def judge_exp(data: Data) -> list[Part]:
     names = [name for name in data.conditions("forward") if needs_exp(name)]
     parts = [
         below("relu forward costs less than 1.5 copies", data, FORWARD, "relu", 1.5),
-        below("relu backward, which reads two arrays, costs less than 2.5 copies", data, BACKWARD, "relu", 2.5),
-    ]
+        below("relu backward, which reads two arrays, costs less than 2.5 copies", data, BACKWARD,
+              "relu", 2.5),
+    ]  # fmt: skip
     for direction in ("forward", "backward"):
         ratios = {name: data.ratio(direction, name, "relu") for name in names}
         fastest = min(ratios, key=lambda name: ratios[name].mean)

@@ -163,11 +163,11 @@ CURES = Experiment(
     question="Which remedies help a ReLU network at a learning rate that is too high?",
     claim="Leaky slopes, PReLU, ELU, another initialization, batch and layer norm, warm-up, "
     "gradient clipping, a lower learning rate and revival each help.",
-    method="Hidden layers of 256 and 128 ReLU units are trained on the digits with Adam at 0.1, a "
-    "hundred times the usual learning rate, in batches of 32: once without a remedy, and once with "
-    "each remedy alone. Revival gives dead units new weights after each epoch; one variant also "
-    "lowers the learning rate to the one that relume.diagnostics advises. Each seed has its own "
-    "weights, order and held-out quarter.",
+    method="Hidden layers of 256 and 128 ReLU units are trained on the digits with Adam at 0.1, "
+    "a hundred times the usual learning rate, in batches of 32: once without a remedy, and once "
+    "with each remedy alone. Revival gives dead units new weights after each epoch; one variant "
+    "also lowers the learning rate to the one that relume.diagnostics advises. Each seed has its "
+    "own weights, order and held-out quarter.",
     rule="A remedy helps if held-out accuracy is higher with it than without, with 95 % "
     "confidence, paired by seed.",
     measure=measure_cures,

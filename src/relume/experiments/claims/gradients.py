@@ -10,8 +10,8 @@ from relume.experiments.training import accuracy, classifier, digits, hidden, tr
 # -- vanishing-gradients --------------------------------------------------------------------------
 
 RATIO = Quantity(
-    "ratio", "gradient norm, first / last hidden layer (log10)", "Gradient that reaches the first layer",
-    x_label="hidden layers", x_log=True, form=".2f",
+    "ratio", "gradient norm, first / last hidden layer (log10)",
+    "Gradient that reaches the first layer", x_label="hidden layers", x_log=True, form=".2f",
 )  # fmt: skip
 STACKS = {
     "sigmoid, Glorot": ("sigmoid", "glorot_normal"),
@@ -64,9 +64,9 @@ VANISHING = Experiment(
     question="How much of the gradient reaches the first layer of a deep network?",
     claim="Gradients vanish with depth for sigmoid and tanh, but not for ReLU with He "
     "initialization.",
-    method="Freshly initialized networks of equal hidden layers get 256 digits as input. The norm "
-    "of the gradient at the weights of the first hidden layer is divided by that at the weights of "
-    "the last hidden layer. Each seed draws other weights and other digits.",
+    method="Freshly initialized networks of equal hidden layers get 256 digits as input. The "
+    "norm of the gradient at the weights of the first hidden layer is divided by that at the "
+    "weights of the last hidden layer. Each seed draws other weights and other digits.",
     rule="At the greatest depth, with 95 % confidence: the ratio is below 1/1000 for sigmoid; "
     "below 1/1000 for tanh; and between 1/10 and 10 for ReLU with He.",
     measure=measure_vanishing,
@@ -113,7 +113,8 @@ def judge_residual(data: Data) -> list[Part]:
         above("the network with shortcuts learns: over 90 %", data, ACCURACY, with_shortcuts, 90),
         greater("shortcuts help, compared with layer norm alone", data, ACCURACY, with_shortcuts,
                 "layer norm"),
-        greater("both together help, compared with a plain stack", data, ACCURACY, with_shortcuts, "plain"),
+        greater("both together help, compared with a plain stack", data, ACCURACY, with_shortcuts,
+                "plain"),
     ]  # fmt: skip
 
 

@@ -29,7 +29,8 @@ def generated(shape, seed, rows=2000, features=20):
     normal = rng.standard_normal((rows, features))
     teacher = rng.standard_normal((features, 3))
     y = (np.tanh(normal @ teacher / np.sqrt(features)).sum(axis=1) > 0).astype(np.int64)
-    X = SHAPES[shape](normal, rng) * 10.0 ** rng.uniform(-2, 2, features)  # each feature has its own scale
+    scales = 10.0 ** rng.uniform(-2, 2, features)
+    X = SHAPES[shape](normal, rng) * scales
     held_out = rows // 4
     X = X.astype(np.float32)
     return Split(X[held_out:], y[held_out:], X[:held_out], y[:held_out])
@@ -64,10 +65,10 @@ SKEWED = Experiment(
     question="Do ReLU networks need input features of similar scale?",
     claim="On skewed or heavy-tailed inputs, standardizing them improves a ReLU network.",
     method="20 normal features determine two classes. The features are then skewed by an "
-    "exponential (log-normal, shape 1.5) or made heavy-tailed (Student's t, 2 degrees of freedom), "
-    "and each is multiplied by a factor between 0.01 and 100. Two hidden layers of 64 ReLU units "
-    "are trained on 1,500 rows with Adam at 0.001 in batches of 32, with and without an "
-    "nn.Standardize as the first layer; 500 rows are held out. Each seed draws other data and "
+    "exponential (log-normal, shape 1.5) or made heavy-tailed (Student's t, 2 degrees of "
+    "freedom), and each is multiplied by a factor between 0.01 and 100. Two hidden layers of 64 "
+    "ReLU units are trained on 1,500 rows with Adam at 0.001 in batches of 32, with and without "
+    "an nn.Standardize as the first layer; 500 rows are held out. Each seed draws other data and "
     "weights.",
     rule="For each of the two distributions, with 95 % confidence, paired by seed: held-out "
     "accuracy is higher with Standardize.",

@@ -44,8 +44,8 @@ DROPOUT = Experiment(
     method="Two hidden layers of 256 ReLU units are trained on 200 digits with Adam at 0.001 in "
     "batches of 32, without dropout and with 20 % and 50 % dropout after each hidden layer. Each "
     "seed has its own rows, weights, order and held-out quarter of all digits.",
-    rule="With 95 % confidence, paired by seed: accuracy is higher with 20 % dropout than without; "
-    "and higher with 50 % dropout than without.",
+    rule="With 95 % confidence, paired by seed: accuracy is higher with 20 % dropout than "
+    "without; and higher with 50 % dropout than without.",
     measure=measure_dropout,
     judge=judge_dropout,
     quantities=[ACCURACY],
@@ -96,10 +96,11 @@ BATCHES = Experiment(
     title="Large batches and warm-up",
     question="Do large batches with a scaled learning rate need warm-up?",
     claim="Large batches with a scaled learning rate lose accuracy unless the rate is warmed up.",
-    method="Hidden layers of 256 and 128 ReLU units are trained on the digits by SGD with momentum "
-    "0.9 for the same number of epochs: in batches of 32 at rate 0.01, and in batches of 512 at 16 "
-    "times that rate, from the start or after 5 epochs of linear warm-up. If the loss overflows, "
-    "the network before that epoch counts. Each seed has its own weights, order and held-out quarter.",
+    method="Hidden layers of 256 and 128 ReLU units are trained on the digits by SGD with "
+    "momentum 0.9 for the same number of epochs: in batches of 32 at rate 0.01, and in batches "
+    "of 512 at 16 times that rate, from the start or after 5 epochs of linear warm-up. If the "
+    "loss overflows, the network before that epoch counts. Each seed has its own weights, order "
+    "and held-out quarter.",
     rule="With 95 % confidence, paired by seed: the large batch without warm-up is less accurate "
     "than the small batch; with warm-up it is more accurate than without; and with warm-up it is "
     "less than 1 point below the small batch.",

@@ -13,8 +13,9 @@ EPOCHS = Quantity(
     "epochs", "epochs to the target accuracy", "Epochs, each at its best learning rate", form=".2f"
 )
 SECONDS = Quantity(
-    "seconds", "seconds to the target accuracy", "Seconds, each at its best learning rate", form=".3f"
-)
+    "seconds", "seconds to the target accuracy", "Seconds, each at its best learning rate",
+    form=".3f",
+)  # fmt: skip
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 TARGETS = {"digits": 0.95, "Fashion-MNIST": 0.82}
 RATES = (0.0003, 0.001, 0.003, 0.01)
@@ -128,7 +129,8 @@ SIX_TIMES = Experiment(
     "until accuracy on at most 500 held-out rows reaches 95 % (digits) or 82 % (Fashion-MNIST), "
     "checked every 10 minibatches. A run that does not reach it counts with its last epoch. Each "
     "activation has the best of four learning rates, chosen with other seeds. Seconds are epochs "
-    "times the median time per epoch, measured with the activations in turn. Each seed has its own weights, order and held-out quarter.",
+    "times the median time per epoch, measured with the activations in turn. Each seed has its "
+    "own weights, order and held-out quarter.",
     rule="For each data set, with 95 % confidence, paired by seed (geometric mean of ratios): "
     "tanh takes more epochs than ReLU; sigmoid takes more epochs than ReLU; 6 lies within the "
     "interval of the ratio of tanh; and the same three statements for seconds.",

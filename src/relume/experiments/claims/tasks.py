@@ -43,9 +43,9 @@ MIXTURE = Experiment(
     question="Is a network better with different activations in early and late layers?",
     claim="Mixing ReLU and tanh between early and late layers beats either one in all layers.",
     method="Networks with two early and two late hidden layers of 64 units are trained on 500 "
-    "digits with Adam at 0.001 in batches of 32, with all four combinations of ReLU and tanh. Each "
-    "activation has the initialization that suits it. Each seed has its own rows, weights, order "
-    "and held-out quarter.",
+    "digits with Adam at 0.001 in batches of 32, with all four combinations of ReLU and tanh. "
+    "Each activation has the initialization that suits it. Each seed has its own rows, weights, "
+    "order and held-out quarter.",
     rule="With 95 % confidence, paired by seed: each of the two mixed networks is more accurate "
     "than each of the two pure networks.",
     measure=measure_mixed,
@@ -62,8 +62,9 @@ INSIDE = Quantity(
     marks={"perfect": 1.0},
 )  # fmt: skip
 OUTSIDE = Quantity(
-    "outside", "R squared, no unit (worse than -1 counts as -1)", "One period beyond the training range",
-    form=".3f", marks={"perfect": 1.0, "no better than the mean": 0.0},
+    "outside", "R squared, no unit (worse than -1 counts as -1)",
+    "One period beyond the training range", form=".3f",
+    marks={"perfect": 1.0, "no better than the mean": 0.0},
 )  # fmt: skip
 
 
@@ -176,9 +177,9 @@ AUTOENCODER = Experiment(
     "code die, while those of leaky ReLU do not.",
     method="Layers of 32, 8 and 32 units with the same activation and a linear output layer are "
     "trained to reconstruct the 64 pixels of digits with Adam at 0.001 in batches of 32. The "
-    "result is the explained share of the pixels' variance on held-out digits. A unit of the code "
-    "is idle if it has the same value for every training row. Each seed has its own weights, order "
-    "and held-out quarter.",
+    "result is the explained share of the pixels' variance on held-out digits. A unit of the "
+    "code is idle if it has the same value for every training row. Each seed has its own "
+    "weights, order and held-out quarter.",
     rule="With 95 % confidence, paired by seed: ReLU explains more variance than tanh; more than "
     "sigmoid; and more units of its code are idle than with leaky ReLU.",
     measure=measure_autoencoder,

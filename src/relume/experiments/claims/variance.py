@@ -42,10 +42,12 @@ def judge(data: Data) -> list[Part]:
     return [
         within("ReLU with He keeps the signal within a factor of 10", data, SIZE, "ReLU, He",
                (-1, 1), last),
-        below("ReLU with Glorot loses the signal: under 1/1000", data, SIZE, "ReLU, Glorot", -3, last),
-        below("ReLU with LeCun loses the signal: under 1/1000", data, SIZE, "ReLU, LeCun", -3, last),
-        within("SELU with LeCun brings the signal to 1, within a factor of 2", data, SIZE, "SELU, LeCun",
-               (-0.3, 0.3), last),
+        below("ReLU with Glorot loses the signal: under 1/1000", data, SIZE, "ReLU, Glorot", -3,
+              last),
+        below("ReLU with LeCun loses the signal: under 1/1000", data, SIZE, "ReLU, LeCun", -3,
+              last),
+        within("SELU with LeCun brings the signal to 1, within a factor of 2", data, SIZE,
+               "SELU, LeCun", (-0.3, 0.3), last),
         within("SELU with LeCun does so for an input 3 times as large", data, SIZE,
                "SELU, LeCun, input times 3", (-0.3, 0.3), last),
     ]  # fmt: skip

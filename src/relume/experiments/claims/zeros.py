@@ -50,11 +50,12 @@ HALF = Experiment(
     title="Half of the units are zero",
     question="What share of ReLU outputs is zero before training, and how does it change?",
     claim="Half of the outputs are zero at random initialization.",
-    method="Networks have three hidden layers of 256 ReLU units, He initialization and zero biases. "
-    "The inputs are images with pixels from 0 to 1. The share of zeros among each layer's outputs "
-    "for held-out images is counted before training and after each epoch (Adam at 0.001, batches "
-    "of 32). Each seed has its own weights, order and held-out quarter.",
-    rule="At initialization, with 95 % confidence, the share is between 40 and 60 % in each layer.",
+    method="Networks have three hidden layers of 256 ReLU units, He initialization and zero "
+    "biases. The inputs are images with pixels from 0 to 1. The share of zeros among each "
+    "layer's outputs for held-out images is counted before training and after each epoch (Adam "
+    "at 0.001, batches of 32). Each seed has its own weights, order and held-out quarter.",
+    rule="At initialization, with 95 % confidence, the share is between 40 and 60 % in each "
+    "layer.",
     measure=measure_half,
     judge=judge_half,
     quantities=[ZEROS],
@@ -128,10 +129,10 @@ HOMOGENEITY = Experiment(
     question="Is max(0, a x) the same as a max(0, x) in floating point?",
     claim="max(0, a x) = a max(0, x) for a > 0: exact to the bit for powers of two, within "
     "rounding for others.",
-    method="Standard normal numbers are scaled before ReLU and after it, by 13 powers of two from "
-    "1/64 to 64 and by 13 random factors from 0.1 to 10. The same is done with a layer, whose 256 x "
-    "256 weights are scaled before the product. The max error counts. Each seed draws other "
-    "numbers, weights and factors.",
+    method="Standard normal numbers are scaled before ReLU and after it, by 13 powers of two "
+    "from 1/64 to 64 and by 13 random factors from 0.1 to 10. The same is done with a layer, "
+    "whose 256 x 256 weights are scaled before the product. The max error counts. Each seed "
+    "draws other numbers, weights and factors.",
     rule="In every dtype and for every seed: for powers of two the error is 0; for other factors "
     "it is at most one unit in the last place for one element, and at most 256 eps times the sum "
     "of absolute terms for a layer of 256 inputs.",

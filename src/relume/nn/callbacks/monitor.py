@@ -109,7 +109,9 @@ class Monitor(Callback):
         self.records, self._warned, self._losses = [], set(), []
         self._observer = self._plan = None
 
-    def observer_for(self, net: Network, epoch: int, rows: int, steps: int | None) -> Observer | None:
+    def observer_for(
+        self, net: Network, epoch: int, rows: int, steps: int | None
+    ) -> Observer | None:
         """Return the observer of an epoch's minibatches; None if the epoch is not recorded.
 
         Parameters

@@ -33,8 +33,8 @@ class MonitoredMetric:
         plain = "loss" if self.name is None else self.name.removeprefix("val_")
         if plain not in LOWER_IS_BETTER | HIGHER_IS_BETTER:
             raise ValueError(
-                f"mode must be 'min' or 'max' for monitor={self.name!r}, a metric that relume does "
-                "not know; got 'auto'"
+                f"mode must be 'min' or 'max' for monitor={self.name!r}, a metric that relume "
+                "does not know; got 'auto'"
             )
         return plain in HIGHER_IS_BETTER
 

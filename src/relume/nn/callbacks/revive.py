@@ -97,7 +97,9 @@ class Revive(Callback):
         self.threshold: float = validation.not_negative(threshold, "threshold")
         self.how: str = validation.choice(how, "how", HOW)
         if how == "bias" and X is None:
-            raise ValueError("X must be given if how='bias', which needs pre-activations; got None")
+            raise ValueError(
+                "X must be given for how='bias', which needs mean pre-activations; got None"
+            )
         self.X = X
         self.lr = lr if lr is None or lr == "advised" else validation.positive(lr, "lr")
         self.layers = layers
@@ -110,7 +112,9 @@ class Revive(Callback):
         self.revived, self._observer, self._rate_set = [], None, False
         revivable(net, self.layers, self.how)
 
-    def observer_for(self, net: Network, epoch: int, rows: int, steps: int | None) -> Observer | None:
+    def observer_for(
+        self, net: Network, epoch: int, rows: int, steps: int | None
+    ) -> Observer | None:
         """Return the observer of an epoch's minibatches; None if no units are revived after it.
 
         Parameters

@@ -247,7 +247,8 @@ class CSVLogger(Callback):
 class LearningRateScheduler(Callback):
     """Set the optimizer's learning rate before each epoch.
 
-    If the network has a schedule, such as ``schedule=nn.Cosine(10)``, its factor is applied on top.
+    If the network has a schedule, such as ``schedule=nn.Cosine(10)``, its factor is applied on
+    top.
 
     Parameters
     ----------

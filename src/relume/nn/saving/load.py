@@ -113,7 +113,7 @@ def _check_kinds(found):
         validation.choice(name, "an entry of its settings", KINDS)
     for name, kind in KINDS.items():
         if name not in found:
-            raise ValueError(f"its settings must have the entry {name!r}, which is missing")
+            raise ValueError(f"its settings lack {name!r}")
         value = found[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")
@@ -135,7 +135,9 @@ def _without_weights(found, layers, loss, metrics, schedule):
         sparse=validation.choice(found["sparse"], "sparse", SPARSITIES),
     )
     net.epoch = found["epoch"]
-    state = {key: serialize.from_config(each, key) for key, each in found["schedule_state"].items()}
+    state = {
+        key: serialize.from_config(each, key) for key, each in found["schedule_state"].items()
+    }
     if state and (schedule is None or _is_function(found["schedule"])):
         if not isinstance(net.schedule, Schedule):
             raise ValueError(
@@ -155,8 +157,8 @@ def _known(given, value, name, kind):
         return given
     if _is_function(value):
         raise ValueError(
-            f"{name} must be given, nn.load(path, {name}=...): the file holds only the name of the "
-            f"Python function, {value['function']!r}"
+            f"{name} must be given, nn.load(path, {name}=...): the file holds only the name of "
+            f"the Python function, {value['function']!r}"
         )
     value = serialize.from_config(value, name)
     if not isinstance(value, kind):
@@ -198,7 +200,7 @@ def _check_tensors(tensors, expected):
     """Raise at the first tensor that is missing, unexpected, or wrong for the layers."""
     for name, (dtype, shape) in expected.items():
         if name not in tensors:
-            raise ValueError(f"it must have the tensor {name!r}, which is missing")
+            raise ValueError(f"it lacks the tensor {name!r}")
         value = tensors[name]
         if value.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {value.shape}")

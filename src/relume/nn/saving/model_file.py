@@ -1,9 +1,9 @@
 """Model files: settings and tensors as safetensors, with a digest, replaced atomically.
 
 The settings are JSON text, which is the only entry of the header's metadata. They contain the
-SHA-256 of the file, computed with zeros in place of its 64 digits. The digest covers every byte, so
-any change of the file is detected. Because there is only one entry, the bytes do not depend on the
-order of entries: the same network gives the same file.
+SHA-256 of the file, computed with zeros in place of its 64 digits. The digest covers every byte,
+so any change of the file is detected. Because there is only one entry, the bytes do not depend on
+the order of entries: the same network gives the same file.
 """
 
 import hashlib
@@ -69,7 +69,8 @@ def unpacked(data):
     digest = settings.get("sha256")
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
         raise ValueError(f"its sha256 must be 64 hexadecimal digits, got {digest!r}")
-    if header.count(_seal(digest)) != 1 or digest != _digest(data, 8 + _digest_offset(header, digest)):
+    if header.count(_seal(digest)) != 1 or digest != _digest(data, 8 + _digest_offset(header,
+    digest)):
         raise ValueError("it was altered or truncated: its SHA-256 differs from the one it holds")
     try:
         tensors = safetensors.numpy.load(data)
@@ -90,8 +91,8 @@ def _header(data):
     text = metadata.get(ENTRY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ValueError(
-            "it holds no relume network. To use the tensors of another safetensors file, pass them "
-            "to load_state_dict"
+            "it holds no relume network. To use the tensors of another safetensors file, pass "
+            "them to load_state_dict"
         )
     settings = parsed(text, f"the metadata {ENTRY!r}")
     if not isinstance(settings, dict):

@@ -1,6 +1,7 @@
 """Objects as JSON and back: class names and arguments, for a fixed list of classes.
 
-A name in a file can only select one of the classes listed here. Nothing else is imported or called.
+A name in a file can only select one of the classes listed here. Nothing else is imported or
+called.
 """
 
 import inspect
@@ -107,7 +108,7 @@ def generator_to_config(rng):
     name = type(rng.bit_generator).__name__
     if GENERATORS.get(name) is not type(rng.bit_generator):
         raise TypeError(
-            f"seed must use one of the bit generators {', '.join(GENERATORS)} to be saved, got {name}"
+            f"seed must be a generator over one of {', '.join(GENERATORS)} to be saved, got {name}"
         )
     return _texts(rng.bit_generator.state)
 
