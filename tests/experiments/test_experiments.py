@@ -288,7 +288,7 @@ def test_page_has_contents_verdicts_and_rules(html, reader, results):
     for result in results:
         assert f'<a href="#{result.experiment.name}">' in html
         assert "def judge" in result.experiment.rule_source()
-    assert html.count("<summary>The rule's source</summary>") == len(results)
+    assert html.count("<summary>Source code of the rule</summary>") == len(results)
     assert "instruction set" in html
 
 

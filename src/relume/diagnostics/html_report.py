@@ -51,7 +51,7 @@ def fragment_of(report: Report) -> str:
     loss = "" if report.loss is None else f", mean loss {report.loss:.4g}"
     return (
         f'<div class="relume"><style>{STYLE}</style>'
-        f"<h1>What {len(report.layers)} layers do to {report.rows:,} rows{loss}</h1>"
+        f"<h1>{len(report.layers)} layers inspected on {report.rows:,} rows{loss}</h1>"
         f"{_advice(report)}<h2>Layers</h2>{_table(report)}"
         f"<h2>Distribution of values on a sample of rows</h2>{_histograms(report)}"
         f"{_notes(report)}</div>"

@@ -121,9 +121,7 @@ def _mean_loss(z, labels):
     return float((relume.logsumexp(z, axis=1) - z[np.arange(len(z)), labels]).mean())
 
 
-def _other_rows(
-    evidence: Evidence, confusion: NDArray[np.int64], found: set[str]
-) -> str | None:
+def _other_rows(evidence: Evidence, confusion: NDArray[np.int64], found: set[str]) -> str | None:
     """Confident predictions that are no better than chance: rows of X and y do not match."""
     shares = confusion.sum(axis=1) / confusion.sum()
     accuracy = np.trace(confusion) / confusion.sum()

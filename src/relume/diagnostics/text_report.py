@@ -36,7 +36,7 @@ def row_of(layer: LayerReport) -> list[str]:
     values, dies = layer.activations, "dead" in layer.checks
     number = layer.name.removeprefix("layer ")
     return [
-        f"{number}  {textwrap.shorten(layer.description, 40, placeholder='...')}",
+        f"{number}  {textwrap.shorten(layer.description, 34, placeholder='...')}",
         f"{layer.units}",
         f"{layer.zero_fraction:.0%}",
         f"{len(layer.dead_units)}" if dies else "-",

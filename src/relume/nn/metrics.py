@@ -110,9 +110,7 @@ class Metric(NamedTuple):
     function: Callable[..., Any]
 
 
-def metrics_of(
-    values: Iterable[str | Callable[..., float]] | None, loss: Loss
-) -> list[Metric]:
+def metrics_of(values: Iterable[str | Callable[..., float]] | None, loss: Loss) -> list[Metric]:
     """Metrics from names and callables; None means the accuracy under a classification loss.
 
     A callable is a function ``(y_true, y_pred) -> float``, where ``y_pred`` is what `predict`
@@ -126,9 +124,7 @@ def metrics_of(
     names = [metric.name for metric in metrics]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or "loss" in names:
-        raise ValueError(
-            f"metrics must have different names, none of them 'loss'; got {names}"
-        )
+        raise ValueError(f"metrics must have different names, none of them 'loss'; got {names}")
     return metrics
 
 

@@ -88,7 +88,7 @@ class Network:
         or a function from the epoch as a float (0.0 at the start of training, 1.5 in the middle of
         the second epoch) to a factor of at least 0. None leaves the rate alone. `train_on_batch`
         and `step` take the factor at the beginning of the epoch that comes next. A network pickles
-        if its schedule does.
+        if its schedule does; a pickle is promised to load in the same version of relume only.
     sparse : {"auto", "never", "always"}, default="auto"
         Whether matrix products skip the zeros that a relu leaves: always, never, or where a table
         of measurements says that it takes less time. The results are the same bits.
@@ -273,7 +273,8 @@ class Network:
         -------
         snapshot : object
             For `restore`: weights, the optimizer's state and learning rate, the schedule's state,
-            the random state, and the number of epochs. It can be pickled.
+            the random state, and the number of epochs. It can be pickled; a pickle is promised to
+            load in the same version of relume only.
         """
         return Snapshot.of(self)
 

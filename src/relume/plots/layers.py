@@ -65,7 +65,7 @@ def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
     )  # fmt: skip
     for layer, each in zip(layers, axes[:, 0], strict=True):
         each.set_title(layer["name"])
-        each.set_ylabel("share of values, %")
+        each.set_ylabel("values, %")
         for (side, label), line in zip(SIDES.items(), style.series_styles(theme), strict=False):
             if layer.get(side):
                 _steps(each, layer[side], label, line)

@@ -29,8 +29,8 @@ def generated(shape, seed, rows=2000, features=20):
     normal = rng.standard_normal((rows, features))
     teacher = rng.standard_normal((features, 3))
     y = (np.tanh(normal @ teacher / np.sqrt(features)).sum(axis=1) > 0).astype(np.int64)
-    scales = 10.0 ** rng.uniform(-2, 2, features)
-    X = SHAPES[shape](normal, rng) * scales
+    X = SHAPES[shape](normal, rng)
+    X = X * 10.0 ** rng.uniform(-2, 2, features)  # each feature has its own scale
     held_out = rows // 4
     X = X.astype(np.float32)
     return Split(X[held_out:], y[held_out:], X[:held_out], y[:held_out])

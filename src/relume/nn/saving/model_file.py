@@ -69,8 +69,9 @@ def unpacked(data):
     digest = settings.get("sha256")
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
         raise ValueError(f"its sha256 must be 64 hexadecimal digits, got {digest!r}")
-    if header.count(_seal(digest)) != 1 or digest != _digest(data, 8 + _digest_offset(header,
-    digest)):
+    if header.count(_seal(digest)) != 1 or digest != _digest(
+        data, 8 + _digest_offset(header, digest)
+    ):
         raise ValueError("it was altered or truncated: its SHA-256 differs from the one it holds")
     try:
         tensors = safetensors.numpy.load(data)

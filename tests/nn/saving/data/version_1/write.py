@@ -85,9 +85,13 @@ def networks():
         nn.ActivityL1(1e-5),
         nn.Dense(3, use_bias=False),
     ]
-    yield "layers", nn.Network(
-        layers, seed=0, optimizer=nn.NAdam(0.01, ema_decay=0.9), schedule=nn.OneCycle(100)
-    ), 4
+    yield (
+        "layers",
+        nn.Network(
+            layers, seed=0, optimizer=nn.NAdam(0.01, ema_decay=0.9), schedule=nn.OneCycle(100)
+        ),
+        4,
+    )
     layers = [nn.Residual([nn.Dense(6, activation)]) for activation in ACTIVATIONS]
     yield "activations", nn.Network(
         [nn.LayerNorm(), *layers, nn.LayerNorm(), nn.Dense(3)], seed=1, dtype="float64",
