@@ -67,7 +67,7 @@ calibrate: $(VENV)/tested  ## measure from which share of zeros on skipping them
 durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)
 
-digests: $(VENV)/tested  ## compare, bit by bit, what REV (main) and this tree compute (10 minutes)
+digests: $(VENV)/tested  ## compare, bit by bit, what REV (main) and this tree compute (5 minutes)
 	$(BIN)/python tools/digests.py $(REV) $(ARGS)
 
 bench: $(VENV)/asv  ## time this tree with asv; BENCH=regex of what (half a minute's worth)
