@@ -11,7 +11,7 @@ import pytest
 import relume
 from relume import nn
 
-if not (Path(__file__).parent.parent / "setup.py").exists():
+if not (Path(__file__).parents[2] / "setup.py").exists():
     pytest.skip("the source tree is not here", allow_module_level=True)
 
 from tools import digests as driver
