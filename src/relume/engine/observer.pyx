@@ -6,9 +6,9 @@ on: relume.kernels.table has the list), and the same for the gradient at the nod
 one, so the input of an op that works in place is read before it is overwritten.
 
 `observe` runs rows through the plan as prediction does, in shards. The shards are dealt out to
-slots. Each slot has its own totals, which are added in a fixed order at the end, so the bits do not
-depend on the number of threads. `observe_minibatch` reads what a training minibatch has left on
-the tape.
+slots. Each slot has its own totals, which are added in a fixed order at the end, so the bits do
+not depend on the number of threads. `observe_minibatch` reads what a training minibatch has left
+on the tape.
 """
 
 cimport numpy as cnp
@@ -17,18 +17,20 @@ from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
-from relume.engine.arrays cimport address, data_of, loss_of
+from relume.engine.arrays cimport (
+    address, data_of, loss_of, matrix_of, numbers_of, targets_of,
+)
 from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.ops cimport (
     ALPHA_DROPOUT, BATCH_NORM, DROPOUT, NOWHERE, RRELU, SUM_DELTA, Pass, Step, at, backward,
     delta_at, forward, number, statistic, value_at,
 )
 from relume.runtime.threads cimport Region, begin, done, end
-from relume.kernels.table cimport ACTIVE, CLIPPED, MINIMUM, MAXIMUM, N_STATISTICS, SQUARES, SUM
+from relume.kernels.table cimport (
+    ACTIVE, CLIPPED, MINIMUM, MAXIMUM, N_STATISTICS, SQUARES, SUM, LossRow,
+)
 
 import numpy as np
-
-from relume.engine.arrays import target_dtype
 
 cnp.import_array()
 
@@ -54,21 +56,23 @@ cdef class Observer:
         one.
     """
 
-    def __cinit__(self, Plan plan, observed, bounds, Py_ssize_t every=1,
+    def __cinit__(self, Plan plan not None, observed, bounds, Py_ssize_t every=1,
                   Py_ssize_t slots=SLOTS):
         cdef Py_ssize_t i
+        if slots < 1:
+            raise ValueError(f"slots must be at least 1, got {slots}")
         self.plan, self.every, self.slots = plan, every, slots
         nodes = plan.n_steps + 1
         widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_STATISTICS * int(starts[-1])
         self.observed = observed.copy()
+        self.observed_bits = <const uint8_t*> data_of(
+            self.observed, np.dtype(np.uint8), nodes, "observed")
         for i in range(plan.n_steps):
             if plan.steps[i].delta_out == NOWHERE:      # nothing before it learns
                 self.observed[i + 1] &= VALUES
         self.bounds_array, self.offsets_array = bounds, starts
-        self.observed_bits = <const uint8_t*> data_of(
-            self.observed, np.dtype(np.uint8), nodes, "observed")
         self.bounds = <const double*> data_of(
             bounds, np.dtype(np.float64), 2 * nodes, "bounds")
         self.offsets = <const Py_ssize_t*> address(starts)
@@ -135,7 +139,10 @@ cdef class Observer:
 
     def active(self, Py_ssize_t node):
         """The share of training rows on which each unit of a node was active."""
-        cdef Py_ssize_t first = self.offsets[node], n = self.offsets[node + 1] - first
+        cdef Py_ssize_t first, n
+        if not 0 <= node <= self.plan.n_steps:
+            raise IndexError(f"node must be between 0 and {self.plan.n_steps}, got {node}")
+        first, n = self.offsets[node], self.offsets[node + 1] - self.offsets[node]
         first = N_STATISTICS * first + ACTIVE * n
         return self.totals[0, first:first + n] / self.rows
 
@@ -144,6 +151,8 @@ cdef class Observer:
         """Add rows of values, or gradients, of a node to the totals."""
         cdef Py_ssize_t first = self.offsets[node], n = self.offsets[node + 1] - first
         cdef double* totals = self.total + slot * self.size + N_STATISTICS * first
+        if x == NULL:                                   # this gradient is not on the tape
+            return
         if gradient:
             totals += self.size // 2
         p.spans.column_statistics(x, rows, n, whole, self.bounds[2 * node],
@@ -202,12 +211,12 @@ cdef class Observer:
         self.outputs, self.losses, self.n = address(outputs), address(losses), n
         self.take_loss(y, loss)
         threads = self.plan.threads_for(n) if self.python_loss is None else 1
-        size = self.plan.fixed + SHARD * self.plan.tape_width
+        size = self.plan.tape_size(SHARD)
         scratch = np.empty(threads * size, plan.dtype)
         cdef char* memory = address(scratch)
         cdef Pass p = self.plan.new_pass(
             data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
-            data_of(X, plan.dtype, n * plan.n_in, "X"), memory, SHARD)
+            matrix_of(X, plan.dtype, n, plan.n_in, "X"), memory, SHARD)
         p.training, p.apart = False, True
         with nogil:
             if threads > 1:
@@ -245,19 +254,22 @@ cdef class Observer:
 
     def take_loss(self, y, loss):
         """Set the pointers to y and to the loss that makes gradients of it."""
-        self.loss, self.python_loss, self.y = NULL, None, NULL
+        cdef const LossRow* row
+        self.loss, self.python_loss, self.y, self.owners = NULL, None, NULL, None
         if y is None:
             return
-        dtype = y.dtype
+        self.plan.check_learning()
         if callable(loss):
             self.python_loss = loss, y
         else:
             kernel, numbers = loss
-            self.loss = loss_of(self.plan.spans, kernel)
-            self.numbers = data_of(numbers, self.plan.dtype, numbers.size, "numbers")
-            dtype = target_dtype(kernel, self.plan.dtype)
-        self.y = data_of(y, dtype, y.size, "y")
+            row = loss_of(self.plan.spans, kernel)
+            y = targets_of(row, y, self.plan.dtype, self.n, self.plan.n_out)
+            self.numbers = numbers_of(row, numbers, self.plan.dtype, self.plan.n_out)
+            self.loss = row.loss
+        self.y = data_of(y, y.dtype, y.size, "y")
         self.y_size = y.nbytes // max(self.n, 1)
+        self.owners = (y, loss)
 
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil:
         """Run the shards of one slot on the thread's tape; return how many are not finite."""

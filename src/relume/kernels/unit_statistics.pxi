@@ -1,5 +1,5 @@
-# Statistics of each unit for diagnostics: of the columns of a matrix of rows. Sums are taken about the
-# first row, so that rounding does not lose a standard deviation that is small beside the mean.
+# Statistics of units for diagnostics, that is, of the columns of a matrix of rows. Sums are taken
+# about the first row, so that rounding does not lose a std that is small relative to the mean.
 
 cdef void column_statistics(const floating* x, Py_ssize_t rows, Py_ssize_t n, bint whole,
                             double low, double high, double* totals) noexcept nogil:
