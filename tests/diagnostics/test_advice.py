@@ -1,4 +1,4 @@
-"""Advice: each planted illness is named, sound networks get none, and following it helps."""
+"""Advice: each planted problem is found, healthy networks get none, and following it helps."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def kinds(report):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ILL)
-def test_planted_illness_is_named(kind, seed):
+def test_planted_problem_is_named(kind, seed):
     report = diagnostics.inspect(*ILL[kind](seed))
     assert kind in kinds(report), str(report)
 
@@ -30,7 +30,7 @@ def test_healthy_network_gets_no_advice(name, seed):
 
 
 def brute_force_dead(net, X):
-    """Units of each hidden layer that are 0 on all rows, by NumPy alone."""
+    """Units of each hidden layer that are 0 on all rows, computed with NumPy alone."""
     values = list(net.state_dict().values())
     dead = []
     for weight, bias in zip(values[:-2:2], values[1:-2:2], strict=True):

@@ -1,4 +1,4 @@
-"""Experiments: verdicts turn with the data, each measures what it says, the page stands alone."""
+"""Experiments: verdicts follow the data, each measures what it says, the page is self-contained."""
 
 import base64
 import dataclasses
@@ -47,7 +47,7 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def digits_only(monkeypatch, tmp_path):
-    """Fashion-MNIST is not looked for: where it is present it would take a minute."""
+    """Hide Fashion-MNIST, which would take a minute if it is present."""
     monkeypatch.setenv("RELUME_DATA", str(tmp_path))
 
 
@@ -292,8 +292,8 @@ def test_page_has_contents_verdicts_and_rules(html, reader, results):
     assert "instruction set" in html
 
 
-def test_page_names_no_place(html, results):
-    """What the machine is, but no folder of it."""
+def test_page_names_no_folder(html, results):
+    """The page says which kind of machine it ran on, but names no folder."""
     for text in (html, json.dumps([each.to_dict() for each in results])):
         assert not re.search(r"(/home/|/tmp/|/usr/|site-packages)", text)
 

@@ -15,8 +15,9 @@ from relume.kernels.table cimport (
     SUM, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward,
     Binary, ColumnMoments, ColumnProducts, ColumnStatistics, ColumnSum, Compress, CountZeros,
     Gather, InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward,
-    LimitColumns, Loss, LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward,
-    Softmax, Spans, SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
+    LimitColumns, Loss, LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine,
+    SineBackward, Softmax, Spans, SparseTimesDense, Standardize, Table, Total, Track, Update,
+    Weigh,
 )
 
 ctypedef signed char schar

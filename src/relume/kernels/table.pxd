@@ -183,7 +183,7 @@ cdef enum:
 # are at most `low` or at least `high`. Unless `whole`, CLIPPED, MINIMUM and MAXIMUM are skipped,
 # which takes a quarter of the time.
 ctypedef void (*ColumnStatistics)(const void* x, Py_ssize_t rows, Py_ssize_t n, bint whole,
-                                 double low, double high, double* totals) noexcept nogil
+                                  double low, double high, double* totals) noexcept nogil
 
 cdef enum:
     COLUMN_TILE = 64            # columns whose statistics stay in the L1 cache

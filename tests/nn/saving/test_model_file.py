@@ -48,9 +48,9 @@ def test_truncations_of_a_small_file(path):
 def test_flipped_bits_of_a_small_file(path):
     net = nn.Network([nn.Dense(1)], loss="mse", seed=0).build(1)
     whole = saved(net, path)
-    for place in [*range(20), *range(20, len(whole), 7)]:
+    for offset in [*range(20), *range(20, len(whole), 7)]:
         changed = bytearray(whole)
-        changed[place] ^= 1 << (place % 8)
+        changed[offset] ^= 1 << (offset % 8)
         path.write_bytes(changed)
         with pytest.raises(nn.ModelFileError):
             nn.load(path)
@@ -272,7 +272,9 @@ BAD = {
     "metric": (put("metrics", value=["acuracy"]), ["one of accuracy,.*'acuracy'"]),
     "metric 2": (put("metrics", value=[3]), ["metrics must be"]),
     "dtype": (put("dtype", value="float16"), ["dtype must be one of float", "'float16'"]),
-    "other dtype": (put("dtype", value="float64"), [r"0\.mean must have dtype float64, got float32"]),
+    "other dtype": (
+        put("dtype", value="float64"), [r"0\.mean must have dtype float64, got float32"],
+    ),
     "lacking": (without("epoch"), ["lack 'epoch'"]),
     "unknown": (renamed("epoch", "epochs"), ["one of epoch,.*'epochs'"]),
     "epoch": (put("epoch", value=-1), ["epoch must be at least 0", "-1"]),

@@ -272,7 +272,7 @@ def largest_error(y, predicted):
 
 
 class Halving(nn.Schedule):
-    """Halves the rate whenever it is told figures; holds a figure that JSON has not."""
+    """Halves the rate at each epoch's logs; its state has a number that JSON cannot hold."""
 
     def __init__(self):
         self.seen, self.worst = [], {"loss": float("-inf")}
@@ -283,8 +283,8 @@ class Halving(nn.Schedule):
     def factors(self, epoch, steps):
         return np.full(steps, self(epoch))
 
-    def update(self, figures):
-        self.seen.append(figures["loss"])
+    def update(self, logs):
+        self.seen.append(logs["loss"])
 
     def state(self):
         return {"seen": self.seen, "worst": self.worst}
@@ -355,13 +355,13 @@ def test_summary_counts_what_state_dict_holds():
     assert net.summary().splitlines()[1].split()[-2:] == ["-", "-"]
     state = net.build(6).state_dict()
     statistics = ("running_mean", "running_var", "num_batches_tracked", "mean", "scale")
-    learnt = {k: v.size for k, v in state.items() if k.rpartition(".")[2] not in statistics}
+    learned = {k: v.size for k, v in state.items() if k.rpartition(".")[2] not in statistics}
     lines = net.summary().splitlines()
-    assert lines[-2].split() == ["total", str(sum(learnt.values()))]
-    frozen = [size for key, size in learnt.items() if key.startswith("8.")]
+    assert lines[-2].split() == ["total", str(sum(learned.values()))]
+    frozen = [size for key, size in learned.items() if key.startswith("8.")]
     assert len(frozen) == 2
-    assert lines[-1].split() == ["trainable", str(sum(learnt.values()) - sum(frozen))]
+    assert lines[-1].split() == ["trainable", str(sum(learned.values()) - sum(frozen))]
     counts = [int(line.split()[-1]) for line in lines[1:-2]]
-    assert sum(counts) == sum(learnt.values())
+    assert sum(counts) == sum(learned.values())
     assert len({len(line) for line in lines}) == 1
     assert "  Residual" in net.summary()
