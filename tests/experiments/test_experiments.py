@@ -1,4 +1,4 @@
-"""Experiments: verdicts follow the data, each measures what it says, the page is self-contained."""
+"""Experiments: verdicts follow the data, each measures what it says, the page loads nothing."""
 
 import base64
 import dataclasses

@@ -1,7 +1,7 @@
 """Plots of layers: distributions of values, norms of gradients, and dead units."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,10 +13,21 @@ if TYPE_CHECKING:
 SIDES = {"pre_activations": "before the activation", "activations": "after the activation"}
 
 
-def _layers_of(report: Any) -> list[dict[str, Any]]:
+@runtime_checkable
+class ReportLike(Protocol):
+    """A report of `relume.diagnostics.inspect`, or an object with the same dict."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as a dict."""
+
+
+Report = ReportLike | Mapping[str, Any]
+
+
+def _layers_of(report: Report) -> list[dict[str, Any]]:
     """The layers of a report, or of the dict that its ``to_dict`` returned."""
-    as_dict = report if isinstance(report, Mapping) else getattr(report, "to_dict", dict)()
-    if not as_dict.get("layers"):
+    as_dict: object = report.to_dict() if isinstance(report, ReportLike) else report
+    if not (isinstance(as_dict, Mapping) and as_dict.get("layers")):
         raise TypeError(f"report must be a report of relume.diagnostics.inspect, got {report!r}")
     return _flat(as_dict["layers"])
 
@@ -26,7 +37,7 @@ def _flat(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for layer in layers for each in (layer, *_flat(layer.get("inner", [])))]
 
 
-def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
+def layer_histograms(report: Report, *, theme: str = "light") -> "Figure":
     """Plot the distributions of each layer's values before and after its activation.
 
     Parameters
@@ -91,7 +102,7 @@ def _spread_in_words(layer):
 
 
 def gradient_norms(
-    reports: Any | Mapping[str, Any] | Sequence[Any], *, theme: str = "light"
+    reports: Report | Mapping[str, Report] | Sequence[Report], *, theme: str = "light"
 ) -> "Figure":
     """Plot the norm of the gradient at each layer, by depth.
 
@@ -141,7 +152,7 @@ def gradient_norms(
     return figure
 
 
-def _labelled(reports: Any) -> dict[str, Any]:
+def _labelled(reports: Any) -> dict[str, Report]:
     if isinstance(reports, Mapping) and "layers" not in reports:
         if not reports:
             raise ValueError("reports must hold at least one report, got none")
@@ -151,7 +162,7 @@ def _labelled(reports: Any) -> dict[str, Any]:
     return {"gradient": reports}
 
 
-def _norms(report, label):
+def _norms(report: Report, label: str) -> dict[str, float]:
     norms = {
         layer["name"]: layer["gradient"]["norm"]
         for layer in _layers_of(report)

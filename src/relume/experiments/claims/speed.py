@@ -7,7 +7,7 @@ import numpy as np
 from relume import nn
 from relume.experiments.data import Data
 from relume.experiments.experiment import Experiment, Part, Quantity, times
-from relume.experiments.training import classifier, hidden, image_sets
+from relume.experiments.training import Split, classifier, hidden, image_sets
 
 EPOCHS = Quantity(
     "epochs", "epochs to the target accuracy", "Epochs, each at its best learning rate", form=".2f"
@@ -69,7 +69,7 @@ def best_rates(target, load, seeds, max_epochs):
     return found
 
 
-def seconds_per_epoch(split, repeats):
+def seconds_per_epoch(split: Split, repeats: int) -> dict[str, float]:
     """The median time per epoch; activations run in turn, so disturbances affect all alike."""
     nets = {activation: network(activation, 0.001, 0) for activation in ACTIVATIONS}
     taken: dict[str, list[float]] = {activation: [] for activation in ACTIVATIONS}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_places
 from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from relume.engine.plan import Plan
     from relume.nn.network import Network
+    from relume.nn.units.layer_nodes import Place
 
 MIN_ROWS = 256  # rows to observe in an epoch, if it has that many
 MAX_INTERVAL = 8  # observe at least one minibatch in 8; observing costs a few per cent of its time
@@ -42,6 +43,20 @@ class TrainingWarning(UserWarning):
     >>> issubclass(nn.TrainingWarning, UserWarning)
     True
     """
+
+
+class LayerRecord(TypedDict, total=False):
+    """Statistics of one layer in one epoch; the gradient's are missing if it has none."""
+
+    zero_fraction: float
+    dead_fraction: float
+    saturated_fraction: float
+    mean: float
+    std: float
+    active: NDArray[np.float64]  # of each unit: the share of rows on which it was not 0
+    dense: bool  # whether the layer is a Dense
+    gradient_norm: float
+    gradient_zero_fraction: float
 
 
 class Monitor(Callback):
@@ -97,7 +112,7 @@ class Monitor(Callback):
     def __init__(self, X: ArrayLike | None = None, every: int = 1) -> None:
         self.X = X
         self.every: int = validation.integer(every, "every")
-        self.records: list[dict[str, dict[str, Any]]] = []
+        self.records: list[dict[str, LayerRecord]] = []
         self._warned: set[tuple[str, str | None]] = set()
         self._losses: list[float] = []
         self._observer: Observer | None = None
@@ -156,7 +171,7 @@ class Monitor(Callback):
                 message = f"epoch {epoch}: {layer + ': ' if layer else ''}{text}"
                 warnings.warn(message, TrainingWarning, stacklevel=2)
 
-    def _observed(self, observer: Observer) -> dict[str, dict[str, Any]]:
+    def _observed(self, observer: Observer) -> dict[str, LayerRecord]:
         """Statistics of the minibatches that the engine has shown to the observer."""
         sums, rows, batch = observer.sums(), observer.rows, observer.rows / observer.observations
         record = {}
@@ -170,7 +185,7 @@ class Monitor(Callback):
             record[layer.name] = found
         return record
 
-    def _inspected(self, net: Network, X: ArrayLike) -> dict[str, dict[str, Any]]:
+    def _inspected(self, net: Network, X: ArrayLike) -> dict[str, LayerRecord]:
         """Statistics of the rows of X."""
         nodes, values, rows = observed(net, X)
         record = {}
@@ -197,7 +212,7 @@ class _ObservedLayer(NamedTuple):
     dense: bool
 
 
-def _observed_layer(node, gradient=None):
+def _observed_layer(node: Place, gradient: int | None = None) -> _ObservedLayer:
     return _ObservedLayer(
         node.name,
         node.out,
@@ -208,7 +223,7 @@ def _observed_layer(node, gradient=None):
     )
 
 
-def _observer(plan, nodes):
+def _observer(plan: Plan, nodes: list[Place]) -> tuple[Observer, list[_ObservedLayer]]:
     """An observer of the outputs of all layers and of the gradients at their pre-activations."""
     bits = np.zeros(plan.n_steps + 1, np.uint8)
     for node in walk(nodes):
@@ -222,7 +237,9 @@ def _observer(plan, nodes):
     ]
 
 
-def _record(layer, sums, active, rows):
+def _record(
+    layer: _ObservedLayer, sums: Sequence[float], active: NDArray[np.float64], rows: int
+) -> LayerRecord:
     """The statistics of a layer in an epoch, except those of the gradient."""
     units = len(active)
     n_active, clipped, total, squares, alive = sums
@@ -239,7 +256,7 @@ def _record(layer, sums, active, rows):
 
 
 def _problems(
-    records: list[dict[str, dict[str, Any]]], losses: list[float]
+    records: list[dict[str, LayerRecord]], losses: list[float]
 ) -> Iterator[tuple[str, str | None, str]]:
     """(kind, layer, text) of each problem."""
     record = records[-1]
@@ -259,13 +276,13 @@ def _problems(
             )  # fmt: skip
 
 
-def _died(records, name):
+def _died(records: list[dict[str, LayerRecord]], name: str) -> float:
     """The share of a layer's units that are dead now but were active in the first record."""
     first, now = (each[name]["active"] for each in (records[0], records[-1]))
     return float(((first > 0) & (now == 0)).mean())
 
 
-def _gradient_problems(record):
+def _gradient_problems(record: dict[str, LayerRecord]) -> Iterator[tuple[str, str, str]]:
     norms = {
         name: layer["gradient_norm"]
         for name, layer in record.items()

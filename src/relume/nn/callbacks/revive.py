@@ -103,7 +103,7 @@ class Revive(Callback):
         self.X = X
         self.lr = lr if lr is None or lr == "advised" else validation.positive(lr, "lr")
         self.layers = layers
-        self.revived: list[dict[str, Any]] = []
+        self.revived: list[dict[str, int | list[int]]] = []
         self._observer: Observer | None = None
         self._rate_set: bool = False
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import string
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -225,7 +225,7 @@ class CSVLogger(Callback):
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
         """Write a line. The file is closed at once, so that no line is lost."""
         row = {"epoch": epoch, **logs}
-        lines: list[list[Any]] = [list(row.values())]
+        lines: list[Sequence[str | float]] = [list(row.values())]
         if self._columns is None:
             self._columns = self._header()
             if not self._columns:

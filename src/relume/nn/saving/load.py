@@ -6,6 +6,7 @@ See docs/saving_and_loading.md for the format.
 import os
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from relume.nn.parameters.weights import STATISTICS, Weights, shapes
 from relume.nn.saving import model_file, serialize
 from relume.nn.saving.save import COUNT, PARTS, _finite
 
-KINDS: dict[str, Any] = {
+KINDS: dict[str, type | UnionType] = {
     "layers": list, "loss": dict, "metrics": list, "optimizer": dict, "schedule": dict | None,
     "schedule_state": dict, "dtype": str, "random": dict, "epoch": int, "steps": int,
     "n_features": int | None, "standardized": bool, "sparse": str,

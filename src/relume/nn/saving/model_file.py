@@ -12,8 +12,11 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 FORMAT, VERSION, ENTRY = "relume.network", 1, "relume"
 NO_DIGEST = "0" * 64
@@ -41,7 +44,7 @@ class ModelFileError(ValueError):
     """
 
 
-def packed(settings, tensors):
+def packed(settings: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> bytearray:
     """The bytes of a file of settings that JSON can hold, and of arrays by name."""
     import safetensors.numpy  # imported here to keep `import relume.nn` fast
 
@@ -54,7 +57,7 @@ def packed(settings, tensors):
     return data
 
 
-def unpacked(data):
+def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The settings and tensors in a file's bytes; ValueError says what is wrong with them."""
     import safetensors.numpy
 
@@ -133,7 +136,7 @@ def _digest(data, offset):
     return digest.hexdigest()
 
 
-def replace(path, data):
+def replace(path: str, data: bytes | bytearray) -> None:
     """Write a file atomically: after a crash, either the old or the new file is there, complete.
 
     The data is on disk before the file gets its name, and the name is on disk on return.

@@ -1,6 +1,10 @@
 """Saving a network to a file: everything needed to continue training, and no code."""
 
+import os
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import NDArray
 
 from relume import validation
 from relume.nn.losses import PythonLoss
@@ -9,17 +13,20 @@ from relume.nn.optimizers.schedule import Schedule
 from relume.nn.parameters.state_dict import state_dict_of
 from relume.nn.saving import model_file, serialize
 
+if TYPE_CHECKING:
+    from relume.nn.network import Network
+
 COUNT = "num_batches_tracked"
 PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # prefixes of the parameters' names
 
 
-def save(net, path):
+def save(net: "Network", path: str | os.PathLike[str]) -> None:
     """Write a network to a file; see `Network.save`."""
     path = validation.path(path)
     model_file.replace(path, model_file.packed(_settings(net), _tensors(net)))
 
 
-def _settings(net):
+def _settings(net: "Network") -> dict[str, serialize.Json]:
     weights, known = net._weights, OF_CLASSES | OF_VALUES
     return {
         "layers": serialize.to_config(net.layers, "layers"),
@@ -57,7 +64,7 @@ def _state_of(schedule):
     return schedule.state() if isinstance(schedule, Schedule) else {}
 
 
-def _tensors(net):
+def _tensors(net: "Network") -> dict[str, NDArray[np.generic]]:
     """The parameters under the names of `state_dict`; the optimizer's state and the average too.
 
     An optimizer's state that is still all zero bits, as at the start, is left out.

@@ -7,6 +7,7 @@ called.
 import inspect
 import math
 import numbers
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from relume.nn.losses import LOSSES
 from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
 from relume.nn.optimizers.schedules import SCHEDULES
 
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
 LAYERS = (
     Dense, Residual, Dropout, AlphaDropout, ActivityL1, BatchNorm, LayerNorm, Standardize,
 )  # fmt: skip
@@ -32,12 +35,12 @@ CLASSES = {
 }
 
 
-def is_known(value):
+def is_known(value: object) -> bool:
     """Whether the class of a value, not just a base class, is one that files can hold."""
     return CLASSES.get(type(value).__name__) is type(value)
 
 
-def to_config(value, name):
+def to_config(value: object, name: str) -> Json:
     """A value as JSON can hold it: objects become the name of their class and their arguments."""
     if value is None or isinstance(value, bool | str):
         return value
@@ -57,13 +60,13 @@ def to_config(value, name):
     raise TypeError(f"{name} must be of a class of relume.nn to be saved, got {found}")
 
 
-def from_config(value, name):
+def from_config(value: Json, name: str) -> Any:
     """The value that `to_config` turned into JSON; ValueError says where the JSON is wrong."""
     if isinstance(value, list):
         return [from_config(each, f"{name}[{i}]") for i, each in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    if value.keys() == {"float"}:
+    if value.keys() == {"float"} and isinstance(value["float"], str):
         return float(value["float"])
     if value.keys() == {"mapping"} and isinstance(value["mapping"], dict):
         return {key: from_config(each, name) for key, each in value["mapping"].items()}
@@ -103,7 +106,7 @@ GENERATORS = {
 MAX_INTEGERS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
 
 
-def generator_to_config(rng):
+def generator_to_config(rng: np.random.Generator) -> Json:
     """The state of a random generator; its integers of up to 128 bits become text."""
     name = type(rng.bit_generator).__name__
     if GENERATORS.get(name) is not type(rng.bit_generator):
@@ -113,7 +116,7 @@ def generator_to_config(rng):
     return _texts(rng.bit_generator.state)
 
 
-def _texts(value):
+def _texts(value: Any) -> Json:
     if isinstance(value, dict):
         return {key: _texts(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):
@@ -121,7 +124,7 @@ def _texts(value):
     return str(value)
 
 
-def generator_from_config(state):
+def generator_from_config(state: Json) -> np.random.Generator:
     """The random generator with a given state."""
     name = state.get("bit_generator") if isinstance(state, dict) else state
     if not isinstance(name, str):
