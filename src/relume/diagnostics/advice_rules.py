@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from relume.diagnostics.inspect_pass import Evidence
     from relume.nn.units.layer_nodes import Place
 
-    Layers = Sequence[LayerReport]
+Layers = Sequence[LayerReport]
 
 DEAD = 0.2  # share of a layer's units from which dead units matter
 NATURAL = 0.4  # below this share, dead units do not matter if they are close to being active

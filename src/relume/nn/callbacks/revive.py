@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume import validation
 from relume.engine.observer import OBSERVE_VALUES, STATISTICS, Observer
@@ -17,12 +18,12 @@ from relume.nn.units.unit_statistics import observed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from relume.nn.network import Network
 
-    # A layer, the indices of its dormant units, and the mean pre-activation of each of its units.
-    Dormant = tuple[Revivable, NDArray[np.intp], NDArray[np.float64] | None]
+# A layer, the indices of its dormant units, and the mean pre-activation of each of its units.
+Dormant = tuple[Revivable, NDArray[np.intp], NDArray[np.float64] | None]
 
 ACTIVE, SUM = STATISTICS.index("active"), STATISTICS.index("sum")
 

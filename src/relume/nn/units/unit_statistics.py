@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relume.nn.network import Network
     from relume.nn.units.layer_nodes import Place
 
-    Array = NDArray[np.float64]
+Array = NDArray[np.float64]
 
 INDEX = {name: i for i, name in enumerate(STATISTICS)}
 
