@@ -63,7 +63,7 @@ def collect(inspected, blocks):
         [UnitStatistics(each, blocks.n) if seen[i] else None for i, each in enumerate(gradients)]
         if with_y
         else None,
-        recorded, sample.rows(), outcome, all_bounds(places, plan.n_steps + 1), walk(places),
+        recorded, sample.rows(), outcome, all_bounds(places, plan.n_ops + 1), walk(places),
     )  # fmt: skip
 
 

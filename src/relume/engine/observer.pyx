@@ -1,9 +1,9 @@
 """Figures of the units of a plan: of rows that are brought through it, or as training goes by.
 
-An `Observer` watches places: place 0 is the input, place i + 1 the output of step i. Of each
+An `Observer` watches places: place 0 is the input, place i + 1 the output of op i. Of each
 watched place it sums figures of every unit (how often it was active, its least and its most, and
 so on: relume.kernels.table has the list), and of the gradient by it. Where a step works in place,
-its input is seen before it is overwritten, since steps are gone through one by one.
+its input is seen before it is overwritten, since ops are gone through one by one.
 
 `observe` brings rows through the plan as prediction does, by shards. The shards are dealt to
 slots, each with totals of its own, which are summed in order at the end: so no bit depends on the
@@ -18,10 +18,7 @@ from libc.string cimport memcpy, memset
 
 from relume.engine.arrays cimport address, data_of, loss_of
 from relume.engine.plan cimport SHARD, Plan, ceil_div
-from relume.engine.ops cimport (
-    ALPHA_DROPOUT, BATCH_NORM, DROPOUT, NOWHERE, RRELU, SUM_DELTA, Pass, Step, at, backward,
-    delta_at, forward, number, statistic, value_at,
-)
+from relume.engine.ops cimport NOWHERE, Op, Pass, backward, delta_at, forward, value_at
 from relume.runtime.threads cimport Region, begin, done, end
 from relume.kernels.table cimport ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM
 
@@ -56,13 +53,13 @@ cdef class Observer:
                   Py_ssize_t slots=SLOTS):
         cdef Py_ssize_t i
         self.plan, self.every, self.slots = plan, every, slots
-        places = plan.n_steps + 1
-        widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
+        places = plan.n_ops + 1
+        widths = [plan.n_in, *(plan.ops[i].n_out for i in range(plan.n_ops))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_FIGURES * int(starts[-1])
         self.watching = watched.copy()
-        for i in range(plan.n_steps):
-            if plan.steps[i].delta_out == NOWHERE:      # nothing before it learns
+        for i in range(plan.n_ops):
+            if plan.ops[i].delta_out == NOWHERE:      # nothing before it learns
                 self.watching[i + 1] &= VALUES
         self.bounds_array, self.offsets_array = bounds, starts
         self.watched = <const uint8_t*> data_of(
@@ -76,7 +73,7 @@ cdef class Observer:
 
     def clear(self):
         """Begin anew."""
-        cdef Py_ssize_t _slot, k, j, n, places = self.plan.n_steps + 1
+        cdef Py_ssize_t _slot, k, j, n, places = self.plan.n_ops + 1
         cdef double* totals = self.total
         self.rows = self.looks = self.waited = 0
         memset(totals, 0, self.slots * self.size * sizeof(double))
@@ -103,14 +100,14 @@ cdef class Observer:
             whole = part.sum(axis=0)
             whole[LEAST], whole[MOST] = part[:, LEAST].min(axis=0), part[:, MOST].max(axis=0)
             merged.append(whole)
-        places = self.plan.n_steps + 1
+        places = self.plan.n_ops + 1
         return merged[:places], merged[places:]
 
     def sums(self):
         """Of a training, over all units of each place, and then of the gradient by each: how often
         they were active, were clipped, their sum, their squares; and how many were ever active.
         """
-        cdef Py_ssize_t k, j, n, places = self.plan.n_steps + 1
+        cdef Py_ssize_t k, j, n, places = self.plan.n_ops + 1
         cdef const double* totals = self.total
         cdef double active, clipped, total, squares, alive
         found = []
@@ -153,20 +150,20 @@ cdef class Observer:
     cdef void look(self, const Pass* p) noexcept nogil:
         """Take what a minibatch left on its tape, if it is its turn, but for LEAST and MOST."""
         cdef Py_ssize_t i
-        cdef const Step* s
+        cdef const Op* op
         self.waited += 1
         if self.waited < self.every:
             return
         self.waited = 0
         self.looks += 1
         self.rows += p.rows
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
             if self.watched[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False,
+                self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False,
                          self.bounded(i + 1), 0, p.rows)
             if self.watched[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, False, 0, p.rows)
+                self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, False, 0, p.rows)
 
     # -- rows of one's own -----------------------------------------------------------------------
 
@@ -224,16 +221,16 @@ cdef class Observer:
     def record(self, parameters, X):
         """The values of some rows of X at all places, as prediction has them: a list of copies."""
         cdef Py_ssize_t i, rows = X.shape[0]
-        cdef const Step* s
+        cdef const Op* op
         tape = self.plan.new_tape(rows)
         cdef Pass p = self.plan.pass_over(parameters, X, tape)
         p.training, p.apart = False, True
         found = [X]
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            forward(&p, s, 0, rows)
-            values = np.empty((rows, s.n_out), self.plan.dtype)
-            memcpy(address(values), value_at(&p, s.output, 0, s.n_out), values.nbytes)
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            forward(&p, op, 0, rows)
+            values = np.empty((rows, op.n_out), self.plan.dtype)
+            memcpy(address(values), value_at(&p, op.output, 0, op.n_out), values.nbytes)
             found.append(values)
         return found
 
@@ -269,33 +266,33 @@ cdef class Observer:
 
     cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
                     Py_ssize_t rows) noexcept nogil:
-        """Forward, and back if there is a loss, step by step; tells whether X is finite."""
+        """Forward, and back if there is a loss, op by op; tells whether X is finite."""
         cdef Py_ssize_t i
-        cdef const Step* s
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* op
+        cdef const Op* last = self.plan.last_op()
         if not p.spans.all_finite(p.x, rows * self.plan.n_in):
             return False
         if self.watched[0] & VALUES:
             self.add(p, p.x, 0, False, True, slot, rows)
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            forward(p, s, 0, rows)
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            forward(p, op, 0, rows)
             if self.watched[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False, True, slot, rows)
+                self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False, True, slot, rows)
         memcpy(self.outputs + first * last.n_out * p.itemsize,
                value_at(p, last.output, 0, last.n_out), rows * last.n_out * p.itemsize)
         if self.y == NULL or not self.row_losses(p, first, rows):
             return True
-        for i in range(self.plan.n_steps - 1, -1, -1):
-            s = &self.plan.steps[i]
+        for i in range(self.plan.n_ops - 1, -1, -1):
+            op = &self.plan.ops[i]
             if self.watched[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, True, slot, rows)
-            backward(p, s, 0, rows)
+                self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, True, slot, rows)
+            backward(p, op, 0, rows)
         return True
 
     cdef bint row_losses(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
         """The loss of each row and its gradient by the outputs; tells whether there is one."""
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         if self.loss == NULL:
             return self.ask_python(p, first, rows)
         self.loss(value_at(p, last.output, 0, last.n_out), self.y + first * self.y_size, rows,
@@ -306,7 +303,7 @@ cdef class Observer:
     cdef bint ask_python(self, const Pass* p, Py_ssize_t first,
                          Py_ssize_t rows) noexcept with gil:
         """A function of Python's gives a shard's mean loss and the gradient of that."""
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         cdef Py_ssize_t size = rows * last.n_out
         if self.error is not None:
             return False
@@ -326,24 +323,10 @@ cdef class Observer:
         return True
 
     cdef void be_deterministic(self, const Pass* p) noexcept nogil:
-        """Give the way back, on a tape of one's own, what prediction has for noise: nothing.
-
-        Dropout keeps all, and a random slope is its mean. The gradient by the input of BatchNorm
-        lacks the two terms that come of a minibatch's statistics.
-        """
-        cdef Py_ssize_t i, k
-        cdef const Step* s
-        cdef char* kept
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            if s.kind == BATCH_NORM:
-                memset(statistic(p, s, SUM_DELTA), 0, 2 * s.n_out * p.itemsize)
-            elif s.kind == DROPOUT or s.kind == ALPHA_DROPOUT or s.kind == RRELU:
-                kept = at(p, s.kept, 0, s.n_out)
-                for k in range(SHARD * s.n_out):
-                    if s.kind == RRELU:
-                        memcpy(kept + k * p.itemsize, number(p, s, 0), p.itemsize)
-                    elif p.itemsize == 4:
-                        (<float*> kept)[k] = 1
-                    else:
-                        (<double*> kept)[k] = 1
+        """Write on the tape what backward reads, as if the ops had worked as in prediction."""
+        cdef Py_ssize_t i
+        cdef const Op* op
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            if op.kind.as_prediction != NULL:
+                op.kind.as_prediction(p, op, SHARD)

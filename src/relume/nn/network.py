@@ -21,8 +21,9 @@ from relume.nn.data.splits import class_weights, split
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.layer import Layer, checked_layers
 from relume.nn.layers.normalization import Standardize
+from relume.nn.layers.ops import ops_of
 from relume.nn.layers.regularization import ActivityL1
-from relume.nn.layers.residual import Residual, steps_of, width_of
+from relume.nn.layers.residual import Residual, width_of
 from relume.nn.losses import CrossEntropy, Loss, PythonLoss, loss_of
 from relume.nn.metrics import figures, metrics_of
 from relume.nn.optimizers.lbfgs import LBFGS
@@ -143,7 +144,7 @@ class Network:
     ) -> None:
         self.layers = checked_layers(layers, "layers")
         self.n_outputs: int = _outputs_of(self.layers)
-        self._kinds = [spec["kind"] for spec in steps_of(self.layers)]
+        self._kinds = [op.kind for op in ops_of(self.layers)]
         self.loss = loss_of(loss)
         self.metrics = metrics_of(metrics, self.loss)
         # Copies: a fit may change the learning rate, and what a schedule has seen.

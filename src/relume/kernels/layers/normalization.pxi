@@ -1,5 +1,10 @@
 # Layers that normalize: over the columns of a minibatch, or row by row.
 
+from relume.kernels.table cimport (
+    BatchNorm, BatchNormBackward, ColumnMoments, InverseDeviation, LayerNorm, LayerNormBackward,
+    Standardize, Track,
+)
+
 # -- standardize ----------------------------------------------------------------------------------
 
 cdef void standardize(const floating* x, const floating* mean, const floating* scale,
@@ -128,3 +133,16 @@ cdef void layer_norm_backward(const floating* g, const floating* normal, const f
     for i in range(rows):                       # by hand: a loop over rows
         layer_norm_backward_row[floating](g + i * n, normal + i * n, inverse[i], weight, n,
                                           out + i * n)
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+cdef void fill_normalization(Spans* spans, floating like) noexcept:
+    spans.standardize = <Standardize> standardize[floating]
+    spans.column_moments = <ColumnMoments> column_moments[floating]
+    spans.inverse_deviation = <InverseDeviation> inverse_deviation[floating]
+    spans.track = <Track> track[floating]
+    spans.batch_norm = <BatchNorm> batch_norm[floating]
+    spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
+    spans.layer_norm = <LayerNorm> layer_norm[floating]
+    spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]

@@ -205,7 +205,7 @@ def _watched(place, gradient=None):
 
 def _observer(plan, places):
     """One that watches what layers give, and the gradients by their pre-activations."""
-    bits = np.zeros(plan.n_steps + 1, np.uint8)
+    bits = np.zeros(plan.n_ops + 1, np.uint8)
     for place in walk(places):
         bits[place.out] |= WATCH_VALUES
         bits[place.gradient] |= WATCH_GRADIENTS

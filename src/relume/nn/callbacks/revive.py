@@ -125,7 +125,7 @@ class Revive(Callback):
         if self.X is not None or epoch % self.every:
             return None
         plan = net._weights.plan
-        watched = np.zeros(plan.n_steps + 1, np.uint8)
+        watched = np.zeros(plan.n_ops + 1, np.uint8)
         for layer in self._candidates(net):
             watched[layer.place.out] = WATCH_VALUES
         bounds = np.tile([-np.inf, np.inf], (len(watched), 1))

@@ -58,7 +58,7 @@ def places_of(layers, first=0, prefix="layer ", before="input"):
             if before not in ("input", "fork"):
                 place.gradient = place.pre
         places.append(place)
-        first, before = place.out, specs[-1]["kind"]
+        first, before = place.out, specs[-1].kind
     return places
 
 

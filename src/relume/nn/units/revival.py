@@ -54,20 +54,20 @@ def revivable(net, layers=None, how="reinit"):
 def _neighbours(specs, place):
     """The dense steps that an activation stands between."""
     step = place.out - 1
-    if step == 0 or specs[step - 1]["kind"] != "dense":
-        before = specs[step - 1]["layer"] if step else "the input"
+    if step == 0 or not isinstance(specs[step - 1].layer, Dense):
+        before = specs[step - 1].layer if step else "the input"
         _refuse(place, f"its values come from {before!r}, not from a Dense of its own")
-    if not specs[step - 1].get("trainable", True):
+    if not specs[step - 1].trainable:
         _refuse(place, "it is not trainable")
     after = step + 1
-    while after < len(specs) and specs[after]["kind"] in ("dropout", "alpha_dropout"):
+    while after < len(specs) and specs[after].layer.unitwise:
         after += 1
-    kind = specs[after]["kind"] if after < len(specs) else "nothing"
-    if kind in ("batch_norm", "layer_norm"):
-        _refuse(place, f"its output is normalized by {specs[after]['layer']!r}")
-    if kind in ("join", "fork"):
+    layer = specs[after].layer if after < len(specs) else None
+    if layer is not None and layer.normalizes:
+        _refuse(place, f"its output is normalized by {layer!r}")
+    if isinstance(layer, Residual):
         _refuse(place, "its output is added to a shortcut by nn.Residual")
-    if kind != "dense":
+    if not isinstance(layer, Dense):
         _refuse(place, "no Dense follows it, whose weights could be 0")
     return step - 1, after
 
@@ -93,14 +93,14 @@ def dormant(values, rows, threshold):
 def revive_units(net, layer, units, how, rng, pre=None):
     """Give some units of a layer a new life; `pre` are their mean pre-activations, for "bias"."""
     weights = net._weights
-    place, by_step = layer.place, weights.by_step()
-    incoming, outgoing = by_step[layer.incoming][1], by_step[layer.outgoing][1]
+    place, by_op = layer.place, weights.by_op()
+    incoming, outgoing = by_op[layer.incoming][1], by_op[layer.outgoing][1]
     if how == "bias":
         if "bias" not in incoming:
             raise ValueError(f"how='bias' needs a bias, which {place.name} has not")
         incoming["bias"][units] -= pre[units]
     elif how == "reinit":
-        spec = by_step[layer.incoming][0]["layer"]
+        spec = by_op[layer.incoming][0].layer
         n_in, n_out = incoming["weight"].shape
         drawn = initializers.draw(rng, place.activation, n_in, n_out, spec.weight_init)
         incoming["weight"][:, units] = drawn[:, units]
@@ -116,12 +116,11 @@ def _forget(weights, layer, units):
     flats = [*weights.optimizer_state, *([] if weights.average is None else [weights.average])]
     for flat in flats:
         start = weights.parameters if flat is weights.average else np.zeros_like(flat)
-        new = {(i, name): view for i, name, view in weights._views(start)}
-        for i, name, view in weights._views(flat):
-            if i == layer.incoming:
-                view[..., units] = new[i, name][..., units]
-            elif i == layer.outgoing and name == "weight":
-                view[units] = new[i, name][units]
+        for view, new in zip(weights.views(flat), weights.views(start), strict=True):
+            if view.op == layer.incoming:
+                view.values[..., units] = new.values[..., units]
+            elif view.op == layer.outgoing and view.name == "weight":
+                view.values[units] = new.values[units]
 
 
 # -- leaky slopes ---------------------------------------------------------------------------------
@@ -137,16 +136,15 @@ def make_leaky(net, found):
     new = Weights(layers, old.plan.n_in, old.dtype)
     slopes = {layer.place.out - 1: units for layer, units in found}
     _copy(old, new)
-    for step, (_, arrays) in enumerate(new.by_step()):
+    for step, (_, arrays) in enumerate(new.by_op()):
         if step in slopes:
             arrays["weight"][slopes[step]] = SLOPE
     if new.average is not None:
-        averages = [view for i, _, view in new._views(new.average) if i in slopes]
-        values = [view for i, _, view in new._views(new.parameters) if i in slopes]
-        for average, value in zip(averages, values, strict=True):
-            average[...] = value
+        for average, now in zip(new.views(new.average), new.views(new.parameters), strict=True):
+            if now.op in slopes:
+                average.values[...] = now.values
     net.layers, net._weights, net._tape = layers, new, None
-    net._kinds = [spec["kind"] for spec in new.specs]
+    net._kinds = [spec.kind for spec in new.specs]
 
 
 def _rebuilt(layers, places):
@@ -179,7 +177,7 @@ def _copy(old, new):
         new.average = np.zeros_like(new.parameters)
         pairs.append((old.average, new.average))
     for source, target in pairs:
-        values = {(i, name): view for i, name, view in old._views(source)}
-        for i, name, view in new._views(target):
-            if (i, name) in values:
-                view[...] = values[i, name]
+        values = {(view.op, view.name): view.values for view in old.views(source)}
+        for view in new.views(target):
+            if (view.op, view.name) in values:
+                view.values[...] = values[view.op, view.name]

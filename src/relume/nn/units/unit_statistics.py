@@ -80,8 +80,8 @@ def observed(net, X):
 
 def new_observer(plan, places, gradients):
     """One that watches all values, and the gradients that are reported."""
-    watched = np.full(plan.n_steps + 1, WATCH_VALUES, np.uint8)
+    watched = np.full(plan.n_ops + 1, WATCH_VALUES, np.uint8)
     if gradients:
         for place in walk(places):
             watched[place.gradient] |= WATCH_GRADIENTS
-    return Observer(plan, watched, all_bounds(places, plan.n_steps + 1))
+    return Observer(plan, watched, all_bounds(places, plan.n_ops + 1))
