@@ -497,6 +497,35 @@ kind.parameters = standardize_parameters
 kind.forward, kind.backward = standardize, standardize_backward
 
 
+# -- scale: a factor for each unit ----------------------------------------------------------------
+
+cdef list scale_parameters(const Op* op):
+    return [("weight", (op.n_out,), LEARNT)]
+
+
+cdef void scale(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                char* out) noexcept nogil:
+    cdef Py_ssize_t i, row = op.n_out * p.itemsize
+    for i in range(n):
+        p.spans.multiply(x + i * row, parameter(p, op, 0), op.n_out, out + i * row)
+
+
+cdef void scale_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    scale(p, op, delta, first, n, dx)
+
+
+cdef void scale_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t last, char* out,
+                         char* scratch) noexcept nogil:
+    p.spans.column_products(delta, x, p.rows, op.n_out, out)
+
+
+kind = new_kind("scale")
+kind.parameters = scale_parameters
+kind.forward, kind.backward, kind.gradient = scale, scale_backward, scale_gradient
+
+
 # -- sine: Sitzmann et al., "Implicit neural representations", NeurIPS 2020 -----------------------
 # numbers: omega
 

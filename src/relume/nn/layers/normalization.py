@@ -10,7 +10,7 @@ from relume.engine.op_spec import OpSpec
 from relume.nn.layers.layer import Layer
 from relume.nn.layers.traits import OnnxGraph, Values
 
-__all__ = ["BatchNorm", "LayerNorm", "Standardize"]
+__all__ = ["BatchNorm", "LayerNorm", "Scale", "Standardize"]
 
 
 class BatchNorm(Layer):
@@ -183,3 +183,42 @@ class Standardize(Layer):
         """(x - mean) / scale."""
         scale = values["scale"].astype(np.float64)
         return 1 / scale, -values["mean"] / scale
+
+
+class Scale(Layer):
+    """Multiplies each unit by a factor that is learned, which begins at 1.
+
+    ``x * weight``, with one weight per unit.
+
+    Notes
+    -----
+    PyTorch has no such module. As module k of a network its only parameter is ``"k.weight"``, of
+    shape (units,).
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> net = nn.Network([nn.Dense(4, "relu"), nn.Scale(), nn.Dense(3)], seed=0).build(2)
+    >>> net.state_dict()["2.weight"]
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+
+    unitwise = True
+    tells_width = "weight"
+
+    def spec(self) -> OpSpec:
+        """An op with one parameter."""
+        return OpSpec(kind="scale")
+
+    def draw(self, rng: np.random.Generator, arrays: Values) -> None:
+        """The identity."""
+        arrays["weight"][:] = 1
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """A product."""
+        return g.node("Mul", x, g.constant(values["weight"], f"{op.name}.weight"))
+
+    def affine(self, values: Values) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The factors, and no shift."""
+        factor = values["weight"].astype(np.float64)
+        return factor, np.zeros_like(factor)
