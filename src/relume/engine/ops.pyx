@@ -473,6 +473,44 @@ kind.keeps_in_prediction = True
 kind.forward, kind.backward, kind.gradient = layer_norm, layer_norm_backward, affine_gradient
 
 
+# -- group_norm: Wu and He, "Group normalization", ECCV 2018 --------------------------------------
+# numbers: eps; integers: groups
+
+cdef list group_norm_parameters(const Op* op):
+    cdef Py_ssize_t groups = op.integer[0]
+    if groups < 1 or op.n_out % groups != 0:
+        raise ValueError("nn.GroupNorm needs a number of units that its groups divide, got "
+                         f"{op.n_out} units for groups={groups}")
+    return affine_parameters(op)
+
+
+cdef Py_ssize_t group_norm_kept(const Op* op, Py_ssize_t itemsize) noexcept nogil:
+    """The normalized values, and behind all of them 1 / sqrt(variance + eps) of each group."""
+    return op.n_out + op.integer[0]
+
+
+cdef void group_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                     char* out) noexcept nogil:
+    p.spans.group_norm(x, parameter(p, op, WEIGHT), parameter(p, op, BIAS), number(p, op, 0), n,
+                       op.n_out, op.integer[0], at(p, op.kept, first, op.n_out),
+                       at(p, op.kept + op.n_out, first, op.integer[0]), out)
+
+
+cdef void group_norm_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                              Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    p.spans.group_norm_backward(delta, at(p, op.kept, first, op.n_out),
+                                at(p, op.kept + op.n_out, first, op.integer[0]),
+                                parameter(p, op, WEIGHT), n, op.n_out, op.integer[0], dx)
+
+
+kind = new_kind("group_norm")
+kind.n_numbers = kind.n_integers = 1
+kind.parameters = group_norm_parameters
+kind.kept = group_norm_kept
+kind.keeps_in_prediction = True
+kind.forward, kind.backward, kind.gradient = group_norm, group_norm_backward, affine_gradient
+
+
 # -- standardize: (x - mean) / scale --------------------------------------------------------------
 
 cdef list standardize_parameters(const Op* op):

@@ -1,8 +1,8 @@
 # Layers that normalize: over the columns of a minibatch, or row by row.
 
 from relume.kernels.table cimport (
-    BatchNorm, BatchNormBackward, ColumnMoments, InverseDeviation, LayerNorm, LayerNormBackward,
-    Standardize, Track,
+    BatchNorm, BatchNormBackward, ColumnMoments, GroupNorm, GroupNormBackward, InverseDeviation,
+    LayerNorm, LayerNormBackward, Standardize, Track,
 )
 
 # -- standardize ----------------------------------------------------------------------------------
@@ -135,6 +135,32 @@ cdef void layer_norm_backward(const floating* g, const floating* normal, const f
                                           out + i * n)
 
 
+# -- group_norm: Wu and He, 2018: the layer_norm of each group of a row's units -------------------
+
+cdef void group_norm(const floating* x, const floating* weight, const floating* bias,
+                     const floating* eps, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t groups,
+                     floating* normal, floating* inverse, floating* out) noexcept nogil:
+    """`groups` divides n; there is an inverse for each group of each row."""
+    cdef Py_ssize_t i, j, first, size = n // groups
+    for i in range(rows):
+        for j in range(groups):                 # by hand: a loop over groups
+            first = j * size
+            layer_norm_row[floating](
+                x + i * n + first, weight + first, bias + first, eps[0], size,
+                normal + i * n + first, inverse + i * groups + j, out + i * n + first)
+
+cdef void group_norm_backward(const floating* g, const floating* normal, const floating* inverse,
+                              const floating* weight, Py_ssize_t rows, Py_ssize_t n,
+                              Py_ssize_t groups, floating* out) noexcept nogil:
+    cdef Py_ssize_t i, j, first, size = n // groups
+    for i in range(rows):
+        for j in range(groups):                 # by hand: a loop over groups
+            first = j * size
+            layer_norm_backward_row[floating](
+                g + i * n + first, normal + i * n + first, inverse[i * groups + j],
+                weight + first, size, out + i * n + first)
+
+
 # -- the table ------------------------------------------------------------------------------------
 
 cdef void fill_normalization(Spans* spans, floating like) noexcept:
@@ -146,3 +172,5 @@ cdef void fill_normalization(Spans* spans, floating like) noexcept:
     spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
     spans.layer_norm = <LayerNorm> layer_norm[floating]
     spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
+    spans.group_norm = <GroupNorm> group_norm[floating]
+    spans.group_norm_backward = <GroupNormBackward> group_norm_backward[floating]

@@ -10,7 +10,7 @@ from relume.engine.op_spec import OpSpec
 from relume.nn.layers.layer import Layer
 from relume.nn.layers.traits import OnnxGraph, Values
 
-__all__ = ["BatchNorm", "LayerNorm", "Scale", "Standardize"]
+__all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "Scale", "Standardize"]
 
 
 class BatchNorm(Layer):
@@ -128,6 +128,68 @@ class LayerNorm(Layer):
         """Over the units of a row."""
         inputs = [g.constant(values[name], f"{op.name}.{name}") for name in ("weight", "bias")]
         return g.node("LayerNormalization", x, *inputs, epsilon=self.eps)
+
+
+class GroupNorm(Layer):
+    """Normalizes each group of a row's units, then scales and shifts each unit as it learns.
+
+    ``weight * (x - mean) / sqrt(var + eps) + bias``. Mean and variance are those of one row over
+    the units of one group, as in ``torch.nn.GroupNorm(groups, units)``. A group is a run of
+    ``units / groups`` neighboring units.
+
+    Parameters
+    ----------
+    groups : int
+        Number of groups, at least 1. It must divide the number of units.
+    eps : float, default=1e-5
+        Added to the variance, greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is invalid. A ValueError also where the network is built, if `groups` does
+        not divide the number of units.
+
+    References
+    ----------
+    Y. Wu and K. He, "Group normalization", ECCV 2018.
+
+    Examples
+    --------
+    >>> from relume import nn
+    >>> nn.GroupNorm(4)
+    GroupNorm(groups=4, eps=1e-05)
+    """
+
+    normalizes = True
+    tells_width = "weight"
+
+    def __init__(self, groups: int, eps: float = 1e-5) -> None:
+        self.groups: int = validation.integer(groups, "groups")
+        self.eps: float = validation.positive(eps, "eps")
+
+    def spec(self) -> OpSpec:
+        """An op with parameters."""
+        return OpSpec(kind="group_norm", numbers=(self.eps,), integers=(self.groups,))
+
+    def draw(self, rng: np.random.Generator, arrays: Values) -> None:
+        """The normalization alone."""
+        arrays["weight"][:] = 1
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """A LayerNormalization of the groups as rows, then what is learned.
+
+        The GroupNormalization of operator set 20 takes a weight for each group, not for each unit.
+        """
+        units = len(values["weight"])
+        one = np.ones(units // self.groups, values["weight"].dtype)
+        rows = g.node("Reshape", x, np.array([-1, self.groups, len(one)]))
+        normal = g.node("LayerNormalization", rows, one, 0 * one, epsilon=self.eps)
+        normal = g.node("Reshape", normal, np.array([-1, units]))
+        weight, bias = (
+            g.constant(values[name], f"{op.name}.{name}") for name in ("weight", "bias")
+        )
+        return g.node("Add", g.node("Mul", normal, weight), bias)
 
 
 class Standardize(Layer):
