@@ -14,7 +14,6 @@ import relume
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.layer import Elementwise
-from relume.nn.layers.parametric import Sine
 from relume.nn.layers.residual import Residual
 
 FAR = 1e6  # where an activation shows its limits
@@ -100,7 +99,7 @@ def is_rectifier(activation):
 def bounds_of(activation):
     """Outputs at or beyond these are saturated: (low, high), infinite where they never are."""
     ends = _ends(activation)
-    if ends is None or isinstance(activation, Sine) or abs(ends[1]) == FAR or ends[1] > 1e3:
+    if ends is None or abs(ends[1]) == FAR or ends[1] > 1e3:
         return -np.inf, np.inf
     low, high = ends
     margin = MARGIN * (high - low)
