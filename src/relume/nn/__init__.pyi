@@ -10,7 +10,8 @@ from relume.nn.callbacks.standard import TerminateOnNaN as TerminateOnNaN
 from relume.nn.compact import CompactedLayer as CompactedLayer
 from relume.nn.compact import CompactReport as CompactReport
 from relume.nn.interop.from_sklearn import from_sklearn as from_sklearn
-from relume.nn.layers import *  # noqa: F403
+from relume.nn.layers.activations import *  # noqa: F403
+from relume.nn.layers.dense import *  # noqa: F403
 from relume.nn.layers.initializers import Constant as Constant
 from relume.nn.layers.initializers import GlorotNormal as GlorotNormal
 from relume.nn.layers.initializers import GlorotUniform as GlorotUniform
@@ -20,6 +21,11 @@ from relume.nn.layers.initializers import Initializer as Initializer
 from relume.nn.layers.initializers import LecunNormal as LecunNormal
 from relume.nn.layers.initializers import LecunUniform as LecunUniform
 from relume.nn.layers.initializers import Orthogonal as Orthogonal
+from relume.nn.layers.layer import Layer as Layer
+from relume.nn.layers.normalization import *  # noqa: F403
+from relume.nn.layers.parametric import *  # noqa: F403
+from relume.nn.layers.regularization import *  # noqa: F403
+from relume.nn.layers.residual import *  # noqa: F403
 from relume.nn.losses import MAE as MAE
 from relume.nn.losses import MSE as MSE
 from relume.nn.losses import BinaryCrossEntropy as BinaryCrossEntropy

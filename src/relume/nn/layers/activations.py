@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from relume.nn.layers.traits import OnnxGraph, Traits, Values
 class Activation(Traits):
     """An activation with its parameters; the subclasses are made from the table of kernels."""
 
-    unitwise = True
+    unitwise: ClassVar[bool] = True
     row: Any = None  # of the table
     parameters: dict[str, float]
     __signature__: inspect.Signature
