@@ -1,8 +1,8 @@
 """Figures of the units of a plan: of rows that are brought through it, or as training goes by.
 
-An `Observer` watches places: place 0 is the input, place i + 1 the output of op i. Of each
-watched place it sums figures of every unit (how often it was active, its least and its most, and
-so on: relume.kernels.table has the list), and of the gradient by it. Where a step works in place,
+An `Observer` watches nodes: node 0 is the input, node i + 1 the output of op i. Of each
+watched node it sums figures of every unit (how often it was active, its least and its most, and
+so on: relume.kernels.table has the list), and of the gradient by it. Where an op works in place,
 its input is seen before it is overwritten, since ops are gone through one by one.
 
 `observe` brings rows through the plan as prediction does, by shards. The shards are dealt to
@@ -16,15 +16,17 @@ from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
-from relume.engine.arrays cimport address, data_of, loss_of
+from relume.engine.arrays cimport (
+    address, data_of, loss_of, matrix_of, numbers_of, targets_of,
+)
 from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.ops cimport NOWHERE, Op, Pass, backward, delta_at, forward, value_at
 from relume.runtime.threads cimport Region, begin, done, end
-from relume.kernels.table cimport ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM
+from relume.kernels.table cimport (
+    ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM, LossRow,
+)
 
 import numpy as np
-
-from relume.engine.arrays import target_dtype
 
 cnp.import_array()
 
@@ -33,15 +35,15 @@ WATCH_VALUES, WATCH_GRADIENTS = VALUES, GRADIENTS
 
 
 cdef class Observer:
-    """Figures of the units at the watched places of a plan.
+    """Figures of the units at the watched nodes of a plan.
 
     Parameters
     ----------
     plan : Plan
-    watched : ndarray of uint8, one a place
+    watched : ndarray of uint8, one a node
         WATCH_VALUES, WATCH_GRADIENTS, both or 0. `watching` is the same without gradients that
         training does not compute.
-    bounds : ndarray of float64 of shape (n_places, 2)
+    bounds : ndarray of float64 of shape (n_nodes, 2)
         A value counts as clipped if it is at most the first or at least the second.
     every : int
         Of how many minibatches of a training one is looked at.
@@ -49,11 +51,13 @@ cdef class Observer:
         Of the totals; 1 does for a training, whose minibatches come one by one.
     """
 
-    def __cinit__(self, Plan plan, watched, bounds, Py_ssize_t every=1,
+    def __cinit__(self, Plan plan not None, watched, bounds, Py_ssize_t every=1,
                   Py_ssize_t slots=SLOTS):
         cdef Py_ssize_t i
+        if slots < 1:
+            raise ValueError(f"slots must be at least 1, got {slots}")
         self.plan, self.every, self.slots = plan, every, slots
-        places = plan.n_ops + 1
+        nodes = plan.n_ops + 1
         widths = [plan.n_in, *(plan.ops[i].n_out for i in range(plan.n_ops))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_FIGURES * int(starts[-1])
@@ -62,10 +66,8 @@ cdef class Observer:
             if plan.ops[i].delta_out == NOWHERE:      # nothing before it learns
                 self.watching[i + 1] &= VALUES
         self.bounds_array, self.offsets_array = bounds, starts
-        self.watched = <const uint8_t*> data_of(
-            self.watching, np.dtype(np.uint8), places, "watched")
         self.bounds = <const double*> data_of(
-            bounds, np.dtype(np.float64), 2 * places, "bounds")
+            bounds, np.dtype(np.float64), 2 * nodes, "bounds")
         self.offsets = <const Py_ssize_t*> address(starts)
         self.totals = np.empty((slots, self.size))
         self.total = <double*> address(self.totals)
@@ -73,19 +75,19 @@ cdef class Observer:
 
     def clear(self):
         """Begin anew."""
-        cdef Py_ssize_t _slot, k, j, n, places = self.plan.n_ops + 1
+        cdef Py_ssize_t _slot, k, j, n, nodes = self.plan.n_ops + 1
         cdef double* totals = self.total
         self.rows = self.looks = self.waited = 0
         memset(totals, 0, self.slots * self.size * sizeof(double))
         for _slot in range(self.slots):
-            for k in range(2 * places):
-                n = self.offsets[k % places + 1] - self.offsets[k % places]
+            for k in range(2 * nodes):
+                n = self.offsets[k % nodes + 1] - self.offsets[k % nodes]
                 for j in range(n):
                     totals[LEAST * n + j], totals[MOST * n + j] = INFINITY, -INFINITY
                 totals += N_FIGURES * n
 
-    def _by_place(self, totals):
-        """Views of shape (slots, N_FIGURES, units): values of each place, then gradients."""
+    def _by_node(self, totals):
+        """Views of shape (slots, N_FIGURES, units): values of each node, then gradients."""
         starts = self.offsets_array
         for half in range(2):
             base = half * N_FIGURES * starts[-1]
@@ -96,25 +98,25 @@ cdef class Observer:
     def figures(self):
         """What was summed: (values, gradients), each a list of arrays (N_FIGURES, units)."""
         merged = []
-        for part in self._by_place(self.totals):
+        for part in self._by_node(self.totals):
             whole = part.sum(axis=0)
             whole[LEAST], whole[MOST] = part[:, LEAST].min(axis=0), part[:, MOST].max(axis=0)
             merged.append(whole)
-        places = self.plan.n_ops + 1
-        return merged[:places], merged[places:]
+        nodes = self.plan.n_ops + 1
+        return merged[:nodes], merged[nodes:]
 
     def sums(self):
-        """Of a training, over all units of each place, and then of the gradient by each: how often
+        """Of a training, over all units of each node, and then of the gradient by each: how often
         they were active, were clipped, their sum, their squares; and how many were ever active.
         """
-        cdef Py_ssize_t k, j, n, places = self.plan.n_ops + 1
+        cdef Py_ssize_t k, j, n, nodes = self.plan.n_ops + 1
         cdef const double* totals = self.total
         cdef double active, clipped, total, squares, alive
         found = []
-        for k in range(2 * places):
-            n = self.offsets[k % places + 1] - self.offsets[k % places]
+        for k in range(2 * nodes):
+            n = self.offsets[k % nodes + 1] - self.offsets[k % nodes]
             active = clipped = total = squares = alive = 0
-            if self.watched[k % places] & (GRADIENTS if k >= places else VALUES):
+            if self.watched[k % nodes] & (GRADIENTS if k >= nodes else VALUES):
                 for j in range(n):
                     active += totals[ACTIVE * n + j]
                     clipped += totals[CLIPPED * n + j]
@@ -125,25 +127,30 @@ cdef class Observer:
             totals += N_FIGURES * n
         return found
 
-    def active(self, Py_ssize_t place):
-        """Of a training: on which share of rows each unit of a place was active."""
-        cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
+    def active(self, Py_ssize_t node):
+        """Of a training: on which share of rows each unit of a node was active."""
+        cdef Py_ssize_t first, n
+        if not 0 <= node <= self.plan.n_ops:
+            raise IndexError(f"node must be between 0 and {self.plan.n_ops}, got {node}")
+        first, n = self.offsets[node], self.offsets[node + 1] - self.offsets[node]
         first = N_FIGURES * first + ACTIVE * n
         return self.totals[0, first:first + n] / self.rows
 
-    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
+    cdef void add(self, const Pass* p, const char* x, Py_ssize_t node, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil:
-        """Add rows of values, or gradients, of a place to the totals."""
-        cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
+        """Add rows of values, or gradients, of a node to the totals."""
+        cdef Py_ssize_t first = self.offsets[node], n = self.offsets[node + 1] - first
         cdef double* totals = self.total + slot * self.size + N_FIGURES * first
+        if x == NULL:                                   # a gradient that has no offset on the tape
+            return
         if gradient:
             totals += self.size // 2
-        p.spans.column_figures(x, rows, n, whole, self.bounds[2 * place],
-                               self.bounds[2 * place + 1], totals)
+        p.spans.column_figures(x, rows, n, whole, self.bounds[2 * node],
+                               self.bounds[2 * node + 1], totals)
 
-    cdef bint bounded(self, Py_ssize_t place) noexcept nogil:
+    cdef bint bounded(self, Py_ssize_t node) noexcept nogil:
         """Whether its values can count as clipped."""
-        return isfinite(self.bounds[2 * place]) or isfinite(self.bounds[2 * place + 1])
+        return isfinite(self.bounds[2 * node]) or isfinite(self.bounds[2 * node + 1])
 
     # -- as training goes by ---------------------------------------------------------------------
 
@@ -193,12 +200,12 @@ cdef class Observer:
         self.outputs, self.losses, self.n = address(outputs), address(losses), n
         self.take_loss(y, loss)
         threads = self.plan.threads_for(n) if self.python_loss is None else 1
-        size = self.plan.fixed + SHARD * self.plan.tape_width
+        size = self.plan.tape_size(SHARD)
         scratch = np.empty(threads * size, plan.dtype)
         cdef char* memory = address(scratch)
         cdef Pass p = self.plan.new_pass(
             data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
-            data_of(X, plan.dtype, n * plan.n_in, "X"), memory, SHARD)
+            matrix_of(X, plan.dtype, n, plan.n_in, "X"), memory, SHARD)
         p.training, p.apart = False, True
         with nogil:
             if threads > 1:
@@ -219,7 +226,7 @@ cdef class Observer:
         return (None if bad else outputs), losses
 
     def record(self, parameters, X):
-        """The values of some rows of X at all places, as prediction has them: a list of copies."""
+        """The values of some rows of X at all nodes, as prediction has them: a list of copies."""
         cdef Py_ssize_t i, rows = X.shape[0]
         cdef const Op* op
         tape = self.plan.new_tape(rows)
@@ -236,19 +243,22 @@ cdef class Observer:
 
     def take_loss(self, y, loss):
         """Point to y and to what makes gradients of it."""
-        self.loss, self.python_loss, self.y = NULL, None, NULL
+        cdef const LossRow* row
+        self.loss, self.python_loss, self.y, self.owners = NULL, None, NULL, None
         if y is None:
             return
-        dtype = y.dtype
+        self.plan.check_learning()
         if callable(loss):
             self.python_loss = loss, y
         else:
             kernel, numbers = loss
-            self.loss = loss_of(self.plan.spans, kernel)
-            self.numbers = data_of(numbers, self.plan.dtype, numbers.size, "numbers")
-            dtype = target_dtype(kernel, self.plan.dtype)
-        self.y = data_of(y, dtype, y.size, "y")
+            row = loss_of(self.plan.spans, kernel)
+            y = targets_of(row, y, self.plan.dtype, self.n, self.plan.n_out)
+            self.numbers = numbers_of(row, numbers, self.plan.dtype, self.plan.n_out)
+            self.loss = row.loss
+        self.y = data_of(y, y.dtype, y.size, "y")
         self.y_size = y.nbytes // max(self.n, 1)
+        self.owners = (y, loss)
 
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil:
         """The shards of one slot on a tape of its thread; returned is how many are not finite."""

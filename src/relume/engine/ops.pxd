@@ -109,6 +109,7 @@ cdef struct OpKind:             # what a block of ops.pyx says of its op; NULL: 
     bint activates              # has a row of the table of activations
     bint forks                  # a residual block begins,
     bint joins                  # and ends: its output + its input, projected where widths differ
+    bint done_as_read           # on a sparse minibatch, as the first op: Python scales it
     bint keeps_in_prediction    # `kept` is written there too
     int n_vectors               # memory that no row owns: so many vectors, one element a unit
     int n_numbers               # how many it reads, or OF_ITS_ROW

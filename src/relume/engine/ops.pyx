@@ -530,7 +530,7 @@ cdef void standardize_backward(const Pass* p, const Op* op, const char* delta, c
 
 
 kind = new_kind("standardize")
-kind.in_place = True
+kind.in_place = kind.done_as_read = True
 kind.parameters = standardize_parameters
 kind.forward, kind.backward = standardize, standardize_backward
 

@@ -81,7 +81,9 @@ cdef class Plan:
     cdef void before_backward(self, const Pass* p, Py_ssize_t segment) noexcept nogil
     cdef void track_statistics(self, const Pass* p) noexcept nogil
     cdef const Op* last_op(self) noexcept nogil
-    cdef const Op* first_product(self) noexcept nogil
+    cdef const Op* first_product(self) except NULL
+    cdef int check_learning(self) except -1
+    cdef Py_ssize_t tape_size(self, Py_ssize_t rows) except -1
     cdef Pass pass_over(self, parameters, X, tape) except *
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,

@@ -19,11 +19,13 @@ which take on the relu beside them.
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport uint64_t
+from libc.stdint cimport INT32_MAX, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from relume.engine.arrays cimport LINE, address, data_of, loss_of
+from relume.engine.arrays cimport (
+    LINE, address, data_of, loss_of, matrix_of, numbers_of, targets_of, writable_data_of,
+)
 from relume.engine.ops cimport (
     MAX_INTEGERS, MAX_NUMBERS, NOWHERE, OF_ITS_ROW, Op, Pass, backward, delta_at, float_mode,
     flush_subnormals, forward, gradient, kind_of, restore_float_mode,
@@ -31,14 +33,14 @@ from relume.engine.ops cimport (
 from relume.engine.skip_zeros cimport FORWARD, ONE_ROW, compressed_size, gradient_scratch, may_pay
 from relume.kernels.dispatch cimport table
 from relume.runtime.threads cimport available_threads
-from relume.kernels.table cimport Activation, Kernel, Kernels
+from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow
 
 import math
 import operator
 
 import numpy as np
 
-from relume.engine.arrays import aligned_zeros, target_dtype
+from relume.engine.arrays import aligned_zeros
 from relume.engine.op_spec import OpSpec
 from relume.engine.ops import KINDS, LEARNT
 from relume.engine.skip_zeros import SPARSITIES as _SPARSITIES
@@ -65,10 +67,14 @@ cdef class Plan:
     """
 
     def __cinit__(self, n_in, list specs, dtype, str sparse="auto"):
-        if not specs:
-            raise ValueError("specs must hold at least one op, got an empty list")
+        if sparse not in _SPARSITIES:
+            raise ValueError(f"sparse must be one of {', '.join(_SPARSITIES)}, got {sparse!r}")
         self.sparsity = _SPARSITIES[sparse]
         self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
+        if not specs:
+            raise ValueError("specs must hold at least one op, got an empty list")
         self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
         self.n_in = self.n_out = checked_width(n_in, WIDEST)
@@ -207,6 +213,8 @@ cdef class Plan:
         for i in range(self.n_ops):
             op = &self.ops[i]
             op.stream = op.kept + offset
+            if WIDE_SHARD * op.n_in > INT32_MAX:     # columns and starts are int32
+                continue
             if op.kind.product and (may_pay(self.sparsity, ONE_ROW, op.n_out)
                                     or may_pay(self.sparsity, FORWARD, op.n_out)):
                 op.compressed = offset
@@ -286,7 +294,7 @@ cdef class Plan:
 
     def layout(self):
         """Where the parameters are: (op, name in it, offset, shape, role) of each array."""
-        return self.arrays
+        return list(self.arrays)
 
     def all_finite(self, parameters):
         """Whether all parameters are finite."""
@@ -295,7 +303,14 @@ cdef class Plan:
 
     def new_tape(self, Py_ssize_t rows):
         """Memory for what a minibatch of so many rows leaves for its backward pass."""
-        return aligned_zeros(self.fixed + rows * self.tape_width, self.dtype)
+        return aligned_zeros(self.tape_size(rows), self.dtype)
+
+    cdef Py_ssize_t tape_size(self, Py_ssize_t rows) except -1:
+        """The elements of the tape of a minibatch."""
+        cdef Py_ssize_t most = (MOST_ELEMENTS - self.fixed) // self.tape_width
+        if not 0 <= rows <= most:
+            raise ValueError(f"a minibatch must have 0 to {most} rows, got {rows}")
+        return self.fixed + rows * self.tape_width
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
@@ -303,12 +318,19 @@ cdef class Plan:
     cdef const Op* last_op(self) noexcept nogil:
         return &self.ops[self.n_ops - 1]
 
-    cdef const Op* first_product(self) noexcept nogil:
+    cdef const Op* first_product(self) except NULL:
         """What reads the minibatch where it is sparse; a scaling before it is Python's then."""
-        cdef Py_ssize_t i = 0
-        while not self.ops[i].kind.product:
-            i += 1
+        cdef Py_ssize_t i = self.n_ops > 1 and self.ops[0].kind.done_as_read
+        if not self.ops[i].kind.product:
+            raise ValueError("X must be dense, unless the first layer is a Dense, or a "
+                             "Standardize and a Dense; got a sparse matrix")
         return &self.ops[i]
+
+    cdef int check_learning(self) except -1:
+        """Raise where the gradient by the outputs has no offset on the tape."""
+        if self.last_op().delta_out == NOWHERE:
+            raise ValueError("layers must hold one that learns, such as nn.Dense, where gradients "
+                             "are computed")
 
     # -- phase 1: segments of ops, over shards of rows -----------------------------------------
 
@@ -364,6 +386,8 @@ cdef class Plan:
         cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
         cdef Pass p = self.pass_over(parameters, X, tape)
         p.key = key
+        if self.n_segments > 1:                         # running statistics are written
+            writable_data_of(parameters, self.dtype, self.n_parameters, "parameters")
         if not self.spans.all_finite(p.x, rows * self.n_in):
             return None
         cdef float_mode mode
@@ -381,8 +405,8 @@ cdef class Plan:
     def backward(self, parameters, gradients, X, tape, dz):
         """From the outputs' gradient to the gradients of parameters (written) and X (returned)."""
         cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
-        cdef char* g = data_of(gradients, self.dtype, self.n_parameters, "gradients")
-        cdef const char* d = data_of(dz, self.dtype, rows * self.n_out, "dz")
+        cdef char* g = writable_data_of(gradients, self.dtype, self.n_parameters, "gradients")
+        cdef const char* d = matrix_of(dz, self.dtype, rows, self.n_out, "dz")
         cdef Pass p = self.pass_over(parameters, X, tape)
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
@@ -407,8 +431,8 @@ cdef class Plan:
         cdef Py_ssize_t rows = X.shape[0]
         return self.new_pass(
             data_of(parameters, self.dtype, self.n_parameters, "parameters"),
-            data_of(X, self.dtype, rows * self.n_in, "X"),
-            data_of(tape, self.dtype, self.fixed + rows * self.tape_width, "tape"), rows)
+            matrix_of(X, self.dtype, rows, self.n_in, "X"),
+            writable_data_of(tape, self.dtype, self.tape_size(rows), "tape"), rows)
 
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
                              char* scratch) noexcept nogil:
@@ -439,12 +463,12 @@ cdef class Plan:
     def row_losses(self, str loss, numbers, z, y):
         """The loss of each row of outputs z against y, and its gradient by z."""
         cdef Py_ssize_t rows = z.shape[0]
-        row_loss, dz = np.empty(rows, self.dtype), np.empty_like(z)
-        loss_of(self.spans, loss)(
-            data_of(z, self.dtype, rows * self.n_out, "z"),
-            data_of(y, target_dtype(loss, self.dtype), y.size, "y"), rows, self.n_out, 1.0,
-            data_of(numbers, self.dtype, numbers.size, "numbers"),
-            address(dz), address(row_loss))
+        cdef const LossRow* row = loss_of(self.spans, loss)
+        cdef const char* outputs = matrix_of(z, self.dtype, rows, self.n_out, "z")
+        y = targets_of(row, y, self.dtype, rows, self.n_out)
+        row_loss, dz = np.empty(rows, self.dtype), np.empty((rows, self.n_out), self.dtype)
+        row.loss(outputs, address(y), rows, self.n_out, 1.0,
+                 numbers_of(row, numbers, self.dtype, self.n_out), address(dz), address(row_loss))
         return row_loss, dz
 
 

@@ -101,7 +101,7 @@ class Dense(Layer):
     def spec(self) -> OpSpec:
         """The product."""
         return OpSpec(
-            kind="dense", units=self.units, bias=self.use_bias, l1=self.l1, l2=self.l2,
+            kind="dense", units=validation.integer(self.units, "units"), bias=self.use_bias, l1=self.l1, l2=self.l2,
             max_norm=self.max_norm or 0.0,
         )  # fmt: skip
 

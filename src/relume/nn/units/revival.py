@@ -144,7 +144,6 @@ def make_leaky(net, found):
             if now.op in slopes:
                 average.values[...] = now.values
     net.layers, net._weights, net._tape = layers, new, None
-    net._kinds = [spec.kind for spec in new.specs]
 
 
 def _rebuilt(layers, nodes):
