@@ -62,6 +62,8 @@ cdef class Observer:
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_FIGURES * int(starts[-1])
         self.watching = watched.copy()
+        self.watched = <const uint8_t*> data_of(
+            self.watching, np.dtype(np.uint8), nodes, "watched")
         for i in range(plan.n_ops):
             if plan.ops[i].delta_out == NOWHERE:      # nothing before it learns
                 self.watching[i + 1] &= VALUES

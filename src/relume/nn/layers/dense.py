@@ -101,8 +101,8 @@ class Dense(Layer):
     def spec(self) -> OpSpec:
         """The product."""
         return OpSpec(
-            kind="dense", units=validation.integer(self.units, "units"), bias=self.use_bias, l1=self.l1, l2=self.l2,
-            max_norm=self.max_norm or 0.0,
+            kind="dense", units=validation.integer(self.units, "units"), bias=self.use_bias,
+            l1=self.l1, l2=self.l2, max_norm=self.max_norm or 0.0,
         )  # fmt: skip
 
     def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:

@@ -3,9 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
 import numpy as np
+from numpy.typing import NDArray
 
 from relume.engine.arrays import aligned_zeros
 from relume.engine.ops import LEARNT
