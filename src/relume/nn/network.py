@@ -863,8 +863,9 @@ class Network:
         ValueError
             If scikit-learn has no such network: the layer is named. Allowed are `Dense` layers
             that all have the same activation, relu, tanh, sigmoid or none, but for the last one,
-            which has none; between them `Dropout`, and `BatchNorm` and `Standardize`, which
-            become part of a `Dense`.
+            which has none. Between them may stand layers that do nothing in prediction, such as
+            `Dropout`, and those that multiply and shift each unit, such as `BatchNorm`, `Scale`
+            and `Standardize`: they become part of a `Dense`.
         """
         from relume.nn.interop.to_sklearn import to_sklearn
 
