@@ -31,7 +31,7 @@ cdef class Updates:
     ----------
     plan : Plan
     weights : relume.nn.parameters.weights.Weights
-        Its parameters, optimizer state and average are changed in place.
+        Its parameters, optimizer state, average and number of steps are changed in place.
     optimizer : relume.nn.optimizers.optimizers.Optimizer
         The kernel's name and numbers; the limits of the gradient's norm and of its elements; how
         much of the weights' running average a step keeps.
@@ -46,12 +46,17 @@ cdef class Updates:
                   Py_ssize_t rows=0):
         self.plan, self.threads, self.most_threads = plan, threads, threads
         self.mean_penalty = mean_penalty
-        self.t = weights.steps
+        self.weights, self.t = weights, weights.steps
         self.clip_norm = optimizer.clip_norm or 0.0
         self.clip_value = optimizer.clip_value or 0.0
         self.keep = optimizer.ema_decay or 0.0
         self.optimizer = optimizer_of(plan.spans, optimizer.kernel)
-        for i, value in enumerate(optimizer.hyper()):
+        numbers = optimizer.hyper()
+        if len(numbers) > N_HYPER:
+            raise ValueError(
+                f"hyper() of {optimizer!r} must return at most {N_HYPER} numbers, "
+                f"got {len(numbers)}")
+        for i, value in enumerate(numbers):
             self.hyper[i] = value
         self.keeps_all = self.clip_norm != 0
         n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
@@ -83,6 +88,11 @@ cdef class Updates:
             self.blocks(&p, 1, REGULARIZE, 1)
             self.blocks(&p, 1, UPDATE, self.norm_factor())
             self.limit_columns()
+        self.count()
+
+    cdef int count(self) except -1:
+        """Tell the weights how many steps they have made, before Python can be interrupted."""
+        self.weights.steps = self.t
 
     cdef void begin_step(self) noexcept nogil:
         self.t += 1

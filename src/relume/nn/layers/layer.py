@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 from relume.nn.layers.activations import Activation
 
 Spec = dict[str, Any]
 
 
-class Layer(Described):
+class Layer(Configurable):
     """What all layers have in common.
 
     Examples
@@ -21,6 +21,8 @@ class Layer(Described):
     >>> isinstance(nn.Dropout(0.2), nn.Layer)
     True
     """
+
+    structural = True
 
     def modules(self) -> list[list[Spec]]:
         """The steps of the engine's plan, in the modules of PyTorch that do the same."""

@@ -145,8 +145,9 @@ def make_leaky(net, found):
         values = [view for i, _, view in new._views(new.parameters) if i in slopes]
         for average, value in zip(averages, values, strict=True):
             average[...] = value
-    net.layers, net._weights, net._tape = layers, new, None
-    net._kinds = [spec["kind"] for spec in new.specs]
+    net._weights = None
+    net.layers = layers
+    net._weights = new
 
 
 def _rebuilt(layers, places):
