@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 
 class Configurable:
@@ -15,25 +15,28 @@ class Configurable:
 
     structural: ClassVar[bool] = False  # whether a network compiles its plan from the settings
 
-    def __setattr__(self, name: str, value: object) -> None:
-        state = vars(self)
-        # The first assignment is the constructor's own.
-        if name in state and value is not state[name] and "_draft" not in state:
-            value = self._checked(name, value)
-            if self.structural:
-                Changes.count += 1
-        super().__setattr__(name, value)
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _completing(cls.__init__)  # type: ignore[method-assign]
+
+    if not TYPE_CHECKING:  # a type checker would let any attribute be assigned
+
+        def __setattr__(self, name, value):
+            state = vars(self)
+            if state.get("_complete") and name in state and value is not state[name]:
+                value = self._checked(name, value)
+                if self.structural:
+                    Changes.count += 1
+            super().__setattr__(name, value)
 
     def _checked(self, name: str, value: object) -> object:
         """What the constructor makes of another value for one of its arguments."""
         for cls in type(self).__mro__:
             names = _arguments(cls)
-            if name in names:
-                if any(not hasattr(self, each) for each in names):
-                    return value  # the constructor of a subclass has not finished
+            if name in names and all(hasattr(self, each) for each in names):
                 arguments = {each: getattr(self, each) for each in names} | {name: value}
                 draft: Any = object.__new__(cls)
-                vars(draft)["_draft"] = True
                 draft.__init__(**arguments)
                 return getattr(draft, name)
         return value
@@ -71,6 +74,24 @@ class Changes:
     """
 
     count: ClassVar[int] = 0
+
+
+def _completing(init: Any) -> Any:
+    """A constructor after which assignments are checked, once that of the object's class is done.
+
+    A derived class may assign what its base class has assigned before.
+    """
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        state = vars(self)
+        outermost = "_complete" not in state
+        state["_complete"] = False
+        init(self, *args, **kwargs)
+        if outermost:
+            state["_complete"] = True
+
+    return __init__
 
 
 @functools.cache

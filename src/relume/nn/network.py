@@ -22,7 +22,7 @@ from relume.engine.updates import Updates
 from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.configurable import Changes
 from relume.nn.data import check_data
-from relume.nn.data.minibatches import ArrayBatches, Features, IterableBatches
+from relume.nn.data.minibatches import ArrayBatches, Features
 from relume.nn.data.rows import SparseRows, pieces
 from relume.nn.data.splits import class_weights, split
 from relume.nn.layers.activations import Activation
@@ -58,10 +58,7 @@ LossOf = (
     | Callable[..., Any]
 )
 OptimizerOf = (
-    Optimizer
-    | LBFGS
-    | Literal["adam", "adamw", "lbfgs", "lion", "nadam", "rmsprop", "sgd"]
-    | None
+    Optimizer | LBFGS | Literal["adam", "adamw", "lbfgs", "lion", "nadam", "rmsprop", "sgd"] | None
 )
 MetricsOf = Iterable[str | Callable[..., float]] | None
 
@@ -241,10 +238,11 @@ class Network:
 
     @metrics.setter
     def metrics(self, value: MetricsOf) -> None:
-        if value is not None and not isinstance(value, str) and isinstance(value, Iterable):
-            value = list(value)
-        self._metrics = metrics_of(value, self._loss)
-        self._given_metrics = value
+        given: Any = value
+        if isinstance(given, Iterable) and not isinstance(given, str):
+            given = list(given)
+        self._metrics = metrics_of(given, self._loss)
+        self._given_metrics = given
 
     @property
     def optimizer(self) -> Any:  # an Optimizer or LBFGS
@@ -329,9 +327,8 @@ class Network:
         changes = Changes.count
         layers = checked_layers(self._layers, "layers")
         _outputs_of(layers)
-        if self._values is not None:
-            if self._values.recompile(layers, self._sparse):
-                self._tape = None
+        if self._values is not None and self._values.recompile(layers, self._sparse):
+            self._tape = None
         self._lists = _lists_of(self._layers)
         self._lists_seen = [list(each) for each in self._lists]
         self._changes = changes
@@ -427,7 +424,7 @@ class Network:
         weights, layers = copy.copy(self._weights), copy.deepcopy(self._layers)
         if weights is not None:
             weights.recompile(list(layers), self._sparse)
-        rng = np.random.Generator(type(self._rng.bit_generator)(0))  # type: ignore[call-arg]
+        rng = np.random.Generator(type(self._rng.bit_generator)(0))
         rng.bit_generator.state = self._rng.bit_generator.state
         return self.__dict__ | {
             "_layers": layers,
@@ -915,7 +912,7 @@ class Network:
             z = predict(plan, parameters, X, softmax)
         else:
             weights.adapt(X)
-            parts = [predict(plan, parameters, part, softmax) for part in pieces(X)]
+            parts: Any = [predict(plan, parameters, part, softmax) for part in pieces(X)]
             z = None if any(part is None for part in parts) else np.concatenate(parts)
         if z is None:
             raise validation.not_finite("X", self.dtype)
@@ -1055,7 +1052,7 @@ def _generator_of(seed):
         ) from None
 
 
-# -- layers that make sense together ---------------------------------------------------------------
+# -- layers that make sense together --------------------------------------------------------------
 
 
 def _outputs_of(layers):

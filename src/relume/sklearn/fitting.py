@@ -54,9 +54,7 @@ class EstimatorFit(Run):
         self.constants = self.objective.constants(y)
         size = self._batch_size()
         check_enough_rows(network, len(rows), size)
-        source = ArrayBatches(
-            X, y, weight, size, joins=network._has_batch_norm(), n=len(rows)
-        )
+        source = ArrayBatches(X, y, weight, size, joins=network._has_batch_norm(), n=len(rows))
         super().__init__(network, source, hooks, self.objective.scale)
         self.network = network
 
@@ -133,8 +131,7 @@ class EstimatorFit(Run):
 
     def _train(self):
         """The loss of an epoch; NaN from the first loss on that is not finite."""
-        self.synchronize()
-        rates, key = self.network._learning_rates(self.source.steps), self._key()
+        key = self._key()
         if self.diverged:
             return np.nan
         weight = self.source.weight
@@ -142,7 +139,7 @@ class EstimatorFit(Run):
             starts = np.arange(self.source.steps) * self.source.batch_size
             check_sums(np.add.reduceat(weight[self.order], starts))
         try:
-            _, loss = self.epoch(self.order, rates, key)
+            _, loss = self.epoch(self.order, key)
         except Diverged:
             self.diverged = True
             self.network._built().parameters[:] = np.nan

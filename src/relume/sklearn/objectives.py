@@ -1,4 +1,4 @@
-"""What an estimator minimizes: a loss of relume.nn, in scikit-learn's scale where it is its own."""
+"""What an estimator minimizes: a loss of relume.nn, in scikit-learn's scale where it has it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,7 @@ class Objective:
 
     @property
     def scale(self) -> Scale:
-        """The scales as a `Run` takes them; penalties are means over the rows, as scikit-learn's."""
+        """The scales as a `Run` takes them; penalties are divided by the rows."""
         return Scale(True, self.gradient_scale, self.loss_scale, self.limit)
 
     def constants(self, y: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -65,8 +65,9 @@ class Objective:
         if self.limit:
             losses = np.minimum(losses, self.limit)
         losses *= self.loss_scale
-        if self.deviance:
-            losses += self.constants(y)
+        constants = self.constants(y)
+        if constants is not None:
+            losses += constants
         return float(np.average(losses, weights=weight))
 
 

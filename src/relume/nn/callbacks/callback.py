@@ -175,7 +175,9 @@ class Hooks:
     @property
     def records(self) -> list[dict[str, dict[str, Any]]]:
         """The records of the layers by the first callback that makes some, such as `Monitor`."""
-        return next((each.records for each in self._watching if isinstance(each, RecordsLayers)), [])
+        return next(
+            (each.records for each in self._watching if isinstance(each, RecordsLayers)), []
+        )
 
     def call(self, name: str, *arguments: Any) -> bool:
         """Call all hooks of a name; tells whether one of them returned True."""

@@ -50,7 +50,8 @@ def _check_sparse(net: Network, name: str) -> None:
             f"{name} must be dense, unless the first layer is a Dense, or a Standardize and a "
             f"Dense; got a sparse matrix for {net.layers[0]!r}"
         )
-    mean = net._weights and net._weights.standardization()[0]
+    weights = net._weights
+    mean = None if weights is None else weights.standardization()[0]
     if mean is not None and mean.any():
         raise TypeError(
             f"{name} must be dense, since nn.Standardize has learnt a mean of dense data; "
@@ -86,7 +87,8 @@ def validation_rows(net: Network, data: Any, width: int) -> Rows | None:
             "validation_data must be a tuple (X, y) or (X, y, sample_weight) or None, "
             f"got {type(data)}"
         )
-    X, y, weight = rows(net, *data, *(None,) * (3 - len(data)), VALIDATION_NAMES, width)
+    weight = data[2] if len(data) == 3 else None
+    X, y, weight = rows(net, data[0], data[1], weight, VALIDATION_NAMES, width)
     check_finite(X, VALIDATION_NAMES[0])
     return X, y, weight
 

@@ -62,7 +62,7 @@ class Schedule(Configurable):
         )
 
     def state(self) -> dict[str, Any]:
-        """What the schedule has learned from figures; JSON can hold it.
+        """What the schedule has learned from the logs of epochs; JSON can hold it.
 
         Returns
         -------

@@ -78,7 +78,7 @@ class Snapshot:
         net.epoch = self.epoch
         if type(net.optimizer) is not type(self.optimizer):
             net._optimizer = copy.copy(self.optimizer)  # which the restored state belongs to
-        elif isinstance(self.optimizer, Optimizer):
+        elif isinstance(self.optimizer, Optimizer) and isinstance(net.optimizer, Optimizer):
             net.optimizer.lr = self.optimizer.lr
         if self.schedule and isinstance(net.schedule, Schedule):
             net.schedule.set_state(self.schedule)

@@ -57,26 +57,30 @@ class FitLoop(Run):
         return history
 
     def _epoch(self, number: int) -> dict[str, float] | None:
-        """Train one epoch, the number'th of the fit; None where a hook ended it at a divergence."""
+        """Train the number'th epoch of the fit; None where a hook ended it at a divergence."""
         net = self.net
         if number > 1 or self.before.weights is None or self.hooks["on_fit_begin"]:
             self.good = net.snapshot()
         self.call("on_epoch_begin", net.epoch + 1)
         order, key = self.source.order(net._rng), net._key()
         try:
-            steps, loss = self.epoch(order, net._learning_rates(self.source.steps), key)
+            steps, loss = self.epoch(order, key)
         except Diverged as error:
-            return self._diverged(number, error.steps + 1)
+            self._diverged(number, error.steps + 1)
+            return None
         # No later loss of this epoch would reveal bad weights from the last step.
         if not net._built().are_finite():
-            return self._diverged(number, steps)
+            self._diverged(number, steps)
+            return None
         net.epoch += 1
         logs = {"loss": loss, **self.held_out.logs(net)}
-        if isinstance(net.schedule, LearningSchedule):
-            net.schedule.update(logs)
+        schedule: Any = net.schedule
+        if isinstance(schedule, LearningSchedule):
+            schedule.update(logs)
         return logs
 
     def _diverged(self, number: int, step: int) -> None:
+        """Put the network back, and raise unless a hook ends the fit quietly."""
         net = self.net
         self.good.roll_back(net)
         error = FloatingPointError(

@@ -1,9 +1,9 @@
 """What all fits share: the engine's `Training`, kept in step with the network, and its loop.
 
-`FitLoop`, scikit-learn's fits and L-BFGS decide what an epoch is for, and what happens when one
-fails. Here is what they have in common: a network's values, loss and optimizer become a `Training`,
-which is built anew when a callback has changed any of them, and the engine's status becomes an
-exception.
+The fits of networks, those of estimators and those by L-BFGS decide what an epoch is for, and what
+happens when one fails. This file holds what they share: a network's values, loss and optimizer
+become a `Training`, which is built anew when a callback has changed any of them, and the engine's
+status becomes an exception.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from relume.nn.callbacks.callback import Hooks
 from relume.nn.data.minibatches import ArrayBatches, Batch, IterableBatches
 from relume.nn.losses import PythonLoss, targets_of_another
 from relume.nn.optimizers.lbfgs import LBFGS
+from relume.nn.optimizers.schedule import Schedule
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -182,6 +183,7 @@ class Run:
         self.plan = self.weights.plan
         self.settings = self._settings()
         self.training = new_training(net, source.rows, source.y_like, self.scale)
+        self.average = self.weights.average
 
     def failed(self, stage: Stage, error: Exception) -> None:
         """Called before an error leaves the loop; a subclass may put the network back.
@@ -195,17 +197,13 @@ class Run:
 
     # -- an epoch ---------------------------------------------------------------------------------
 
-    def epoch(
-        self, order: NDArray[np.int64] | None, rates: NDArray[np.float64], key: int
-    ) -> tuple[int, float]:
+    def epoch(self, order: NDArray[np.int64] | None, key: int) -> tuple[int, float]:
         """Train for an epoch.
 
         Parameters
         ----------
         order : ndarray of int64 or None
             Rows of X; None where an iterable sets the order.
-        rates : ndarray of float64
-            The learning rate of each minibatch.
         key : int
             Seed of the layers' random numbers.
 
@@ -220,12 +218,13 @@ class Run:
         Diverged
             If the loss of a minibatch is not finite.
         """
+        self.synchronize()
+        rates = self.net._learning_rates(self.source.steps)
         self.observers = self.hooks.observers(self.net, self.source.rows, self.source.steps)
         source = self.source
         by_batch = self.hooks["on_batch_begin"] or self.hooks["on_batch_end"]
         if by_batch or isinstance(source, IterableBatches) or not source.in_memory:
             return self._by_batch(order, rates, key)
-        self.synchronize()
         steps, loss = self._in_engine(
             "epoch", source.X, source.y, source.weight, order, rates, source.batch_size, key
         )
@@ -234,10 +233,13 @@ class Run:
     def _by_batch(self, order, rates, key):
         """An epoch whose minibatches pass through Python, with hooks between them."""
         loss, total, i = 0.0, 0.0, 0
+        time = self._time()
         for i, (X, y, weight) in enumerate(self._batches(order), 1):
             self.call("on_batch_begin", i)
             self.source.rows = max(self.source.rows, len(y))
             self.synchronize()
+            if time != self._time():
+                rates, time = self.net._learning_rates(self.source.steps), self._time()
             rate = rates[min(i, len(rates)) - 1]
             try:
                 share, batch_loss = self._in_engine(
@@ -297,6 +299,7 @@ class Run:
             if not (
                 weights is self.weights
                 and weights.plan is self.plan
+                and weights.average is self.average
                 and weights.steps == self.training.t
                 and self.source.rows <= self.training.rows
                 and self._settings() == self.settings
@@ -319,6 +322,12 @@ class Run:
             loss = loss[0], loss[1].tobytes()
         options = optimizer.clip_norm, optimizer.clip_value, optimizer.ema_decay
         return loss, optimizer.kernel, optimizer.hyper()[1:], options
+
+    def _time(self) -> tuple[Any, ...]:
+        """What the learning rates of an epoch depend on."""
+        net = self.net
+        learned = dict(vars(net.schedule)) if isinstance(net.schedule, Schedule) else None
+        return net.optimizer.lr, net.epoch, net.schedule, learned
 
     def _adopt_loss(self) -> None:
         """Let y be what the network's loss takes, where a hook has given it another loss."""
