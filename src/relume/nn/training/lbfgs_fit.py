@@ -52,7 +52,7 @@ class Objective:
         """
         self.weights.parameters[:] = parameters
         result = self.training.gradients(self.X, self.y, self.weight, self.gradient, self.key)
-        _, loss = checked(result, self.weights.dtype)
+        _, loss = checked(result, self.training, self.weights.dtype)
         return loss, self.gradient
 
 

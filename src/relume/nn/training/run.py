@@ -45,8 +45,8 @@ class NoOptimizer:
     clip_norm = clip_value = ema_decay = None
 
     def hyper(self) -> list[float]:
-        """No numbers."""
-        return []
+        """As many numbers as the kernel takes, which is never called."""
+        return [0.0] * 6
 
 
 @dataclass(frozen=True)
@@ -100,19 +100,26 @@ def new_training(
     )  # fmt: skip
 
 
-def checked(result: tuple[int, float, float], dtype: np.dtype[Any]) -> tuple[float, float]:
+def checked(
+    result: tuple[int, float, float], training: Training, dtype: np.dtype[Any]
+) -> tuple[float, float]:
     """What the engine returned beside its status, which becomes an exception.
 
     Raises
     ------
     ValueError
-        If X holds a value that is not finite.
+        If X holds a value that is not finite, or y a label that is none of the classes.
     Diverged
         If the loss is not finite.
     """
     status, count, loss = result
     if status == STATUS["input not finite"]:
         raise validation.not_finite("X", dtype)
+    if status == STATUS["label out of range"]:
+        raise ValueError(
+            f"y must hold class labels 0 to {training.n_out - 1} throughout a fit, got "
+            f"{training.strange_label}; it was changed after it was checked"
+        )
     if status == STATUS["loss not finite"]:
         raise Diverged(int(count))
     return count, loss
@@ -123,7 +130,7 @@ def one_step(net: Network, source: ArrayBatches, rate: float, key: int) -> float
     training = new_training(net, source.rows, source.y_like)
     X = source.X if source.in_memory else source.X.take(slice(None))
     result = training.batch(X, source.y, source.weight, rate, key)
-    _, loss = checked(result, net.dtype)
+    _, loss = checked(result, training, net.dtype)
     return loss
 
 
@@ -277,7 +284,7 @@ class Run:
                 self.failed("loss", error)
             raise
         try:
-            return checked(result, self.net.dtype)
+            return checked(result, self.training, self.net.dtype)
         except ValueError as error:
             self.failed("data", error)
             raise
