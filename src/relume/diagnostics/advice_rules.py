@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from relume.diagnostics.inspect_pass import Evidence
-    from relume.nn.units.layer_nodes import Place
+    from relume.nn.units.layer_nodes import LayerNode
 
 Layers = Sequence[LayerReport]
 
@@ -132,11 +132,11 @@ def _is_symmetric(weight):
     return weight.shape[1] > 1 and bool(between <= 0.1 * size)
 
 
-def _hidden_weights(evidence: Evidence) -> list[tuple[Place, NDArray[np.floating]]]:
+def _hidden_weights(evidence: Evidence) -> list[tuple[LayerNode, NDArray[np.floating]]]:
     """(node, weight of shape (n_in, n_out)) of every dense layer but the last."""
-    by_step = evidence.net._weights.by_step()
+    by_op = evidence.net._weights.by_op()
     dense = [
-        (node, by_step[node.first][1]["weight"])
+        (node, by_op[node.first][1]["weight"])
         for node in evidence.sequence
         if isinstance(node.layer, Dense)
     ]
@@ -144,7 +144,7 @@ def _hidden_weights(evidence: Evidence) -> list[tuple[Place, NDArray[np.floating
 
 
 def _normalizes(net):
-    return any(kind in net._kinds for kind in ("batch_norm", "layer_norm"))
+    return any(op.layer.normalizes for op in net._weights.specs)
 
 
 def _learns(evidence: Evidence) -> bool:
@@ -251,7 +251,7 @@ def dead_units(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[
         )  # fmt: skip
 
 
-def _is_natural(evidence: Evidence, node: Place, layer: LayerReport) -> bool:
+def _is_natural(evidence: Evidence, node: LayerNode, layer: LayerReport) -> bool:
     """Whether healthy networks have as many units just below 0; up to 34 % were measured.
 
     At usual learning rates such units are within 1.4 of their standard deviations below 0, so one
@@ -286,13 +286,13 @@ def _cause_of_death(evidence, node, layer, found):
     return "try diagnostics.revive(net, X), which gives them new weights", {"revive": "reinit"}
 
 
-def _bias_of(evidence: Evidence, node: Place) -> NDArray[np.floating] | None:
+def _bias_of(evidence: Evidence, node: LayerNode) -> NDArray[np.floating] | None:
     """The bias of the dense layer that feeds an activation; None if there is none."""
-    by_step = evidence.net._weights.by_step()
-    step = node.first if isinstance(node.layer, Dense) else node.first - 1
-    if step < 0 or by_step[step][0]["kind"] != "dense":
+    by_op = evidence.net._weights.by_op()
+    op = node.first if isinstance(node.layer, Dense) else node.first - 1
+    if op < 0 or not isinstance(by_op[op][0].layer, Dense):
         return None
-    return by_step[step][1].get("bias")
+    return by_op[op][1].get("bias")
 
 
 def saturated_units(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
@@ -320,7 +320,7 @@ def saturated_units(evidence: Evidence, layers: Layers, found: set[str]) -> Iter
 # -- the gradient from layer to layer -------------------------------------------------------------
 
 
-def _gradients(evidence: Evidence) -> list[tuple[Place, float]]:
+def _gradients(evidence: Evidence) -> list[tuple[LayerNode, float]]:
     """(node, gradient norm) of the dense layers that are not inside others, in order."""
     if evidence.gradients is None:
         return []

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from relume import validation
 from relume.engine.observer import OBSERVE_GRADIENTS
-from relume.nn.losses import Loss, PythonLoss
-from relume.nn.units.layer_nodes import all_bounds, network_places, walk
+from relume.nn.losses import Loss
+from relume.nn.units.layer_nodes import all_bounds, network_nodes, walk
 from relume.nn.units.unit_statistics import UnitStatistics, new_observer
 from relume.runtime.blas import single_threaded_blas
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relume.diagnostics.trial_step import TrialStep
     from relume.nn.data.row_blocks import RowBlocks
     from relume.nn.network import Network
-    from relume.nn.units.layer_nodes import Place
+    from relume.nn.units.layer_nodes import LayerNode
 
 SAMPLE_ROWS = 256  # evenly spaced rows on which a step and losses are tried
 HISTOGRAM_ROWS = 128  # rows of the sample whose values the histograms show
@@ -32,7 +32,7 @@ class Evidence:
     """Everything that the report and its advice are made from."""
 
     net: Network
-    nodes: list[Place]  # of the layers given to the network
+    nodes: list[LayerNode]  # of the layers given to the network
     rows: int
     values: list[UnitStatistics]  # of each node of the plan
     gradients: list[UnitStatistics | None] | None  # of each row's loss; None without y
@@ -40,20 +40,22 @@ class Evidence:
     sample: tuple[NDArray[np.floating], NDArray[np.generic] | None]  # X and y of the sample
     outcome: Outcome | None  # None without y
     bounds: NDArray[np.float64]  # of each node: beyond them a unit is saturated
-    sequence: list[Place]  # all nodes, including those inside other layers
+    sequence: list[LayerNode]  # all nodes, including those inside other layers
     trial: TrialStep | None = None
 
 
 def collect(inspected: InspectedModel, blocks: RowBlocks) -> Evidence:
     """Run all row blocks through the inspected model once."""
     net = inspected.net
-    nodes = network_places(net)
+    nodes = network_nodes(net)
     plan, parameters = net._weights.plan, net._weights.parameters
     observer = new_observer(plan, nodes, blocks.has_targets)
     sample, outcome = Sample(blocks.n), Outcome(net.loss) if blocks.has_targets else None
     with single_threaded_blas:
         for first, X, y in blocks:
-            loss = None if outcome is None else loss_of(net, y)
+            loss = None
+            if outcome is not None:
+                loss = net.loss.for_engine(y, net.n_outputs, net.dtype)
             z, losses = observer.observe(parameters, X, y, loss)
             if z is None:
                 raise validation.not_finite("X", net.dtype)
@@ -70,15 +72,8 @@ def collect(inspected: InspectedModel, blocks: RowBlocks) -> Evidence:
         [UnitStatistics(each, blocks.n) if seen[i] else None for i, each in enumerate(gradients)]
         if blocks.has_targets
         else None,
-        recorded, sample.rows(), outcome, all_bounds(nodes, plan.n_steps + 1), walk(nodes),
+        recorded, sample.rows(), outcome, all_bounds(nodes, plan.n_ops + 1), walk(nodes),
     )  # fmt: skip
-
-
-def loss_of(net, y):
-    """A network's loss as the engine takes it."""
-    if isinstance(net.loss, PythonLoss):
-        return net.loss
-    return net.loss.kernel(y), net._loss_numbers
 
 
 def evenly(n, max_rows):

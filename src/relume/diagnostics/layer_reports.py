@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from relume.diagnostics.inspect_pass import Evidence
-    from relume.nn.units.layer_nodes import Place
+    from relume.nn.units.layer_nodes import LayerNode
 
 NEARLY_DEAD = 0.01  # a unit that is active on a smaller share of rows is nearly dead
 SATURATED = 0.99  # a unit is saturated if it is so on at least this share of rows
@@ -37,7 +37,7 @@ def report_of(evidence: Evidence) -> Report:
     )
 
 
-def _layer(evidence: Evidence, node: Place) -> LayerReport:
+def _layer(evidence: Evidence, node: LayerNode) -> LayerReport:
     values, rows = evidence.values[node.out], evidence.rows
     dies, bounded = is_rectifier(node.activation), saturates(node.activation)
     dead = values.constant & (values.min == 0) & dies
@@ -85,16 +85,16 @@ def _distribution(evidence: Evidence, node: int) -> Distribution:
     )  # fmt: skip
 
 
-def _gradient(evidence: Evidence, node: Place) -> GradientStatistics | None:
+def _gradient(evidence: Evidence, node: LayerNode) -> GradientStatistics | None:
     statistics = evidence.gradients and evidence.gradients[node.gradient]
     return GradientStatistics(statistics.norm, statistics.zero_fraction) if statistics else None
 
 
-def _update_ratio(evidence: Evidence, node: Place) -> float | None:
+def _update_ratio(evidence: Evidence, node: LayerNode) -> float | None:
     """Norm of the next update over that of the weights, for dense layers."""
     if evidence.trial is None or not isinstance(node.layer, Dense):
         return None
-    name = evidence.net._weights.specs[node.first]["name"]
+    name = evidence.net._weights.specs[node.first].name
     return evidence.trial.ratios.get(f"{name}.weight")
 
 

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t
 
 from relume.engine.plan cimport Plan
-from relume.engine.ops cimport Pass, Sparse, Step
+from relume.engine.ops cimport Pass, Sparse, Op
 from relume.kernels.table cimport Loss
 
 

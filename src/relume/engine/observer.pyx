@@ -21,10 +21,7 @@ from relume.engine.arrays cimport (
     address, data_of, loss_of, matrix_of, numbers_of, targets_of,
 )
 from relume.engine.plan cimport SHARD, Plan, ceil_div
-from relume.engine.ops cimport (
-    ALPHA_DROPOUT, BATCH_NORM, DROPOUT, NOWHERE, RRELU, SUM_DELTA, Pass, Step, at, backward,
-    delta_at, forward, number, statistic, value_at,
-)
+from relume.engine.ops cimport NOWHERE, Op, Pass, backward, delta_at, forward, value_at
 from relume.runtime.threads cimport Region, begin, done, end
 from relume.kernels.table cimport (
     ACTIVE, CLIPPED, MINIMUM, MAXIMUM, N_STATISTICS, SQUARES, SUM, LossRow,
@@ -62,15 +59,15 @@ cdef class Observer:
         if slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
         self.plan, self.every, self.slots = plan, every, slots
-        nodes = plan.n_steps + 1
-        widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
+        nodes = plan.n_ops + 1
+        widths = [plan.n_in, *(plan.ops[i].n_out for i in range(plan.n_ops))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_STATISTICS * int(starts[-1])
         self.observed = observed.copy()
         self.observed_bits = <const uint8_t*> data_of(
             self.observed, np.dtype(np.uint8), nodes, "observed")
-        for i in range(plan.n_steps):
-            if plan.steps[i].delta_out == NOWHERE:      # nothing before it learns
+        for i in range(plan.n_ops):
+            if plan.ops[i].delta_out == NOWHERE:      # nothing before it learns
                 self.observed[i + 1] &= VALUES
         self.bounds_array, self.offsets_array = bounds, starts
         self.bounds = <const double*> data_of(
@@ -82,7 +79,7 @@ cdef class Observer:
 
     def clear(self):
         """Reset all totals."""
-        cdef Py_ssize_t _slot, k, j, n, nodes = self.plan.n_steps + 1
+        cdef Py_ssize_t _slot, k, j, n, nodes = self.plan.n_ops + 1
         cdef double* totals = self.total
         self.rows = self.observations = self.waited = 0
         memset(totals, 0, self.slots * self.size * sizeof(double))
@@ -110,7 +107,7 @@ cdef class Observer:
             whole[MINIMUM] = part[:, MINIMUM].min(axis=0)
             whole[MAXIMUM] = part[:, MAXIMUM].max(axis=0)
             merged.append(whole)
-        nodes = self.plan.n_steps + 1
+        nodes = self.plan.n_ops + 1
         return merged[:nodes], merged[nodes:]
 
     def sums(self):
@@ -119,7 +116,7 @@ cdef class Observer:
         Each is a tuple: how often units were active and clipped, the sum of their values and of
         the squares, and how many units were ever active.
         """
-        cdef Py_ssize_t k, j, n, nodes = self.plan.n_steps + 1
+        cdef Py_ssize_t k, j, n, nodes = self.plan.n_ops + 1
         cdef const double* totals = self.total
         cdef double active, clipped, total, squares, alive
         found = []
@@ -140,8 +137,8 @@ cdef class Observer:
     def active(self, Py_ssize_t node):
         """The share of training rows on which each unit of a node was active."""
         cdef Py_ssize_t first, n
-        if not 0 <= node <= self.plan.n_steps:
-            raise IndexError(f"node must be between 0 and {self.plan.n_steps}, got {node}")
+        if not 0 <= node <= self.plan.n_ops:
+            raise IndexError(f"node must be between 0 and {self.plan.n_ops}, got {node}")
         first, n = self.offsets[node], self.offsets[node + 1] - self.offsets[node]
         first = N_STATISTICS * first + ACTIVE * n
         return self.totals[0, first:first + n] / self.rows
@@ -167,20 +164,20 @@ cdef class Observer:
     cdef void observe_minibatch(self, const Pass* p) noexcept nogil:
         """Add what a minibatch left on the tape, without MINIMUM and MAXIMUM, if it is due."""
         cdef Py_ssize_t i
-        cdef const Step* s
+        cdef const Op* op
         self.waited += 1
         if self.waited < self.every:
             return
         self.waited = 0
         self.observations += 1
         self.rows += p.rows
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
             if self.observed_bits[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False,
+                self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False,
                          self.bounded(i + 1), 0, p.rows)
             if self.observed_bits[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, False, 0, p.rows)
+                self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, False, 0, p.rows)
 
     # -- over given rows -------------------------------------------------------------------------
 
@@ -239,16 +236,16 @@ cdef class Observer:
     def record(self, parameters, X):
         """The values of rows of X at all nodes, as in prediction: a list of copies."""
         cdef Py_ssize_t i, rows = X.shape[0]
-        cdef const Step* s
+        cdef const Op* op
         tape = self.plan.new_tape(rows)
         cdef Pass p = self.plan.pass_over(parameters, X, tape)
         p.training, p.apart = False, True
         found = [X]
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            forward(&p, s, 0, rows)
-            values = np.empty((rows, s.n_out), self.plan.dtype)
-            memcpy(address(values), value_at(&p, s.output, 0, s.n_out), values.nbytes)
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            forward(&p, op, 0, rows)
+            values = np.empty((rows, op.n_out), self.plan.dtype)
+            memcpy(address(values), value_at(&p, op.output, 0, op.n_out), values.nbytes)
             found.append(values)
         return found
 
@@ -289,31 +286,31 @@ cdef class Observer:
                     Py_ssize_t rows) noexcept nogil:
         """Run a shard forward, and backward if there is a loss; return whether X is finite."""
         cdef Py_ssize_t i
-        cdef const Step* s
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* op
+        cdef const Op* last = self.plan.last_op()
         if not p.spans.all_finite(p.x, rows * self.plan.n_in):
             return False
         if self.observed_bits[0] & VALUES:
             self.add(p, p.x, 0, False, True, slot, rows)
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            forward(p, s, 0, rows)
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            forward(p, op, 0, rows)
             if self.observed_bits[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False, True, slot, rows)
+                self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False, True, slot, rows)
         memcpy(self.outputs + first * last.n_out * p.itemsize,
                value_at(p, last.output, 0, last.n_out), rows * last.n_out * p.itemsize)
         if self.y == NULL or not self.row_losses(p, first, rows):
             return True
-        for i in range(self.plan.n_steps - 1, -1, -1):
-            s = &self.plan.steps[i]
+        for i in range(self.plan.n_ops - 1, -1, -1):
+            op = &self.plan.ops[i]
             if self.observed_bits[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, True, slot, rows)
-            backward(p, s, 0, rows)
+                self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, True, slot, rows)
+            backward(p, op, 0, rows)
         return True
 
     cdef bint row_losses(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
         """Compute each row's loss and its gradient at the outputs; return whether that worked."""
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         if self.loss == NULL:
             return self.ask_python(p, first, rows)
         self.loss(value_at(p, last.output, 0, last.n_out), self.y + first * self.y_size, rows,
@@ -324,7 +321,7 @@ cdef class Observer:
     cdef bint ask_python(self, const Pass* p, Py_ssize_t first,
                          Py_ssize_t rows) noexcept with gil:
         """The same for a loss written in Python, which gives a shard's mean loss and gradient."""
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         cdef Py_ssize_t size = rows * last.n_out
         if self.error is not None:
             return False
@@ -344,24 +341,10 @@ cdef class Observer:
         return True
 
     cdef void be_deterministic(self, const Pass* p) noexcept nogil:
-        """Fill the tape so that the backward pass has no noise, as in prediction.
-
-        Dropout keeps every value, and a random slope is its mean. The gradient at the input of
-        BatchNorm lacks the two terms that come from a minibatch's statistics.
-        """
-        cdef Py_ssize_t i, k
-        cdef const Step* s
-        cdef char* kept
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            if s.kind == BATCH_NORM:
-                memset(statistic(p, s, SUM_DELTA), 0, 2 * s.n_out * p.itemsize)
-            elif s.kind == DROPOUT or s.kind == ALPHA_DROPOUT or s.kind == RRELU:
-                kept = at(p, s.kept, 0, s.n_out)
-                for k in range(SHARD * s.n_out):
-                    if s.kind == RRELU:
-                        memcpy(kept + k * p.itemsize, number(p, s, 0), p.itemsize)
-                    elif p.itemsize == 4:
-                        (<float*> kept)[k] = 1
-                    else:
-                        (<double*> kept)[k] = 1
+        """Fill the tape so that the backward pass has no noise, as in prediction."""
+        cdef Py_ssize_t i
+        cdef const Op* op
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            if op.kind.as_prediction != NULL:
+                op.kind.as_prediction(p, op, SHARD)

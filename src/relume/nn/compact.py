@@ -15,18 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from relume.nn.data import check_data
 from relume.nn.data.rows import CHUNK, MappedRows, SparseRows
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
-from relume.nn.layers.layer import Elementwise, Layer
-from relume.nn.layers.parametric import PReLU
-from relume.nn.layers.regularization import ActivityL1, Dropout
+from relume.nn.layers.layer import Layer
 from relume.nn.layers.residual import Residual, width_of
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
-
-UNITWISE = (Activation, Elementwise, Dropout, ActivityL1)  # AlphaDropout is a Dropout
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ class Compacted(NamedTuple):
 def compact(net: "Network", X: Any) -> Compacted:
     """Remove the units that are the same for all rows of X; see `Network.compact`."""
     net._built()
-    features = net._features(X)
+    features = check_data.features(net, X)
     layers, state = list(net.layers), net.state_dict()
     found, removed = [], []
     for i, layer in enumerate(net.layers):
@@ -154,7 +151,7 @@ def _next(layers: Sequence[Layer | Activation], i: int) -> tuple[int | None, str
     for end in range(i + 1, len(layers)):
         if isinstance(layers[end], Dense):
             return end, ""
-        if not isinstance(layers[end], UNITWISE):
+        if not layers[end].unitwise:
             name = type(layers[end]).__name__
             return None, f"not changed: a {name} follows, which mixes units"
     return None, "not changed: these are the outputs"
@@ -177,25 +174,15 @@ def _survivors(net, start, end, features):
 def _take_out(net, i, end, state, values, keep):
     """Remove units of layers[i] from a state, and add their values to the bias of layers[end]."""
     first, last = _module(net.layers, i), _module(net.layers, end)
-    for module, layer in _modules(net.layers[i:end], first):
-        if isinstance(layer, Dense) or (isinstance(layer, PReLU) and layer.per_unit):
-            for name in (f"{module}.weight", f"{module}.bias"):
-                if name in state:
-                    state[name] = state[name][keep]
+    for name, value in state.items():
+        # The layers in between have one parameter per unit, or one for all, such as PReLU's slope.
+        if first <= int(name.partition(".")[0]) < last and value.shape[:1] == keep.shape:
+            state[name] = value[keep]
     weight = state[f"{last}.weight"]
     state[f"{last}.weight"] = weight[:, keep]
     if f"{last}.bias" in state:
         shift = weight[:, ~keep].astype(np.float64) @ values[~keep].astype(np.float64)
         state[f"{last}.bias"] = (state[f"{last}.bias"] + shift).astype(net.dtype)
-
-
-def _modules(layers, first):
-    """The layers and the activations inside them, each with its module number."""
-    for layer in layers:
-        yield first, layer
-        if isinstance(layer, Dense) and layer.activation is not None:
-            yield first + 1, layer.activation
-        first += len(layer.modules())
 
 
 def _module(layers, i):
@@ -214,7 +201,7 @@ def _beginning(net, end):
 
 def _outputs(net, X):
     """The outputs for the rows of X, chunk by chunk."""
-    features = X if isinstance(X, MappedRows | SparseRows) else net._features(X)
+    features = X if isinstance(X, MappedRows | SparseRows) else check_data.features(net, X)
     for first in range(0, features.shape[0], CHUNK):
         rows = slice(first, first + CHUNK)
         yield net._outputs(features[rows] if isinstance(features, np.ndarray) else
@@ -224,7 +211,8 @@ def _outputs(net, X):
 def _copy_with(net, layers, state):
     """A copy of the network with other layers and parameters; its optimizer starts afresh."""
     small = copy.copy(net)
-    small.layers, small._weights = layers, None
+    small._weights = None
+    small.layers = layers
     small.load_state_dict(state)
     return small
 

@@ -13,7 +13,7 @@ from relume import validation
 from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, STATISTICS, Observer
 from relume.nn.callbacks.callback import Callback
 from relume.nn.layers.dense import Dense
-from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_places, saturates, walk
+from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_nodes, saturates, walk
 from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from relume.engine.plan import Plan
     from relume.nn.network import Network
-    from relume.nn.units.layer_nodes import Place
+    from relume.nn.units.layer_nodes import LayerNode
 
 MIN_ROWS = 256  # rows to observe in an epoch, if it has that many
 MAX_INTERVAL = 8  # observe at least one minibatch in 8; observing costs a few per cent of its time
@@ -144,10 +144,10 @@ class Monitor(Callback):
         """
         if self.X is not None or epoch % self.every:
             return None
-        plan = net._weights.plan
+        plan = net._built().plan
         if self._observer is None or self._plan is not plan:
             self._plan = plan
-            self._observer, self._layers = _observer(plan, network_places(net))
+            self._observer, self._layers = _observer(plan, network_nodes(net))
         self._observer.clear()
         interval = max(1, (steps or MAX_INTERVAL) * rows // MIN_ROWS)
         self._observer.every = min(interval, MAX_INTERVAL, steps or MAX_INTERVAL)
@@ -212,7 +212,7 @@ class _ObservedLayer(NamedTuple):
     dense: bool
 
 
-def _observed_layer(node: Place, gradient: int | None = None) -> _ObservedLayer:
+def _observed_layer(node: LayerNode, gradient: int | None = None) -> _ObservedLayer:
     return _ObservedLayer(
         node.name,
         node.out,
@@ -223,9 +223,9 @@ def _observed_layer(node: Place, gradient: int | None = None) -> _ObservedLayer:
     )
 
 
-def _observer(plan: Plan, nodes: list[Place]) -> tuple[Observer, list[_ObservedLayer]]:
+def _observer(plan: Plan, nodes: list[LayerNode]) -> tuple[Observer, list[_ObservedLayer]]:
     """An observer of the outputs of all layers and of the gradients at their pre-activations."""
-    bits = np.zeros(plan.n_steps + 1, np.uint8)
+    bits = np.zeros(plan.n_ops + 1, np.uint8)
     for node in walk(nodes):
         bits[node.out] |= OBSERVE_VALUES
         bits[node.gradient] |= OBSERVE_GRADIENTS

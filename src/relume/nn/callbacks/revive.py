@@ -11,7 +11,7 @@ from relume import validation
 from relume.engine.observer import OBSERVE_VALUES, STATISTICS, Observer
 from relume.nn.callbacks.callback import Callback
 from relume.nn.optimizers.usual_rate import lower_rate, rate_excess
-from relume.nn.units.layer_nodes import is_rectifier, network_places, walk
+from relume.nn.units.layer_nodes import is_rectifier, network_nodes, walk
 from relume.nn.units.revival import HOW, Revivable, dormant, make_leaky, revivable, revive_units
 from relume.nn.units.unit_statistics import observed
 
@@ -134,10 +134,10 @@ class Revive(Callback):
         self._observer = None
         if self.X is not None or epoch % self.every:
             return None
-        plan = net._weights.plan
-        bits = np.zeros(plan.n_steps + 1, np.uint8)
+        plan = net._built().plan
+        bits = np.zeros(plan.n_ops + 1, np.uint8)
         for layer in self._candidates(net):
-            bits[layer.place.out] = OBSERVE_VALUES
+            bits[layer.node.out] = OBSERVE_VALUES
         bounds = np.tile([-np.inf, np.inf], (len(bits), 1))
         self._observer = Observer(plan, bits, bounds, slots=1)
         return self._observer
@@ -166,14 +166,14 @@ class Revive(Callback):
 
     def _remaining(self, net):
         """Those of the named layers that are not leaky yet."""
-        names = {each.name for each in walk(network_places(net)) if is_rectifier(each.activation)}
+        names = {each.name for each in walk(network_nodes(net)) if is_rectifier(each.activation)}
         return [name for name in self.layers or [] if name in names]
 
     def _by_observer(self, net: Network, observer: Observer) -> list[Dormant]:
         """The dormant units according to the epoch's minibatches."""
         values, _ = observer.statistics()
         return [
-            (layer, dormant(values[layer.place.out][[ACTIVE, SUM]], observer.rows,
+            (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], observer.rows,
                             self.threshold), None)
             for layer in self._candidates(net)
         ]  # fmt: skip
@@ -189,8 +189,8 @@ def dormant_units(
     """The dormant units of each layer on the rows of X."""
     _, values, rows = observed(net, X)
     return [
-        (layer, dormant(values[layer.place.out][[ACTIVE, SUM]], rows, threshold),
-         values[layer.place.pre][SUM] / rows)
+        (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], rows, threshold),
+         values[layer.node.pre][SUM] / rows)
         for layer in layers
     ]  # fmt: skip
 
@@ -204,7 +204,7 @@ def apply(
         revive_units(net, layer, units, how, rng, pre)
     if how == "leaky" and found:
         make_leaky(net, [(layer, units) for layer, units, _ in found])
-    return {layer.place.name: units.tolist() for layer, units, _ in found}
+    return {layer.node.name: units.tolist() for layer, units, _ in found}
 
 
 def set_rate(net: Network, lr: float | Literal["advised"]) -> None:

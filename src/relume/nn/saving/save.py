@@ -16,7 +16,6 @@ from relume.nn.saving import model_file, serialize
 if TYPE_CHECKING:
     from relume.nn.network import Network
 
-COUNT = "num_batches_tracked"
 PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # prefixes of the parameters' names
 
 

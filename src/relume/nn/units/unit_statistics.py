@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from relume import validation
 from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, STATISTICS, Observer
 from relume.nn.data.row_blocks import NetworkRows, RowBlocks
-from relume.nn.units.layer_nodes import all_bounds, network_places, walk
+from relume.nn.units.layer_nodes import all_bounds, network_nodes, walk
 from relume.runtime.blas import single_threaded_blas
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from relume.engine.plan import Plan
     from relume.nn.network import Network
-    from relume.nn.units.layer_nodes import Place
+    from relume.nn.units.layer_nodes import LayerNode
 
 Array = NDArray[np.float64]
 
@@ -80,10 +80,10 @@ class UnitStatistics:
         return self.min == self.max
 
 
-def observed(net: Network, X: ArrayLike) -> tuple[list[Place], list[Array], int]:
+def observed(net: Network, X: ArrayLike) -> tuple[list[LayerNode], list[Array], int]:
     """The nodes of the layers, the statistics of all nodes over X, and the number of rows."""
     net._built()
-    nodes, blocks = network_places(net), RowBlocks(NetworkRows(net), X)
+    nodes, blocks = network_nodes(net), RowBlocks(NetworkRows(net), X)
     observer = new_observer(net._weights.plan, nodes, False)
     with single_threaded_blas:
         for _, part, _ in blocks:
@@ -92,10 +92,10 @@ def observed(net: Network, X: ArrayLike) -> tuple[list[Place], list[Array], int]
     return nodes, observer.statistics()[0], blocks.n
 
 
-def new_observer(plan: Plan, nodes: list[Place], gradients: bool) -> Observer:
+def new_observer(plan: Plan, nodes: list[LayerNode], gradients: bool) -> Observer:
     """An observer of all values and, if asked for, of the gradients that reports show."""
-    bits = np.full(plan.n_steps + 1, OBSERVE_VALUES, np.uint8)
+    bits = np.full(plan.n_ops + 1, OBSERVE_VALUES, np.uint8)
     if gradients:
         for node in walk(nodes):
             bits[node.gradient] |= OBSERVE_GRADIENTS
-    return Observer(plan, bits, all_bounds(nodes, plan.n_steps + 1))
+    return Observer(plan, bits, all_bounds(nodes, plan.n_ops + 1))
