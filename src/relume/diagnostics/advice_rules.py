@@ -134,7 +134,7 @@ def _is_symmetric(weight):
 
 def _hidden_weights(evidence: Evidence) -> list[tuple[LayerNode, NDArray[np.floating]]]:
     """(node, weight of shape (n_in, n_out)) of every dense layer but the last."""
-    by_op = evidence.net._weights.by_op()
+    by_op = evidence.net._built().by_op()
     dense = [
         (node, by_op[node.first][1]["weight"])
         for node in evidence.sequence
@@ -144,7 +144,7 @@ def _hidden_weights(evidence: Evidence) -> list[tuple[LayerNode, NDArray[np.floa
 
 
 def _normalizes(net):
-    return any(op.layer.normalizes for op in net._weights.specs)
+    return any(op.layer.normalizes for op in net._built().specs)
 
 
 def _learns(evidence: Evidence) -> bool:
@@ -158,7 +158,7 @@ def _untouched(evidence: Evidence) -> bool:
 
     That is so before the first step, or if the learning rate is too low to have made them grow.
     """
-    steps = evidence.net._weights.steps
+    steps = evidence.net._built().steps
     return steps == 0 or rate_excess(evidence.net) < 5
 
 
@@ -183,8 +183,8 @@ def learning_rate_high(evidence: Evidence, layers: Layers, found: set[str]) -> I
                 f"{_number(trial.after[1.0])}"
             )
     stunted = unexplained is not None and unexplained > 0.15
-    if reason is None and excess >= 20 and net._weights.steps and stunted:
-        reason = f"after {net._weights.steps:,} steps the network still explains little of y"
+    if reason is None and excess >= 20 and net._built().steps and stunted:
+        reason = f"after {net._built().steps:,} steps the network still explains little of y"
     if reason is None and excess >= 20 and _max_dead_fraction(evidence, layers) >= DEAD:
         reason = "units have died"
     if reason:
@@ -288,7 +288,7 @@ def _cause_of_death(evidence, node, layer, found):
 
 def _bias_of(evidence: Evidence, node: LayerNode) -> NDArray[np.floating] | None:
     """The bias of the dense layer that feeds an activation; None if there is none."""
-    by_op = evidence.net._weights.by_op()
+    by_op = evidence.net._built().by_op()
     op = node.first if isinstance(node.layer, Dense) else node.first - 1
     if op < 0 or not isinstance(by_op[op][0].layer, Dense):
         return None

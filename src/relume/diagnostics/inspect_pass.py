@@ -48,7 +48,7 @@ def collect(inspected: InspectedModel, blocks: RowBlocks) -> Evidence:
     """Run all row blocks through the inspected model once."""
     net = inspected.net
     nodes = network_nodes(net)
-    plan, parameters = net._weights.plan, net._weights.parameters
+    plan, parameters = net._built().plan, net._built().parameters
     observer = new_observer(plan, nodes, blocks.has_targets)
     sample, outcome = Sample(blocks.n), Outcome(net.loss) if blocks.has_targets else None
     with single_threaded_blas:

@@ -125,7 +125,7 @@ def _other_rows(evidence: Evidence, confusion: NDArray[np.int64], found: set[str
     """Confident predictions that are no better than chance: rows of X and y do not match."""
     shares = confusion.sum(axis=1) / confusion.sum()
     accuracy = np.trace(confusion) / confusion.sum()
-    if found or not evidence.net._weights.steps or accuracy > 1.5 * (shares**2).sum():
+    if found or not evidence.net._built().steps or accuracy > 1.5 * (shares**2).sum():
         return None
     unexplained = None if evidence.outcome is None else evidence.outcome.unexplained
     if unexplained is None or unexplained < 2:

@@ -94,7 +94,7 @@ def _update_ratio(evidence: Evidence, node: LayerNode) -> float | None:
     """Norm of the next update over that of the weights, for dense layers."""
     if evidence.trial is None or not isinstance(node.layer, Dense):
         return None
-    name = evidence.net._weights.specs[node.first].name
+    name = evidence.net._built().specs[node.first].name
     return evidence.trial.ratios.get(f"{name}.weight")
 
 

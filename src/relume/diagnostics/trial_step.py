@@ -33,7 +33,7 @@ def try_step(net: Network, X: NDArray[np.floating], y: NDArray[np.generic]) -> T
     if not isinstance(net.optimizer, Optimizer) or len(X) < 8:
         return None
     trial = copy.copy(net)
-    weights = trial._weights
+    weights = trial._built()
     before = weights.parameters.copy()
     try:
         with np.errstate(all="ignore"):
@@ -62,9 +62,9 @@ def _ratio(update, weight):
 
 def _loss(net, X, y):
     """The mean loss of rows; infinity if it is not finite."""
-    plan = net._weights.plan
+    plan = net._built().plan
     with single_threaded_blas, np.errstate(all="ignore"):
-        z = predict(plan, net._weights.parameters, X)
+        z = predict(plan, net._built().parameters, X)
         if isinstance(net.loss, PythonLoss):
             loss = net.loss.function(y, z)[0]
         else:

@@ -8,7 +8,6 @@ the removed units.
 """
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from relume.nn.data import check_data
 from relume.nn.data.rows import CHUNK, MappedRows, SparseRows
-from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
-from relume.nn.layers.layer import Layer
 from relume.nn.layers.residual import Residual, width_of
 
 if TYPE_CHECKING:
@@ -144,7 +141,7 @@ def compact(net: "Network", X: Any) -> Compacted:
     return Compacted(small, CompactReport(found, sizes, removed))
 
 
-def _next(layers: Sequence[Layer | Activation], i: int) -> tuple[int | None, str]:
+def _next(layers, i) -> tuple[int | None, str]:
     """The index of the Dense that reads layers[i]; or None, and why the units must stay."""
     if isinstance(layers[i], Residual):
         return None, "not changed: a Residual adds its units to those of its input"

@@ -82,12 +82,12 @@ class UnitStatistics:
 
 def observed(net: Network, X: ArrayLike) -> tuple[list[LayerNode], list[Array], int]:
     """The nodes of the layers, the statistics of all nodes over X, and the number of rows."""
-    net._built()
+    weights = net._built()
     nodes, blocks = network_nodes(net), RowBlocks(NetworkRows(net), X)
-    observer = new_observer(net._weights.plan, nodes, False)
+    observer = new_observer(weights.plan, nodes, False)
     with single_threaded_blas:
         for _, part, _ in blocks:
-            if observer.observe(net._weights.parameters, part)[0] is None:
+            if observer.observe(weights.parameters, part)[0] is None:
                 raise validation.not_finite("X", net.dtype)
     return nodes, observer.statistics()[0], blocks.n
 
