@@ -14,7 +14,7 @@ HISTORY := \.track_|^bench_training\.|^bench_ufuncs\.Everyday\.
 BENCH := $(HISTORY)
 BASE := main
 COMMITS := HEAD
-MACHINE := reference
+MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo test lint vec parallel accuracy sweep calibrate durability peers peers-scaling
 .PHONY: peers-activations peers-docs docs example
@@ -24,7 +24,7 @@ help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
-	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (reference): docs/benchmarks.md"
+	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (the CPU's name): docs/benchmarks.md"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -75,7 +75,7 @@ bench-compare: $(VENV)/asv  ## time BASE (main) and HEAD in turn; fails if one i
 	$(ASV) continuous --factor 1.1 --machine here --attribute rounds=4 --show-stderr \
 		--bench "$(BENCH)" $(ARGS) $(BASE) HEAD
 
-bench-history: $(VENV)/asv  ## time each commit of kernels or engine that has no results yet
+bench-history: $(VENV)/asv  ## time each commit of the compiled code that has no results yet
 	$(ASV) machine --yes --machine $(MACHINE) > /dev/null
 	git log --first-parent --format=%H $(COMMITS) -- \
 		src/relume/kernels src/relume/ufuncs src/relume/runtime src/relume/engine | \

@@ -69,7 +69,7 @@ def imported_packages(text, path, package):
 
 
 def included_packages(text, path, package):
-    """The packages of relume whose headers and .pxi files a file includes; None for no such file."""
+    """The packages of relume that an included file is in; None where there is no such file."""
     for match in FILE.finditer(text):
         for folder in (path.parent, package, package / "kernels"):  # as setup.py tells compilers
             file = (folder / match[1]).resolve()
@@ -140,7 +140,9 @@ def test_a_broken_contract_is_found(copy, file, line, contract):
     path.write_text(f"{path.read_text()}\n{line}\n")
     status, output = lint_imports(copy.parent)
     assert status != 0, output
-    broken = [text for text in output.splitlines() if text.endswith("BROKEN") or "BROKEN (" in text]
+    broken = [
+        text for text in output.splitlines() if text.endswith("BROKEN") or "BROKEN (" in text
+    ]
     assert any(contract in text for text in broken), output
 
 
