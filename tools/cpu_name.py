@@ -2,8 +2,8 @@
 
     python tools/cpu_name.py
 
-It is the name that the CPU gives itself, without trademarks and clock rates, with its family and model,
-since a virtual machine may hide the rest: "amd-epyc-25-17", "intel-xeon-6-143", "apple-m2".
+It is the name that the CPU gives itself, without trademarks and clock rates, with its family and
+model, since a virtual machine may hide the rest: "amd-epyc-25-17", "intel-xeon-6-143", "apple-m2".
 """
 
 import platform

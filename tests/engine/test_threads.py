@@ -235,7 +235,7 @@ def test_signal_handler_that_raises(error, progress, caller):
     initial, rung = plain.bits(net), []
 
     def ring(*_):
-        rung.append(time.perf_counter())
+        rung.append(error)
         raise error
 
     previous = signal.signal(signal.SIGALRM, ring)
@@ -243,11 +243,11 @@ def test_signal_handler_that_raises(error, progress, caller):
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(error):
             net.fit(X, y, epochs=100, batch_size=1, progress=progress)
-        took = time.perf_counter() - rung[0]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert took < 1, f"{took:.2f} s after the signal"
+    assert rung
+    assert net._weights.steps < len(X), "the epoch was not left before its end"
     learned = plain.bits(net)
     assert learned != initial, "nothing was kept"
     assert np.isfinite(net.predict_proba(X[:100])).all()
@@ -278,7 +278,6 @@ def test_signal_handler_that_returns(caller):
 
 INTERRUPTED = """
 import signal
-import time
 import numpy as np
 import threadpoolctl
 from relume import nn
@@ -300,6 +299,8 @@ try:
     print("not interrupted", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+# 4 steps of the first fit; 1,000 epochs would take minutes, and one at batch size 1 some seconds.
+assert {batch_size} > 1 or net._weights.steps < 4 + len(X), net._weights.steps
 assert blas() == before, (before, blas())
 assert np.isfinite(net.predict_proba(X[:1000])).all()
 history = net.fit(X[:1000], y[:1000], epochs=2)
@@ -322,14 +323,9 @@ def test_ctrl_c(batch_size):
     try:
         assert child.stdout.readline() == "fitting\n", child.stderr.read()
         time.sleep(0.7)
-        begin = time.perf_counter()
         child.send_signal(signal.SIGINT)
-        line = child.stdout.readline()
-        took = time.perf_counter() - begin
         out, err = child.communicate(timeout=60)
     finally:
         child.kill()
         child.wait()
-    assert line == "interrupted\n", err
-    assert took < 2, f"{took:.2f} s"
-    assert (out, child.returncode) == ("went on\n", 0), err
+    assert (out, child.returncode) == ("interrupted\nwent on\n", 0), err

@@ -209,7 +209,7 @@ def test_results_are_filed_under_one_machine(history):
             "amd-epyc-25-17",
         ),
         (
-            "cpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Intel(R) Xeon(R) Processor @ 2.10GHz\n",
+            "cpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.10GHz\n",
             "intel-xeon-6-143",
         ),
         (
