@@ -16,7 +16,7 @@ BASE := main
 COMMITS := HEAD
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
-.PHONY: help demo test lint vec parallel accuracy sweep calibrate durability peers peers-scaling
+.PHONY: help demo check test lint faults vec parallel accuracy sweep calibrate durability peers peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -41,11 +41,18 @@ $(VENV)/tested: $(SOURCES) | $(VENV)/bin/python
 demo: $(VENV)/built  ## train one network with four activations on real data, and compare them
 	$(BIN)/relume demo
 
+check: $(VENV)/tested  ## the quick suite: lint, types, imports, and a sample of all tests (90 seconds)
+	$(BIN)/python -m pytest -n auto --dist worksteal -q -m quick tests $(ARGS)
+
 test: $(VENV)/tested  ## build, lint and run the whole test suite, on all CPUs
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/tested  ## only the checks of how the code reads
-	$(BIN)/python -m pytest tests/project/test_project.py
+	$(BIN)/python -m pytest tests/project/test_project.py tests/project/test_imports.py \
+		tests/project/test_words.py
+
+faults: $(VENV)/tested  ## plant 30 faults, one at a time; see that check finds 24, test all (1 hour)
+	$(BIN)/python tools/faults.py --full $(ARGS)
 
 vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vectorized
 	$(BIN)/python tools/vec.py

@@ -1,7 +1,7 @@
 """What `make check` runs of the suite, and what a run says at its end.
 
-`quick` marks a sample that takes little time and finds most: of every test in tests/, so many cases
-that each value of each parameter occurs. COSTLY tests, by measurement, are left to `make test`.
+`quick` marks a sample that takes little time and finds most: of every test in tests/, so many
+cases that each value of each parameter occurs. COSTLY tests are left to `make test`.
 """
 
 import re
@@ -17,7 +17,7 @@ def sampled(cases):
     """Of a function's cases, dicts of parameter to index, choose so many that each index occurs.
 
     Where the cases are a grid, they are its diagonal: each value of the longest parameter once,
-    and those of the others in turn. Values that are missing then are added, first come first served.
+    and those of the others in turn. Cases with values that are missing then are added.
     """
     sizes = Counter()
     for case in cases:

@@ -158,21 +158,20 @@ def test_training_lets_other_threads_run():
     net = network()
     X, y = plain.data(20000, 30, 5)
     net.fit(X, y)
-    stop, seconds = threading.Event(), []
+    stop, ticks = threading.Event(), []
 
     def tick():
         while not stop.wait(0.001):
-            seconds.append(time.perf_counter())
+            ticks.append(1)
 
     ticking = threading.Thread(target=tick)
     ticking.start()
-    begin = time.perf_counter()
+    before = len(ticks)
     net.fit(X, y, epochs=3)
-    took = time.perf_counter() - begin
+    within = len(ticks) - before
     stop.set()
     ticking.join()
-    ticks = sum(begin <= s <= begin + took for s in seconds)
-    assert ticks >= 3, f"{ticks} ticks in {took:.3f} s"
+    assert within >= 3
 
 
 # -- The caller's BLAS setting --
@@ -262,16 +261,15 @@ def test_signal_handler_that_returns(caller):
     X, y = plain.data(40_000, 30, 5)
     rung = []
     net, reference = network(), network()
-    previous = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.perf_counter()))
+    previous = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
         net.fit(X, y)
-        end = time.perf_counter()
+        within = len(rung)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert rung
-    assert rung[0] < end
+    assert within
     reference.fit(X, y)
     plain.assert_same_bits(net, reference)
 
