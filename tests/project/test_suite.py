@@ -146,7 +146,7 @@ def test_no_test_asserts_a_time(path):
 
 
 def test_a_timed_assertion_is_found():
-    text = "def test():\n    t = time.perf_counter()\n    took = time.time() - t\n    assert took < 1\n"
+    text = "def test():\n    t = time.time()\n    took = time.time() - t\n    assert took < 1\n"
     assert list(timed_assertions(text)) == [4]
     assert list(timed_assertions("def test():\n    assert time.monotonic() < 5")) == [2]
     assert not list(timed_assertions("def test():\n    x = time.sleep(1)\n    assert x is None"))
