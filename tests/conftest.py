@@ -9,8 +9,34 @@ from collections import Counter, defaultdict
 
 import pytest
 
-# Tests that take more than a second a case, or of many cases, and whose faults others find too.
-COSTLY = re.compile("no such test")
+# Tests that took seconds of a CPU, and whose faults others find too: those that build, start
+# many processes or run experiments, and the largest of several that look alike.
+COSTLY = re.compile(
+    "|".join(
+        [
+            "test_vec.py",
+            "test_simd.py",
+            "test_peers.py",
+            "test_checks.py",
+            "test_sweep.py",
+            "test_imports.py::test_a_broken",
+            "test_imports.py::test_an_upward_cimport_is_found",
+            "test_memory.py::test_broadcasting$",
+            "test_memory.py::test_overlap_with_other_strides",
+            "test_softmax.py::test_long_sums",
+            "test_sparse_matmul.py::test_other_instruction_sets",
+            "test_network.py::test_forward_of_many_layers_and_outputs",
+            "test_threads.py::test_ctrl_c",
+            "test_threads.py::test_environment",
+            "test_threads.py::test_wrong_value_of_a_variable",
+            "test_model_file.py::test_killed_runs",
+            "test_estimators.py::test_pickles_hold",
+            "test_experiments.py::test_page_loads_nothing",
+            "test_experiments.py::test_measures_what_it_says",
+            "test_docs.py::test_code_of_other_libraries",
+        ]
+    )
+)
 
 
 def sampled(cases):
