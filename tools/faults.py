@@ -220,14 +220,17 @@ NEAREST = {
     "kernels/losses": ["nn/test_losses.py", "nn"],
     "ufuncs/along_axis": ["ufuncs/test_along_axis.py", "functional"],
     "ufuncs": ["ufuncs/test_memory.py", "ufuncs"],
+    "engine/ops": ["engine/test_ops.py", "nn/layers", "nn"],
     "engine": ["engine", "nn/training", "nn"],
-    "nn": ["nn"],
+    "nn/parameters": ["nn/parameters", "nn/callbacks", "nn"],
 }
 
 
 def nearest_tests(file):
+    """Folders or files of tests, the nearest first; by default those that mirror the source's."""
     key = max((key for key in NEAREST if file.startswith(key)), key=len, default=None)
-    return [f"tests/{name}" for name in NEAREST.get(key, [file.partition("/")[0]])]
+    folders = [parent.as_posix() for parent in Path(file).parents][:-1]
+    return [f"tests/{name}" for name in NEAREST.get(key, folders)]
 
 
 def wrong_anchors(root, faults=FAULTS):
