@@ -23,7 +23,6 @@ COSTLY = re.compile(
             "test_imports.py::test_an_upward_cimport_is_found",
             "test_memory.py::test_broadcasting$",
             "test_memory.py::test_overlap_with_other_strides",
-            "test_softmax.py::test_long_sums",
             "test_sparse_matmul.py::test_other_instruction_sets",
             "test_network.py::test_forward_of_many_layers_and_outputs",
             "test_threads.py::test_ctrl_c",
