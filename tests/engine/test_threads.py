@@ -222,6 +222,13 @@ class Stop(Exception):
     """Raised by a handler of the caller's."""
 
 
+class Alarm(nn.Callback):
+    """Sends a signal a moment after the first epoch has begun, however long that takes."""
+
+    def on_epoch_begin(self, net, epoch):
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+
 @needs_timer
 @pytest.mark.parametrize("progress", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Stop])
@@ -239,9 +246,8 @@ def test_signal_handler_that_raises(error, progress, caller):
 
     previous = signal.signal(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(error):
-            net.fit(X, y, epochs=100, batch_size=1, progress=progress)
+            net.fit(X, y, epochs=100, batch_size=1, progress=progress, callbacks=[Alarm()])
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
