@@ -241,6 +241,9 @@ def test_signal_handler_that_raises(error, progress, caller):
     initial, rung = plain.bits(net), []
 
     def ring(*_):
+        if plain.bits(net) == initial:  # no minibatch is done yet: ring again a little later
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            return
         rung.append(error)
         raise error
 
