@@ -17,7 +17,7 @@ COMMITS := HEAD
 REV := main
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
-.PHONY: help demo check test lint faults vec parallel accuracy sweep calibrate durability digests
+.PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep calibrate durability digests
 .PHONY: peers peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
@@ -49,6 +49,14 @@ check: $(VENV)/tested  ## the quick suite: lint, types, imports, and a sample of
 
 test: $(VENV)/tested  ## build, lint and run the whole test suite, on all CPUs
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+test-pytorch: $(VENV)-pytorch/built  ## compute PyTorch's recorded results anew and compare; RECORD=1 replaces them
+	$(VENV)-pytorch/bin/python tools/record_pytorch.py $(if $(RECORD),--write)
+
+$(VENV)-pytorch/built: $(SOURCES) tests/support/pytorch/requirements.txt
+	$(PYTHON) -m venv $(VENV)-pytorch
+	$(VENV)-pytorch/bin/pip install --quiet -r tests/support/pytorch/requirements.txt .
+	touch $@
 
 lint: $(VENV)/tested  ## only the checks of how the code reads
 	$(BIN)/python -m pytest tests/project/test_project.py tests/project/test_imports.py \
@@ -149,5 +157,5 @@ release:  ## print what a release needs, and check it
 	$(PYTHON) tools/release.py
 
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-wheel .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
+	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete
