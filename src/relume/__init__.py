@@ -7,9 +7,9 @@ kernels.
 
 import importlib
 
+from relume.build_info import show_config, simd
 from relume.functional import *  # noqa: F403
 from relume.functional import __all__ as _functions
-from relume.runtime.build_info import show_config, simd
 from relume.runtime.threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = "0.1.0"

@@ -41,6 +41,7 @@ class Row:
     kinks: Callable = lambda *parameters: {}  # {x: PyTorch's derivative there}
     zeros: tuple = (None, None)  # f(-0.0) and f(0.0) where the sign of a zero result is promised
     hard: Callable = _nothing  # branches, overflow, tails: tested with neighbours and negatives
+    in_pytorch: bool = True  # whether PyTorch has it; its results are then recorded
     ulp: float = 2
     backward_ulp: float = 4
     floor: float = 0  # errors of the derivative count in ULP of max(|f'|, floor)
@@ -140,10 +141,12 @@ EXP += (88.02969, 88.72284, 103.2789, 103.972, 707.7, 708.3964, 709.7827, 744.44
 # Where x * exp(x) becomes subnormal and 0, in float32 and float64.
 X_EXP = (91.86, 92.5, 104.9, 108.6, 108.7, 109.4, 110, 708.4, 714.97, 745.5, 751.7, 751.8, 752.5)
 # Where exp(-x**2 / 2), and that times or divided by x, do.
-NORMAL = (*((2 * x) ** 0.5 for x in EXP), 12.9, 13.05, 13.4, 14.1, 14.2, 14.31, 14.36, 14.5)
+NORMAL = (*(math.sqrt(2 * x) for x in EXP), 12.9, 13.05, 13.4, 14.1, 14.2, 14.31, 14.36, 14.5)
 NORMAL += (37.4, 37.5, 37.6, 37.7, 38.3, 38.4, 38.46, 38.5, 38.55, 38.6, 38.65, 38.7)
 # Where implementations of erf change branches, times sqrt(2), and where it rounds to 1.
-ERF = tuple(x * 2**0.5 for x in (0.0625, 0.5, 0.84375, 1, 1.25, 2, 2.857, 3.92, 4, 6, 9.2, 27.2))
+ERF = tuple(
+    x * math.sqrt(2) for x in (0.0625, 0.5, 0.84375, 1, 1.25, 2, 2.857, 3.92, 4, 6, 9.2, 27.2)
+)
 ERF += (4.9, 5.17, 5.42, 8.13, 8.29)
 TANH = (*EXP, *(x / 2 for x in EXP), 2.4e-4, 0.02, 0.25, 0.55, 0.625, 9.0109, 18.37, 19.06)
 # Where 2 * sqrt(2 / pi) * (x + 0.044715 * x**3) is one of the hard places of exp or x * exp.
@@ -225,6 +228,7 @@ ROWS = {
         limits=lambda: ((0, INF), (0, INF)),
         kinks=lambda: {0: 0},
         hard=lambda: SQUARES,
+        in_pytorch=False,
     ),
     "elu": Row(
         forward=lambda x, alpha: x if x > 0 else alpha * expm1(x),
@@ -341,6 +345,7 @@ ROWS = {
         hard=lambda q: [x / q for x in (*EXP, *X_EXP, 1.27846454, 8.318, 17.328, 36.04)],
         ulp=4,
         floor=SIGN_CHANGES,
+        in_pytorch=False,
     ),
     "softsign": Row(
         forward=lambda x: x / (1 + abs(x)),
@@ -360,6 +365,7 @@ ROWS = {
         kinks=lambda b: {} if b else {0: 0.5},
         hard=lambda b: (*SQUARES, 1e-3, 0.0316, 10, 4096, 1e8),
         ulp=4,
+        in_pytorch=False,
     ),
     "hardsigmoid": Row(
         forward=lambda x: min(max(x + 3, 0), 6) / 6,

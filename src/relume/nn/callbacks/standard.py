@@ -12,7 +12,7 @@ import numpy as np
 
 from relume import validation
 from relume.nn.callbacks.callback import Callback
-from relume.nn.callbacks.monitored_metric import MonitoredMetric
+from relume.nn.monitored_metric import MonitoredMetric
 
 if TYPE_CHECKING:
     from relume.nn.network import Network

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from relume import validation
-from relume.nn.callbacks.monitored_metric import MonitoredMetric
+from relume.nn.monitored_metric import MonitoredMetric
 from relume.nn.optimizers.schedule import Schedule
 
 
