@@ -965,10 +965,10 @@ CHANGED_BEFORE_BUILD = {
 def test_layers_changed_before_the_network_is_built(name, rows):
     change, word = CHANGED_BEFORE_BUILD[name]
     net = network()
-    change(net)
-    with pytest.raises((TypeError, ValueError), match=rf"{word}|X must be dense"):
+    with pytest.raises((TypeError, ValueError), match=rf"{word}|X must be dense"):  # noqa: PT012
+        change(net)
         net.fit(rows, LABELS)
-    with pytest.raises(RuntimeError, match="not built"):
+    with pytest.raises((RuntimeError, TypeError, ValueError), match=rf"not built|{word}"):
         net.predict(rows)
 
 
@@ -992,26 +992,35 @@ def test_outputs_changed_before_the_network_is_built_count(units):
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("units", [1, 2, 7, 9, 1000])
 def test_units_changed_on_a_built_network(layer, units):
-    """The network goes on as it was built; what would be made of the layers anew is refused."""
+    """Every use is refused until the change is undone; the weights are as they were."""
     net, plain = network(), network()
     for each in (net, plain):
         each.fit(X, LABELS)
+    before = net.layers[layer].units
     net.layers[layer].units = units
-    np.testing.assert_array_equal(net.forward(X), plain.forward(X))
-    for each in (net, plain):
-        each.fit(X, LABELS)
-    assert_same_state(net, state_of(plain))
-    for call in (copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))):
-        with pytest.raises(ValueError, match="layers must have the shapes"):
+    for call in (
+        copy.copy,
+        copy.deepcopy,
+        pickle.dumps,
+        lambda net: net.forward(X),
+        lambda net: net.predict(X[:1]),
+        lambda net: net.fit(X, LABELS),
+        lambda net: net.train_on_batch(X, LABELS),
+    ):
+        with pytest.raises(ValueError, match="layers must keep the shapes"):
             call(net)
     with pytest.raises(ValueError, match="shape"):
         net.load_state_dict(state_of(plain))
+    net.layers[layer].units = before
+    for each in (net, plain):
+        each.fit(X, LABELS)
+    assert_same_state(net, state_of(plain))
 
 
 def test_units_changed_on_a_built_network_and_a_state_of_their_shapes():
     net = network(nn.Dense(10)).build(N_IN)
-    net.layers[0].units = N_OUT
     state = {name: value[:N_OUT] for name, value in net.state_dict().items()}
+    net.layers[0].units = N_OUT
     net.load_state_dict(state)
     assert net.n_outputs == N_OUT
     with pytest.raises(ValueError, match=f"labels 0 to {N_OUT - 1}"):
@@ -1048,7 +1057,10 @@ def test_another_loss_is_computed_with_its_own_numbers(first, name):
 
 def test_a_loss_that_does_not_fit_the_outputs():
     net = network().build(N_IN)
-    net.loss = nn.BinaryCrossEntropy([1.0, 2.0])
+    with pytest.raises(ValueError, match="pos_weight"):
+        net.loss = nn.BinaryCrossEntropy([1.0, 2.0])
+    net.loss = nn.BinaryCrossEntropy()
+    net.loss.pos_weight = [1.0, 2.0]
     for method in (net.fit, net.evaluate, net.train_on_batch):
         with pytest.raises(ValueError, match="pos_weight"):
             method(X, np.eye(N_OUT)[LABELS])
@@ -1058,15 +1070,9 @@ def test_a_loss_that_does_not_fit_the_outputs():
 def test_another_dtype_on_a_built_network_is_refused(dtype):
     net = network(loss="mse").build(N_IN)
     before = state_of(net)
-    net.dtype = np.dtype(dtype)
-    for call in (
-        lambda: net.fit(X, X[:, :N_OUT]),
-        lambda: net.evaluate(X, X[:, :N_OUT]),
-        lambda: net.forward(X, training=True),
-        lambda: net.predict(X.astype(dtype)),
-    ):
-        with pytest.raises((TypeError, ValueError)):
-            call()
+    with pytest.raises(ValueError, match="dtype must"):
+        net.dtype = np.dtype(dtype)
+    net.evaluate(X, X[:, :N_OUT])
     assert_same_state(net, before)
 
 

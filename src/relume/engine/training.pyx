@@ -56,7 +56,7 @@ cdef class Training:
     ----------
     plan : Plan
     weights : relume.nn.parameters.weights.Weights
-        Its parameters, optimizer state and average are changed in place.
+        Its parameters, optimizer state, average and number of steps are changed in place.
     rows : int
         The most rows that a minibatch has.
     loss : tuple (kernel, numbers) or callable
@@ -214,22 +214,25 @@ cdef class Training:
             self.memory = aligned_zeros(self.rows * self.plan.n_in, self.plan.dtype)
             self.batch_x = address(self.memory)
         self.take(X, y, weight, n)
-        for step in range(steps):
-            start = step * batch_size
-            self.order = rows + start
-            self.updates.hyper[0] = rate[step]
-            self.p.key = key + <uint64_t> step
-            # The last minibatch takes what is left.
-            with nogil:
-                status = self.minibatch(size - start if step == steps - 1 else batch_size)
-            if status != FINE:
-                return self._failed(status, step, sum)
-            if self.observers:
-                self.let_look()
-            share = self.p.rows if self.mean_penalty else self.batch_total
-            sum += self.batch_loss * share
-            total += share
-            PyErr_CheckSignals()
+        try:
+            for step in range(steps):
+                start = step * batch_size
+                self.order = rows + start
+                self.updates.hyper[0] = rate[step]
+                self.p.key = key + <uint64_t> step
+                # The last minibatch takes what is left.
+                with nogil:
+                    status = self.minibatch(size - start if step == steps - 1 else batch_size)
+                if status != FINE:
+                    return self._failed(status, step, sum)
+                if self.observers:
+                    self.let_look()
+                share = self.p.rows if self.mean_penalty else self.batch_total
+                sum += self.batch_loss * share
+                total += share
+                PyErr_CheckSignals()
+        finally:
+            self.updates.count()
         return FINE, steps, sum / total
 
     def batch(self, X, y, weight, double rate, uint64_t key=0):
@@ -252,6 +255,7 @@ cdef class Training:
         self.p.key = key
         with nogil:
             status = self.minibatch(n)
+        self.updates.count()
         if status != FINE:
             return self._failed(status, 0, 0.0)
         if self.observers:

@@ -31,7 +31,7 @@ cdef class Updates:
     ----------
     plan : Plan
     weights : relume.nn.parameters.weights.Weights
-        Its parameters, optimizer state and average are changed in place.
+        Its parameters, optimizer state, average and number of steps are changed in place.
     optimizer : relume.nn.optimizers.optimizers.Optimizer
         The kernel's name and numbers; the limits of the gradient's norm and of its elements; how
         much of the weights' running average a step keeps.
@@ -48,7 +48,7 @@ cdef class Updates:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self.plan, self.threads, self.most_threads = plan, threads, threads
         self.mean_penalty = mean_penalty
-        self.t = weights.steps
+        self.weights, self.t = weights, weights.steps
         self.clip_norm = optimizer.clip_norm or 0.0
         self.clip_value = optimizer.clip_value or 0.0
         self.keep = optimizer.ema_decay or 0.0
@@ -94,6 +94,11 @@ cdef class Updates:
             self.blocks(&p, 1, REGULARIZE, 1)
             self.blocks(&p, 1, UPDATE, self.norm_factor())
             self.limit_columns()
+        self.count()
+
+    cdef int count(self) except -1:
+        """Tell the weights how many steps they have made, before Python can be interrupted."""
+        self.weights.steps = self.t
 
     cdef void begin_step(self) noexcept nogil:
         self.t += 1

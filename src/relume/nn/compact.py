@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from relume.nn.data import check_data
 from relume.nn.data.rows import CHUNK
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.residual import Residual, width_of
@@ -101,7 +102,7 @@ class Compacted(NamedTuple):
 def compact(net, X):
     """Take units out of a network that are the same for all rows of X; see `Network.compact`."""
     net._built()
-    features = net._features(X)
+    features = check_data.features(net, X)
     layers, state = list(net.layers), net.state_dict()
     found, removed = [], []
     for i, layer in enumerate(net.layers):
@@ -183,7 +184,7 @@ def _beginning(net, end):
 
 def _outputs(net, X):
     """The outputs for some rows at a time."""
-    features = net._features(X) if not hasattr(X, "part") else X
+    features = check_data.features(net, X) if not hasattr(X, "part") else X
     for first in range(0, features.shape[0], CHUNK):
         rows = slice(first, first + CHUNK)
         yield net._outputs(features[rows] if isinstance(features, np.ndarray) else
@@ -193,7 +194,8 @@ def _outputs(net, X):
 def _copy_with(net, layers, state):
     """The network with other layers and parameters; its optimizer begins afresh."""
     small = copy.copy(net)
-    small.layers, small._weights = layers, None
+    small._weights = None
+    small.layers = layers
     small.load_state_dict(state)
     return small
 

@@ -149,7 +149,7 @@ def model_of(
         raise TypeError(f"net must be an nn.Network, got {net!r}")
     output = validation.choice(output, "output", OUTPUTS)
     state, g, x = net.state_dict(), Graph(), "X"
-    n_features = net._weights.plan.n_in
+    n_features = net._built().plan.n_in
     for scaler in scalers:
         x = scaled(g, x, scaler, n_features)
     for op in ops_of(net.layers):

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 
 from relume import nn
+from relume.nn.data import rows as data_rows
 from tests.support import twin as plain
 
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -65,18 +66,18 @@ def test_a_memory_map_is_not_read_as_a_whole(stored, tmp_path, monkeypatch):
     X, y = integers(6000)
     given = mapped(X, tmp_path, stored, "C")
     sizes = []
-    take = nn.data.MappedRows.take
+    take = data_rows.MappedRows.take
 
     def spy(self, rows):
         part = take(self, rows)
         sizes.append(len(part))
         return part
 
-    monkeypatch.setattr(nn.data.MappedRows, "take", spy)
+    monkeypatch.setattr(data_rows.MappedRows, "take", spy)
     net = network(nn.Standardize())
     net.fit(given, y, batch_size=50)
     net.predict(given)
-    assert max(sizes, default=0) <= nn.data.CHUNK
+    assert max(sizes, default=0) <= data_rows.CHUNK
     assert bool(sizes) == (stored == "float64")
 
 

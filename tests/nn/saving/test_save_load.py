@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from relume import nn
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 from relume.nn.layers.ops import parameters
 from relume.nn.saving import serialize
 from tests.support import networks
@@ -48,7 +48,7 @@ def test_every_class_has_an_example():
         name: value
         for name, value in vars(nn).items()
         if isinstance(value, type)
-        and issubclass(value, Described | nn.Activation)
+        and issubclass(value, Configurable | nn.Activation)
         and value not in (nn.Activation, nn.Layer, nn.Loss, nn.Optimizer, nn.Schedule)
         and value not in (nn.Initializer, nn.PythonLoss)
     }
@@ -325,7 +325,7 @@ def test_what_is_given_replaces_what_the_file_says(path):
     net.fit(X, Y, epochs=3)
     net.save(path)
     other = nn.load(path, "mse", metrics=[], schedule=nn.Cosine(3))
-    assert (other.loss, other.metrics, other.schedule) == (nn.MSE(), [], nn.Cosine(3))
+    assert (other.loss, other.metrics, other.schedule) == (nn.MSE(), (), nn.Cosine(3))
 
 
 # -- Copies --

@@ -123,7 +123,7 @@ class Monitor(Callback):
         """
         if self.X is not None or epoch % self.every:
             return None
-        plan = net._weights.plan
+        plan = net._built().plan
         if self._plan is not plan:
             self._plan = plan
             self._observer, self._watched = _observer(plan, network_nodes(net))

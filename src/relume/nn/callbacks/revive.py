@@ -124,7 +124,7 @@ class Revive(Callback):
         self._observer = None
         if self.X is not None or epoch % self.every:
             return None
-        plan = net._weights.plan
+        plan = net._built().plan
         watched = np.zeros(plan.n_ops + 1, np.uint8)
         for layer in self._candidates(net):
             watched[layer.node.out] = WATCH_VALUES

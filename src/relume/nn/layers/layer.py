@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from relume.engine.op_spec import OpSpec
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.traits import Traits
 
 
-class Layer(Traits, Described):
+class Layer(Traits, Configurable):
     """What all layers have in common.
 
     Examples
@@ -18,6 +18,8 @@ class Layer(Traits, Described):
     >>> isinstance(nn.Dropout(0.2), nn.Layer)
     True
     """
+
+    structural = True
 
     def modules(self) -> list[list[OpSpec]]:
         """The ops of the engine's plan, in the modules of PyTorch that do the same."""

@@ -1,5 +1,6 @@
 """The values of a built network: flat buffers in the layout of the engine's plan."""
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -39,6 +40,31 @@ class Weights:
     def _compile(self, n_features):
         self.specs = ops_of(self.layers)
         self.plan = Plan(n_features, self.specs, self.dtype, self.sparse)
+        self.with_mean = getattr(self.layers[0], "with_mean", None)
+
+    def recompile(self, layers, sparse):
+        """Let the plan be that of other layers, or of ones with other settings, for these values.
+
+        Returns whether the plan has changed; ValueError where the layers need other shapes.
+        """
+        with_mean = getattr(layers[0], "with_mean", None)
+        if self.standardized and with_mean != self.with_mean:
+            raise ValueError(
+                f"with_mean of nn.Standardize must stay {self.with_mean} once it has learned from "
+                f"data, got {with_mean}; build a new nn.Network"
+            )
+        specs = ops_of(layers)
+        changed = specs != self.specs or sparse != self.sparse
+        if changed:
+            plan = Plan(self.plan.n_in, specs, self.dtype, sparse)
+            _check_shapes(_arrays(self.plan, self.specs), _arrays(plan, specs))
+            self.plan, self.sparse = plan, sparse
+        self.layers, self.specs, self.with_mean = layers, specs, with_mean
+        return changed
+
+    def forget_steps(self):
+        """Let another optimizer begin: without moments, average and steps."""
+        self.optimizer_state[:], self.average, self.steps = 0, None, 0
 
     def draw(self, rng):
         """Draw the initial weights."""
@@ -144,3 +170,25 @@ class Weights:
         for i, row in enumerate(rows):
             if row is not None:
                 self.optimizer_state[i] = row
+
+
+def _arrays(plan, specs):
+    """Name, offset and shape of all arrays of a plan, as `state_dict` has them."""
+    return [
+        (f"{specs[i].name}.{name}", start, shape[::-1])
+        for i, name, start, shape, _ in plan.layout()
+    ]
+
+
+def _check_shapes(old, new):
+    """Raise unless the arrays of two plans have the same kinds and shapes, in the same order."""
+    for had, has in itertools.zip_longest(old, new):
+        alike = [each and (each[0].rpartition(".")[2], *each[1:]) for each in (had, has)]
+        if alike[0] != alike[1]:
+            before, now = (f"{each[0]} of shape {each[2]}" if each else "no such array"
+                           for each in (had, has))  # fmt: skip
+            raise ValueError(
+                "layers must keep the shapes of the weights once the network is built, got "
+                f"{now} instead of {before}. Undo the change, build a new nn.Network of these "
+                "layers, or give this one weights of the new shapes by load_state_dict"
+            )

@@ -10,7 +10,7 @@ import numbers
 import numpy as np
 
 from relume import validation
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 from relume.nn.layers import LAYERS
 from relume.nn.layers.activations import ACTIVATIONS, Activation
 from relume.nn.layers.initializers import INITIALIZERS
@@ -40,7 +40,7 @@ def described(value, name):
         return [described(each, f"{name}[{i}]") for i, each in enumerate(value)]
     if isinstance(value, dict):
         return {"mapping": {str(key): described(each, name) for key, each in value.items()}}
-    if isinstance(value, Described | Activation) and is_known(value):
+    if isinstance(value, Configurable | Activation) and is_known(value):
         config = {key: described(each, f"{name}'s {key}") for key, each in value.config().items()}
         return {"class": type(value).__name__, "config": config}
     found = f"{type(value).__module__}.{type(value).__qualname__}"

@@ -143,7 +143,9 @@ def make_leaky(net, found):
         for average, now in zip(new.views(new.average), new.views(new.parameters), strict=True):
             if now.op in slopes:
                 average.values[...] = now.values
-    net.layers, net._weights, net._tape = layers, new, None
+    net._weights = None
+    net.layers = layers
+    net._weights = new
 
 
 def _rebuilt(layers, nodes):
