@@ -20,7 +20,7 @@ def test_the_reference_in_float64_is_exact_enough(op):
 @each_swept
 def test_sweep(op):
     found = sweep.measure(op, step=STEP)
-    assert not found.above, f"{op}({found.where!r}) is wrong by {found.error:.3g} ULP"
+    assert not found.above, f"{op}({found.x!r}) is wrong by {found.error:.3g} ULP"
 
 
 def test_a_wrong_value_is_found():
@@ -39,4 +39,4 @@ def test_a_wrong_value_is_found():
         start = int(x.view(np.uint32))
         found = sweep.measure(op._replace(function=function), start - 5, start + 5)
         assert (found.error, found.above) == (error, 1)
-        assert found.where == x or np.isnan(found.where)
+        assert found.x == x or np.isnan(found.x)
