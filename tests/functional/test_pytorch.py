@@ -1,8 +1,8 @@
-"""PyTorch's functions and gradients: the same values where it is itself exact, the same kinks.
+"""PyTorch's functions and gradients agree: the same values where it is exact, the same kinks.
 
-Where PyTorch is further than 4 ULP from mpmath it is no witness, and the point is left out: that
-is so in the tails of gelu, where results are subnormal, and wherever it has a float32 constant in
-float64, as 1/6 in hardsigmoid's gradient.
+A point is left out if PyTorch's result is more than 4 ULP from mpmath's. This happens in the tails
+of gelu, for subnormal results, and where PyTorch uses a float32 constant in float64, such as 1/6
+in the gradient of hardsigmoid.
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ from tests.support.ops import (
 from tests.support.reference import mp
 
 N = 600
-# Where PyTorch has another name, and arguments besides the parameters.
+# Functions that have another name in PyTorch, or arguments besides the parameters.
 NAMES = {"gelu_tanh": "gelu"}
 ARGUMENTS = {
     "gelu_tanh": {"approximate": "tanh"},
-    "softplus": {"threshold": 1e30},  # above beta * x = 20 it would be linear
+    "softplus": {"threshold": 1e30},  # by default it is linear above beta * x = 20
 }
 LACKING = {"relu_squared", "quick_gelu", "squareplus"}  # PyTorch has none of these
 COMPARED = [
@@ -39,12 +39,12 @@ each_precise_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 @pytest.fixture(scope="module")
 def torch():
-    """Imported only here, so that no other test meets its threads."""
+    """Import PyTorch only here, so that its threads do not affect other tests."""
     return pytest.importorskip("torch", reason="PyTorch is not installed; it is compared with")
 
 
 def by_torch(torch, op, x, parameters):
-    """The result for a gradient of 1, with every element's parameters the same."""
+    """PyTorch's result, for a gradient of 1 and the same parameters for every element."""
     name = op.row["name"]
     x = torch.from_numpy(x).requires_grad_()
     if name == "prelu":
@@ -99,6 +99,6 @@ def test_kinks_agree(torch, op, dtype):
         x = np.concatenate([x, -x[x == 0]])
         theirs, ours = by_torch(torch, op, x, rounded), call(op, x, parameters)
         for kink, one, other in zip(x, ours, theirs, strict=True):
-            # Not to the last bit, since its float64 may have gone through a float32 constant.
+            # Not bit for bit, because PyTorch may use a float32 constant in float64.
             what = f"{describe(op, kink, *parameters)}: {one!r}, PyTorch {other!r}"
             assert np.isclose(one, other, rtol=1e-6, atol=0), what
