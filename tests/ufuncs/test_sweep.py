@@ -1,4 +1,4 @@
-"""What `make sweep` measures, at every 4099th of the 2**32 inputs of float32."""
+"""The measurement of `make sweep`, at every 4099th of the 2**32 inputs of float32."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_sweep(op):
 
 
 def test_a_wrong_value_is_found():
-    """One ULP at the largest inputs, NaN in place of a limit, a number in place of NaN."""
+    """An error at the largest input, NaN instead of a limit, or a number instead of NaN."""
     op = sweep.SWEPT["relu"]
     bits = np.array([0x7F7FFFFF, 0x7F800000, 0x7FC00000, 0x3F800000], np.uint32)
     largest, infinity, nan, one = bits.view(np.float32)

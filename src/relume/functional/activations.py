@@ -6,23 +6,25 @@ broadcasting input. `gelu` has two forms and is written by hand.
 """
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
 from relume.functional.docstrings import INPUTS, docstring, domain_of
 from relume.ufuncs import elementwise
+from relume.ufuncs.rows import ActivationRow
 
-ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in elementwise.rows()}
+ROWS: dict[str, ActivationRow] = {row["name"]: row for row in elementwise.rows()}
 
 
-def parameters_of(row: dict[str, Any]) -> dict[str, float | None]:
+def parameters_of(row: ActivationRow) -> dict[str, float | None]:
     """The parameters of a row as {name: default}; the default is None if the row gives none."""
     pairs = (text.partition("=") for text in row["parameters"].split(",") if text)
     return {name.strip(): float(value) if value else None for name, _, value in pairs}
 
 
-def holds(domain: str, values: dict[str, Any]) -> bool:
+def holds(domain: str, values: Mapping[str, float]) -> bool:
     """Whether the values satisfy a domain, which is a Python expression in the parameter names."""
     return not domain or bool(eval(domain, {"inf": math.inf}, dict(values)))
 

@@ -13,7 +13,11 @@ __all__ = ["maxout", "maxout_backward"]
 
 
 def maxout(
-    x: ArrayLike, axis: int = -1, *, out: Any = None, **kwargs: Any
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    out: tuple[NDArray[Any], NDArray[np.intp]] | None = None,
+    **kwargs: Any,
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Maximum of several pieces, with its index.
 

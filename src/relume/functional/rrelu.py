@@ -45,13 +45,15 @@ def _drawn(lower, upper, x, rng):
 @overload
 def rrelu(
     x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
-    rng: np.random.Generator | None = ..., return_slope: Literal[False] = ..., out: Any = ...,
+    rng: np.random.Generator | None = ..., return_slope: Literal[False] = ...,
+    out: NDArray[Any] | None = ...,
     **kwargs: Any,
 ) -> NDArray[Any]: ...  # fmt: skip
 @overload
 def rrelu(
     x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
-    rng: np.random.Generator | None = ..., return_slope: Literal[True], out: Any = ...,
+    rng: np.random.Generator | None = ..., return_slope: Literal[True],
+    out: NDArray[Any] | None = ...,
     **kwargs: Any,
 ) -> tuple[NDArray[Any], Any]: ...  # fmt: skip
 def rrelu(
@@ -142,7 +144,7 @@ def rrelu_backward(
     upper: float = 1 / 3,
     *,
     slope: ArrayLike | None = None,
-    out: Any = None,
+    out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
     """Gradient of `rrelu`.
