@@ -14,9 +14,10 @@ HISTORY := \.track_|^bench_training\.|^bench_ufuncs\.Everyday\.
 BENCH := $(HISTORY)
 BASE := main
 COMMITS := HEAD
+REV := main
 MACHINE := reference
 
-.PHONY: help demo test lint vec parallel accuracy sweep calibrate durability peers peers-scaling
+.PHONY: help demo test lint vec parallel accuracy sweep calibrate durability digests peers peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -24,6 +25,7 @@ help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
+	@echo "                   REV (main): digests"
 	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (reference): docs/benchmarks.md"
 
 $(VENV)/bin/python:
@@ -65,6 +67,9 @@ calibrate: $(VENV)/tested  ## measure from which share of zeros on skipping them
 
 durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)
+
+digests: $(VENV)/tested  ## compare, bit by bit, what REV (main) and this tree compute (5 minutes)
+	$(BIN)/python tools/digests.py $(REV) $(ARGS)
 
 bench: $(VENV)/asv  ## time this tree with asv; BENCH=regex of what (half a minute's worth)
 	$(ASV) machine --yes --machine here > /dev/null

@@ -24,8 +24,6 @@ exclude_patterns = ["_build"]
 # an error: `make docs` is nitpicky. What other libraries have is not looked up.
 default_role = "py:obj"
 nitpick_ignore_regex = [("py:.*", r"(numpy|scipy|sklearn|torch)\..*|json")]
-# The patterns in guide.md and developers.md take pages that may come (diagnostics, experiments;
-# platforms) with one that is there (estimators; benchmarks), as one without a page is a warning.
 
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
@@ -41,7 +39,7 @@ html_static_path = ["_static"]
 html_css_files = ["relume.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "install": [], "tour": [], "coming_from": []}
+html_sidebars = {"index": [], "install": [], "quickstart": [], "migrating": []}
 html_theme_options = {
     "primary_sidebar_end": [],
     "navigation_with_keys": False,

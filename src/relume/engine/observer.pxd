@@ -25,7 +25,7 @@ cdef class Observer:
     cdef const uint8_t* watched
     cdef const double* bounds
     cdef const Py_ssize_t* offsets
-    cdef object python_loss, error
+    cdef object python_loss, error, owners
     cdef Loss loss
     cdef const char* numbers
     cdef const char* y

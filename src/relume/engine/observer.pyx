@@ -16,18 +16,20 @@ from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
-from relume.engine.arrays cimport address, data_of, loss_of
+from relume.engine.arrays cimport (
+    address, data_of, loss_of, matrix_of, numbers_of, targets_of,
+)
 from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.ops cimport (
     ALPHA_DROPOUT, BATCH_NORM, DROPOUT, NOWHERE, RRELU, SUM_DELTA, Pass, Step, at, backward,
     delta_at, forward, number, statistic, value_at,
 )
 from relume.runtime.threads cimport Region, begin, done, end
-from relume.kernels.table cimport ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM
+from relume.kernels.table cimport (
+    ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM, LossRow,
+)
 
 import numpy as np
-
-from relume.engine.arrays import target_dtype
 
 cnp.import_array()
 
@@ -52,21 +54,23 @@ cdef class Observer:
         Of the totals; 1 does for a training, whose minibatches come one by one.
     """
 
-    def __cinit__(self, Plan plan, watched, bounds, Py_ssize_t every=1,
+    def __cinit__(self, Plan plan not None, watched, bounds, Py_ssize_t every=1,
                   Py_ssize_t slots=SLOTS):
         cdef Py_ssize_t i
+        if slots < 1:
+            raise ValueError(f"slots must be at least 1, got {slots}")
         self.plan, self.every, self.slots = plan, every, slots
         places = plan.n_steps + 1
         widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_FIGURES * int(starts[-1])
         self.watching = watched.copy()
+        self.watched = <const uint8_t*> data_of(
+            self.watching, np.dtype(np.uint8), places, "watched")
         for i in range(plan.n_steps):
             if plan.steps[i].delta_out == NOWHERE:      # nothing before it learns
                 self.watching[i + 1] &= VALUES
         self.bounds_array, self.offsets_array = bounds, starts
-        self.watched = <const uint8_t*> data_of(
-            self.watching, np.dtype(np.uint8), places, "watched")
         self.bounds = <const double*> data_of(
             bounds, np.dtype(np.float64), 2 * places, "bounds")
         self.offsets = <const Py_ssize_t*> address(starts)
@@ -130,7 +134,10 @@ cdef class Observer:
 
     def active(self, Py_ssize_t place):
         """Of a training: on which share of rows each unit of a place was active."""
-        cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
+        cdef Py_ssize_t first, n
+        if not 0 <= place <= self.plan.n_steps:
+            raise IndexError(f"place must be between 0 and {self.plan.n_steps}, got {place}")
+        first, n = self.offsets[place], self.offsets[place + 1] - self.offsets[place]
         first = N_FIGURES * first + ACTIVE * n
         return self.totals[0, first:first + n] / self.rows
 
@@ -139,6 +146,8 @@ cdef class Observer:
         """Add rows of values, or gradients, of a place to the totals."""
         cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
         cdef double* totals = self.total + slot * self.size + N_FIGURES * first
+        if x == NULL:                                   # a gradient that has no place on the tape
+            return
         if gradient:
             totals += self.size // 2
         p.spans.column_figures(x, rows, n, whole, self.bounds[2 * place],
@@ -196,12 +205,12 @@ cdef class Observer:
         self.outputs, self.losses, self.n = address(outputs), address(losses), n
         self.take_loss(y, loss)
         threads = self.plan.threads_for(n) if self.python_loss is None else 1
-        size = self.plan.fixed + SHARD * self.plan.tape_width
+        size = self.plan.tape_size(SHARD)
         scratch = np.empty(threads * size, plan.dtype)
         cdef char* memory = address(scratch)
         cdef Pass p = self.plan.new_pass(
             data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
-            data_of(X, plan.dtype, n * plan.n_in, "X"), memory, SHARD)
+            matrix_of(X, plan.dtype, n, plan.n_in, "X"), memory, SHARD)
         p.training, p.apart = False, True
         with nogil:
             if threads > 1:
@@ -239,19 +248,22 @@ cdef class Observer:
 
     def take_loss(self, y, loss):
         """Point to y and to what makes gradients of it."""
-        self.loss, self.python_loss, self.y = NULL, None, NULL
+        cdef const LossRow* row
+        self.loss, self.python_loss, self.y, self.owners = NULL, None, NULL, None
         if y is None:
             return
-        dtype = y.dtype
+        self.plan.check_learning()
         if callable(loss):
             self.python_loss = loss, y
         else:
             kernel, numbers = loss
-            self.loss = loss_of(self.plan.spans, kernel)
-            self.numbers = data_of(numbers, self.plan.dtype, numbers.size, "numbers")
-            dtype = target_dtype(kernel, self.plan.dtype)
-        self.y = data_of(y, dtype, y.size, "y")
+            row = loss_of(self.plan.spans, kernel)
+            y = targets_of(row, y, self.plan.dtype, self.n, self.plan.n_out)
+            self.numbers = numbers_of(row, numbers, self.plan.dtype, self.plan.n_out)
+            self.loss = row.loss
+        self.y = data_of(y, y.dtype, y.size, "y")
         self.y_size = y.nbytes // max(self.n, 1)
+        self.owners = (y, loss)
 
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil:
         """The shards of one slot on a tape of its thread; returned is how many are not finite."""

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from relume.engine.ops cimport Pass, Step
-from relume.kernels.table cimport Kernel, Kernels, Spans
+from relume.kernels.table cimport Activation, Kernel, Kernels, Spans
 
 cdef enum:
     # Rows of a shard: 784 x 256 products lose 11 % at 64 rows, 38 % at 32. WIDE bytes of a matrix
@@ -60,7 +60,8 @@ cdef class Plan:
     cdef int compile(self, list specs) except -1
     cdef int add_step(self, Py_ssize_t i, dict spec, Place* now, list forks) except -1
     cdef Kernel kernel(self, const Kernels* kernels) noexcept
-    cdef int add_kernels(self, Step* s, dict spec) except -1
+    cdef int add_numbers(self, Step* s, dict spec, const Activation* row) except -1
+    cdef const Activation* add_kernels(self, Step* s, dict spec) except? NULL
     cdef void add_values(self, Step* s, Place* now) noexcept
     cdef void fuse_rectifiers(self) noexcept
     cdef void add_compressed(self) noexcept
@@ -79,7 +80,9 @@ cdef class Plan:
     cdef void before_backward(self, const Pass* p, Py_ssize_t segment) noexcept nogil
     cdef void track_statistics(self, const Pass* p) noexcept nogil
     cdef const Step* last_step(self) noexcept nogil
-    cdef const Step* first_dense(self) noexcept nogil
+    cdef const Step* first_dense(self) except NULL
+    cdef int check_learning(self) except -1
+    cdef Py_ssize_t tape_size(self, Py_ssize_t rows) except -1
     cdef Pass pass_over(self, parameters, X, tape) except *
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,

@@ -15,25 +15,29 @@ does without. Pointers are char*, places count elements: one code for both preci
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport uint64_t
+from libc.stdint cimport INT32_MAX, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from relume.engine.arrays cimport LINE, address, data_of, loss_of
+from relume.engine.arrays cimport (
+    LINE, address, data_of, loss_of, matrix_of, numbers_of, targets_of, writable_data_of,
+)
 from relume.engine.ops cimport (
     ACTIVATION, ACTIVITY_L1, ALPHA_DROPOUT, BATCH_NORM, BATCH_NORM_VECTORS, DENSE, DROPOUT, FORK,
-    JOIN, LAYER_NORM, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Step, activity_penalty,
-    backward, batch_gradient_sums, batch_statistics, delta_at, float_mode, flush_subnormals,
-    forward, gradient, restore_float_mode, running_statistics, shapes_of,
+    JOIN, LAYER_NORM, MAX_NUMBERS, NOWHERE, PRELU, RRELU, SINE, STANDARDIZE, Pass, Step,
+    activity_penalty, backward, batch_gradient_sums, batch_statistics, delta_at, float_mode,
+    flush_subnormals, forward, gradient, restore_float_mode, running_statistics, shapes_of,
 )
 from relume.engine.skip_zeros cimport FORWARD, ONE_ROW, compressed_size, gradient_scratch, may_pay
 from relume.kernels.dispatch cimport table
 from relume.runtime.threads cimport available_threads
-from relume.kernels.table cimport Activation, Kernel, Kernels
+from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow
+
+import operator
 
 import numpy as np
 
-from relume.engine.arrays import aligned_zeros, target_dtype
+from relume.engine.arrays import aligned_zeros
 from relume.engine.skip_zeros import SPARSITIES as _SPARSITIES
 
 cnp.import_array()
@@ -44,6 +48,12 @@ KINDS = {
     "standardize": STANDARDIZE, "sine": SINE, "fork": FORK, "join": JOIN,
     "activity_l1": ACTIVITY_L1,
 }
+# How many numbers each kind reads; the others read none, and an activation its row's parameters.
+N_NUMBERS = {RRELU: 3, DROPOUT: 1, ALPHA_DROPOUT: 1, BATCH_NORM: 2, LAYER_NORM: 1, SINE: 1}
+
+# Elements. With these no size that is computed from widths overflows.
+cdef Py_ssize_t WIDEST = 1 << 36            # of one row: a layer's, or all that the tape holds
+cdef Py_ssize_t MOST_ELEMENTS = 1 << 56     # of all parameters, and of a tape
 
 
 cdef class Plan:
@@ -62,8 +72,16 @@ cdef class Plan:
     """
 
     def __cinit__(self, Py_ssize_t n_in, list specs, dtype, str sparse="auto"):
+        if sparse not in _SPARSITIES:
+            raise ValueError(f"sparse must be one of {', '.join(_SPARSITIES)}, got {sparse!r}")
         self.sparsity = _SPARSITIES[sparse]
         self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
+        if not 1 <= n_in <= WIDEST:
+            raise ValueError(f"n_in must be between 1 and {WIDEST}, got {n_in}")
+        if not specs:
+            raise ValueError("specs must hold at least one step, got an empty list")
         self.itemsize, self.type_number = self.dtype.itemsize, self.dtype.num
         self.spans = &table.float32 if self.itemsize == 4 else &table.float64
         self.n_in = self.n_out = n_in
@@ -85,11 +103,16 @@ cdef class Plan:
         cdef Place now = Place(NOWHERE, NOWHERE, 0, False)
         forks = []
         for i in range(self.n_steps):
-            self.add_step(i, specs[i], &now, forks)
+            self.add_step(i, checked_spec(specs[i]), &now, forks)
             n_blocks += blocks_of(&self.steps[i])
             if self.steps[i].kind == BATCH_NORM:
                 self.n_segments += 1
                 self.segments[self.n_segments] = i
+        if forks:
+            raise ValueError(f"{named(specs[forks[-1]])} must be followed by its 'join'")
+        if self.last_step().output == NOWHERE:
+            raise ValueError(f"{named(specs[-1])} must not be all that there is: it only passes "
+                             "its input on")
         self.n_segments += 1
         self.segments[self.n_segments] = self.n_steps
         self.fuse_rectifiers()
@@ -107,47 +130,78 @@ cdef class Plan:
         cdef Step* fork
         s.kind = KINDS[spec["kind"]]
         s.n_in = self.n_out
-        s.n_out = self.n_out = spec.get("n_out", s.n_in)
+        s.n_out = self.n_out = integer_of(spec, "n_out", 1, WIDEST, s.n_in)
         s.bias = spec.get("bias", False)
+        if s.kind != DENSE and (s.n_out != s.n_in or s.bias or spec.get("max_norm", 0.0)):
+            raise ValueError(f"{named(spec)} must have neither n_out nor bias nor max_norm, which "
+                             "only 'dense' has")
         s.lr_scale = spec.get("lr_scale", 1.0)
         s.l1, s.l2 = spec.get("l1", 0.0), spec.get("l2", 0.0)
         s.max_norm = spec.get("max_norm", 0.0)
-        s.n_numbers = 0
-        for value in spec.get("numbers", ()):
-            number = self.dtype.type(value).tobytes()
-            memcpy(<char*> s.number + s.n_numbers * self.itemsize, <const char*> number,
-                   self.itemsize)
-            s.n_numbers += 1
-        self.add_kernels(s, spec)
+        self.add_numbers(s, spec, self.add_kernels(s, spec))
         if s.kind == DENSE:
             s.n_matrix = s.n_in
         elif s.kind == JOIN:
+            if not forks:
+                raise ValueError(f"{named(spec)} must follow a 'fork'")
             fork = &self.steps[<Py_ssize_t> forks.pop()]
             fork.to_join = &self.steps[i] - fork
             s.skip, s.skip_delta = fork.input, fork.delta_in
             s.n_matrix = 0 if fork.n_in == s.n_out else fork.n_in
         elif s.kind == FORK:
             forks.append(i)
+        if matrix_rows(s) > MOST_ELEMENTS // s.n_out - self.n_parameters // s.n_out - ALIGN:
+            raise ValueError(f"{named(spec)} must have fewer parameters: a network has at most "
+                             f"{MOST_ELEMENTS}, got {s.n_matrix} x {s.n_out}")
         self.multiply_adds += s.n_matrix * s.n_out
         self.wide |= s.n_matrix * s.n_out * self.itemsize >= WIDE
         self.random |= s.kind == RRELU or s.kind == DROPOUT or s.kind == ALPHA_DROPOUT
         self.add_values(s, now)
         self.add_deltas(s, now)
+        if max(self.value_width, now.training_width) > WIDEST:
+            raise ValueError(f"{named(spec)} must be narrower: all layers together must have at "
+                             f"most {WIDEST} values for each row")
         self.add_parameters(s, spec)
 
-    cdef int add_kernels(self, Step* s, dict spec) except -1:
-        """Take a row of the table, by its index."""
+    cdef int add_numbers(self, Step* s, dict spec, const Activation* row) except -1:
+        """Take the step's own numbers, which must be as many as its kind reads."""
+        cdef int n = N_NUMBERS.get(s.kind, 0)
+        numbers = tuple(spec.get("numbers", ()))
+        if s.kind == ACTIVATION:
+            n = n_parameters_of(row)
+        if len(numbers) != n or n > MAX_NUMBERS:
+            raise ValueError(f"{named(spec)} must have {n} numbers, got {len(numbers)}")
+        s.n_numbers = n
+        for i, value in enumerate(numbers):
+            try:
+                number = self.dtype.type(float(value)).tobytes()
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"numbers of {named(spec)} must be real numbers, got {value!r}") from None
+            memcpy(<char*> s.number + <int> i * self.itemsize, <const char*> number,
+                   self.itemsize)
+
+    cdef const Activation* add_kernels(self, Step* s, dict spec) except? NULL:
+        """Take a row of the table by its index, which is returned; NULL for other kinds."""
         cdef const Activation* row
-        if "activation" not in spec:
-            return 0
-        row = &table.activations[<Py_ssize_t> spec["activation"]]
+        if s.kind != ACTIVATION and s.kind != PRELU and s.kind != RRELU:
+            if "activation" in spec:
+                raise ValueError(f"{named(spec)} must have no activation")
+            return NULL
+        row = &table.activations[integer_of(spec, "activation", 0, table.n_activations - 1)]
         s.is_relu = row.name == b"relu"
         s.activate = self.kernel(&row.forward)
         s.activate_backward = self.kernel(&row.backward)
         s.parameter_gradient = self.kernel(&row.parameter_gradient)
-        s.from_output = spec.get("from_output", False)
+        s.from_output = s.kind == ACTIVATION and spec.get("from_output", False)
         if s.from_output:
             s.activate_backward = self.kernel(&row.backward_from_output)
+        if (s.activate == NULL or s.activate_backward == NULL
+                or s.kind != ACTIVATION and n_parameters_of(row) != 1
+                or s.kind == PRELU and s.parameter_gradient == NULL):
+            raise ValueError(f"{named(spec)} must have an activation with the kernels that it "
+                             f"needs, got {row.name.decode()!r}")
+        return row
 
     cdef Kernel kernel(self, const Kernels* kernels) noexcept:
         return kernels.float32 if self.itemsize == 4 else kernels.float64
@@ -187,6 +241,8 @@ cdef class Plan:
         for i in range(self.n_steps):
             s = &self.steps[i]
             s.stream = s.kept + place
+            if WIDE_SHARD * s.n_in > INT32_MAX:     # columns and starts are int32
+                continue
             if s.kind == DENSE and (may_pay(self.sparsity, ONE_ROW, s.n_out)
                                     or may_pay(self.sparsity, FORWARD, s.n_out)):
                 s.compressed = place
@@ -223,7 +279,7 @@ cdef class Plan:
         if s.kind == DENSE or s.kind == JOIN:
             s.n_parameters = s.n_trainable = matrix_rows(s) * width
         elif s.kind == PRELU:
-            s.n_parameters = s.n_trainable = width if spec["per_unit"] else 1
+            s.n_parameters = s.n_trainable = width if spec.get("per_unit", False) else 1
         elif s.kind == LAYER_NORM:
             s.n_parameters = s.n_trainable = 2 * width
         elif s.kind == BATCH_NORM:              # with two running statistics and a count
@@ -281,7 +337,14 @@ cdef class Plan:
 
     def new_tape(self, Py_ssize_t rows):
         """Memory for what a minibatch of so many rows leaves for its backward pass."""
-        return aligned_zeros(self.fixed + rows * self.tape_width, self.dtype)
+        return aligned_zeros(self.tape_size(rows), self.dtype)
+
+    cdef Py_ssize_t tape_size(self, Py_ssize_t rows) except -1:
+        """The elements of the tape of a minibatch."""
+        cdef Py_ssize_t most = (MOST_ELEMENTS - self.fixed) // self.tape_width
+        if not 0 <= rows <= most:
+            raise ValueError(f"a minibatch must have 0 to {most} rows, got {rows}")
+        return self.fixed + rows * self.tape_width
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
@@ -289,12 +352,19 @@ cdef class Plan:
     cdef const Step* last_step(self) noexcept nogil:
         return &self.steps[self.n_steps - 1]
 
-    cdef const Step* first_dense(self) noexcept nogil:
+    cdef const Step* first_dense(self) except NULL:
         """What reads the minibatch where it is sparse; a scaling before it is Python's then."""
-        cdef Py_ssize_t i = 0
-        while self.steps[i].kind != DENSE:
-            i += 1
+        cdef Py_ssize_t i = self.n_steps > 1 and self.steps[0].kind == STANDARDIZE
+        if self.steps[i].kind != DENSE:
+            raise ValueError("X must be dense, unless the first layer is a Dense, or a "
+                             "Standardize and a Dense; got a sparse matrix")
         return &self.steps[i]
+
+    cdef int check_learning(self) except -1:
+        """Raise where the gradient by the outputs has no place on the tape."""
+        if self.last_step().delta_out == NOWHERE:
+            raise ValueError("layers must hold one that learns, such as nn.Dense, where gradients "
+                             "are computed")
 
     # -- phase 1: segments of steps, over shards of rows -----------------------------------------
 
@@ -346,6 +416,8 @@ cdef class Plan:
         cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
         cdef Pass p = self.pass_over(parameters, X, tape)
         p.key = key
+        if self.n_segments > 1:                         # running statistics are written
+            writable_data_of(parameters, self.dtype, self.n_parameters, "parameters")
         if not self.spans.all_finite(p.x, rows * self.n_in):
             return None
         cdef float_mode mode
@@ -363,8 +435,8 @@ cdef class Plan:
     def backward(self, parameters, gradients, X, tape, dz):
         """From the outputs' gradient to the gradients of parameters (written) and X (returned)."""
         cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
-        cdef char* g = data_of(gradients, self.dtype, self.n_parameters, "gradients")
-        cdef const char* d = data_of(dz, self.dtype, rows * self.n_out, "dz")
+        cdef char* g = writable_data_of(gradients, self.dtype, self.n_parameters, "gradients")
+        cdef const char* d = matrix_of(dz, self.dtype, rows, self.n_out, "dz")
         cdef Pass p = self.pass_over(parameters, X, tape)
         dX = np.empty((rows, self.n_in), self.dtype)
         p.dx = address(dX)
@@ -389,8 +461,8 @@ cdef class Plan:
         cdef Py_ssize_t rows = X.shape[0]
         return self.new_pass(
             data_of(parameters, self.dtype, self.n_parameters, "parameters"),
-            data_of(X, self.dtype, rows * self.n_in, "X"),
-            data_of(tape, self.dtype, self.fixed + rows * self.tape_width, "tape"), rows)
+            matrix_of(X, self.dtype, rows, self.n_in, "X"),
+            writable_data_of(tape, self.dtype, self.tape_size(rows), "tape"), rows)
 
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
                              char* scratch) noexcept nogil:
@@ -421,13 +493,55 @@ cdef class Plan:
     def row_losses(self, str loss, numbers, z, y):
         """The loss of each row of outputs z against y, and its gradient by z."""
         cdef Py_ssize_t rows = z.shape[0]
-        row_loss, dz = np.empty(rows, self.dtype), np.empty_like(z)
-        loss_of(self.spans, loss)(
-            data_of(z, self.dtype, rows * self.n_out, "z"),
-            data_of(y, target_dtype(loss, self.dtype), y.size, "y"), rows, self.n_out, 1.0,
-            data_of(numbers, self.dtype, numbers.size, "numbers"),
-            address(dz), address(row_loss))
+        cdef const LossRow* row = loss_of(self.spans, loss)
+        cdef const char* outputs = matrix_of(z, self.dtype, rows, self.n_out, "z")
+        y = targets_of(row, y, self.dtype, rows, self.n_out)
+        row_loss, dz = np.empty(rows, self.dtype), np.empty((rows, self.n_out), self.dtype)
+        row.loss(outputs, address(y), rows, self.n_out, 1.0,
+                 numbers_of(row, numbers, self.dtype, self.n_out), address(dz), address(row_loss))
         return row_loss, dz
+
+
+cdef dict checked_spec(spec):
+    """What a layer says of a step, once it is known to be a dict of a kind that there is."""
+    if not isinstance(spec, dict):
+        raise TypeError(f"a step must be a dict, as spec() of a layer returns, got {spec!r}")
+    if spec.get("kind") not in KINDS:
+        raise ValueError(f"{named(spec)} must be of one of the kinds {', '.join(KINDS)}")
+    return spec
+
+
+cdef str named(dict spec):
+    """How an error calls a step: by its kind, and the layer that it comes from."""
+    kind = f"the step {spec.get('kind')!r}"
+    return f"{kind} of {spec['layer']!r}" if "layer" in spec else kind
+
+
+cdef Py_ssize_t integer_of(dict spec, str name, Py_ssize_t least, Py_ssize_t most,
+                           default=None) except -1:
+    """An integer of a step, between two others."""
+    value = spec.get(name, default)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} of {named(spec)} must be an integer, got {value!r}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} of {named(spec)} must be between {least} and {most}, "
+                         f"got {value!r}")
+    return number
+
+
+cdef int n_parameters_of(const Activation* row) noexcept:
+    """How many parameters an activation's kernels take behind x."""
+    cdef const char* c = row.parameters
+    cdef int n
+    if c == NULL or c[0] == 0:
+        return 0
+    n = 1
+    while c[0]:
+        n += c[0] == b","
+        c += 1
+    return n
 
 
 cdef Py_ssize_t matrix_rows(const Step* s) noexcept:

@@ -9,7 +9,7 @@ from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from relume.engine.arrays cimport LINE, address, data_of, read_sparse
+from relume.engine.arrays cimport LINE, address, data_of, matrix_of, read_sparse
 from relume.engine.plan cimport Plan, ceil_div, shard_of
 from relume.engine.ops cimport (
     Pass, Sparse, float_mode, flush_subnormals, restore_float_mode, value_at,
@@ -22,7 +22,7 @@ cdef extern from "runtime/platform.h" nogil:
 cnp.import_array()
 
 
-def predict_array(Plan plan, parameters, X, bint softmax=False):
+def predict_array(Plan plan not None, parameters, X, bint softmax=False):
     """`predict` for an array that can be read as it is; None for all else, or if not finite."""
     if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
             or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != plan.n_in
@@ -31,7 +31,7 @@ def predict_array(Plan plan, parameters, X, bint softmax=False):
     return predict(plan, parameters, X, softmax)
 
 
-def predict(Plan plan, parameters, X, bint softmax=False):
+def predict(Plan plan not None, parameters, X, bint softmax=False):
     """The outputs for the rows of X, through softmax if asked; None where X is not finite.
 
     A sparse X is a tuple (values, index, starts) of compressed rows.
@@ -48,7 +48,7 @@ def predict(Plan plan, parameters, X, bint softmax=False):
         read_sparse(&rows, X, plan.dtype, n, plan.n_in)
         p.sparse_step, p.sparse = plan.first_dense(), &rows
     else:
-        p.x = data_of(X, plan.dtype, n * plan.n_in, "X")
+        p.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
     out = cnp.PyArray_EMPTY(2, shape, plan.type_number, False)
     cdef char* result = address(out)
     cdef int bad

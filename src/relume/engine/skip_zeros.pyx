@@ -8,10 +8,10 @@ every run.
 """
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
-from relume.engine.arrays cimport address, data_of
-from relume.engine.ops cimport Pass, Step, at
+from relume.engine.arrays cimport address, data_of, matrix_of, read_sparse, writable_data_of
+from relume.engine.ops cimport Pass, Sparse, Step, at
 from relume.kernels.dispatch cimport table
 from relume.kernels.table cimport COMPRESS_ROWS, PADDING, Spans
 
@@ -162,6 +162,8 @@ cdef bint skip_in_gradient(const Pass* p, const Step* s, const char* x, Py_ssize
 
 def pays(product, Py_ssize_t n, double zeros):
     """Whether a product with a matrix of n columns skips zeros, if a share of `zeros` is 0."""
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
     return zeros >= least_for(PRODUCTS[product], n)
 
 
@@ -175,31 +177,36 @@ def compress(x, bint columns=False):
     rows, n = x.shape
     if columns and rows > COMPRESS_ROWS:
         raise ValueError(f"x must have at most {COMPRESS_ROWS} rows, got {rows}")
+    if x.size > INT32_MAX:
+        raise ValueError(f"x must have at most {INT32_MAX} elements, got {x.size}")
     cdef const Spans* spans = spans_of(x.dtype)
     values, index = np.empty(x.size + PADDING, x.dtype), np.empty(x.size + PADDING, np.int32)
     starts = np.empty((n if columns else rows) + 1, np.int32)
     (spans.compress_columns if columns else spans.compress_rows)(
-        data_of(x, x.dtype, x.size, "x"), rows, n, n, address(values),
+        matrix_of(x, x.dtype, rows, n, "x"), rows, n, n, address(values),
         <int32_t*> address(index), <int32_t*> address(starts))
     return values[:starts[-1]], index[:starts[-1]], starts
 
 
 def times_dense(compressed, matrix, bias=None, out=None, bint accumulate=False):
     """The product of compressed rows and a matrix, and a bias; or added to what is in `out`."""
-    values, index, starts = compressed
+    cdef Sparse sparse
     height, n = matrix.shape
-    dtype, int32 = matrix.dtype, np.dtype(np.int32)
+    dtype, rows = matrix.dtype, len(compressed[2]) - 1
+    cdef const Spans* spans = spans_of(dtype)
     cdef const char* b = NULL if bias is None else data_of(bias, dtype, n, "bias")
+    read_sparse(&sparse, compressed, dtype, rows, height)
     if out is None:
-        out = np.empty((len(starts) - 1, n), dtype)
-    spans_of(dtype).sparse_times_dense(
-        data_of(values, dtype, values.size, "values"),
-        <const int32_t*> data_of(index, int32, values.size, "index"),
-        <const int32_t*> data_of(starts, int32, starts.size, "starts"),
-        data_of(matrix, dtype, matrix.size, "matrix"), len(starts) - 1, height, n, b, accumulate,
-        data_of(out, dtype, (len(starts) - 1) * n, "out"))
+        out = np.empty((rows, n), dtype)
+    spans.sparse_times_dense(
+        sparse.values, sparse.index, sparse.starts, matrix_of(matrix, dtype, height, n, "matrix"),
+        rows, height, n, b, accumulate, writable_data_of(out, dtype, rows * n, "out"))
     return out
 
 
-cdef const Spans* spans_of(dtype) noexcept:
-    return &table.float32 if dtype == np.float32 else &table.float64
+cdef const Spans* spans_of(dtype) except NULL:
+    if dtype == np.float32:
+        return &table.float32
+    if dtype == np.float64:
+        return &table.float64
+    raise TypeError(f"the dtype must be float32 or float64, got {dtype}")

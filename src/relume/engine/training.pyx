@@ -11,7 +11,10 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from relume.engine.arrays cimport address, data_of, loss_of, read_sparse
+from relume.engine.arrays cimport (
+    address, data_of, loss_of, matrix_of, numbers_of, read_sparse, target_dtype,
+    writable_data_of,
+)
 from relume.engine.observer cimport Observer
 from relume.engine.plan cimport Plan, ceil_div, shard_of
 from relume.engine.ops cimport (
@@ -21,13 +24,13 @@ from relume.engine.updates cimport Updates
 from relume.runtime.threads cimport (
     APART, Choice, Region, begin, begin_choice, choose, chosen, done, end, next_part, share_out,
 )
-from relume.kernels.table cimport Loss
+from relume.kernels.table cimport Loss, LossRow
 
 import math
 
 import numpy as np
 
-from relume.engine.arrays import aligned_zeros, target_dtype
+from relume.engine.arrays import aligned_zeros
 
 cnp.import_array()
 
@@ -35,9 +38,15 @@ cdef enum Status:
     FINE
     INPUT_NOT_FINITE
     LOSS_NOT_FINITE
+    LABEL_OUT_OF_RANGE
     RAISED                      # the Python loss did
 
-STATUS = {"fine": FINE, "input not finite": INPUT_NOT_FINITE, "loss not finite": LOSS_NOT_FINITE}
+STATUS = {"fine": FINE, "input not finite": INPUT_NOT_FINITE, "loss not finite": LOSS_NOT_FINITE,
+          "label out of range": LABEL_OUT_OF_RANGE}
+
+cdef enum Fault:                # what is wrong with gathered rows: bits that may be joined
+    NOT_FINITE = 1
+    STRANGE_LABEL = 2
 
 
 cdef class Training:
@@ -89,6 +98,7 @@ cdef class Training:
     cdef Choice choice
     cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
+    cdef bint labels            # whether y holds class labels
     cdef bint mean_penalty
     cdef double scale, loss_scale, loss_limit
     cdef int64_t[::1] skipped   # multiply-adds, by the first row of a shard
@@ -97,12 +107,18 @@ cdef class Training:
     cdef double batch_total     # rows of the minibatch, or the sum of their weights,
     cdef double divisor         # and what its loss is divided by: 1 where no row counts
 
-    def __cinit__(self, Plan plan, weights, Py_ssize_t rows, loss, y_like, optimizer,
+    def __cinit__(self, Plan plan not None, weights, Py_ssize_t rows, loss, y_like, optimizer,
                   bint mean_penalty=False, double scale=1, double loss_scale=1,
                   double loss_limit=0):
+        cdef const LossRow* row
+        if rows < 1:
+            raise ValueError(f"rows must be at least 1, got {rows}")
+        plan.check_learning()
         self.plan, self.rows, self.mean_penalty = plan, rows, mean_penalty
         self.scale, self.loss_scale, self.loss_limit = scale, loss_scale, loss_limit
         self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
+        if self.y_dtype.hasobject:
+            raise TypeError(f"y must hold numbers, got dtype {self.y_dtype}")
         self.threads = plan.threads_for(rows)
         begin_choice(&self.choice, self.threads)
         self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty, rows)
@@ -112,13 +128,19 @@ cdef class Training:
             self.python_loss = loss
         else:
             kernel, numbers = loss
-            self.loss = loss_of(plan.spans, kernel)
-            if self.y_dtype != target_dtype(kernel, plan.dtype):
+            row = loss_of(plan.spans, kernel)
+            self.loss, self.labels = row.loss, row.labels
+            self.numbers = numbers_of(row, numbers, plan.dtype, plan.n_out)
+            if self.y_dtype != target_dtype(row, plan.dtype):
                 raise ValueError(f"y must be of the dtype that {kernel} takes, got {self.y_dtype}")
-        self.y_size = math.prod(self.y_shape) * self.y_dtype.itemsize
-        tape, batch_y = plan.new_tape(rows), np.empty(rows * self.y_size, np.uint8)
+            if math.prod(self.y_shape) != (1 if self.labels else plan.n_out):
+                raise ValueError(
+                    f"y must have {1 if self.labels else plan.n_out} values a row, as {kernel} "
+                    f"takes for {plan.n_out} outputs, got shape {('n', *self.y_shape)}")
+        y_size = math.prod(self.y_shape) * self.y_dtype.itemsize
+        self.y_size = y_size
+        tape, batch_y = plan.new_tape(rows), np.empty(rows * y_size, np.uint8)
         row_loss, row_weight = np.empty(rows, plan.dtype), np.empty(rows, plan.dtype)
-        self.numbers = data_of(numbers, plan.dtype, numbers.size, "numbers")
         self.tape, self.batch_y = address(tape), address(batch_y)
         self.row_loss, self.batch_weight = address(row_loss), address(row_weight)
         parts = np.zeros(self.threads * APART, np.uint64)
@@ -137,6 +159,9 @@ cdef class Training:
         ----------
         observers : list of Observer
         """
+        for each in observers:
+            if not isinstance(each, Observer):
+                raise TypeError(f"an observer must be a relume.engine Observer, got {each!r}")
         self.observers = [each for each in observers if (<Observer> each).plan is self.plan]
 
     cdef int let_look(self) except -1:
@@ -176,8 +201,12 @@ cdef class Training:
             rates, np.dtype(np.float64), steps, "rates")
         cdef double sum = 0, total = 0, share
         cdef Status status
-        if steps < 1 or batch_size > self.rows or size - (steps - 1) * batch_size > self.rows:
-            raise ValueError(f"a minibatch must have at most {self.rows} rows, got {batch_size}")
+        if isinstance(X, tuple):
+            raise TypeError("X must be an array, since sparse rows are trained on batch by batch")
+        if (steps < 1 or not 1 <= batch_size <= self.rows
+                or not 1 <= size - (steps - 1) * batch_size <= self.rows):
+            raise ValueError(f"a minibatch must have 1 to {self.rows} rows, got {batch_size}, and "
+                             f"{size} rows in {steps} minibatches")
         for start in range(size):
             if not 0 <= rows[start] < n:
                 raise ValueError(f"order must hold rows 0 to {n - 1} of X, got {rows[start]}")
@@ -238,7 +267,8 @@ cdef class Training:
             As of `batch`.
         """
         cdef Py_ssize_t n = len(y)
-        cdef char* out = data_of(gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
+        cdef char* out = writable_data_of(
+            gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
         cdef Status status
         if n > self.rows:
             raise ValueError(f"a minibatch must have at most {self.rows} rows, got {n}")
@@ -262,6 +292,21 @@ cdef class Training:
             raise error
         return status, step, loss
 
+    @property
+    def n_out(self):
+        """The outputs of the plan; labels are below it."""
+        return self.plan.n_out
+
+    @property
+    def strange_label(self):
+        """The first label of the last minibatch that is none of the classes, or None."""
+        cdef const int64_t* label = <const int64_t*> self.batch_y
+        cdef Py_ssize_t i
+        for i in range(self.p.rows if self.labels else 0):
+            if not 0 <= label[i] < self.plan.n_out:
+                return label[i]
+        return None
+
     def share_skipped(self):
         """The share of forward passes' and weight gradients' products since this was asked for."""
         products, self.products = self.products, 0
@@ -281,7 +326,7 @@ cdef class Training:
             read_sparse(&self.by_columns, X[1], plan.dtype, plan.n_in, n)
             self.p.sparse, self.p.sparse_columns = &self.by_rows, &self.by_columns
         else:
-            self.x = data_of(X, plan.dtype, n * plan.n_in, "X")
+            self.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
         self.y = data_of(y, self.y_dtype, n * self.y_size // self.y_dtype.itemsize, "y")
         self.weight = NULL
         if weight is not None:
@@ -306,7 +351,7 @@ cdef class Training:
     cdef Status phase1(self, Py_ssize_t rows) noexcept nogil:
         """All shards through all segments and back; the loss stands between."""
         cdef Py_ssize_t k, last = self.plan.n_segments - 1
-        cdef int bad = 0
+        cdef int faults = 0
         self.p.rows = rows
         if self.order == NULL:
             self.p.x = self.x
@@ -314,9 +359,11 @@ cdef class Training:
         self.divisor = self.batch_total if self.batch_total > 0 else 1
         for k in range(last + 1):
             self.plan.before_segment(&self.p, k)
-            bad += self.shards(k, False)
-        if bad:
-            return INPUT_NOT_FINITE
+            faults = self.shards(k, False)
+            if faults & NOT_FINITE:
+                return INPUT_NOT_FINITE
+            if faults & STRANGE_LABEL:
+                return LABEL_OUT_OF_RANGE
         if self.python_loss is not None:
             if not self.ask_python():
                 return RAISED
@@ -346,41 +393,44 @@ cdef class Training:
         return i if self.order == NULL else self.order[i]
 
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
-        """A segment forward or back over all shards; returned is how many were not finite."""
+        """A segment forward or back over all shards; returned are the faults of all rows."""
         cdef Py_ssize_t i, n = ceil_div(self.p.rows, shard_of(self.plan, self.p.rows))
-        cdef int bad = 0, threads = 1, thread
+        cdef int faults = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
             threads = min(begin(&region), self.threads)
         if threads == 1:
             for i in range(n):
-                bad += not self.shard(i, segment, back)
+                faults |= self.shard(i, segment, back)
         else:
             share_out(self.parts, threads, n)
             for thread in prange(threads, schedule="static", chunksize=1, num_threads=threads):
-                bad += self.shards_of(thread, threads, &region, segment, back)
+                faults |= self.shards_of(thread, threads, &region, segment, back)
             end(&region, n)
-        return bad
+        return faults
 
     cdef int shards_of(self, int thread, int threads, Region* region, Py_ssize_t segment,
                        bint back) noexcept nogil:
         """The shards of a thread, the same in every minibatch unless others have to help."""
         cdef Py_ssize_t i = next_part(self.parts, threads, thread)
-        cdef int bad = 0
+        cdef int faults = 0
         while i >= 0:
-            bad += not self.shard(i, segment, back)
+            faults |= self.shard(i, segment, back)
             done(region, thread)
             i = next_part(self.parts, threads, thread)
-        return bad
+        return faults
 
-    cdef bint shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
-        """One shard through a segment; tells whether the input is finite."""
+    cdef int shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
+        """One shard through a segment; returned are the faults of its rows."""
         cdef Py_ssize_t rows = shard_of(self.plan, self.p.rows), first = i * rows
         cdef Py_ssize_t n = min(rows, self.p.rows - first)
-        cdef bint finite = True
+        cdef int faults = 0
         cdef float_mode mode = flush_subnormals()
         if segment == 0 and not back:
-            finite = self.gather(first, n)
+            faults = self.gather(first, n)
+        if faults & STRANGE_LABEL:                  # by which the loss would read past its row
+            restore_float_mode(mode)
+            return faults
         if not back:
             self.plan.forward_segment(&self.p, segment, first, n)
             if segment == self.plan.n_segments - 1 and self.loss != NULL:
@@ -389,20 +439,31 @@ cdef class Training:
         if back:
             self.plan.backward_segment(&self.p, segment, first, n)
         restore_float_mode(mode)
-        return finite
+        return faults
 
-    cdef bint gather(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-        """Bring a shard's rows of X and y together; tells whether those of X are finite."""
+    cdef int gather(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+        """Bring a shard's rows of X and y together; returned is what is wrong with them.
+
+        Labels are looked at here, once they are copied: the user's array may have changed since
+        it was checked, by a callback or by another thread.
+        """
         cdef Py_ssize_t i, width = self.plan.n_in * self.plan.itemsize
+        cdef const int64_t* label = <const int64_t*> self.batch_y
+        cdef int faults = 0
+        cdef bint finite
         for i in range(first, first + n):
             memcpy(self.batch_y + i * self.y_size, self.y + self.row(i) * self.y_size,
                    self.y_size)
+            if self.labels and not 0 <= label[i] < self.plan.n_out:
+                faults = STRANGE_LABEL
         if self.p.sparse != NULL:
-            return True
+            return faults
         if self.order == NULL:
-            return self.plan.spans.all_finite(self.x + first * width, n * self.plan.n_in)
-        return self.plan.spans.gather(self.x, self.order + first, n, self.plan.n_in,
-                                      self.batch_x + first * width)
+            finite = self.plan.spans.all_finite(self.x + first * width, n * self.plan.n_in)
+        else:
+            finite = self.plan.spans.gather(self.x, self.order + first, n, self.plan.n_in,
+                                            self.batch_x + first * width)
+        return faults if finite else faults | NOT_FINITE
 
     cdef void row_losses(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
         cdef const Step* last = self.plan.last_step()

@@ -6,7 +6,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from relume.engine.arrays cimport address, data_of, optimizer_of
+from relume.engine.arrays cimport address, optimizer_of, writable_data_of
 from relume.engine.plan cimport Block, Plan
 from relume.engine.ops cimport Pass, Step, float_mode, flush_subnormals, restore_float_mode
 from relume.runtime.threads cimport APART, Region, begin, done, end, next_part, share_out
@@ -42,8 +42,10 @@ cdef class Updates:
         The most that a minibatch has whose gradients are derived here.
     """
 
-    def __cinit__(self, Plan plan, weights, optimizer, int threads, bint mean_penalty=False,
-                  Py_ssize_t rows=0):
+    def __cinit__(self, Plan plan not None, weights, optimizer, int threads,
+                  bint mean_penalty=False, Py_ssize_t rows=0):
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
         self.plan, self.threads, self.most_threads = plan, threads, threads
         self.mean_penalty = mean_penalty
         self.t = weights.steps
@@ -51,19 +53,27 @@ cdef class Updates:
         self.clip_value = optimizer.clip_value or 0.0
         self.keep = optimizer.ema_decay or 0.0
         self.optimizer = optimizer_of(plan.spans, optimizer.kernel)
-        for i, value in enumerate(optimizer.hyper()):
-            self.hyper[i] = value
+        numbers = tuple(optimizer.hyper())
+        if len(numbers) != self.optimizer.n_hyper:
+            raise ValueError(
+                f"hyper() of {optimizer!r} must give {self.optimizer.n_hyper} numbers, as the "
+                f"kernel {optimizer.kernel!r} takes; got {len(numbers)}")
+        for i in range(self.optimizer.n_hyper):
+            self.hyper[i] = numbers[i]
         self.keeps_all = self.clip_norm != 0
         n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
         gradient, sums = aligned_zeros(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
         self.scratch_size = plan.scratch_size(rows)
         scratch = aligned_zeros(threads * self.scratch_size, np.uint8)
         self.scratch = address(scratch)
-        self.parameters = data_of(weights.parameters, plan.dtype, plan.n_parameters, "parameters")
-        self.state = data_of(weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "state")
+        self.parameters = writable_data_of(
+            weights.parameters, plan.dtype, plan.n_parameters, "parameters")
+        self.state = writable_data_of(
+            weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "the optimizer's state")
         self.average = NULL
         if self.keep:
-            self.average = data_of(weights.average, plan.dtype, plan.n_parameters, "average")
+            self.average = writable_data_of(
+                weights.average, plan.dtype, plan.n_parameters, "average")
         self.gradient, self.penalty = address(gradient), <double*> address(sums)
         self.square = self.penalty + max(plan.n_blocks, <Py_ssize_t> 1)
         parts = np.zeros(threads * APART, np.uint64)
@@ -75,7 +85,8 @@ cdef class Updates:
         """One step over all parameters, from gradients computed before, which it changes."""
         cdef Pass p
         p.rows = 0
-        self.gradient = data_of(gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
+        self.gradient = writable_data_of(
+            gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
         self.keeps_all = True
         self.hyper[0] = rate
         self.begin_step()
@@ -102,8 +113,11 @@ cdef class Updates:
 
     cdef double derive(self, const Pass* p, double total, char* gradients) noexcept nogil:
         """All gradients without an update; returned is the sum of the penalties."""
+        cdef char* own = self.gradient
+        cdef bint kept_all = self.keeps_all
         self.gradient, self.keeps_all = gradients, True
         self.blocks(p, total, DERIVE | REGULARIZE, 1)
+        self.gradient, self.keeps_all = own, kept_all
         return self.penalties()
 
     cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil:

@@ -11,13 +11,13 @@ from libc.string cimport memcpy, memset
 from relume.kernels.table cimport (
     ACTIVE, CLIPPED, COLUMNS, CRELU, CRELU_BACKWARD, FIGURE_TILE, LEAST, LOGSUMEXP,
     LOGSUMEXP_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
-    MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PRELU_BACKWARD, SOFTMAX,
-    SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION, Activation,
-    AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward, Binary, ColumnFigures,
-    ColumnMoments, ColumnProducts, ColumnSum, Compress, CountZeros, Gather, InPlace,
-    InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns, Loss, LossRow,
-    Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward, Softmax, Spans,
-    SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
+    MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PER_OUTPUT,
+    PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM,
+    TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward,
+    Binary, ColumnFigures, ColumnMoments, ColumnProducts, ColumnSum, Compress, CountZeros, Gather,
+    InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns, Loss,
+    LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward,
+    Softmax, Spans, SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -128,34 +128,37 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
         spans.sparse_times_dense = <SparseTimesDense> sparse_times_dense_double
     spans.limit_columns = <LimitColumns> limit_columns[floating]
     spans.weigh = <Weigh> weigh[floating]
-    add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating])
-    add_loss(spans, b"soft_cross_entropy", <Loss> soft_cross_entropy[floating])
-    add_loss(spans, b"binary_cross_entropy", <Loss> binary_cross_entropy[floating])
-    add_loss(spans, b"mse", <Loss> mse[floating])
-    add_loss(spans, b"mae", <Loss> mae[floating])
-    add_loss(spans, b"huber", <Loss> huber[floating])
-    add_loss(spans, b"quantile", <Loss> quantile[floating])
-    add_loss(spans, b"poisson", <Loss> poisson[floating])
+    add_loss(spans, b"cross_entropy", <Loss> cross_entropy[floating], 1, True)
+    add_loss(spans, b"soft_cross_entropy", <Loss> soft_cross_entropy[floating], 1, False)
+    add_loss(spans, b"binary_cross_entropy", <Loss> binary_cross_entropy[floating], PER_OUTPUT,
+             False)
+    add_loss(spans, b"mse", <Loss> mse[floating], 0, False)
+    add_loss(spans, b"mae", <Loss> mae[floating], 0, False)
+    add_loss(spans, b"huber", <Loss> huber[floating], 1, False)
+    add_loss(spans, b"quantile", <Loss> quantile[floating], 1, False)
+    add_loss(spans, b"poisson", <Loss> poisson[floating], 0, False)
     spans.sum_squares = <Total> sum_squares[floating]
     spans.clip = <InPlace> clip[floating]
     spans.scale = <InPlace> scale[floating]
     spans.average = <Average> average[floating]
     spans.penalize = <Penalize> penalize[floating]
     spans.column_figures = <ColumnFigures> column_figures[floating]
-    add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL)
-    add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL)
-    add_optimizer(spans, b"adam", <Update> adam[floating], NULL)
-    add_optimizer(spans, b"nadam", <Update> nadam[floating], nadam_prepare)
-    add_optimizer(spans, b"lion", <Update> lion[floating], NULL)
+    add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL, 6)
+    add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL, 6)
+    add_optimizer(spans, b"adam", <Update> adam[floating], NULL, 7)
+    add_optimizer(spans, b"nadam", <Update> nadam[floating], nadam_prepare, 9)
+    add_optimizer(spans, b"lion", <Update> lion[floating], NULL, 5)
 
 
-cdef void add_loss(Spans* spans, const char* name, Loss loss) noexcept:
-    spans.losses[spans.n_losses] = LossRow(name, loss)
+cdef void add_loss(Spans* spans, const char* name, Loss loss, int n_numbers,
+                   bint labels) noexcept:
+    spans.losses[spans.n_losses] = LossRow(name, loss, n_numbers, labels)
     spans.n_losses += 1
 
 
-cdef void add_optimizer(Spans* spans, const char* name, Update update, Prepare prepare) noexcept:
-    spans.optimizers[spans.n_optimizers] = OptimizerRow(name, update, prepare)
+cdef void add_optimizer(Spans* spans, const char* name, Update update, Prepare prepare,
+                        int n_hyper) noexcept:
+    spans.optimizers[spans.n_optimizers] = OptimizerRow(name, update, prepare, n_hyper)
     spans.n_optimizers += 1
 
 

@@ -20,13 +20,14 @@ cdef extern from "matmul/interface.h" nogil:
         const void* positive
 
 cdef enum:
-    TABLE_VERSION = 7
+    TABLE_VERSION = 8
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
     MAX_LOSSES = 16
     MAX_OPTIMIZERS = 16
-    N_HYPER = 10                # hyperparameters of an optimizer, see Update
+    N_HYPER = 10                # maximum number of hyperparameters, see Update
+    PER_OUTPUT = -1             # a loss that reads one number for each output
 
 # A kernel works on contiguous spans of one dtype. args holds the inputs in the ufunc's order, then
 # the outputs; an output may be the same span as an input. Parameters are the last inputs; if
@@ -85,11 +86,14 @@ ctypedef double (*Penalize)(void* g, const void* p, Py_ssize_t n, double l1,
 cdef struct LossRow:
     const char* name
     Loss loss
+    int n_numbers               # how many of `numbers` it reads, or PER_OUTPUT
+    bint labels                 # whether y holds a label for each row, else n values
 
 cdef struct OptimizerRow:
     const char* name
     Update update
     Prepare prepare             # or NULL
+    int n_hyper                 # how many numbers `hyper` begins with
 
 ctypedef bint (*Gather)(const void* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
                         void* out) noexcept nogil

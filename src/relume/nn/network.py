@@ -33,7 +33,7 @@ from relume.nn.parameters.state_dict import from_state_dict, state_dict_of
 from relume.nn.parameters.weights import Weights
 from relume.nn.saving.save import save
 from relume.nn.summary import summary_of
-from relume.nn.training.fit_loop import Fitting
+from relume.nn.training.fit_loop import Fitting, raise_refused
 from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import fit_lbfgs
 
@@ -141,9 +141,8 @@ class Network:
         schedule: Callable[[float], float] | None = None,
         sparse: Literal["auto", "never", "always"] = "auto",
     ) -> None:
+        self._weights: Any = None  # Weights, once built
         self.layers = checked_layers(layers, "layers")
-        self.n_outputs: int = _outputs_of(self.layers)
-        self._kinds = [spec["kind"] for spec in steps_of(self.layers)]
         self.loss = loss_of(loss)
         self.metrics = metrics_of(metrics, self.loss)
         # Copies: a fit may change the learning rate, and what a schedule has seen.
@@ -154,10 +153,30 @@ class Network:
         self.epoch: int = 0
         self.dtype = DTYPES[validation.choice(_name_of(dtype), "dtype", DTYPES)]
         self.sparse: str = validation.choice(sparse, "sparse", SPARSITIES)
-        self._loss_numbers = self.loss.numbers(self.n_outputs, self.dtype)
+        self.loss.numbers(self.n_outputs, self.dtype)  # raises where it does not fit the outputs
         self._rng = _generator_of(seed)
-        self._weights: Any = None  # Weights, once built
         self._tape: Any = None  # what `forward` keeps for `backward`
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of outputs: of the built network, else of the layers as they are."""
+        if self._weights is not None:
+            return int(self._weights.plan.n_out)
+        return _outputs_of(self.layers)
+
+    @property
+    def _kinds(self):
+        """The kinds of ops of the built network, else of the layers as they are."""
+        if self._weights is None:
+            specs = steps_of(checked_layers(self.layers, "layers"))
+        else:
+            specs = self._weights.specs
+        return [spec["kind"] for spec in specs]
+
+    @property
+    def _loss_numbers(self):
+        """The numbers that the loss's kernel takes; derived, since the loss may be replaced."""
+        return self.loss.numbers(self.n_outputs, self.dtype)
 
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
@@ -213,6 +232,7 @@ class Network:
         """
         n_features = validation.integer(n_features, "n_features")
         if self._weights is None:
+            _outputs_of(self.layers)  # which may have changed
             self._weights = Weights(self.layers, n_features, self.dtype, self.sparse)
             self._weights.draw(self._rng)
         elif n_features != self._weights.plan.n_in:
@@ -254,6 +274,7 @@ class Network:
             is changed then.
         """
         n_features = self._weights.plan.n_in if self._weights else None
+        _outputs_of(self.layers)  # which may have changed
         self._weights = from_state_dict(state, self.layers, self.dtype, n_features, self.sparse)
         self._tape = None
 
@@ -528,8 +549,6 @@ class Network:
             if status != STATUS["fine"]:
                 self._undo(before)
         if status != STATUS["fine"]:
-            if status == STATUS["input not finite"]:
-                raise validation.not_finite("X", self.dtype)
             raise FloatingPointError("the loss of this minibatch is not finite; no step was made")
         return loss
 
@@ -547,6 +566,7 @@ class Network:
             X, source.y, source.weight, self._learning_rates(1)[0], self._key()
         )
         self._weights.steps = training.t
+        raise_refused(status, training, self.dtype)
         return status, loss
 
     def _needs_steps(self, method):
@@ -911,11 +931,13 @@ class Network:
 
     def _check_sparse(self, name):
         """Raise unless what reads the input can read a sparse matrix."""
-        kinds = self._kinds[1:] if self._kinds[0] == "standardize" else self._kinds
-        if kinds[0] != "dense":
+        kinds = self._kinds
+        if kinds[:1] == ["standardize"]:
+            kinds = kinds[1:]
+        if kinds[:1] != ["dense"]:
             raise TypeError(
                 f"{name} must be dense, unless the first layer is a Dense, or a Standardize and a "
-                f"Dense; got a sparse matrix for {self.layers[0]!r}"
+                f"Dense; got a sparse matrix for layers={self.layers!r}"
             )
         mean = self._weights and self._weights.standardization()[0]
         if mean is not None and mean.any():
@@ -958,7 +980,7 @@ class Network:
 
 def _outputs_of(layers):
     """The number of outputs of layers that make sense together."""
-    units = width_of(layers)
+    units = width_of(checked_layers(layers, "layers"))
     if units is None:
         raise ValueError(f"layers must hold a Dense, which sets how many outputs, got {layers!r}")
     if isinstance(layers[0], ActivityL1):

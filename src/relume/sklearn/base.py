@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from relume.nn.callbacks.callback import Hooks
-from relume.nn.data.rows import features_of
+from relume.nn.data.rows import check_sparse, features_of, is_sparse
 from relume.nn.layers.activations import ACTIVATIONS, Activation
 from relume.nn.layers.initializers import INITIALIZERS, Initializer
 from relume.nn.layers.layer import Elementwise
@@ -135,6 +135,8 @@ class MLP(BaseEstimator):
     def _validate(self, X, y, reset):
         """X and y as scikit-learn checks them; y may have columns."""
         dtype = [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
+        if is_sparse(X):
+            check_sparse(X, "X")
         X, y = validate_data(
             self, X, y, accept_sparse=SPARSE, multi_output=True, dtype=dtype, reset=reset,
             y_numeric=self._y_numeric,
@@ -180,7 +182,6 @@ class MLP(BaseEstimator):
         if self._built_by != self._layer_parameters():
             self._rebuild(network, weights)
         network.loss = self._objective.loss
-        network._loss_numbers = network.loss.numbers(n_outputs, network.dtype)
         self._bind()
 
     def _layer_parameters(self):
@@ -333,6 +334,8 @@ class MLP(BaseEstimator):
     def _outputs(self, X):
         """The raw outputs for X."""
         check_is_fitted(self)
+        if is_sparse(X):
+            check_sparse(X, "X")
         X = validate_data(self, X, accept_sparse=SPARSE, reset=False)
         network = self._synchronized()
         with self._threads():

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 
-from relume import validation
 from relume.engine.training import STATUS, Training
 from relume.nn.data.rows import SparseRows
+from relume.nn.training.fit_loop import raise_refused
 from relume.sklearn.warned import warn
 
 BETTER = 5.0  # what the adaptive learning rate is divided by
@@ -147,8 +147,7 @@ class Fitting:
                 )
         finally:
             self.weights.steps = self.training.t
-        if status == STATUS["input not finite"]:
-            raise validation.not_finite("X", self.network.dtype)
+        raise_refused(status, self.training, self.network.dtype)
         if status != STATUS["fine"]:
             self.diverged = True
             self.weights.parameters[:] = np.nan

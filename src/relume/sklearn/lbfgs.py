@@ -4,9 +4,9 @@ import numpy as np
 import scipy
 from sklearn.utils.optimize import _check_optimize_result
 
-from relume import validation
 from relume.engine.training import STATUS, Training
 from relume.nn.data.rows import SparseRows
+from relume.nn.training.fit_loop import raise_refused
 from relume.nn.training.lbfgs_fit import Unused
 from relume.sklearn.fitting import check_sums
 from relume.sklearn.warned import as_of_scikit_learn
@@ -59,8 +59,7 @@ class Function:
         status, _, loss = self.training.gradients(
             self.X, self.y, self.weight, self.gradient, self.key
         )
-        if status == STATUS["input not finite"]:
-            raise validation.not_finite("X", self.weights.dtype)
+        raise_refused(status, self.training, self.weights.dtype)
         if status != STATUS["fine"]:
             return np.nan, np.full_like(self.gradient, np.nan)
         return loss + self.constant, self.gradient.copy()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from relume import validation
-from relume.nn.data.rows import is_sparse
+from relume.nn.data.rows import csr_of, is_sparse
 
 ROWS = 4096  # rows that are brought together at a time: 13 MB of 784 float32
 
@@ -18,7 +18,7 @@ class NetworkRows:
     def features(self, X):
         """Rows of X as a contiguous matrix of the network's dtype."""
         if is_sparse(X):
-            X = X.toarray()
+            X = csr_of(X, "X").toarray()
         return validation.matrix(X, "X", self.net.dtype, self.net._weights.plan.n_in)
 
     def targets(self, y):
@@ -61,7 +61,7 @@ class RowBlocks:
 def _sliceable(values):
     """What `_part` takes rows of, without a copy where there need not be one."""
     if is_sparse(values):
-        return values.tocsr()
+        return csr_of(values, "X")
     if hasattr(values, "iloc") or isinstance(values, np.ndarray):
         return values
     array = np.asarray(values)

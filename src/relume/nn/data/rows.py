@@ -37,7 +37,7 @@ class SparseRows:
     """
 
     def __init__(self, matrix, dtype, name):
-        self._matrix = matrix.tocsr().astype(dtype, copy=False)
+        self._matrix = csr_of(matrix, name).astype(dtype, copy=False)
         if not self._matrix.has_canonical_format:
             self._matrix = self._matrix.copy()  # which may be the user's
             self._matrix.sum_duplicates()
@@ -74,6 +74,81 @@ class SparseRows:
         return mean, (squares + zeros * mean**2) / n
 
 
+def csr_of(matrix, name):
+    """A SciPy sparse matrix by compressed rows, with indices of its own that are known to be good.
+
+    SciPy checks indices neither when it takes them nor in its conversions, which then write beyond
+    their memory. So they are checked before, and copied, since the user's may change later.
+    """
+    check_sparse(matrix, name)
+    rows = matrix.tocsr()
+    if rows is not matrix:
+        check_sparse(rows, name)
+    parts = (rows.data, rows.indices.copy(), rows.indptr.copy())
+    return type(rows)(parts, shape=rows.shape)
+
+
+def check_sparse(matrix, name):
+    """Raise unless the indices of a SciPy sparse matrix lie within its shape.
+
+    What is left, dictionaries and formats of others, is safe to convert; the result is checked.
+    """
+    form, shape = getattr(matrix, "format", None), matrix.shape
+    if len(shape) != 2:
+        raise ValueError(f"{name} must have shape (n_samples, n_features), got {shape}")
+    if form in ("csr", "csc", "bsr"):
+        block = (1, 1)
+        if form == "bsr":
+            block = np.shape(matrix.data)[1:]
+            if len(block) != 2 or 0 in block or shape[0] % block[0] or shape[1] % block[1]:
+                raise _bad_sparse(name, f"blocks of shape {block} in a matrix of shape {shape}")
+        lines, width = shape[0] // block[0], shape[1] // block[1]
+        if form == "csc":
+            lines, width = width, lines
+        _check_compressed(matrix, name, lines, width)
+    elif form == "coo":
+        for i, index in enumerate((matrix.row, matrix.col)):
+            _check_indices(index, name, f"coords[{i}]", shape[i])
+            if len(index) != len(matrix.data):
+                raise _bad_sparse(name, f"{len(index)} indices for {len(matrix.data)} values")
+    elif form == "lil":
+        lengths = [[len(line) for line in lines] for lines in (matrix.rows, matrix.data)]
+        if lengths[0] != lengths[1] or len(lengths[0]) != shape[0]:
+            raise _bad_sparse(name, "rows and data of other lengths than each other")
+    elif form == "dia" and len(matrix.offsets) != len(matrix.data):
+        found = f"{len(matrix.offsets)} offsets for {len(matrix.data)} diagonals"
+        raise _bad_sparse(name, found)
+
+
+def _check_compressed(matrix, name, lines, width):
+    starts = _integers(matrix.indptr, name, "indptr")
+    if len(starts) != lines + 1 or starts[0] != 0 or (starts[1:] < starts[:-1]).any():
+        raise _bad_sparse(name, f"an indptr that does not rise from 0 in {lines} steps")
+    stored = min(len(matrix.indices), len(matrix.data))
+    if starts[-1] > stored:
+        raise _bad_sparse(name, f"an indptr up to {starts[-1]} where {stored} values are stored")
+    _check_indices(matrix.indices, name, "indices", width)
+
+
+def _check_indices(index, name, attribute, width):
+    index = _integers(index, name, attribute)
+    if index.size and not 0 <= index.min() <= index.max() < width:
+        strange = index[(index < 0) | (index >= width)][0]
+        raise _bad_sparse(name, f"{attribute} with {strange}, where 0 to {width - 1} are allowed")
+
+
+def _integers(values, name, attribute):
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        found = f"{attribute} of dtype {array.dtype} and shape {array.shape}"
+        raise _bad_sparse(name, found)
+    return array
+
+
+def _bad_sparse(name, found):
+    return ValueError(f"{name} must be a valid sparse matrix, got {found}")
+
+
 def _arrays(matrix):
     int32 = np.int32
     return (
@@ -85,7 +160,7 @@ def _arrays(matrix):
 
 def is_sparse(X):
     """Whether X is a SciPy sparse matrix or array, without importing SciPy's."""
-    return hasattr(X, "tocsr") and hasattr(X, "nnz")
+    return hasattr(type(X), "tocsr") and hasattr(type(X), "nnz")  # nnz of a damaged one raises
 
 
 def features_of(X, name, dtype, width=None):

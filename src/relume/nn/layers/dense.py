@@ -95,7 +95,8 @@ class Dense(Layer):
     def spec(self) -> Spec:
         """The product."""
         return {
-            "kind": "dense", "n_out": self.units, "bias": self.use_bias, "l1": self.l1,
+            "kind": "dense", "n_out": validation.integer(self.units, "units"),
+            "bias": self.use_bias, "l1": self.l1,
             "l2": self.l2, "max_norm": self.max_norm or 0.0,
         }  # fmt: skip
 

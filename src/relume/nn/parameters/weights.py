@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from relume.engine.arrays import aligned_zeros
 from relume.engine.plan import Plan
 from relume.nn.data.rows import SparseRows
@@ -106,6 +108,7 @@ class Weights:
         parameters, optimizer_state, average, _, _ = self.snapshot()
         return state | {
             "n_features": self.plan.n_in,
+            "layout": self.plan.layout(),
             "parameters": parameters,
             # Many optimizers use but one row, or none.
             "optimizer_state": [row if row.any() else None for row in optimizer_state],
@@ -115,8 +118,16 @@ class Weights:
 
     def __setstate__(self, state):
         n_features, rows = state.pop("n_features"), state.pop("optimizer_state")
+        layout = state.pop("layout")
         self.__dict__.update(state)
+        if self.average is not None:
+            self.average = np.array(self.average)  # a memory map may be read-only
         self._compile(n_features)
+        if self.plan.layout() != layout:
+            raise ValueError(
+                "layers must have the shapes that the network was built with, got other ones: "
+                "undo the change, or make a new network of the changed layers"
+            )
         self.parameters = aligned_zeros(self.plan.n_parameters, self.dtype)
         self.parameters[:] = state["parameters"]
         self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), self.dtype)

@@ -1,6 +1,6 @@
 """A network from a file. All of the file is checked before any of the network is built.
 
-See docs/persistence.md.
+See docs/saving_and_loading.md.
 """
 
 import os

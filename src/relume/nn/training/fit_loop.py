@@ -10,6 +10,17 @@ from relume.nn.training.history import History, Progress
 ENDED = None  # what an epoch returns instead of figures when a hook ended the fit at a divergence
 
 
+def raise_refused(status, training, dtype):
+    """Raise where a minibatch was refused because its data is wrong."""
+    if status == STATUS["input not finite"]:
+        raise validation.not_finite("X", dtype)
+    if status == STATUS["label out of range"]:
+        raise ValueError(
+            f"y must hold class labels 0 to {training.n_out - 1} throughout a fit, got "
+            f"{training.strange_label}; it was changed after it was checked"
+        )
+
+
 class Fitting:
     """One fit of a network to data that has been checked.
 
@@ -59,9 +70,11 @@ class Fitting:
             self.good = net.snapshot()
         self._hook("on_epoch_begin", net.epoch + 1)
         status, step, loss = self._train()
-        if status == STATUS["input not finite"]:
+        try:
+            raise_refused(status, self.training, net.dtype)
+        except ValueError:
             net.restore(self.before)
-            raise validation.not_finite("X", net.dtype)
+            raise
         # The last step's weights are met by no loss of this epoch.
         if status == STATUS["loss not finite"] or not net._weights.are_finite():
             return self._diverged(number, step + (status == STATUS["loss not finite"]))

@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 
-from relume import validation
 from relume.engine.training import STATUS, Training
 from relume.nn.data.minibatches import IterableBatches
 from relume.nn.losses import PythonLoss
+from relume.nn.training.fit_loop import raise_refused
 from relume.nn.training.history import History, Progress
 from relume.runtime.blas import single_threaded_blas
 
@@ -33,7 +33,6 @@ class Objective:
             loss = loss.kernel(source.y_like), net._loss_numbers
         self.gradient = np.zeros_like(self.weights.parameters)
         self.key = 0  # of random numbers: the same throughout an epoch, new for each
-        self.error = validation.not_finite("X", net.dtype)
         self.training = Training(
             self.weights.plan, self.weights, len(source.X), loss, source.y_like, Unused()
         )
@@ -46,8 +45,7 @@ class Objective:
             status, _, loss = self.training.gradients(
                 self.X, source.y, source.weight, self.gradient, self.key
             )
-        if status == STATUS["input not finite"]:
-            raise self.error
+        raise_refused(status, self.training, self.weights.dtype)
         gradient = self.gradient.astype(np.float64)
         if status != STATUS["fine"] or not np.isfinite(gradient).all():
             return np.inf, np.zeros_like(gradient)
@@ -67,8 +65,8 @@ class Unused:
     kernel, clip_norm, clip_value, ema_decay = "sgd", None, None, None
 
     def hyper(self):
-        """No numbers."""
-        return []
+        """As many numbers as the kernel takes, which is never called."""
+        return [0.0] * 6
 
 
 def fit_lbfgs(net, source, epochs, validation, hooks, progress):

@@ -146,7 +146,6 @@ def make_leaky(net, found):
         for average, value in zip(averages, values, strict=True):
             average[...] = value
     net.layers, net._weights, net._tape = layers, new, None
-    net._kinds = [spec["kind"] for spec in new.specs]
 
 
 def _rebuilt(layers, places):

@@ -1,0 +1,1 @@
+"""What tools/digests.py runs in each of the trees that it compares."""
