@@ -31,10 +31,10 @@ class Orders(np.random.RandomState):
     def shuffle(self, x):
         if self.last is None:
             self.last = np.arange(len(x))
-        place = np.empty_like(self.last)
-        place[self.last] = np.arange(len(x))
+        rank = np.empty_like(self.last)
+        rank[self.last] = np.arange(len(x))
         self.last = self.rng.permutation(len(x))
-        x[:] = place[self.last]
+        x[:] = rank[self.last]
 
 
 def classifier(problem, package):
