@@ -111,8 +111,9 @@ cdef void set_error(const Call* call) noexcept with gil:
     if call.out_of_memory:
         PyErr_SetNone(MemoryError)
     else:
-        PyErr_SetString(IndexError, b"which has an index that is out of bounds; allowed are -pieces "
-                                    b"to pieces - 1")
+        PyErr_SetString(
+            IndexError,
+            b"which has an index that is out of bounds; allowed are -pieces to pieces - 1")
 
 
 cdef bint side_by_side(const Call* call) noexcept nogil:
