@@ -65,6 +65,6 @@ def _loss(net, X, y):
         if isinstance(net.loss, PythonLoss):
             loss = net.loss.function(y, z)[0]
         else:
-            losses, _ = plan.row_losses(net.loss.kernel(y), net._loss_numbers, z, y)
+            losses, _ = net._row_losses(z, y)
             loss = losses.mean(dtype=np.float64)
     return float(loss) if np.isfinite(loss) else float("inf")

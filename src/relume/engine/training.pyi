@@ -31,6 +31,9 @@ class Training:
         y_like: NDArray[Any],
         optimizer: Any,
         mean_penalty: bool = False,
+        scale: float = 1,
+        loss_scale: float = 1,
+        loss_limit: float = 0,
     ) -> Self: ...
     def watch(self, observers: list[Observer]) -> None: ...
     def share_skipped(self) -> float: ...

@@ -10,6 +10,7 @@ from relume.kernels.table cimport N_HYPER, OptimizerRow
 
 cdef class Updates:
     cdef Plan plan
+    cdef object weights
     cdef tuple owners           # keeps alive what the pointers below point to
     cdef char* parameters
     cdef char* state
@@ -28,6 +29,7 @@ cdef class Updates:
     cdef uint64_t* parts        # of each thread
     cdef readonly int64_t t
 
+    cdef int count(self) except -1
     cdef void begin_step(self) noexcept nogil
     cdef double run(self, const Pass* p, double total) noexcept nogil
     cdef double derive(self, const Pass* p, double total, char* gradients) noexcept nogil

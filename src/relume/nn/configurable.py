@@ -1,11 +1,45 @@
-"""What is made of nothing but its constructor's arguments: losses, optimizers and their like."""
+"""Objects that are nothing but their settings: layers, losses, optimizers, schedules."""
 
+import functools
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 
-class Described:
-    """An object whose arguments are attributes; they are compared, shown and stored."""
+class Configurable:
+    """An object whose constructor's arguments are attributes, which may be assigned later.
+
+    The settings are compared, shown and stored. An assignment is checked by the constructor, the
+    one place that knows what is allowed: it raises the same errors, and stores what the
+    constructor would have stored (``dense.activation = "relu"`` stores ``nn.ReLU()``).
+    """
+
+    structural: ClassVar[bool] = False  # whether a network compiles its plan from the settings
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _completing(cls.__init__)  # type: ignore[method-assign]
+
+    if not TYPE_CHECKING:  # a type checker would let any attribute be assigned
+
+        def __setattr__(self, name, value):
+            state = vars(self)
+            if state.get("_complete") and name in state and value is not state[name]:
+                value = self._checked(name, value)
+                if self.structural:
+                    Changes.count += 1
+            super().__setattr__(name, value)
+
+    def _checked(self, name: str, value: object) -> object:
+        """What the constructor makes of another value for one of its arguments."""
+        for cls in type(self).__mro__:
+            names = _arguments(cls)
+            if name in names and all(hasattr(self, each) for each in names):
+                arguments = {each: getattr(self, each) for each in names} | {name: value}
+                draft: Any = object.__new__(cls)
+                draft.__init__(**arguments)
+                return getattr(draft, name)
+        return value
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, so that ``type(x)(**x.config()) == x``.
@@ -13,20 +47,58 @@ class Described:
         Returns
         -------
         config : dict of str to object
-            What `json` can write.
+            Values that `json` can write.
         """
         parameters = inspect.signature(type(self)).parameters.values()
         names = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
         return {name: getattr(self, name) for name in names}
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other) or not isinstance(other, Described):
+        if type(self) is not type(other) or not isinstance(other, Configurable):
             return NotImplemented
         return self.config() == other.config()
 
-    __hash__ = None  # type: ignore[assignment]  # a learning rate may be changed
+    __hash__ = None  # type: ignore[assignment]  # settings may change
 
     def __repr__(self) -> str:
         given = {name: value for name, value in self.config().items() if value is not None}
         arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
         return f"{type(self).__name__}({arguments})"
+
+
+class Changes:
+    """How often the settings of any layer have changed.
+
+    A network compares this number with the one it last saw, which takes some nanoseconds, before
+    it compares settings.
+    """
+
+    count: ClassVar[int] = 0
+
+
+def _completing(init: Any) -> Any:
+    """A constructor after which assignments are checked, once that of the object's class is done.
+
+    A derived class may assign what its base class has assigned before.
+    """
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        state = vars(self)
+        outermost = "_complete" not in state
+        state["_complete"] = False
+        init(self, *args, **kwargs)
+        if outermost:
+            state["_complete"] = True
+
+    return __init__
+
+
+@functools.cache
+def _arguments(cls: type) -> frozenset[str]:
+    """The named arguments of a class's own constructor; none where it inherits one."""
+    if "__init__" not in vars(cls) or not issubclass(cls, Configurable):
+        return frozenset()
+    _, *parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return frozenset(each.name for each in parameters if each.kind not in kinds)

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import relume
 from relume import validation
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 
 
-class Loss(Described):
+class Loss(Configurable):
     """What all losses have in common; as it stands, that of one whose outputs are values.
 
     Examples
@@ -35,6 +35,22 @@ class Loss(Described):
     def numbers(self, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """The kernel's numbers for a network of so many outputs."""
         return np.zeros(0, dtype)
+
+    def for_engine(
+        self, y: NDArray[Any], n_out: int, dtype: DTypeLike
+    ) -> tuple[str, NDArray[Any]] | Callable[..., tuple[float, NDArray[Any]]]:
+        """The loss as the engine takes it: a kernel's name and numbers, or a Python function.
+
+        Parameters
+        ----------
+        y : ndarray
+            Targets as `targets` returns them.
+        n_out : int
+            Number of outputs of the network.
+        dtype : dtype
+            The network's.
+        """
+        return self.kernel(y), self.numbers(n_out, dtype)
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """What y must be for the engine: here values, a column for a network of one output."""
@@ -379,8 +395,22 @@ class PythonLoss(Loss):
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if isinstance(function, type) or not callable(function):
+            raise TypeError(
+                f"function must be a function (y_true, y_pred) -> (loss, grad), got {function!r}"
+            )
         self.function = function
-        self.name = getattr(function, "__qualname__", type(function).__qualname__)  # type: ignore[misc]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The function's name."""
+        return getattr(self.function, "__qualname__", type(self.function).__qualname__)
+
+    def for_engine(
+        self, y: NDArray[Any], n_out: int, dtype: DTypeLike
+    ) -> Callable[..., tuple[float, NDArray[Any]]]:
+        """The loss itself, which the engine calls."""
+        return self
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """Any real numbers."""
@@ -421,3 +451,23 @@ def loss_of(value: Any) -> Loss:
             f"function (y_true, y_pred) -> (loss, grad); got {value!r}"
         )
     return PythonLoss(value)
+
+
+def targets_of_another(
+    old: Loss, new: Loss, y: NDArray[Any], name: str, n_out: int, dtype: DTypeLike
+) -> NDArray[Any]:
+    """The targets of a running fit, prepared for one loss, as another loss takes them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the other loss takes no such targets, or would need them as they were given to `fit`.
+    """
+    same = isinstance(old, PythonLoss) or not isinstance(new, PythonLoss)
+    targets = new.targets(y, name, n_out, dtype)
+    if not same or targets.dtype != y.dtype or targets.shape != y.shape:
+        raise ValueError(
+            f"loss must take the same {name} as {old!r} within a fit, got {new!r}; "
+            "end the fit, and call fit again"
+        )
+    return targets

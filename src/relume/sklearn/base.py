@@ -36,7 +36,7 @@ from relume.sklearn.building import (
     layers_of,
     optimizer_of,
 )
-from relume.sklearn.fitting import Fitting
+from relume.sklearn.fitting import EstimatorFit
 from relume.sklearn.lbfgs import fit_lbfgs
 from relume.sklearn.warned import as_of_scikit_learn
 
@@ -153,7 +153,7 @@ class MLP(BaseEstimator):
             layers, loss=self._objective.loss, optimizer=optimizer_of(self),
             schedule=self.schedule, seed=0, dtype=dtype,
         )  # fmt: skip
-        self._network._weights = Weights(self._network.layers, n_features, dtype)
+        self._network._weights = Weights(list(layers), n_features, dtype)
         draw(self, self._network._weights, random_state)
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(sizes) + 2
@@ -180,7 +180,7 @@ class MLP(BaseEstimator):
         # What was loaded as a memory map cannot be written to.
         weights.parameters = np.require(weights.parameters, requirements="W")
         if self._built_by != self._layer_parameters():
-            self._rebuild(network, weights)
+            self._change_layers(network)
         network.loss = self._objective.loss
         self._bind()
 
@@ -190,25 +190,23 @@ class MLP(BaseEstimator):
         values = [getattr(self, name) for name in names]
         return [list(value) if isinstance(value, list) else value for value in values]
 
-    def _rebuild(self, network, weights):
-        """Let the network have the layers that the parameters ask for now, and keep its values."""
+    def _change_layers(self, network):
+        """Give the network the layers that the parameters ask for now, and keep its values."""
         sizes = [len(intercepts) for intercepts in self.intercepts_[:-1]]
         layers = layers_of(self, sizes, self.n_outputs_)
-        same = Weights(layers, weights.plan.n_in, network.dtype)
-        if same.plan.layout() != weights.plan.layout():
+        try:
+            network.layers = layers
+        except ValueError as error:
             raise ValueError(
                 "warm_start and partial_fit go on from the network that there is; the layers "
                 f"must be of the shapes of {network.layers}, got {layers}"
-            )
-        same.restore(weights.snapshot())
-        network._weights, network.layers = same, layers
+            ) from error
         self._built_by = self._layer_parameters()
 
     def _fit_by_steps(self, data, validation, random_state, incremental):
         network = self._network
         if not incremental or isinstance(network.optimizer, LBFGS):
             network.optimizer = optimizer_of(self)
-            network._weights.optimizer_state[:], network._weights.steps = 0, 0
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         rows = np.arange(data[0].shape[0])
@@ -219,7 +217,7 @@ class MLP(BaseEstimator):
         if validation is not None and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
         hooks = Hooks(self.callbacks)
-        Fitting(self, data, rows, validation, hooks, random_state).run(incremental)
+        EstimatorFit(self, data, rows, validation, hooks, random_state).run(incremental)
 
     def _fit_at_once(self, data, random_state):
         network, hooks = self._network, Hooks(self.callbacks)
@@ -228,7 +226,6 @@ class MLP(BaseEstimator):
                 "normalization must not be 'batch' with L-BFGS, which sees no minibatches"
             )
         network.optimizer = optimizer_of(self)
-        network._weights.optimizer_state[:], network._weights.steps = 0, 0
         key = int(random_state.randint(2**31)) if network._weights.plan.random else 0
         hooks.call("on_fit_begin", network)
         hooks.call("on_epoch_begin", network, network.epoch + 1)
@@ -290,9 +287,7 @@ class MLP(BaseEstimator):
 
     def _dense(self):
         """Views of the weights and the intercepts in the network's buffer."""
-        dense = [
-            arrays for spec, arrays in self._network._weights.by_step() if spec["kind"] == "dense"
-        ]
+        dense = [arrays for spec, arrays in self._network._weights.by_op() if spec.kind == "dense"]
         return [each["weight"] for each in dense], [each["bias"] for each in dense]
 
     def _bind(self):

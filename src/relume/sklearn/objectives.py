@@ -1,8 +1,10 @@
-"""What is minimized: a loss of relume.nn, in scikit-learn's scale where it is one of its own."""
+"""What an estimator minimizes: a loss of relume.nn, in scikit-learn's scale where it has it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from relume.nn.losses import (
@@ -16,6 +18,8 @@ from relume.nn.losses import (
     PythonLoss,
     loss_of,
 )
+from relume.nn.network import Network
+from relume.nn.training.run import Scale
 
 CLASSIFIER_LOSSES = ["log_loss", "cross_entropy", "binary_cross_entropy"]
 REGRESSOR_LOSSES = [
@@ -33,36 +37,37 @@ class Objective:
     """
 
     loss: Loss
-    scale: float = 1.0
+    gradient_scale: float = 1.0
     loss_scale: float = 1.0
-    limit: float = 0.0  # the most that a row's loss is taken for; 0: no limit
+    limit: float = 0.0  # upper limit of a row's loss; 0 is no limit
     deviance: bool = False  # poisson: with the part of the deviance that depends on y alone
 
-    def kernel(self, network, y):
-        """What the engine's `Training` takes for a loss."""
-        if isinstance(self.loss, PythonLoss):
-            return self.loss
-        return self.loss.kernel(y), network._loss_numbers
+    @property
+    def scale(self) -> Scale:
+        """The scales as a `Run` takes them; penalties are divided by the rows."""
+        return Scale(True, self.gradient_scale, self.loss_scale, self.limit)
 
-    def constants(self, y):
-        """Of each row of y, what is to be added to its loss; None where it is nothing."""
+    def constants(self, y: NDArray[Any]) -> NDArray[np.float64] | None:
+        """For each row of y, what must be added to its loss; None where nothing must."""
         if not self.deviance:
             return None
         y = y.astype(np.float64)
         return (xlogy(y, y) - y).sum(axis=1)
 
-    def value(self, network, z, y, weight):
+    def value(
+        self, network: Network, z: NDArray[Any], y: NDArray[Any], weight: NDArray[Any] | None
+    ) -> float:
         """The mean loss of outputs z, without penalties."""
-        if isinstance(self.loss, PythonLoss):
-            return self.loss(y, z)[0]
-        kernel, numbers = self.kernel(network, y)
-        losses, _ = network._weights.plan.row_losses(kernel, numbers, z, y)
+        if isinstance(network.loss, PythonLoss):
+            return network.loss(y, z)[0]
+        losses, _ = network._row_losses(z, y)
         losses = losses.astype(np.float64)
         if self.limit:
             losses = np.minimum(losses, self.limit)
         losses *= self.loss_scale
-        if self.deviance:
-            losses += self.constants(y)
+        constants = self.constants(y)
+        if constants is not None:
+            losses += constants
         return float(np.average(losses, weights=weight))
 
 

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 
 from relume import nn
+from relume.nn.data import rows as data_rows
 from tests.support import twin as plain
 
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -65,18 +66,18 @@ def test_a_memory_map_is_not_read_as_a_whole(stored, tmp_path, monkeypatch):
     X, y = integers(6000)
     given = mapped(X, tmp_path, stored, "C")
     sizes = []
-    take = nn.data.MappedRows.take
+    take = data_rows.MappedRows.take
 
     def spy(self, rows):
         part = take(self, rows)
         sizes.append(len(part))
         return part
 
-    monkeypatch.setattr(nn.data.MappedRows, "take", spy)
+    monkeypatch.setattr(data_rows.MappedRows, "take", spy)
     net = network(nn.Standardize())
     net.fit(given, y, batch_size=50)
     net.predict(given)
-    assert max(sizes, default=0) <= nn.data.CHUNK
+    assert max(sizes, default=0) <= data_rows.CHUNK
     assert bool(sizes) == (stored == "float64")
 
 
@@ -148,7 +149,8 @@ def test_sparse_and_standardize():
 
 def test_sparse_needs_a_dense_first():
     X, y = integers()
-    for first in (nn.Dropout(0.5), nn.BatchNorm(), nn.LayerNorm(), nn.PReLU(), nn.ReLU(),
+    for first in (nn.Dropout(0.5), nn.BatchNorm(), nn.LayerNorm(), nn.GroupNorm(3),
+                  nn.Scale(), nn.PReLU(), nn.ReLU(),
                   nn.Residual([nn.Dense(3)]), nn.Sine()):  # fmt: skip
         net = network(first).build(9)
         for call in (net.fit, net.train_on_batch, net.evaluate):

@@ -1,23 +1,55 @@
-"""Minibatches: what a fit is fed, from arrays or from an iterable of the user's."""
+"""Minibatches of a fit, from arrays or from a user's iterable."""
+
+from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from relume.nn.data.rows import SparseRows, moments
+from relume.nn.data.rows import MappedRows, SparseRows, moments
+from relume.nn.losses import Loss, targets_of_another
+
+if TYPE_CHECKING:
+    from relume.nn.network import Network
+    from relume.nn.parameters.weights import Weights
+
+Features = NDArray[Any] | MappedRows | SparseRows
+Batch = tuple[Any, NDArray[Any], NDArray[Any] | None]  # X as the engine takes it, y, weights
 
 
 class ArrayBatches:
-    """Minibatches of X and y, in an order that is new for each epoch if `shuffle`.
+    """Minibatches of X and y.
 
-    Where one row alone is of no use (`joins`: to BatchNorm), a last minibatch of one row joins the
-    one before it.
+    Parameters
+    ----------
+    X : ndarray, MappedRows or SparseRows
+    y : ndarray
+    weight : ndarray or None
+    batch_size : int
+    shuffle : bool
+        Whether each epoch has an order of its own.
+    joins : bool
+        Whether a last minibatch of one row joins the one before it; BatchNorm cannot use one row.
+    n : int or None
+        Number of rows of an epoch; None takes all of X.
     """
 
-    def __init__(self, X, y, weight, batch_size, shuffle=True, joins=False):
-        self.X, self.y, self.weight, self.shuffle = X, y, weight, shuffle
-        n = len(X)
+    def __init__(
+        self,
+        X: Features,
+        y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        batch_size: int,
+        shuffle: bool = True,
+        joins: bool = False,
+        n: int | None = None,
+    ) -> None:
+        self.X: Any = X
+        self.y, self.weight, self.shuffle = y, weight, shuffle
+        n = len(X) if n is None else n
         self.batch_size = min(batch_size, n)
         self.steps = -(-n // self.batch_size)
         alone = joins and self.steps > 1 and n % self.batch_size == 1
@@ -27,11 +59,15 @@ class ArrayBatches:
         self.y_like = y[:0]
 
     @property
-    def in_memory(self):
+    def in_memory(self) -> bool:
         """Whether the engine can gather the rows itself."""
         return isinstance(self.X, np.ndarray)
 
-    def standardize(self, weights):
+    def adopt_loss(self, net: Network, old: Loss) -> None:
+        """Let y, prepared for an old loss, be what the network's present loss takes."""
+        self.y = targets_of_another(old, net.loss, self.y, "y", net.n_outputs, net.dtype)
+
+    def standardize(self, weights: Weights) -> None:
         """Let a first layer of the network learn the data's mean and scale, if it has not yet."""
         mean, scale = weights.standardization()
         if scale is not None and not weights.standardized:
@@ -47,13 +83,13 @@ class ArrayBatches:
             weights.standardized = True
         weights.adapt(self.X)
 
-    def order(self, rng):
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
         """The rows in the order of an epoch."""
         n = len(self.X)
         return rng.permutation(n) if self.shuffle else np.arange(n)
 
-    def batches(self, order):
-        """X, y and weights of each minibatch."""
+    def batches(self, order: NDArray[np.int64]) -> Iterator[Batch]:
+        """X, y and weights of each minibatch of an epoch in this order."""
         for i in range(self.steps):
             last = None if i == self.steps - 1 else (i + 1) * self.batch_size
             rows = order[i * self.batch_size : last]
@@ -62,26 +98,39 @@ class ArrayBatches:
 
 
 class IterableBatches:
-    """Minibatches that an iterable, begun anew each epoch, gives: (X, y[, sample_weight]).
+    """Minibatches (X, y) or (X, y, sample_weight) from an iterable, which each epoch starts anew.
 
-    `checked` makes of each what the engine takes. An iterator cannot be begun anew: it goes on
-    where it was, `steps` minibatches an epoch.
+    Parameters
+    ----------
+    iterable : iterable
+        An iterator cannot start anew: each epoch takes its next `steps` minibatches.
+    steps : int or None
+        Number of minibatches of an epoch; None takes all.
+    checked : callable
+        Makes of each minibatch what the engine takes.
     """
 
     in_memory = False
 
-    def __init__(self, iterable, steps, checked):
+    def __init__(
+        self, iterable: Iterable[Any], steps: int | None, checked: Callable[[Any], Any]
+    ) -> None:
         self._iterable, self._checked = iterable, checked
         self._once = iter(iterable) if isinstance(iterable, Iterator) else None
-        self.steps = len(iterable) if steps is None and hasattr(iterable, "__len__") else steps
-        self.y_like = None
-        self._first = next(self._items(), None)
+        self.steps: int | None = (
+            len(iterable) if steps is None and isinstance(iterable, Sized) else steps
+        )
+        self.y_like: Any = None
+        self._first: Any = next(self._items(), None)
         if self._first is None:
             raise ValueError("X must give at least one minibatch, got an empty iterable")
         X, y, _ = self._first
         self.rows, self.width, self.y_like = len(y), X.shape[1], y[:0]
 
-    def standardize(self, weights):
+    def adopt_loss(self, net: Network, old: Loss) -> None:
+        """Nothing: minibatches are checked as they come."""
+
+    def standardize(self, weights: Weights) -> None:
         """Raise where the data's mean would be needed before all of it has been seen."""
         if weights.standardization()[1] is not None and not weights.standardized:
             raise ValueError(
@@ -89,9 +138,8 @@ class IterableBatches:
                 "first, or load a state with the mean and scale"
             )
 
-    def order(self, rng):
-        """Theirs."""
-        return
+    def order(self, rng: np.random.Generator) -> None:
+        """None: an iterable keeps its own order."""
 
     def _items(self):
         source = self._iterable if self._once is None else self._once
@@ -107,7 +155,7 @@ class IterableBatches:
             )
         return item
 
-    def batches(self, order):
+    def batches(self, order: Any) -> Iterator[Batch]:
         """X, y and weights of each minibatch of an epoch; none if an iterator is exhausted."""
         items = self._items()
         if self._once is not None and self._first is not None:

@@ -16,18 +16,18 @@ class MappedRows:
     """A memory map whose rows are converted as they are read."""
 
     def __init__(self, array, dtype):
-        self._array, self._dtype, self.shape = array, dtype, array.shape
+        self._array, self.dtype, self.shape = array, np.dtype(dtype), array.shape
 
     def __len__(self):
         return self.shape[0]
 
     def part(self, rows):
         """Those of a slice, not read yet."""
-        return MappedRows(self._array[rows], self._dtype)
+        return MappedRows(self._array[rows], self.dtype)
 
     def take(self, rows):
         """Some rows, a slice or an array of indices, as the engine takes them."""
-        return validation.contiguous(np.asarray(self._array[rows]), self._dtype)
+        return validation.contiguous(np.asarray(self._array[rows]), self.dtype)
 
 
 class SparseRows:

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from relume import validation
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 from relume.runtime.blas import single_threaded_blas
 
 
-class Initializer(Described):
+class Initializer(Configurable):
     """What draws the initial weights of a layer."""
 
     name: ClassVar[str]

@@ -3,10 +3,10 @@
 import numpy as np
 
 from relume import validation
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 
 
-class LBFGS(Described):
+class LBFGS(Configurable):
     """Limited-memory BFGS over all rows at once, as SciPy's ``L-BFGS-B`` has it.
 
     For data of some thousand rows at most, on which it needs far fewer passes than the others and

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, TypedDict, Unpack
 
 from relume import validation
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 from relume.nn.optimizers.lbfgs import LBFGS
 
 
@@ -15,7 +15,7 @@ class Options(TypedDict, total=False):
     ema_decay: float | None
 
 
-class Optimizer(Described):
+class Optimizer(Configurable):
     """What `SGD`, `RMSprop`, `Adam`, `AdamW`, `NAdam` and `Lion` have in common.
 
     Parameters

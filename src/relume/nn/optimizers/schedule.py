@@ -7,14 +7,14 @@ function of one float is a schedule; those of relume compute an epoch's factors 
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from relume.nn.configurable import Described
+from relume.nn.configurable import Configurable
 
 
-class Schedule(Described):
+class Schedule(Configurable):
     """What all schedules share: the linear warm-up before them, and their state."""
 
     warmup: float = 0.0
@@ -62,7 +62,7 @@ class Schedule(Described):
         )
 
     def state(self) -> dict[str, Any]:
-        """What the schedule has learned from figures; JSON can hold it.
+        """What the schedule has learned from the logs of epochs; JSON can hold it.
 
         Returns
         -------
@@ -78,6 +78,14 @@ class Schedule(Described):
         ----------
         state : dict of str to object
         """
+
+
+@runtime_checkable
+class LearningSchedule(Protocol):
+    """A schedule that depends on the logs of the epochs so far."""
+
+    def update(self, logs: dict[str, float], /) -> None:
+        """Called after each epoch with its logs."""
 
 
 def schedule_of(value: Any) -> Callable[[float], float] | None:

@@ -296,9 +296,9 @@ class ReduceOnPlateau(Schedule):
         mode: str = "auto",
         warmup: float = 0.0,
     ) -> None:
-        self._figure = WatchedFigure(monitor, mode, min_delta)
-        self.monitor, self.mode = self._figure.name, self._figure.mode
-        self.min_delta: float = self._figure.min_delta
+        monitored = WatchedFigure(monitor, mode, min_delta)
+        self.monitor, self.mode = monitored.name, monitored.mode
+        self.min_delta: float = monitored.min_delta
         self.factor: float = validation.number(
             factor, "factor", "greater than 0 and less than 1", lambda x: 0 < x < 1
         )
@@ -311,20 +311,22 @@ class ReduceOnPlateau(Schedule):
     def _factor(self, time):
         return np.full_like(time, self._current)
 
-    def update(self, figures: dict[str, float]) -> None:
-        """Look at the figures of an epoch, after it.
+    def update(self, logs: dict[str, float]) -> None:
+        """Learn from the logs of an epoch, after it.
 
         Parameters
         ----------
-        figures : dict of str to float
+        logs : dict of str to float
+            The loss and the metrics of the epoch.
 
         Raises
         ------
         ValueError
-            If the figure is not among them.
+            If the monitored metric is not among them.
         """
-        value = self._figure.value(figures)
-        if self._figure.is_better(value, self._best):
+        monitored = WatchedFigure(self.monitor, self.mode, self.min_delta)
+        value = monitored.value(logs)
+        if monitored.is_better(value, self._best):
             self._best, self._waited = value, 0
             return
         self._waited += 1

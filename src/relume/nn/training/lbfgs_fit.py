@@ -1,118 +1,153 @@
-"""A fit by L-BFGS, which takes all rows at once; the method is SciPy's."""
+"""Fits by L-BFGS, which takes all rows at once; the method is SciPy's."""
+
+from __future__ import annotations
 
 import math
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from relume.engine.training import STATUS, Training
-from relume.nn.data.minibatches import IterableBatches
-from relume.nn.losses import PythonLoss
-from relume.nn.training.fit_loop import raise_refused
+from relume.nn.callbacks.callback import Hooks
+from relume.nn.data.minibatches import ArrayBatches, IterableBatches
+from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.training.history import History, Progress
+from relume.nn.training.run import PLAIN, Diverged, HeldOut, Scale, checked, new_training
 from relume.runtime.blas import single_threaded_blas
+
+if TYPE_CHECKING:
+    from relume.nn.network import Network
 
 
 class Objective:
-    """The loss over all rows, and its gradient, as a function of all parameters."""
+    """The loss over all rows, penalties included, and its gradient by all parameters.
+
+    Parameters
+    ----------
+    net : Network
+        Built; a call changes its parameters.
+    source : ArrayBatches
+        All rows.
+    key : int
+        Seed of the layers' random numbers: the same for all calls, so that they have a minimum.
+    scale : Scale
+    """
+
+    def __init__(
+        self, net: Network, source: ArrayBatches, key: int = 0, scale: Scale = PLAIN
+    ) -> None:
+        self.weights, self.y, self.weight, self.key = net._built(), source.y, source.weight, key
+        self.X = source.X if source.in_memory else source.X.take(slice(None))
+        self.gradient = np.zeros_like(self.weights.parameters)
+        self.training = new_training(net, len(self.y), source.y_like, scale, steps=False)
+
+    def __call__(self, parameters: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        """Both, the gradient in an array that the next call overwrites.
+
+        Raises
+        ------
+        Diverged
+            If the loss is not finite.
+        """
+        self.weights.parameters[:] = parameters
+        result = self.training.gradients(self.X, self.y, self.weight, self.gradient, self.key)
+        _, loss = checked(result, self.training, self.weights.dtype)
+        return loss, self.gradient
+
+
+class _Run:
+    """One run of the method over all rows, which is an epoch of a fit."""
 
     def __init__(self, net, source):
-        if isinstance(source, IterableBatches):
-            raise ValueError("X must be a matrix with nn.LBFGS, which sees all rows")
-        if "batch_norm" in net._kinds:
-            raise ValueError(
-                "layers must not hold nn.BatchNorm with nn.LBFGS, which has no minibatches "
-                "whose statistics it could follow"
-            )
-        net.build(source.width)
-        self.source, self.weights = source, net._weights
-        source.standardize(self.weights)
-        self.X = source.X if source.in_memory else source.X.take(slice(None))
-        loss = net.loss
-        if not isinstance(loss, PythonLoss):
-            loss = loss.kernel(source.y_like), net._loss_numbers
-        self.gradient = np.zeros_like(self.weights.parameters)
-        self.key = 0  # of random numbers: the same throughout an epoch, new for each
-        self.training = Training(
-            self.weights.plan, self.weights, len(source.X), loss, source.y_like, Unused()
-        )
+        self.objective = Objective(net, source, net._key())
 
     def __call__(self, parameters):
         """The loss and its gradient in float64; an infinite loss where it is not finite."""
-        self.weights.parameters[:] = parameters
-        source = self.source
-        with np.errstate(over="ignore"):
-            status, _, loss = self.training.gradients(
-                self.X, source.y, source.weight, self.gradient, self.key
-            )
-        raise_refused(status, self.training, self.weights.dtype)
-        gradient = self.gradient.astype(np.float64)
-        if status != STATUS["fine"] or not np.isfinite(gradient).all():
+        try:
+            with np.errstate(over="ignore"):
+                loss, gradient = self.objective(parameters)
+        except Diverged:
+            loss, gradient = math.inf, self.objective.gradient
+        gradient = gradient.astype(np.float64)
+        if not (math.isfinite(loss) and np.isfinite(gradient).all()):
             return np.inf, np.zeros_like(gradient)
         return loss, gradient
+
+    def minimize(self, net):
+        """Leave the network at the best point, and return its loss."""
+        import scipy.optimize
+
+        weights, optimizer = net._built(), net.optimizer
+        result = scipy.optimize.minimize(
+            self, weights.parameters.astype(np.float64), jac=True, method="L-BFGS-B",
+            options={"maxiter": optimizer.max_iter, "maxcor": optimizer.history_size,
+                     "gtol": optimizer.gtol, "ftol": optimizer.ftol},
+        )  # fmt: skip
+        weights.parameters[:] = result.x
+        weights.steps += int(result.nit)
+        net.epoch += 1
+        return float(result.fun)
 
     def show(self, observers):
         """Let observers look at the present parameters' values and gradients."""
         if observers:
-            self.training.watch(observers)
-            self(self.weights.parameters.copy())
-            self.training.watch([])
+            self.objective.training.watch(observers)
+            self(self.objective.weights.parameters.copy())
+            self.objective.training.watch([])
 
 
-class Unused:
-    """What the engine asks of an optimizer that makes no step."""
+def check_fit(net: Network, source: ArrayBatches | IterableBatches) -> None:
+    """Raise unless L-BFGS can train a network on this data."""
+    if isinstance(source, IterableBatches):
+        raise ValueError("X must be a matrix with nn.LBFGS, which sees all rows")
+    if net._has_batch_norm():
+        raise ValueError(
+            "layers must not hold nn.BatchNorm with nn.LBFGS, which has no minibatches "
+            "whose statistics it could follow"
+        )
 
-    kernel, clip_norm, clip_value, ema_decay = "sgd", None, None, None
 
-    def hyper(self):
-        """As many numbers as the kernel takes, which is never called."""
-        return [0.0] * 6
-
-
-def fit_lbfgs(net, source, epochs, validation, hooks, progress):
+def fit_lbfgs(
+    net: Network, source: Any, epochs: int, held_out: Any, hooks: Hooks, progress: bool
+) -> History:
     """A fit whose epochs are runs of SciPy's method, each over all rows."""
-    good, history, begin = net.snapshot(), History(), time.perf_counter()
+    good, history, begin, loss = net.snapshot(), History(), time.perf_counter(), net.loss
+    validation = HeldOut(net, held_out)
     try:
-        objective = Objective(net, source)
+        check_fit(net, source)
+        net.build(source.width)
+        source.standardize(net._built())
         hooks.call("on_fit_begin", net)
         with single_threaded_blas, Progress(epochs, progress) as shown:
             for number in range(1, epochs + 1):
                 hooks.call("on_epoch_begin", net, net.epoch + 1)
+                if not isinstance(net.optimizer, LBFGS):
+                    raise RuntimeError(
+                        "optimizer must stay nn.LBFGS within a fit that began with it; end the "
+                        "fit, and call fit again"
+                    )
+                if net.loss is not loss:
+                    source.adopt_loss(net, loss)
+                    loss = net.loss
                 observers = hooks.observers(net, len(source.X), 1)
-                figures = {"loss": run(objective, net)}
-                if not math.isfinite(figures["loss"]):
+                run = _Run(net, source)
+                logs = {"loss": run.minimize(net)}
+                if not math.isfinite(logs["loss"]):
                     raise FloatingPointError(
                         f"the loss is not finite at the beginning of epoch {number} of this fit"
                     )
-                objective.show(observers)
-                if validation:
-                    figures |= {f"val_{k}": v for k, v in net._evaluate(*validation).items()}
-                skipped = objective.training.share_skipped()
-                history.add(**figures, skipped=skipped, seconds=time.perf_counter() - begin)
+                run.show(observers)
+                logs |= validation.logs(net)
+                skipped = run.objective.training.share_skipped()
+                history.add(**logs, skipped=skipped, seconds=time.perf_counter() - begin)
                 good = net.snapshot()
-                shown.epoch(**figures)
-                if hooks.call("on_epoch_end", net, net.epoch, figures):
+                shown.epoch(**logs)
+                if hooks.call("on_epoch_end", net, net.epoch, logs):
                     break
     except BaseException:
-        net.restore(good)  # also where a search was interrupted, which tries steps
+        good.roll_back(net)  # also where a search was interrupted, which tries steps
         raise
     hooks.call("on_fit_end", net)
     history.layers = hooks.records
     return history
-
-
-def run(objective, net):
-    """One run of the method, which leaves the network at the best point; returned is its loss."""
-    objective.key = net._key()
-    import scipy.optimize
-
-    optimizer = net.optimizer
-    result = scipy.optimize.minimize(
-        objective, net._weights.parameters.astype(np.float64), jac=True, method="L-BFGS-B",
-        options={"maxiter": optimizer.max_iter, "maxcor": optimizer.history_size,
-                 "gtol": optimizer.gtol, "ftol": optimizer.ftol},
-    )  # fmt: skip
-    net._weights.parameters[:] = result.x
-    net._weights.steps += int(result.nit)
-    net.epoch += 1
-    return float(result.fun)

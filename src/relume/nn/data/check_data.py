@@ -1,0 +1,140 @@
+"""Checks of the data that a network is given, which become what the engine takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relume import validation
+from relume.nn.data.minibatches import Features, IterableBatches
+from relume.nn.data.rows import SparseRows, features_of, pieces
+from relume.nn.losses import PythonLoss
+
+if TYPE_CHECKING:
+    from relume.nn.network import Network
+
+Rows = tuple[Features, NDArray[Any], NDArray[Any] | None]  # X, y and the weights of rows
+NAMES = ("X", "y", "sample_weight")
+VALIDATION_NAMES = tuple(f"validation_data {name}" for name in NAMES)
+
+
+def features(net: Network, X: Any, name: str = "X", width: int | None = None) -> Features:
+    """X as a matrix of the network's dtype, or as rows that are read in pieces.
+
+    Parameters
+    ----------
+    net : Network
+    X : array_like or sparse matrix
+    name : str
+        What errors call it.
+    width : int or None
+        The number of features, where the network is not built yet.
+    """
+    weights = net._weights
+    X = features_of(X, name, net.dtype, weights.plan.n_in if weights else width)
+    if isinstance(X, SparseRows):
+        _check_sparse(net, name)
+    return X
+
+
+def _check_sparse(net: Network, name: str) -> None:
+    """Raise unless the first layer can read a sparse matrix."""
+    kinds = net._kinds
+    if kinds[:1] == ["standardize"]:
+        kinds = kinds[1:]
+    if kinds[:1] != ["dense"]:
+        raise TypeError(
+            f"{name} must be dense, unless the first layer is a Dense, or a Standardize and a "
+            f"Dense; got a sparse matrix for layers={list(net.layers)!r}"
+        )
+    weights = net._weights
+    mean = None if weights is None else weights.standardization()[0]
+    if mean is not None and mean.any():
+        raise TypeError(
+            f"{name} must be dense, since nn.Standardize has learnt a mean of dense data; "
+            "got a sparse matrix. nn.Standardize(with_mean=False) takes both"
+        )
+
+
+def rows(
+    net: Network,
+    X: Any,
+    y: Any,
+    weight: Any = None,
+    names: tuple[str, ...] = NAMES,
+    width: int | None = None,
+) -> Rows:
+    """X, y and the weights of rows as the engine takes them."""
+    X, y = features(net, X, names[0], width), validation.as_array(y, names[1])
+    validation.same_length(X, y, names)
+    y = net.loss.targets(y, names[1], net.n_outputs, net.dtype)
+    if weight is not None:
+        if isinstance(net.loss, PythonLoss):
+            raise ValueError(f"{names[2]} must be None for a loss written in Python")
+        weight = validation.weights(weight, names[2], net.dtype, len(X))
+    return X, y, weight
+
+
+def validation_rows(net: Network, data: Any, width: int) -> Rows | None:
+    """The `validation_data` of a fit, all of it finite."""
+    if data is None:
+        return None
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        raise TypeError(
+            "validation_data must be a tuple (X, y) or (X, y, sample_weight) or None, "
+            f"got {type(data)}"
+        )
+    weight = data[2] if len(data) == 3 else None
+    X, y, weight = rows(net, data[0], data[1], weight, VALIDATION_NAMES, width)
+    check_finite(X, VALIDATION_NAMES[0])
+    return X, y, weight
+
+
+def check_finite(X: Features, name: str) -> None:
+    """Raise unless X is finite; a sparse X has been checked before."""
+    if isinstance(X, SparseRows):
+        return
+    parts = [X] if isinstance(X, np.ndarray) else pieces(X)
+    if not all(np.isfinite(part).all() for part in parts):
+        raise validation.not_finite(name, X.dtype)
+
+
+def check_enough_rows(net: Network, n: int, batch_size: int = 2) -> None:
+    """Raise where all n rows, or a minibatch, are too few to train on."""
+    if 1 in (n, batch_size) and net._has_batch_norm():
+        name = "batch_size" if batch_size == 1 else "the number of rows of X"
+        raise ValueError(f"{name} must be at least 2 with nn.BatchNorm, got 1")
+
+
+def batches(
+    net: Network, X: Any, steps: int | None, epochs: int, weights: tuple[Any, ...]
+) -> IterableBatches:
+    """The minibatches of an iterable that is given as X, without a y."""
+    if any(each is not None for each in weights):
+        raise ValueError(
+            "sample_weight, class_weight and validation_split must be left out where X gives "
+            "minibatches, which may hold weights of their own"
+        )
+    if isinstance(X, np.ndarray) or not isinstance(X, Iterable):
+        raise TypeError("y must be given, unless X is an iterable of minibatches (X, y)")
+    if isinstance(X, Iterator) and steps is None and epochs > 1:
+        raise ValueError(
+            "steps_per_epoch must be given for an iterator, which cannot be begun anew"
+        )
+    return IterableBatches(X, steps, lambda item: _batch(net, item))
+
+
+def _batch(net: Network, item: Any) -> Rows:
+    """A minibatch of an iterable as the engine takes it."""
+    if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+        raise TypeError(
+            f"X must give minibatches (X, y) or (X, y, sample_weight), got {type(item)}"
+        )
+    X, y, weight = rows(net, *item)
+    check_enough_rows(net, len(X))
+    if net._weights is not None:
+        net._weights.adapt(X)
+    return X, y, weight
