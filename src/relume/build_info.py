@@ -1,4 +1,4 @@
-"""What this build of relume is and what it uses on this machine."""
+"""Information about this build of relume and the hardware features that it uses."""
 
 import platform
 
@@ -9,14 +9,15 @@ from relume.runtime import threads
 
 
 def simd() -> str:
-    """The instruction set in use.
+    """Return the name of the instruction set in use.
 
     Returns
     -------
     str
-        ``"baseline"`` (x86-64-v2, or whatever the machine is if not x86-64), ``"avx2"`` or
-        ``"avx512"``: the best that CPU and operating system support, unless the environment
-        variable ``RELUME_SIMD`` named another when relume was imported.
+        ``"baseline"``, ``"avx2"`` or ``"avx512"``. It is the best instruction set that the CPU and
+        the operating system support, unless the environment variable ``RELUME_SIMD`` selected
+        another when relume was imported. ``"baseline"`` is x86-64-v2, or the compiler's default
+        on other architectures.
 
     Examples
     --------
@@ -28,7 +29,7 @@ def simd() -> str:
 
 
 def show_config() -> None:
-    """Print versions, instruction sets, and the threading layer with its number of threads.
+    """Print the versions, the instruction sets, the threading layer and the number of threads.
 
     Examples
     --------
@@ -39,14 +40,14 @@ def show_config() -> None:
     import relume
 
     version = threads.openmp_version()
-    layer = f"OpenMP {version}" if version else "none: built without OpenMP, works on one thread"
+    layer = f"OpenMP {version}" if version else "none (built without OpenMP, uses one thread)"
     print(f"relume           {relume.__version__}")
     print(f"Python, NumPy    {platform.python_version()}, {np.__version__}")
     print(f"machine          {platform.machine()}")
     print(f"instruction set  {dispatch.name}")
     for name, needs in dispatch.builds().items():
         lacks = dispatch.missing_features(needs)
-        state = f"not supported here: lacks {', '.join(lacks)}" if lacks else "supported"
+        state = f"not supported: the CPU lacks {', '.join(lacks)}" if lacks else "supported"
         print(f"  {name:<14} {state}")
     print(f"threading layer  {layer}")
     print(f"threads          {threads.get_num_threads()}")

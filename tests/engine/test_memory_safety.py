@@ -950,7 +950,7 @@ CHANGED_BEFORE_BUILD = {
     "units 0": (lambda net: setattr(net.layers[0], "units", 0), "units"),
     "units negative": (lambda net: setattr(net.layers[0], "units", -4), "units"),
     "units no integer": (lambda net: setattr(net.layers[0], "units", 2.5), "units"),
-    "units too many": (lambda net: setattr(net.layers[0], "units", 2**62), "n_out"),
+    "units too many": (lambda net: setattr(net.layers[0], "units", 2**62), "units"),
     "no layers": (lambda net: net.layers.clear(), "layers"),
     "no list": (lambda net: setattr(net, "layers", None), "layers"),
     "no layer": (lambda net: net.layers.append("relu"), "layers"),

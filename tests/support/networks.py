@@ -58,14 +58,20 @@ def all_layers(**options):
         nn.Standardize(),
         nn.Dense(8, nn.PReLU(per_unit=True), l2=1e-4, max_norm=2.0),
         nn.BatchNorm(),
-        nn.Residual([nn.Dense(8, "relu"), nn.Dropout(0.2), nn.Residual([nn.Dense(8)])]),
+        nn.Residual(
+            [
+                nn.Dense(8, "relu", use_bias=False),
+                nn.Dropout(0.2),
+                nn.Residual([nn.Dense(8, use_bias=False)]),
+            ]
+        ),
         nn.LayerNorm(),
-        nn.Scale(),
-        nn.GroupNorm(4),
         nn.Residual([nn.Dense(7, nn.RReLU()), nn.AlphaDropout(0.1)]),
         nn.PReLU(),
         nn.Dense(6, nn.Sine(2.0), trainable=False),
         nn.Dense(6, nn.LeakyReLU(0.2), lr_scale=0.5),
+        nn.GroupNorm(2),
+        nn.Scale(),
         nn.Dense(3),
     ]
     options = {"seed": 0, "optimizer": nn.NAdam(0.01, ema_decay=0.9)} | options

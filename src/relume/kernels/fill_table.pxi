@@ -1,5 +1,6 @@
-# Everything the kernels are, in reading order. baseline.pyx, avx2.pyx and avx512.pyx include it,
-# and setup.py builds each with the flags of its instruction set. The table leaves in a capsule.
+# Includes all kernels, in reading order, and fills the table. baseline.pyx, avx2.pyx and
+# avx512.pyx include this file, and setup.py compiles each with the flags of its instruction set.
+# The module exports the table as a capsule.
 
 from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
@@ -65,7 +66,7 @@ cdef void fill_axis(Spans* spans, int function, AxisKernel rows, AxisKernel colu
 
 
 cdef void fill_spans(Spans* spans, floating like) noexcept:
-    """Enter the kernels of one dtype; `like` only tells which."""
+    """Fill in the kernels of one dtype, which is the type of `like`."""
     fill_axis(spans, SOFTMAX, <AxisKernel> softmax_rows[floating],
               <AxisKernel> softmax_columns[floating])
     fill_axis(spans, LOG_SOFTMAX, <AxisKernel> log_softmax_rows[floating],

@@ -42,6 +42,18 @@ def standardize(torch, width):
     return Standardize()
 
 
+def scale(torch, width):
+    class Scale(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(width))
+
+        def forward(self, x):
+            return x * self.weight
+
+    return Scale()
+
+
 def module_of(torch, layer, width):
     """One layer, and the width behind it."""
     if isinstance(layer, nn.Dense):
@@ -64,6 +76,10 @@ def module_of(torch, layer, width):
         return torch.nn.BatchNorm1d(width, layer.eps, layer.momentum), width
     if isinstance(layer, nn.LayerNorm):
         return torch.nn.LayerNorm(width, layer.eps), width
+    if isinstance(layer, nn.GroupNorm):
+        return torch.nn.GroupNorm(layer.groups, width, layer.eps), width
+    if isinstance(layer, nn.Scale):
+        return scale(torch, width), width
     if isinstance(layer, nn.Dropout):  # AlphaDropout too
         return getattr(torch.nn, type(layer).__name__)(layer.rate), width
     return getattr(torch.nn, type(layer).__name__)(**layer.config()), width

@@ -27,6 +27,9 @@ LAYERS = {
     "batch norm": lambda: [nn.BatchNorm(), nn.Dense(16, use_bias=False), nn.BatchNorm(1e-3, 0.3),
                            nn.ReLU(), nn.Dense(3)],
     "layer norm": lambda: [nn.LayerNorm(), nn.Dense(16, "tanh"), nn.LayerNorm(0.01), nn.Dense(3)],
+    "group norm": lambda: [nn.GroupNorm(1), nn.Dense(16, "tanh"), nn.GroupNorm(2, 0.01),
+                           nn.Dense(3)],
+    "scale": lambda: [nn.Scale(), nn.Dense(16, "relu"), nn.Scale(), nn.Dense(3)],
     "residual": lambda: [
         nn.Residual([nn.Dense(16, "tanh")]),
         nn.Residual([nn.LayerNorm(), nn.Residual([nn.Dense(16, "silu")]), nn.Dense(16)]),
