@@ -1,9 +1,14 @@
 """A report as HTML: a whole page, or a fragment for a notebook; it loads nothing."""
 
-import html
+from __future__ import annotations
 
-from relume.diagnostics.report import Distribution, LayerReport, Report
+import html
+from typing import TYPE_CHECKING
+
 from relume.diagnostics.text_report import HEAD, row_of
+
+if TYPE_CHECKING:
+    from relume.diagnostics.report import Distribution, LayerReport, Report
 
 STYLE = """
 .relume{font:14px/1.45 system-ui,sans-serif;color:#1f2328;background:#fff;padding:1em;

@@ -1,9 +1,13 @@
 """A report as text: a table of the layers, notes, and advice."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from relume.diagnostics.report import LayerReport, Report
+if TYPE_CHECKING:
+    from relume.diagnostics.report import LayerReport, Report
 
 WIDTH = 99
 HEAD = ["layer", "units", "zeros", "dead", "nearly dead", "saturated", "mean", "std", "gradient",
