@@ -19,7 +19,7 @@ ALLOWED = {
     r"relume\.kernels\.(baseline|avx2|avx512)": "importing what the CPU cannot run could crash",
     r"relume\.(kernels|ufuncs|runtime|engine)\.\w+\.__\w+__": "Cython's own",
     r"relume\.ufuncs\.(along_axis|elementwise)\.\w+": "made from tables, kept there for pickle",
-    r"relume(\.nn|\.functional)?\.__all__": "made from the table; the stubs say `import *`",
+    r"relume(\.nn|\.nn\.layers|\.functional)?\.__all__": "made from tables; stubs say `import *`",
     r"relume\.functional\.\w+\._\w+": "a cache around a function has another signature",
     r"relume\.sklearn\.\w+\.\w+\.set_\w+_request": "made by scikit-learn for its metadata routing",
     r"relume\.nn\.layers\.activations\.\w+\.__init__": "takes what __signature__ says",

@@ -42,7 +42,8 @@ import numpy as np
 
 from relume.engine.arrays import aligned_zeros
 from relume.engine.op_spec import OpSpec
-from relume.engine.ops import KINDS, LEARNT
+from relume.engine.ops import KINDS as _KINDS
+from relume.engine.ops import LEARNT as _LEARNT
 from relume.engine.skip_zeros import SPARSITIES as _SPARSITIES
 
 cnp.import_array()
@@ -259,7 +260,7 @@ cdef class Plan:
             op.n_parameters += size
             if len(shape) == 2:
                 op.n_matrix = shape[0]
-            if role == LEARNT and spec.trainable:
+            if role == _LEARNT and spec.trainable:
                 op.n_trainable += size
         self.n_parameters = ceil_div(start, ALIGN) * ALIGN
 
@@ -498,8 +499,8 @@ cdef int fill_op(Op* op, spec, Py_ssize_t n_in, list forks) except -1:
     cdef int i
     if not isinstance(spec, OpSpec):
         raise TypeError(f"an op must be an OpSpec, as spec() of a layer returns, got {spec!r}")
-    if spec.kind not in KINDS:
-        raise ValueError(f"{spec} must be of one of the kinds {', '.join(KINDS)}")
+    if spec.kind not in _KINDS:
+        raise ValueError(f"{spec} must be of one of the kinds {', '.join(_KINDS)}")
     op.kind = kind_of(spec.kind)
     if not op.kind.product and (spec.units is not None or spec.bias or spec.max_norm):
         raise ValueError(f"{spec} must have neither units nor bias nor max_norm")
