@@ -39,7 +39,7 @@ cdef class Updates:
     mean_penalty : bool
         Whether l1 and l2 are divided by the weight of the minibatch, as scikit-learn does.
     rows : int
-        The most that a minibatch has whose gradients are derived here.
+        Maximum number of rows of a minibatch whose gradients are derived here.
     """
 
     def __cinit__(self, Plan plan not None, weights, optimizer, int threads,
@@ -151,10 +151,11 @@ cdef class Updates:
 
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
                     double factor) noexcept nogil:
-        """Its gradient is in memory of the thread, or in its own place where all are kept."""
+        """Its gradient is in memory of the thread, or at its own offset where all are kept."""
         cdef const Block* block = &self.plan.blocks[i]
-        cdef Py_ssize_t place = block.start if self.keeps_all else thread * self.plan.largest_block
-        cdef char* g = self.gradient + place * self.plan.itemsize
+        cdef Py_ssize_t offset = (block.start if self.keeps_all
+                                  else thread * self.plan.largest_block)
+        cdef char* g = self.gradient + offset * self.plan.itemsize
         cdef float_mode mode = flush_subnormals()
         if work & DERIVE:
             self.plan.block_gradient(p, block, g, self.scratch + thread * self.scratch_size)

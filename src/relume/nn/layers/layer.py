@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from relume.nn.configurable import Configurable
+from relume.nn.configurable import Configurable, CountedList
 from relume.nn.layers.activations import Activation
 
 Spec = dict[str, Any]
@@ -57,4 +57,4 @@ def checked_layers(layers: Any, name: str) -> list[Layer | Activation]:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer | Activation):
             raise TypeError(f"{name}[{i}] must be a layer such as nn.Dense, got {layer!r}")
-    return list(layers)
+    return CountedList(layers)

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from relume.nn.callbacks.callback import Hooks
-from relume.nn.optimizers.schedule import LearningSchedule
+from relume.nn.optimizers.schedule import learn
 from relume.nn.training.history import History, Progress
 from relume.nn.training.run import Diverged, HeldOut, Run, Stage
 
@@ -74,9 +74,7 @@ class FitLoop(Run):
             return None
         net.epoch += 1
         logs = {"loss": loss, **self.held_out.logs(net)}
-        schedule: Any = net.schedule
-        if isinstance(schedule, LearningSchedule):
-            schedule.update(logs)
+        learn(net.schedule, logs)
         return logs
 
     def _diverged(self, number: int, step: int) -> None:
