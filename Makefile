@@ -112,8 +112,8 @@ $(VENV)/documented: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[test,docs]'
 	touch $(VENV)/built $(VENV)/tested $@
 
-example: $(VENV)/tested  ## add an activation to a copy as docs/add_activation.md says (10 minutes)
-	$(BIN)/python tools/example.py
+example: $(VENV)/tested  ## add an activation and a layer to copies as docs/add_*.md say (15 minutes)
+	$(BIN)/python tools/example.py $(ARGS)
 
 peers-docs: $(VENV)-peers/built  ## run the other libraries' code of the pages
 	$(VENV)-peers/bin/python tools/blocks.py

@@ -16,6 +16,7 @@ import numpy as np
 import relume
 from relume.engine import skip_zeros
 from relume.engine.arrays import aligned_zeros
+from relume.engine.op_spec import OpSpec
 from relume.engine.plan import Plan
 from relume.engine.prediction import predict
 from relume.kernels import dispatch
@@ -33,7 +34,7 @@ SECONDS = 0.03  # for a share of a shape
 def layer(product, height, n, share, sparse):
     """What makes the product once; a gradient with that by the input, the same for all."""
     rng, float32, rows = np.random.default_rng(0), np.dtype(np.float32), ROWS[product]
-    plan = Plan(height, [{"kind": "dense", "n_out": n}], float32, sparse)
+    plan = Plan(height, [OpSpec(kind="dense", units=n)], float32, sparse)
     parameters = aligned_zeros(plan.n_parameters, float32)
     parameters[:] = rng.normal(size=plan.n_parameters)
     x = rng.normal(size=(rows, height)).astype(float32)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,9 @@ import relume
 from relume import diagnostics, nn
 from relume.engine import skip_zeros
 from relume.engine.observer import WATCH_GRADIENTS, WATCH_VALUES, Observer
-from relume.engine.plan import KINDS, Plan
+from relume.engine.op_spec import OpSpec
+from relume.engine.ops import KINDS
+from relume.engine.plan import Plan
 from relume.engine.prediction import predict
 from relume.engine.training import STATUS, Training
 from relume.engine.updates import Updates
@@ -26,14 +29,14 @@ RNG = np.random.default_rng(0)
 N, N_IN, N_OUT = 300, 8, 3  # several shards of rows
 X = RNG.normal(size=(N, N_IN)).astype(np.float32)
 LABELS = RNG.integers(0, N_OUT, N)
-DENSE = {"kind": "dense", "n_out": N_OUT, "bias": True}
-HIDDEN = {"kind": "dense", "n_out": 8, "bias": True}
+DENSE = OpSpec(kind="dense", units=N_OUT, bias=True)
+HIDDEN = OpSpec(kind="dense", units=8, bias=True)
 STRANGE_LABELS = [-1, N_OUT, 10**9, -(10**9), 2**63 - 1, -(2**63)]
-STEPS = {
+OPS = {
     "one segment": [HIDDEN, DENSE],
-    "several segments": [HIDDEN, {"kind": "batch_norm", "numbers": (1e-5, 0.1)}, DENSE],
+    "several segments": [HIDDEN, OpSpec(kind="batch_norm", numbers=(1e-5, 0.1)), DENSE],
 }
-by_steps = pytest.mark.parametrize("steps", STEPS)
+by_ops = pytest.mark.parametrize("ops", OPS)
 by_label = pytest.mark.parametrize("label", STRANGE_LABELS)
 by_row = pytest.mark.parametrize("row", [0, 63, 64, N - 1])
 
@@ -75,69 +78,85 @@ def assert_same_state(net, state):
         np.testing.assert_array_equal(value, state[name], err_msg=name)
 
 
-# -- What layers say of their steps ---------------------------------------------------------------
+# -- What layers say of their ops -----------------------------------------------------------------
 
-BAD_STEPS = {
-    "no steps": [],
-    "no dict": [None],
+BAD_OPS = {
+    "no ops": [],
+    "no spec": [None],
+    "a dict": [{"kind": "dense", "units": 3}],
     "a list": [[("kind", "dense")]],
-    "no kind": [{"n_out": 3}],
-    "an unknown kind": [{"kind": "convolution"}],
-    "width 0": [{"kind": "dense", "n_out": 0}],
-    "negative width": [{"kind": "dense", "n_out": -3}],
-    "a width that is no integer": [{"kind": "dense", "n_out": 2.5}],
-    "a width of text": [{"kind": "dense", "n_out": "3"}],
-    "a width whose weights overflow": [{"kind": "dense", "n_out": 2**61}],
-    "a width over 2**64": [{"kind": "dense", "n_out": 2**70}],
-    "weights that overflow": [{"kind": "dense", "n_out": 2**34}] * 2,
-    "rows of the tape that overflow": [{"kind": "dense", "n_out": 2**36}] * 2,
-    "another width": [{"kind": "dropout", "numbers": (0.5,), "n_out": 2}, DENSE],
-    "a bias": [{"kind": "layer_norm", "numbers": (1e-5,), "bias": True}, DENSE],
-    "a limit of weights": [{"kind": "sine", "numbers": (1.0,), "max_norm": 1.0}, DENSE],
-    "an activation of a dense step": [{**DENSE, "activation": ROWS["relu"]["index"]}],
-    "no activation": [{"kind": "activation"}, DENSE],
-    "no activation of prelu": [{"kind": "prelu", "per_unit": True}, DENSE],
-    "a negative activation": [{"kind": "activation", "activation": -1}, DENSE],
-    "an activation behind the table": [{"kind": "activation", "activation": len(ROWS) + 9}, DENSE],
-    "a far activation": [{"kind": "activation", "activation": 2**40}, DENSE],
-    "an activation by name": [{"kind": "activation", "activation": "relu"}, DENSE],
+    "no kind": [OpSpec(kind=None)],
+    "an unknown kind": [OpSpec(kind="convolution")],
+    "width 0": [OpSpec(kind="dense", units=0)],
+    "negative width": [OpSpec(kind="dense", units=-3)],
+    "a width that is no integer": [OpSpec(kind="dense", units=2.5)],
+    "a width of text": [OpSpec(kind="dense", units="3")],
+    "a width whose weights overflow": [OpSpec(kind="dense", units=2**61)],
+    "a width over 2**64": [OpSpec(kind="dense", units=2**70)],
+    "weights that overflow": [OpSpec(kind="dense", units=2**34)] * 2,
+    "rows of the tape that overflow": [OpSpec(kind="dense", units=2**36)] * 2,
+    "another width": [OpSpec(kind="dropout", numbers=(0.5,), units=2), DENSE],
+    "a bias": [OpSpec(kind="layer_norm", numbers=(1e-5,), bias=True), DENSE],
+    "a limit of weights": [OpSpec(kind="sine", numbers=(1.0,), max_norm=1.0), DENSE],
+    "an activation of a dense op": [replace(DENSE, activation=ROWS["relu"]["index"])],
+    "no activation": [OpSpec(kind="activation"), DENSE],
+    "no activation of prelu": [OpSpec(kind="prelu", integers=(1,)), DENSE],
+    "a negative activation": [OpSpec(kind="activation", activation=-1), DENSE],
+    "an activation behind the table": [OpSpec(kind="activation", activation=len(ROWS) + 9), DENSE],
+    "a far activation": [OpSpec(kind="activation", activation=2**40), DENSE],
+    "an activation by name": [OpSpec(kind="activation", activation="relu"), DENSE],
     "a derivative from the output that there is none of": [
-        {"kind": "activation", "activation": ROWS["gelu"]["index"], "from_output": True}, DENSE
+        OpSpec(kind="activation", activation=ROWS["gelu"]["index"], from_output=True), DENSE
     ],
-    "slopes for relu": [{"kind": "prelu", "activation": ROWS["relu"]["index"]}, DENSE],
-    "slopes for threshold": [{"kind": "prelu", "activation": ROWS["threshold"]["index"]}, DENSE],
+    "slopes for relu": [
+        OpSpec(kind="prelu", integers=(0,), activation=ROWS["relu"]["index"]), DENSE
+    ],
+    "slopes for threshold": [
+        OpSpec(kind="prelu", integers=(0,), activation=ROWS["threshold"]["index"]), DENSE
+    ],
     "random slopes for relu": [
-        {"kind": "rrelu", "activation": ROWS["relu"]["index"], "numbers": (0.2, 0.1, 0.3)}, DENSE
+        OpSpec(kind="rrelu", activation=ROWS["relu"]["index"], numbers=(0.2, 0.1, 0.3)), DENSE
     ],
-    "a join without a fork": [DENSE, {"kind": "join"}],
-    "a fork without a join": [{"kind": "fork"}, DENSE],
-    "two joins": [{"kind": "fork"}, DENSE, {"kind": "join"}, {"kind": "join"}],
-    "a fork alone behind": [DENSE, {"kind": "fork"}],
-    "only a penalty": [{"kind": "activity_l1", "l1": 0.1}],
-    "numbers that are none": [{"kind": "sine", "numbers": ("fast",)}, DENSE],
-    "an array for a number": [{"kind": "sine", "numbers": (np.zeros(0),)}, DENSE],
+    "a join without a fork": [DENSE, OpSpec(kind="join")],
+    "a fork without a join": [OpSpec(kind="fork"), DENSE],
+    "two joins": [OpSpec(kind="fork"), DENSE, OpSpec(kind="join"), OpSpec(kind="join")],
+    "a fork alone behind": [DENSE, OpSpec(kind="fork")],
+    "only a penalty": [OpSpec(kind="activity_l1", l1=0.1)],
+    "numbers that are none": [OpSpec(kind="sine", numbers=("fast",)), DENSE],
+    "an array for a number": [OpSpec(kind="sine", numbers=(np.zeros(0),)), DENSE],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BAD_STEPS)
-def test_steps_that_a_plan_does_not_take(name):
+@pytest.mark.parametrize("name", BAD_OPS)
+def test_ops_that_a_plan_does_not_take(name):
     with pytest.raises((TypeError, ValueError)):
-        Plan(N_IN, BAD_STEPS[name], FLOAT32)
+        Plan(N_IN, BAD_OPS[name], FLOAT32)
 
 
 N_NUMBERS = {
     "rrelu": 3, "dropout": 1, "alpha_dropout": 1, "batch_norm": 2, "layer_norm": 1, "sine": 1,
+    "group_norm": 1,
 }  # fmt: skip
+N_INTEGERS = {"prelu": 1, "group_norm": 1}
+ACTIVATIONS = {"activation": "relu", "prelu": "prelu", "rrelu": "prelu"}
 
 
-def step_of(kind):
-    """A step of a kind that a plan takes."""
-    step = {"kind": kind, "numbers": (0.1,) * N_NUMBERS.get(kind, 0)}
-    if kind == "activation":
-        step["activation"] = ROWS["relu"]["index"]
-    if kind in ("prelu", "rrelu"):
-        step["activation"] = ROWS["prelu"]["index"]
-    return step
+def op_of(kind, more_numbers=0, more_integers=0):
+    """An op of a kind that a plan takes, if it has not more numbers than that."""
+    return OpSpec(
+        kind=kind,
+        numbers=(0.1,) * (N_NUMBERS.get(kind, 0) + more_numbers),
+        integers=(1,) * (N_INTEGERS.get(kind, 0) + more_integers),
+        activation=ROWS[ACTIVATIONS[kind]]["index"] if kind in ACTIVATIONS else None,
+        units=4 if kind == "dense" else None,
+    )
+
+
+def plan_with(op):
+    """A plan of an op between others, a whole residual block if it is an end of one."""
+    fork, join = OpSpec(kind="fork"), OpSpec(kind="join")
+    before = [DENSE, fork] if op.kind == "join" else [DENSE]
+    return plan_of(*before, op, *([join] if op.kind == "fork" else []))
 
 
 OTHER_COUNTS = [
@@ -149,14 +168,24 @@ OTHER_COUNTS = [
 
 
 @pytest.mark.parametrize(("kind", "more"), OTHER_COUNTS)
-def test_a_step_must_have_the_numbers_of_its_kind(kind, more):
-    before = [DENSE, {"kind": "fork"}] if kind == "join" else [DENSE]
-    behind = [{"kind": "join"}] if kind == "fork" else []
-    step = step_of(kind)
-    plan_of(*before, step, *behind)
-    step["numbers"] = (0.1,) * (len(step["numbers"]) + more)
+def test_an_op_must_have_the_numbers_of_its_kind(kind, more):
+    plan_with(op_of(kind))
     with pytest.raises(ValueError, match=rf"{kind}.*must have \d numbers, got"):
-        plan_of(*before, step, *behind)
+        plan_with(op_of(kind, more_numbers=more))
+
+
+@pytest.mark.parametrize("more", [1, 100_000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_op_must_have_the_integers_of_its_kind(kind, more):
+    with pytest.raises(ValueError, match=rf"{kind}.*must have \d integers, got"):
+        plan_with(op_of(kind, more_integers=more))
+
+
+@pytest.mark.parametrize("integers", [(), (-1,), (0,), (2,), (10**9,), (2**70,), (1.5,), ("1",)])
+def test_groups_that_do_not_divide_the_units(integers):
+    """The kernels would leave the row behind its last whole group, or divide by 0."""
+    with pytest.raises((TypeError, ValueError)):
+        plan_of(DENSE, OpSpec(kind="group_norm", numbers=(1e-5,), integers=integers))
 
 
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row["layer"]])
@@ -167,7 +196,7 @@ def test_an_activation_must_have_the_numbers_of_its_row(name, more):
     [[spec]] = cls(*(0.5 for _ in needed)).modules()
     plan_of(DENSE, spec)
     with pytest.raises(ValueError, match=rf"{cls.__name__}.*must have \d numbers, got"):
-        plan_of(DENSE, {**spec, "numbers": spec["numbers"] + (0.5,) * more})
+        plan_of(DENSE, replace(spec, numbers=spec.numbers + (0.5,) * more))
 
 
 @pytest.mark.parametrize("n_in", [0, -1, 2**62])
@@ -183,11 +212,11 @@ def test_dtypes_that_a_plan_does_not_take(dtype):
 
 
 def specs_changed(cls, **changes):
-    """A layer of a class of one's own whose step is changed."""
+    """A layer of a class of one's own whose op is changed."""
 
     class Mine(cls):
         def spec(self):
-            return {**super().spec(), **changes}
+            return replace(super().spec(), **changes)
 
     return Mine
 
@@ -196,8 +225,8 @@ OWN_LAYERS = {
     "many numbers": (specs_changed(nn.Sine, numbers=(1.0,) * 100_000), "numbers"),
     "some numbers": (specs_changed(nn.LayerNorm, numbers=(1.0,) * 8), "numbers"),
     "no numbers": (specs_changed(nn.Dropout, numbers=()), "numbers"),
-    "another width": (specs_changed(nn.Sine, n_out=1), "n_out"),
-    "a wider one": (specs_changed(nn.Dropout, n_out=1000), "n_out"),
+    "another width": (specs_changed(nn.Sine, units=1), "units"),
+    "a wider one": (specs_changed(nn.Dropout, units=1000), "units"),
     "another kind": (specs_changed(nn.Sine, kind="convolution"), "kinds"),
     "another activation": (specs_changed(nn.FATReLU, activation=10**6), "activation"),
     "a join": (specs_changed(nn.Sine, kind="join", numbers=()), "fork"),
@@ -365,11 +394,11 @@ def relabelled(row, label):
     return y
 
 
-@by_steps
+@by_ops
 @by_label
 @by_row
-def test_labels_are_looked_at_where_they_are_gathered(steps, label, row):
-    plan = plan_of(*STEPS[steps])
+def test_labels_are_looked_at_where_they_are_gathered(ops, label, row):
+    plan = plan_of(*OPS[ops])
     parameters = RNG.normal(size=plan.n_parameters).astype(np.float32)
     training = training_of(plan, parameters=parameters)
     before, y = parameters.copy(), relabelled(row, label)
@@ -615,11 +644,11 @@ def vars_of(M):
 
 
 SPARSE_READERS = {
-    "dropout": [{"kind": "dropout", "numbers": (0.5,)}, DENSE],
-    "fork": [{"kind": "fork"}, DENSE, {"kind": "join"}],
-    "a fork behind": [{"kind": "standardize"}, {"kind": "fork"}, DENSE, {"kind": "join"}],
-    "no dense step": [{"kind": "layer_norm", "numbers": (1e-5,)}],
-    "only a standardize": [{"kind": "standardize"}],
+    "dropout": [OpSpec(kind="dropout", numbers=(0.5,)), DENSE],
+    "fork": [OpSpec(kind="fork"), DENSE, OpSpec(kind="join")],
+    "a fork behind": [OpSpec(kind="standardize"), OpSpec(kind="fork"), DENSE, OpSpec(kind="join")],
+    "no dense op": [OpSpec(kind="layer_norm", numbers=(1e-5,))],
+    "only a standardize": [OpSpec(kind="standardize")],
 }
 
 
@@ -728,7 +757,7 @@ def test_arrays_of_forward_and_backward(name):
 
 
 def test_running_statistics_need_writable_parameters():
-    plan = plan_of(*STEPS["several segments"])
+    plan = plan_of(*OPS["several segments"])
     parameters = read_only(np.zeros(plan.n_parameters, np.float32))
     with pytest.raises(ValueError, match="parameters must be writable"):
         plan.forward(parameters, X, plan.new_tape(N))
@@ -737,7 +766,7 @@ def test_running_statistics_need_writable_parameters():
 @pytest.mark.parametrize("rows", [-1, 2**40, 2**62])
 def test_rows_of_a_tape(rows):
     with pytest.raises((ValueError, MemoryError)):
-        plan_of({"kind": "dense", "n_out": 2**20}).new_tape(rows)
+        plan_of(OpSpec(kind="dense", units=2**20)).new_tape(rows)
 
 
 @pytest.mark.parametrize(
@@ -794,7 +823,7 @@ def test_a_training_needs_rows(rows):
 
 
 def test_a_training_needs_something_that_learns():
-    plan, width = plan_of({"kind": "sine", "numbers": (1.0,)}), np.zeros((N, N_IN), np.float32)
+    plan, width = plan_of(OpSpec(kind="sine", numbers=(1.0,))), np.zeros((N, N_IN), np.float32)
     with pytest.raises(ValueError, match="learns"):
         training_of(plan, ("mse", np.zeros(0, np.float32)), width)
     observer = Observer(plan, np.full(2, 3, np.uint8), np.zeros((2, 2)))
@@ -840,15 +869,15 @@ def test_arrays_of_an_observer(watched, bounds):
         Observer(plan_of(DENSE), watched, bounds)
 
 
-@pytest.mark.parametrize("place", [-1, 2, 10**9, -(10**9)])
-def test_places_of_an_observer(place):
+@pytest.mark.parametrize("node", [-1, 2, 10**9, -(10**9)])
+def test_nodes_of_an_observer(node):
     observer = Observer(plan_of(DENSE), np.full(2, WATCH_VALUES, np.uint8), np.zeros((2, 2)))
-    with pytest.raises(IndexError, match="place"):
-        observer.active(place)
+    with pytest.raises(IndexError, match="node"):
+        observer.active(node)
 
 
 def test_gradients_that_have_no_place_are_not_read():
-    plan = plan_of({"kind": "sine", "numbers": (1.0,)}, DENSE)
+    plan = plan_of(OpSpec(kind="sine", numbers=(1.0,)), DENSE)
     observer = Observer(plan, np.full(3, WATCH_VALUES, np.uint8), np.zeros((3, 2)))
     observer.watching[:] = WATCH_VALUES | WATCH_GRADIENTS
     training = training_of(plan)
@@ -1052,7 +1081,7 @@ def test_labels_out_of_range_in_parallel(threads):
     """Each shard of a large minibatch looks at its own labels."""
     y = np.zeros(4096, np.int64)
     y[4000] = 10**9
-    plan = plan_of({"kind": "dense", "n_out": 256}, DENSE, n_in=64)
+    plan = plan_of(OpSpec(kind="dense", units=256), DENSE, n_in=64)
     with relume.num_threads(threads):
         training = training_of(plan, rows=4096)
         status, _, _ = training.batch(np.ones((4096, 64), np.float32), y, None, 0.1)

@@ -39,6 +39,20 @@ CASES = {
     "layer norm": lambda: [nn.Dense(9, "tanh"), nn.LayerNorm(), nn.Dense(3)],
     "layer norm first": lambda: [nn.LayerNorm(eps=0.01), nn.Dense(3)],
     "layer norm last": lambda: [nn.Dense(3), nn.LayerNorm()],
+    "group norm": lambda: [nn.Dense(12, "tanh"), nn.GroupNorm(4), nn.Dense(3)],
+    "group norm first": lambda: [nn.GroupNorm(2, eps=0.01), nn.Dense(3)],
+    "group norm last": lambda: [nn.Dense(3), nn.GroupNorm(1)],
+    "group norm of wide groups": lambda: [nn.Dense(74), nn.GroupNorm(2), nn.Dense(3)],
+    "groups of one unit": lambda: [nn.Dense(5, "silu"), nn.GroupNorm(5), nn.Dense(3)],
+    "scale": lambda: [nn.Dense(9, "relu"), nn.Scale(), nn.Dense(3)],
+    "scale first": lambda: [nn.Scale(), nn.Dense(3)],
+    "scale last": lambda: [nn.Dense(3), nn.Scale()],
+    "scale behind an activation": lambda: [nn.Dense(9, "tanh"), nn.Scale(), nn.ReLU(),
+                                           nn.Dropout(0.2), nn.Scale(), nn.Dense(3)],
+    "residual of scale and groups": lambda: [
+        nn.Residual([nn.GroupNorm(3), nn.Scale(), nn.Dense(6), nn.Scale()]),
+        nn.Dense(3),
+    ],
     "norms in a row": lambda: [
         nn.Dense(9),
         nn.LayerNorm(),
@@ -225,6 +239,7 @@ WIDE = {
     "prelu": lambda: [nn.Dense(65, nn.PReLU()), nn.Dense(65, nn.PReLU(per_unit=True))],
     "noise": lambda: [nn.Dropout(0.1), nn.Dense(65, nn.RReLU()), nn.AlphaDropout(0.2)],
     "norms": lambda: [nn.Dense(65), nn.BatchNorm(), nn.ReLU(), nn.LayerNorm()],
+    "groups": lambda: [nn.Dense(65, "relu"), nn.Scale(), nn.GroupNorm(13)],
     "residual": lambda: [
         nn.Residual([nn.Dense(65, "relu"), nn.BatchNorm(), nn.Dropout(0.2), nn.Dense(31)]),
         nn.Residual([nn.Dense(31, "silu")]),

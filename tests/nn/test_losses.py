@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from relume import nn
+from relume.engine.op_spec import OpSpec
 from relume.engine.plan import Plan
 from tests.support import twin as plain
 from tests.support.reference import mp
@@ -128,7 +129,7 @@ def row_losses(loss, z, y, dtype="float64"):
     z = np.ascontiguousarray(z, dtype)
     n_out = z.shape[1]
     y = loss.targets(y, "y", n_out, dtype)
-    plan = Plan(1, [{"kind": "dense", "n_out": n_out, "bias": True}], np.dtype(dtype))
+    plan = Plan(1, [OpSpec(kind="dense", units=n_out, bias=True)], np.dtype(dtype))
     return plan.row_losses(loss.kernel(y), loss.numbers(n_out, dtype), z, y)
 
 

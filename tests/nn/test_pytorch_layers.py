@@ -66,6 +66,18 @@ def standardize(torch, width):
     return Standardize()
 
 
+def scale(torch, width):
+    class Scale(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(width))
+
+        def forward(self, x):
+            return x * self.weight
+
+    return Scale()
+
+
 def module_of(torch, layer, width):
     """One layer, and the width behind it."""
     if isinstance(layer, nn.Dense):
@@ -88,6 +100,10 @@ def module_of(torch, layer, width):
         return torch.nn.BatchNorm1d(width, layer.eps, layer.momentum), width
     if isinstance(layer, nn.LayerNorm):
         return torch.nn.LayerNorm(width, layer.eps), width
+    if isinstance(layer, nn.GroupNorm):
+        return torch.nn.GroupNorm(layer.groups, width, layer.eps), width
+    if isinstance(layer, nn.Scale):
+        return scale(torch, width), width
     if isinstance(layer, nn.Dropout):  # AlphaDropout too
         return getattr(torch.nn, type(layer).__name__)(layer.rate), width
     return getattr(torch.nn, type(layer).__name__)(**layer.config()), width
@@ -130,6 +146,9 @@ LAYERS = {
     "batch norm": lambda: [nn.BatchNorm(), nn.Dense(16, use_bias=False), nn.BatchNorm(1e-3, 0.3),
                            nn.ReLU(), nn.Dense(3)],
     "layer norm": lambda: [nn.LayerNorm(), nn.Dense(16, "tanh"), nn.LayerNorm(0.01), nn.Dense(3)],
+    "group norm": lambda: [nn.GroupNorm(7), nn.Dense(16, "tanh"), nn.GroupNorm(4, 0.01),
+                           nn.Dense(3)],
+    "scale": lambda: [nn.Scale(), nn.Dense(16, "relu"), nn.Scale(), nn.Dense(3)],
     "residual": lambda: [
         nn.Residual([nn.Dense(16, "tanh")]),
         nn.Residual([nn.LayerNorm(), nn.Residual([nn.Dense(16, "silu")]), nn.Dense(16)]),

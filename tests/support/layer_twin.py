@@ -16,27 +16,46 @@ def activation_case(layer):
     return name, layer.config()
 
 
-def dense(x, layer, state, prefix):
+def dense(x, layer, state, prefix, training):
     z = x @ state[f"{prefix}weight"].T
     return z + state[f"{prefix}bias"] if layer.use_bias else z
 
 
-def prelu(x, layer, state, prefix):
+def prelu(x, layer, state, prefix, training):
     return np.where(x > 0, x, state[f"{prefix}weight"] * x)
+
+
+def rrelu(x, layer, state, prefix, training):
+    assert not training or layer.lower == layer.upper
+    return np.where(x > 0, x, (layer.lower + layer.upper) / 2 * x)
+
+
+def affine(normal, state, prefix):
+    return normal * state[f"{prefix}weight"] + state[f"{prefix}bias"]
 
 
 def batch_norm(x, layer, state, prefix, training):
     mean, variance = state[f"{prefix}running_mean"], state[f"{prefix}running_var"]
     if training:
         mean, variance = x.mean(0), x.var(0)
-    normal = (x - mean) / np.sqrt(variance + layer.eps)
-    return normal * state[f"{prefix}weight"] + state[f"{prefix}bias"]
+    return affine((x - mean) / np.sqrt(variance + layer.eps), state, prefix)
 
 
-def layer_norm(x, layer, state, prefix):
+def layer_norm(x, layer, state, prefix, training):
     mean, variance = x.mean(1, keepdims=True), x.var(1, keepdims=True)
-    normal = (x - mean) / np.sqrt(variance + layer.eps)
-    return normal * state[f"{prefix}weight"] + state[f"{prefix}bias"]
+    return affine((x - mean) / np.sqrt(variance + layer.eps), state, prefix)
+
+
+def group_norm(x, layer, state, prefix, training):
+    groups = x.reshape(len(x), layer.groups, -1)
+    mean, variance = groups.mean(2, keepdims=True), groups.var(2, keepdims=True)
+    normal = (groups - mean) / np.sqrt(variance + layer.eps)
+    return affine(normal.reshape(x.shape), state, prefix)
+
+
+def noise(x, layer, state, prefix, training):
+    assert not training or layer.rate == 0
+    return x
 
 
 def residual(x, layer, state, prefix, training):
@@ -45,32 +64,30 @@ def residual(x, layer, state, prefix, training):
     return inner + (x if projection is None else x @ projection.T)
 
 
+TWINS = {
+    nn.Dense: dense,
+    nn.PReLU: prelu,
+    nn.RReLU: rrelu,
+    nn.Sine: lambda x, layer, *_: np.sin(layer.omega * x),
+    nn.FATReLU: lambda x, layer, *_: np.where(x > layer.threshold, x, 0),
+    nn.BatchNorm: batch_norm,
+    nn.LayerNorm: layer_norm,
+    nn.GroupNorm: group_norm,
+    nn.Scale: lambda x, layer, state, prefix, _: x * state[f"{prefix}weight"],
+    nn.Standardize: lambda x, layer, state, prefix, _: (
+        (x - state[f"{prefix}mean"]) / state[f"{prefix}scale"]
+    ),
+    nn.Dropout: noise,
+    nn.AlphaDropout: noise,
+    nn.ActivityL1: lambda x, *_: x,
+    nn.Residual: residual,
+}
+
+
 def one(x, layer, state, prefix, training):
     """The output of one module."""
-    if isinstance(layer, nn.Dense):
-        return dense(x, layer, state, prefix)
-    if isinstance(layer, nn.PReLU):
-        return prelu(x, layer, state, prefix)
-    if isinstance(layer, nn.BatchNorm):
-        return batch_norm(x, layer, state, prefix, training)
-    if isinstance(layer, nn.LayerNorm):
-        return layer_norm(x, layer, state, prefix)
-    if isinstance(layer, nn.Residual):
-        return residual(x, layer, state, prefix, training)
-    if isinstance(layer, nn.Standardize):
-        return (x - state[f"{prefix}mean"]) / state[f"{prefix}scale"]
-    if isinstance(layer, nn.Sine):
-        return np.sin(layer.omega * x)
-    if isinstance(layer, nn.FATReLU):
-        return np.where(x > layer.threshold, x, 0)
-    if isinstance(layer, nn.RReLU):
-        assert not training or layer.lower == layer.upper
-        return np.where(x > 0, x, (layer.lower + layer.upper) / 2 * x)
-    if isinstance(layer, nn.ActivityL1):
-        return x
-    if isinstance(layer, nn.Dropout):  # AlphaDropout too
-        assert not training or layer.rate == 0
-        return x
+    if type(layer) in TWINS:
+        return TWINS[type(layer)](x, layer, state, prefix, training)
     return plain.activate(x, activation_case(layer))
 
 

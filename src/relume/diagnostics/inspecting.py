@@ -7,7 +7,7 @@ import numpy as np
 
 from relume import validation
 from relume.engine.observer import WATCH_GRADIENTS
-from relume.nn.units.layer_nodes import all_bounds, network_places, walk
+from relume.nn.units.layer_nodes import all_bounds, network_nodes, walk
 from relume.nn.units.unit_statistics import UnitStatistics, new_observer
 from relume.runtime.blas import single_threaded_blas
 
@@ -36,7 +36,7 @@ class Evidence:
 def collect(inspected, blocks):
     """One pass over the blocks: an Evidence, without a probe."""
     net = inspected.net
-    places = network_places(net)
+    places = network_nodes(net)
     plan, parameters = net._weights.plan, net._weights.parameters
     with_y = blocks.has_targets
     observer = new_observer(plan, places, with_y)
@@ -62,7 +62,7 @@ def collect(inspected, blocks):
         [UnitStatistics(each, blocks.n) if seen[i] else None for i, each in enumerate(gradients)]
         if with_y
         else None,
-        recorded, sample.rows(), outcome, all_bounds(places, plan.n_steps + 1), walk(places),
+        recorded, sample.rows(), outcome, all_bounds(places, plan.n_ops + 1), walk(places),
     )  # fmt: skip
 
 

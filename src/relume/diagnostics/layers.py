@@ -84,7 +84,7 @@ def _update_ratio(evidence, place):
     """Of the weights of a dense layer."""
     if evidence.probe is None or not isinstance(place.layer, Dense):
         return None
-    name = evidence.net._weights.specs[place.first]["name"]
+    name = evidence.net._weights.specs[place.first].name
     return evidence.probe.ratios.get(f"{name}.weight")
 
 

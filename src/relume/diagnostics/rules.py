@@ -120,9 +120,9 @@ def _is_symmetric(weight):
 
 def _hidden_weights(evidence):
     """(place, weight of shape (n_in, n_out)) of all dense layers but the last."""
-    by_step = evidence.net._weights.by_step()
+    by_op = evidence.net._weights.by_op()
     dense = [
-        (place, by_step[place.first][1]["weight"])
+        (place, by_op[place.first][1]["weight"])
         for place in evidence.sequence
         if isinstance(place.layer, Dense)
     ]
@@ -130,7 +130,7 @@ def _hidden_weights(evidence):
 
 
 def _normalizes(net):
-    return any(kind in net._kinds for kind in ("batch_norm", "layer_norm"))
+    return any(op.layer.normalizes for op in net._weights.specs)
 
 
 def _learns(evidence):
@@ -269,11 +269,11 @@ def _cause_of_death(evidence, place, layer, found):
 
 def _bias_of(evidence, place):
     """The bias of the dense layer whose values an activation reads; None where there is none."""
-    by_step = evidence.net._weights.by_step()
+    by_op = evidence.net._weights.by_op()
     step = place.first if isinstance(place.layer, Dense) else place.first - 1
-    if step < 0 or by_step[step][0]["kind"] != "dense":
+    if step < 0 or not isinstance(by_op[step][0].layer, Dense):
         return None
-    return by_step[step][1].get("bias")
+    return by_op[step][1].get("bias")
 
 
 def saturated_units(evidence, layers, found):

@@ -1,15 +1,15 @@
-"""Figures of a plan's units: what observing.pyx implements and training.pyx lets look."""
+"""Figures of a plan's units: what observer.pyx implements and training.pyx lets look."""
 
 from libc.stdint cimport uint8_t
 
 from relume.engine.plan cimport Plan
-from relume.engine.ops cimport Pass, Sparse, Step
+from relume.engine.ops cimport Pass, Sparse, Op
 from relume.kernels.table cimport Loss
 
 
 cdef enum:
     SLOTS = 16                  # parts whose totals are summed apart, whatever thread does them
-    VALUES = 1                  # what is watched of a place:
+    VALUES = 1                  # what is watched of a node:
     GRADIENTS = 2               # bits that may be joined
 
 
@@ -21,7 +21,7 @@ cdef class Observer:
     cdef readonly object watching
     cdef object totals, bounds_array, offsets_array
     cdef Py_ssize_t slots
-    cdef double* total          # `slots` parts of `size`: values of all places, then gradients
+    cdef double* total          # `slots` parts of `size`: values of all nodes, then gradients
     cdef const uint8_t* watched
     cdef const double* bounds
     cdef const Py_ssize_t* offsets
@@ -35,9 +35,9 @@ cdef class Observer:
     cdef Py_ssize_t n
 
     cdef void look(self, const Pass* p) noexcept nogil
-    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
+    cdef void add(self, const Pass* p, const char* x, Py_ssize_t node, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil
-    cdef bint bounded(self, Py_ssize_t place) noexcept nogil
+    cdef bint bounded(self, Py_ssize_t node) noexcept nogil
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil
     cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
                     Py_ssize_t rows) noexcept nogil

@@ -1,9 +1,9 @@
 """Figures of the units of a plan: of rows that are brought through it, or as training goes by.
 
-An `Observer` watches places: place 0 is the input, place i + 1 the output of step i. Of each
-watched place it sums figures of every unit (how often it was active, its least and its most, and
-so on: relume.kernels.table has the list), and of the gradient by it. Where a step works in place,
-its input is seen before it is overwritten, since steps are gone through one by one.
+An `Observer` watches nodes: node 0 is the input, node i + 1 the output of op i. Of each
+watched node it sums figures of every unit (how often it was active, its least and its most, and
+so on: relume.kernels.table has the list), and of the gradient by it. Where an op works in place,
+its input is seen before it is overwritten, since ops are gone through one by one.
 
 `observe` brings rows through the plan as prediction does, by shards. The shards are dealt to
 slots, each with totals of its own, which are summed in order at the end: so no bit depends on the
@@ -20,10 +20,7 @@ from relume.engine.arrays cimport (
     address, data_of, loss_of, matrix_of, numbers_of, targets_of,
 )
 from relume.engine.plan cimport SHARD, Plan, ceil_div
-from relume.engine.ops cimport (
-    ALPHA_DROPOUT, BATCH_NORM, DROPOUT, NOWHERE, RRELU, SUM_DELTA, Pass, Step, at, backward,
-    delta_at, forward, number, statistic, value_at,
-)
+from relume.engine.ops cimport NOWHERE, Op, Pass, backward, delta_at, forward, value_at
 from relume.runtime.threads cimport Region, begin, done, end
 from relume.kernels.table cimport (
     ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM, LossRow,
@@ -38,15 +35,15 @@ WATCH_VALUES, WATCH_GRADIENTS = VALUES, GRADIENTS
 
 
 cdef class Observer:
-    """Figures of the units at the watched places of a plan.
+    """Figures of the units at the watched nodes of a plan.
 
     Parameters
     ----------
     plan : Plan
-    watched : ndarray of uint8, one a place
+    watched : ndarray of uint8, one a node
         WATCH_VALUES, WATCH_GRADIENTS, both or 0. `watching` is the same without gradients that
         training does not compute.
-    bounds : ndarray of float64 of shape (n_places, 2)
+    bounds : ndarray of float64 of shape (n_nodes, 2)
         A value counts as clipped if it is at most the first or at least the second.
     every : int
         Of how many minibatches of a training one is looked at.
@@ -60,19 +57,19 @@ cdef class Observer:
         if slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
         self.plan, self.every, self.slots = plan, every, slots
-        places = plan.n_steps + 1
-        widths = [plan.n_in, *(plan.steps[i].n_out for i in range(plan.n_steps))]
+        nodes = plan.n_ops + 1
+        widths = [plan.n_in, *(plan.ops[i].n_out for i in range(plan.n_ops))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
         self.size = 2 * N_FIGURES * int(starts[-1])
         self.watching = watched.copy()
         self.watched = <const uint8_t*> data_of(
-            self.watching, np.dtype(np.uint8), places, "watched")
-        for i in range(plan.n_steps):
-            if plan.steps[i].delta_out == NOWHERE:      # nothing before it learns
+            self.watching, np.dtype(np.uint8), nodes, "watched")
+        for i in range(plan.n_ops):
+            if plan.ops[i].delta_out == NOWHERE:      # nothing before it learns
                 self.watching[i + 1] &= VALUES
         self.bounds_array, self.offsets_array = bounds, starts
         self.bounds = <const double*> data_of(
-            bounds, np.dtype(np.float64), 2 * places, "bounds")
+            bounds, np.dtype(np.float64), 2 * nodes, "bounds")
         self.offsets = <const Py_ssize_t*> address(starts)
         self.totals = np.empty((slots, self.size))
         self.total = <double*> address(self.totals)
@@ -80,19 +77,19 @@ cdef class Observer:
 
     def clear(self):
         """Begin anew."""
-        cdef Py_ssize_t _slot, k, j, n, places = self.plan.n_steps + 1
+        cdef Py_ssize_t _slot, k, j, n, nodes = self.plan.n_ops + 1
         cdef double* totals = self.total
         self.rows = self.looks = self.waited = 0
         memset(totals, 0, self.slots * self.size * sizeof(double))
         for _slot in range(self.slots):
-            for k in range(2 * places):
-                n = self.offsets[k % places + 1] - self.offsets[k % places]
+            for k in range(2 * nodes):
+                n = self.offsets[k % nodes + 1] - self.offsets[k % nodes]
                 for j in range(n):
                     totals[LEAST * n + j], totals[MOST * n + j] = INFINITY, -INFINITY
                 totals += N_FIGURES * n
 
-    def _by_place(self, totals):
-        """Views of shape (slots, N_FIGURES, units): values of each place, then gradients."""
+    def _by_node(self, totals):
+        """Views of shape (slots, N_FIGURES, units): values of each node, then gradients."""
         starts = self.offsets_array
         for half in range(2):
             base = half * N_FIGURES * starts[-1]
@@ -103,25 +100,25 @@ cdef class Observer:
     def figures(self):
         """What was summed: (values, gradients), each a list of arrays (N_FIGURES, units)."""
         merged = []
-        for part in self._by_place(self.totals):
+        for part in self._by_node(self.totals):
             whole = part.sum(axis=0)
             whole[LEAST], whole[MOST] = part[:, LEAST].min(axis=0), part[:, MOST].max(axis=0)
             merged.append(whole)
-        places = self.plan.n_steps + 1
-        return merged[:places], merged[places:]
+        nodes = self.plan.n_ops + 1
+        return merged[:nodes], merged[nodes:]
 
     def sums(self):
-        """Of a training, over all units of each place, and then of the gradient by each: how often
+        """Of a training, over all units of each node, and then of the gradient by each: how often
         they were active, were clipped, their sum, their squares; and how many were ever active.
         """
-        cdef Py_ssize_t k, j, n, places = self.plan.n_steps + 1
+        cdef Py_ssize_t k, j, n, nodes = self.plan.n_ops + 1
         cdef const double* totals = self.total
         cdef double active, clipped, total, squares, alive
         found = []
-        for k in range(2 * places):
-            n = self.offsets[k % places + 1] - self.offsets[k % places]
+        for k in range(2 * nodes):
+            n = self.offsets[k % nodes + 1] - self.offsets[k % nodes]
             active = clipped = total = squares = alive = 0
-            if self.watched[k % places] & (GRADIENTS if k >= places else VALUES):
+            if self.watched[k % nodes] & (GRADIENTS if k >= nodes else VALUES):
                 for j in range(n):
                     active += totals[ACTIVE * n + j]
                     clipped += totals[CLIPPED * n + j]
@@ -132,50 +129,50 @@ cdef class Observer:
             totals += N_FIGURES * n
         return found
 
-    def active(self, Py_ssize_t place):
-        """Of a training: on which share of rows each unit of a place was active."""
+    def active(self, Py_ssize_t node):
+        """Of a training: on which share of rows each unit of a node was active."""
         cdef Py_ssize_t first, n
-        if not 0 <= place <= self.plan.n_steps:
-            raise IndexError(f"place must be between 0 and {self.plan.n_steps}, got {place}")
-        first, n = self.offsets[place], self.offsets[place + 1] - self.offsets[place]
+        if not 0 <= node <= self.plan.n_ops:
+            raise IndexError(f"node must be between 0 and {self.plan.n_ops}, got {node}")
+        first, n = self.offsets[node], self.offsets[node + 1] - self.offsets[node]
         first = N_FIGURES * first + ACTIVE * n
         return self.totals[0, first:first + n] / self.rows
 
-    cdef void add(self, const Pass* p, const char* x, Py_ssize_t place, bint gradient, bint whole,
+    cdef void add(self, const Pass* p, const char* x, Py_ssize_t node, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil:
-        """Add rows of values, or gradients, of a place to the totals."""
-        cdef Py_ssize_t first = self.offsets[place], n = self.offsets[place + 1] - first
+        """Add rows of values, or gradients, of a node to the totals."""
+        cdef Py_ssize_t first = self.offsets[node], n = self.offsets[node + 1] - first
         cdef double* totals = self.total + slot * self.size + N_FIGURES * first
-        if x == NULL:                                   # a gradient that has no place on the tape
+        if x == NULL:                                   # a gradient that has no offset on the tape
             return
         if gradient:
             totals += self.size // 2
-        p.spans.column_figures(x, rows, n, whole, self.bounds[2 * place],
-                               self.bounds[2 * place + 1], totals)
+        p.spans.column_figures(x, rows, n, whole, self.bounds[2 * node],
+                               self.bounds[2 * node + 1], totals)
 
-    cdef bint bounded(self, Py_ssize_t place) noexcept nogil:
+    cdef bint bounded(self, Py_ssize_t node) noexcept nogil:
         """Whether its values can count as clipped."""
-        return isfinite(self.bounds[2 * place]) or isfinite(self.bounds[2 * place + 1])
+        return isfinite(self.bounds[2 * node]) or isfinite(self.bounds[2 * node + 1])
 
     # -- as training goes by ---------------------------------------------------------------------
 
     cdef void look(self, const Pass* p) noexcept nogil:
         """Take what a minibatch left on its tape, if it is its turn, but for LEAST and MOST."""
         cdef Py_ssize_t i
-        cdef const Step* s
+        cdef const Op* op
         self.waited += 1
         if self.waited < self.every:
             return
         self.waited = 0
         self.looks += 1
         self.rows += p.rows
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
             if self.watched[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False,
+                self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False,
                          self.bounded(i + 1), 0, p.rows)
             if self.watched[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, False, 0, p.rows)
+                self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, False, 0, p.rows)
 
     # -- rows of one's own -----------------------------------------------------------------------
 
@@ -231,18 +228,18 @@ cdef class Observer:
         return (None if bad else outputs), losses
 
     def record(self, parameters, X):
-        """The values of some rows of X at all places, as prediction has them: a list of copies."""
+        """The values of some rows of X at all nodes, as prediction has them: a list of copies."""
         cdef Py_ssize_t i, rows = X.shape[0]
-        cdef const Step* s
+        cdef const Op* op
         tape = self.plan.new_tape(rows)
         cdef Pass p = self.plan.pass_over(parameters, X, tape)
         p.training, p.apart = False, True
         found = [X]
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            forward(&p, s, 0, rows)
-            values = np.empty((rows, s.n_out), self.plan.dtype)
-            memcpy(address(values), value_at(&p, s.output, 0, s.n_out), values.nbytes)
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            forward(&p, op, 0, rows)
+            values = np.empty((rows, op.n_out), self.plan.dtype)
+            memcpy(address(values), value_at(&p, op.output, 0, op.n_out), values.nbytes)
             found.append(values)
         return found
 
@@ -281,33 +278,33 @@ cdef class Observer:
 
     cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
                     Py_ssize_t rows) noexcept nogil:
-        """Forward, and back if there is a loss, step by step; tells whether X is finite."""
+        """Forward, and back if there is a loss, op by op; tells whether X is finite."""
         cdef Py_ssize_t i
-        cdef const Step* s
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* op
+        cdef const Op* last = self.plan.last_op()
         if not p.spans.all_finite(p.x, rows * self.plan.n_in):
             return False
         if self.watched[0] & VALUES:
             self.add(p, p.x, 0, False, True, slot, rows)
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            forward(p, s, 0, rows)
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            forward(p, op, 0, rows)
             if self.watched[i + 1] & VALUES:
-                self.add(p, value_at(p, s.output, 0, s.n_out), i + 1, False, True, slot, rows)
+                self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False, True, slot, rows)
         memcpy(self.outputs + first * last.n_out * p.itemsize,
                value_at(p, last.output, 0, last.n_out), rows * last.n_out * p.itemsize)
         if self.y == NULL or not self.row_losses(p, first, rows):
             return True
-        for i in range(self.plan.n_steps - 1, -1, -1):
-            s = &self.plan.steps[i]
+        for i in range(self.plan.n_ops - 1, -1, -1):
+            op = &self.plan.ops[i]
             if self.watched[i + 1] & GRADIENTS:
-                self.add(p, delta_at(p, s.delta_out, 0, s.n_out), i + 1, True, True, slot, rows)
-            backward(p, s, 0, rows)
+                self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, True, slot, rows)
+            backward(p, op, 0, rows)
         return True
 
     cdef bint row_losses(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
         """The loss of each row and its gradient by the outputs; tells whether there is one."""
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         if self.loss == NULL:
             return self.ask_python(p, first, rows)
         self.loss(value_at(p, last.output, 0, last.n_out), self.y + first * self.y_size, rows,
@@ -318,7 +315,7 @@ cdef class Observer:
     cdef bint ask_python(self, const Pass* p, Py_ssize_t first,
                          Py_ssize_t rows) noexcept with gil:
         """A function of Python's gives a shard's mean loss and the gradient of that."""
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         cdef Py_ssize_t size = rows * last.n_out
         if self.error is not None:
             return False
@@ -338,24 +335,10 @@ cdef class Observer:
         return True
 
     cdef void be_deterministic(self, const Pass* p) noexcept nogil:
-        """Give the way back, on a tape of one's own, what prediction has for noise: nothing.
-
-        Dropout keeps all, and a random slope is its mean. The gradient by the input of BatchNorm
-        lacks the two terms that come of a minibatch's statistics.
-        """
-        cdef Py_ssize_t i, k
-        cdef const Step* s
-        cdef char* kept
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            if s.kind == BATCH_NORM:
-                memset(statistic(p, s, SUM_DELTA), 0, 2 * s.n_out * p.itemsize)
-            elif s.kind == DROPOUT or s.kind == ALPHA_DROPOUT or s.kind == RRELU:
-                kept = at(p, s.kept, 0, s.n_out)
-                for k in range(SHARD * s.n_out):
-                    if s.kind == RRELU:
-                        memcpy(kept + k * p.itemsize, number(p, s, 0), p.itemsize)
-                    elif p.itemsize == 4:
-                        (<float*> kept)[k] = 1
-                    else:
-                        (<double*> kept)[k] = 1
+        """Write on the tape what backward reads, as if the ops had worked as in prediction."""
+        cdef Py_ssize_t i
+        cdef const Op* op
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            if op.kind.as_prediction != NULL:
+                op.kind.as_prediction(p, op, SHARD)

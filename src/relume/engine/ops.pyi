@@ -1,0 +1,4 @@
+KINDS: dict[str, int]
+LEARNT: str
+STATISTIC: str
+COUNT: str

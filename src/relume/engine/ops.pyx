@@ -1,141 +1,115 @@
-"""What each kind of step does to some rows of a minibatch: forward, backward, its gradient.
+"""THE list of ops: one block each, with all that the engine knows of it.
 
-Rows first .. first + n are one thread's; what a step needs of all rows (the statistics of
-batch_norm) is computed between two passes over them. A step has no arithmetic of its own: it calls
-the kernels.
+A block holds an op's parameters, forward, backward and gradient, side by side and with the same
+order of arguments, and fills in its row of functions, an `OpKind`: the plan and the passes over it
+read these rows and name no op. To add one, add a block here and a layer in relume.nn.layers that
+makes specs of its kind: see docs/add_layer.md.
+
+Rows first .. first + n of a minibatch are one thread's; what an op needs of all rows is computed
+between two passes over them. An op has no arithmetic of its own: it calls the kernels.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from relume.engine.skip_zeros cimport skip_in_forward, skip_in_gradient
 from relume.kernels.table cimport Kernel, Product
 
+cdef enum:
+    MAX_KINDS = 32
 
-cdef enum Parameter:            # vectors of batch_norm's and layer_norm's parameters
-    WEIGHT
-    BIAS
-    RUNNING_MEAN
-    RUNNING_VARIANCE
-    BATCHES                     # one number: how many minibatches were tracked
+# What an array of parameters is: learnt, or a statistic of the data, or a count of minibatches.
+LEARNT, STATISTIC, COUNT = "learnt", "statistic", "count"
 
-
-cdef void forward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    """From the step's input to its output."""
-    cdef const char* x = value_at(p, s.input, first, s.n_in)
-    cdef char* out = value_at(p, s.output, first, s.n_out)
-    if s.kind == DENSE:
-        dense(p, s, x, first, n, out)
-    elif s.kind == ACTIVATION:
-        if p.apart or not s.forward_done:
-            call(p, s, s.activate, NULL, x, out, n)
-    elif s.kind == PRELU:
-        with_slopes(p, s, s.activate, NULL, x, out, n)
-    elif s.kind == RRELU or s.kind == DROPOUT or s.kind == ALPHA_DROPOUT:
-        random_layer(p, s, x, first, n, out)
-    elif s.kind == BATCH_NORM:
-        batch_norm(p, s, x, first, n, out)
-    elif s.kind == LAYER_NORM:
-        p.spans.layer_norm(
-            x, parameter(p, s, WEIGHT), parameter(p, s, BIAS), number(p, s, 0), n, s.n_out,
-            at(p, s.kept, first, s.n_out), inverses(p, s, first), out)
-    elif s.kind == STANDARDIZE and p.sparse == NULL:
-        p.spans.standardize(x, parameter(p, s, 0), parameter(p, s, 1), n, s.n_out, out)
-    elif s.kind == SINE:
-        p.spans.sine(x, number(p, s, 0), n * s.n_out, out)
-    elif s.kind == JOIN:
-        join(p, s, x, first, n, out)
+KINDS = {}                      # the row of each kind, by its name
+cdef OpKind kinds[MAX_KINDS]
+cdef OpKind* kind
 
 
-cdef void backward(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    """From the gradient by the step's output to that by its input, unless nobody wants it."""
-    cdef const char* x = value_at(p, s.input, first, s.n_in)
-    cdef const char* y = value_at(p, s.output, first, s.n_out)
-    cdef char* delta = delta_at(p, s.delta_out, first, s.n_out)
-    cdef char* dx = delta_at(p, s.delta_in, first, s.n_in)
-    cdef Py_ssize_t size = n * s.n_out
-    if dx == NULL:
+cdef OpKind* new_kind(str name) except NULL:
+    """The next row; an op without parameters, all whose functions are NULL."""
+    if len(KINDS) == MAX_KINDS:
+        raise SystemError("MAX_KINDS is too small")
+    cdef OpKind* added = &kinds[<int> len(KINDS)]
+    KINDS[name] = len(KINDS)
+    added.parameters = no_parameters
+    return added
+
+
+cdef const OpKind* kind_of(str name) except NULL:
+    """The row of a kind; KeyError for a name that none has."""
+    return &kinds[<int> KINDS[name]]
+
+
+cdef list no_parameters(const Op* op):
+    return []
+
+
+cdef Py_ssize_t a_row(const Op* op, Py_ssize_t itemsize) noexcept nogil:
+    """An element for each output."""
+    return op.n_out
+
+
+# -- dense: x W + b -------------------------------------------------------------------------------
+
+cdef list dense_parameters(const Op* op):
+    cdef Py_ssize_t n = op.n_out
+    return [("weight", (op.n_in, n), LEARNT), *([("bias", (n,), LEARNT)] if op.bias else [])]
+
+
+cdef void dense(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                char* out) noexcept nogil:
+    """x W + b, or x W; or relu of it, where that is the next op's."""
+    cdef const char* weights = parameter(p, op, 0)
+    cdef const char* bias = NULL
+    cdef Product q
+    if op.bias:
+        bias = weights + op.n_in * op.n_out * p.itemsize
+    if op == p.sparse_op:
+        p.spans.sparse_times_dense(p.sparse.values, p.sparse.index, p.sparse.starts + first,
+                                   weights, n, op.n_in, op.n_out, bias, False, out)
+    elif not skip_in_forward(p, op, x, first, n, weights, bias, out):
+        q = product(p, n, op.n_out, op.n_in, x, op.n_in, weights, op.n_out, out)
+        q.bias, q.rectify = bias, op.rectifies and not p.apart
+        p.spans.matmul(&q)
         return
-    if s.kind == FORK:
-        add_skipped(p, s + s.to_join, first, n)
-    elif s.kind == DENSE:
-        times_transposed(p, s, delta, n, s.n_in, False, x if s.masks and not p.apart else NULL,
-                         dx)
-    elif s.kind == ACTIVATION:
-        if p.apart or not s.backward_done:
-            call(p, s, s.activate_backward, delta, y if s.from_output else x, dx, n)
-    elif s.kind == PRELU:
-        with_slopes(p, s, s.activate_backward, delta, x, dx, n)
-    elif s.kind == RRELU:
-        call_with(s.activate_backward, delta, x, at(p, s.kept, first, s.n_out), False, dx, size)
-    elif s.kind == DROPOUT or s.kind == ALPHA_DROPOUT:
-        p.spans.multiply(delta, at(p, s.kept, first, s.n_out), size, dx)
-    elif s.kind == BATCH_NORM:
-        p.spans.batch_norm_backward(
-            delta, at(p, s.kept, first, s.n_out), statistic(p, s, INVERSE),
-            parameter(p, s, WEIGHT), statistic(p, s, SUM_DELTA),
-            statistic(p, s, SUM_DELTA_NORMAL), p.rows, n, s.n_out, dx)
-    elif s.kind == LAYER_NORM:
-        p.spans.layer_norm_backward(
-            delta, at(p, s.kept, first, s.n_out), inverses(p, s, first), parameter(p, s, WEIGHT),
-            n, s.n_out, dx)
-    elif s.kind == ACTIVITY_L1:
-        penalize_activity(p, s, x, first, n, dx)
-    elif s.kind == STANDARDIZE:
-        p.spans.standardize(delta, NULL, parameter(p, s, 1), n, s.n_out, dx)
-    elif s.kind == SINE:
-        p.spans.sine_backward(delta, x, number(p, s, 0), size, dx)
-    elif s.kind == JOIN:
-        memcpy(dx, delta, size * p.itemsize)
+    if op.rectifies and not p.apart:
+        call(p, op + 1, op[1].activate, NULL, out, out, n)
 
 
-cdef void gradient(const Pass* p, const Step* s, Py_ssize_t first, Py_ssize_t last, char* out,
-                   char* scratch) noexcept nogil:
-    """The gradient by rows first .. last of a step's parameters, summed over the minibatch.
-
-    `scratch` is memory of the thread, as `Plan.scratch_size` says.
-    """
-    cdef char* delta = at(p, s.delta_out, 0, s.n_out)
-    cdef char* products = at(p, s.kept, 0, s.n_out)
-    if s.kind == DENSE or s.kind == JOIN:
-        matrix_gradient(p, s, delta, first, last, out, scratch)
-    elif s.kind == BATCH_NORM:
-        memcpy(out, statistic(p, s, SUM_DELTA_NORMAL), s.n_out * p.itemsize)
-        memcpy(out + s.n_out * p.itemsize, statistic(p, s, SUM_DELTA), s.n_out * p.itemsize)
-    elif s.kind == LAYER_NORM:
-        p.spans.column_products(delta, products, p.rows, s.n_out, out)
-        p.spans.column_sum(delta, p.rows, s.n_out, out + s.n_out * p.itemsize)
-    elif s.kind == PRELU:
-        slope_gradient(p, s, delta, products, out)
+cdef void dense_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    times_transposed(p, op, delta, n, op.n_in, False, x if op.masks and not p.apart else NULL, dx)
 
 
-# -- learnt slopes: He et al., 2015 ---------------------------------------------------------------
-
-cdef void with_slopes(const Pass* p, const Step* s, Kernel kernel, const char* grad,
-                      const char* x, char* out, Py_ssize_t n) noexcept nogil:
-    """A kernel over n rows, with one slope or one a unit."""
-    cdef const char* slopes = parameter(p, s, 0)
-    cdef Py_ssize_t i, step = s.n_out * p.itemsize
-    if s.n_parameters == 1:
-        call_with(kernel, grad, x, slopes, True, out, n * s.n_out)
-        return
-    for i in range(n):
-        call_with(kernel, NULL if grad == NULL else grad + i * step, x + i * step, slopes, False,
-                  out + i * step, s.n_out)
-
-
-cdef void slope_gradient(const Pass* p, const Step* s, const char* delta, char* products,
-                         char* out) noexcept nogil:
-    cdef void* args[3]
-    args[0], args[1], args[2] = <void*> delta, value_at(p, s.input, 0, s.n_in), products
-    s.parameter_gradient(args, True, p.rows * s.n_out)
-    if s.n_parameters == s.n_out:
-        p.spans.column_sum(products, p.rows, s.n_out, out)
-    else:
-        p.spans.column_sum(products, p.rows * s.n_out, 1, out)
+cdef void dense_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t last, char* out,
+                         char* scratch) noexcept nogil:
+    """x^T delta for rows first .. last of the weights; the sum of delta for the bias."""
+    cdef Py_ssize_t width = op.n_matrix, end = min(last, width)
+    cdef Product q
+    if end > first and op == p.sparse_op:
+        p.spans.sparse_times_dense(
+            p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
+            delta, end - first, p.rows, op.n_out, NULL, False, out)
+    elif end > first and not skip_in_gradient(p, op, x, first, end, delta, scratch, out):
+        q = product(p, end - first, op.n_out, p.rows, x + first * p.itemsize, 1, delta, op.n_out,
+                    out)
+        q.a_column = width
+        p.spans.matmul(&q)
+    if last > width:
+        p.spans.column_sum(delta, p.rows, op.n_out, out + (end - first) * op.n_out * p.itemsize)
 
 
-# -- products -------------------------------------------------------------------------------------
+cdef void times_transposed(const Pass* p, const Op* op, const char* delta, Py_ssize_t n,
+                           Py_ssize_t width, bint accumulate, const char* positive,
+                           char* dx) noexcept nogil:
+    """dx = delta W^T, added to dx if `accumulate`; 0 where `positive`, if given, is not."""
+    cdef Product q = product(p, n, width, op.n_out, delta, op.n_out, parameter(p, op, 0),
+                             op.n_out, dx)
+    q.transposed, q.accumulate, q.positive = True, accumulate, positive
+    p.spans.matmul(&q)
+
 
 cdef Product product(const Pass* p, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const char* a,
                      Py_ssize_t a_row, const char* b, Py_ssize_t b_row, char* c) noexcept nogil:
@@ -149,195 +123,96 @@ cdef Product product(const Pass* p, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, co
     return q
 
 
-cdef void dense(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
-                char* z) noexcept nogil:
-    """z = x W + b, or x W; or relu of it."""
-    cdef const char* weights = parameter(p, s, 0)
-    cdef const char* bias = NULL
-    cdef Product q
-    if s.bias:
-        bias = weights + s.n_in * s.n_out * p.itemsize
-    if s == p.sparse_step:
-        p.spans.sparse_times_dense(p.sparse.values, p.sparse.index, p.sparse.starts + first,
-                                   weights, n, s.n_in, s.n_out, bias, False, z)
-    elif not skip_in_forward(p, s, x, first, n, weights, bias, z):
-        q = product(p, n, s.n_out, s.n_in, x, s.n_in, weights, s.n_out, z)
-        q.bias, q.rectify = bias, s.rectifies and not p.apart
-        p.spans.matmul(&q)
-        return
-    if s.rectifies and not p.apart:
-        call(p, s + 1, s[1].activate, NULL, z, z, n)
+kind = new_kind("dense")
+kind.product = True
+kind.parameters = dense_parameters
+kind.forward, kind.backward, kind.gradient = dense, dense_backward, dense_gradient
 
 
-cdef void times_transposed(const Pass* p, const Step* s, const char* delta, Py_ssize_t n,
-                           Py_ssize_t width, bint accumulate, const char* positive,
-                           char* dx) noexcept nogil:
-    """dx = delta W^T, added to dx if `accumulate`; 0 where `positive`, if given, is not."""
-    cdef Product q = product(p, n, width, s.n_out, delta, s.n_out, parameter(p, s, 0), s.n_out,
-                             dx)
-    q.transposed, q.accumulate, q.positive = True, accumulate, positive
-    p.spans.matmul(&q)
+# -- activation: a row of the kernels' table ------------------------------------------------------
 
-
-cdef void matrix_gradient(const Pass* p, const Step* s, const char* delta, Py_ssize_t first,
-                          Py_ssize_t last, char* out, char* scratch) noexcept nogil:
-    """x^T delta for rows first .. last of the weights; the sum of delta for the bias."""
-    cdef Py_ssize_t width = s.n_matrix, end = min(last, width)
-    cdef const char* x = value_at(p, s.skip if s.kind == JOIN else s.input, 0, width)
-    cdef Product q
-    if end > first and s == p.sparse_step:
-        p.spans.sparse_times_dense(
-            p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
-            delta, end - first, p.rows, s.n_out, NULL, False, out)
-    elif end > first and not skip_in_gradient(p, s, x, first, end, delta, scratch, out):
-        q = product(p, end - first, s.n_out, p.rows, x + first * p.itemsize, 1, delta, s.n_out,
-                    out)
-        q.a_column = width
-        p.spans.matmul(&q)
-    if last > width:
-        p.spans.column_sum(delta, p.rows, s.n_out, out + (end - first) * s.n_out * p.itemsize)
-
-
-# -- a penalty of activations: Glorot et al., 2011 ------------------------------------------------
-
-cdef void penalize_activity(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
-                            Py_ssize_t n, char* dx) noexcept nogil:
-    """Add the gradient of l1 * sum(abs(x)) / rows to dx, and keep that sum over the shard."""
-    cdef double penalty = p.spans.penalize(dx, x, n * s.n_out, s.l1 / p.rows, 0)
-    memcpy(at(p, s.kept, first, 8 // p.itemsize), &penalty, sizeof(penalty))
-
-
-cdef double activity_penalty(const Pass* p, const Step* s, Py_ssize_t first) noexcept nogil:
-    """What `penalize_activity` has kept of the shard that begins at row `first`."""
-    cdef double penalty
-    memcpy(&penalty, at(p, s.kept, first, 8 // p.itemsize), sizeof(penalty))
-    return penalty
-
-
-# -- residual blocks: He et al., 2016 -------------------------------------------------------------
-
-cdef void join(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
-               char* out) noexcept nogil:
-    """x + skip, or x + skip W."""
-    cdef Py_ssize_t width = s.n_matrix
-    if width == 0:
-        p.spans.add(x, value_at(p, s.skip, first, s.n_out), n * s.n_out, out)
-        return
-    memcpy(out, x, n * s.n_out * p.itemsize)
-    cdef Product q = product(p, n, s.n_out, width, value_at(p, s.skip, first, width), width,
-                             parameter(p, s, 0), s.n_out, out)
-    q.accumulate = True
-    p.spans.matmul(&q)
-
-
-cdef void add_skipped(const Pass* p, const Step* s, Py_ssize_t first,
-                      Py_ssize_t n) noexcept nogil:
-    """Add to the gradient by a block's input what came past the block; s is its JOIN."""
-    cdef Py_ssize_t width = s.n_matrix if s.n_matrix else s.n_out
-    cdef const char* delta = at(p, s.delta_out, first, s.n_out)
-    cdef char* dx = delta_at(p, s.skip_delta, first, width)
-    if s.n_matrix:
-        times_transposed(p, s, delta, n, width, True, NULL, dx)
-    else:
-        p.spans.add(dx, delta, n * width, dx)
-
-
-# -- normalization and noise ----------------------------------------------------------------------
-
-cdef void batch_norm(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
+cdef void activation(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
                      char* out) noexcept nogil:
-    """By the minibatch's statistics in training, which are on the tape; else by the running."""
-    cdef const char* mean = statistic(p, s, MEAN)
-    if not p.training:
-        mean = parameter(p, s, RUNNING_MEAN)
-        p.spans.inverse_deviation(parameter(p, s, RUNNING_VARIANCE), number(p, s, 0), s.n_out,
-                                  statistic(p, s, INVERSE))
-    p.spans.batch_norm(x, mean, statistic(p, s, INVERSE), parameter(p, s, WEIGHT),
-                       parameter(p, s, BIAS), n, s.n_out, at(p, s.kept, first, s.n_out), out)
+    if p.apart or not op.forward_done:
+        call(p, op, op.activate, NULL, x, out, n)
 
 
-cdef void batch_statistics(const Pass* p, const Step* s) noexcept nogil:
-    """Mean and variance over all rows, before any of them is normalized."""
-    p.spans.column_moments(value_at(p, s.input, 0, s.n_in), p.rows, s.n_out,
-                           statistic(p, s, MEAN), statistic(p, s, VARIANCE))
-    p.spans.inverse_deviation(statistic(p, s, VARIANCE), number(p, s, 0), s.n_out,
-                              statistic(p, s, INVERSE))
+cdef void activation_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                              Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    if op.from_output:
+        x = value_at(p, op.output, first, op.n_out)
+    if p.apart or not op.backward_done:
+        call(p, op, op.activate_backward, delta, x, dx, n)
 
 
-cdef void running_statistics(const Pass* p, const Step* s) noexcept nogil:
-    """Once the minibatch is known to be good."""
-    cdef char* batches = parameter(p, s, BATCHES)
-    p.spans.track(statistic(p, s, MEAN), statistic(p, s, VARIANCE), p.rows, s.n_out,
-                  number(p, s, 1), parameter(p, s, RUNNING_MEAN),
-                  parameter(p, s, RUNNING_VARIANCE))
-    if p.itemsize == 4:
-        (<float*> batches)[0] += 1
-    else:
-        (<double*> batches)[0] += 1
-
-
-cdef void batch_gradient_sums(const Pass* p, const Step* s) noexcept nogil:
-    """The sums over all rows that the way back needs; they are the parameters' gradient too."""
-    cdef const char* delta = at(p, s.delta_out, 0, s.n_out)
-    p.spans.column_sum(delta, p.rows, s.n_out, statistic(p, s, SUM_DELTA))
-    p.spans.column_products(delta, at(p, s.kept, 0, s.n_out), p.rows, s.n_out,
-                            statistic(p, s, SUM_DELTA_NORMAL))
-
-
-cdef char* inverses(const Pass* p, const Step* s, Py_ssize_t first) noexcept nogil:
-    """layer_norm's 1 / sqrt(variance + eps): a number a row, after the normalized values."""
-    return at(p, s.kept + s.n_out, first, 1)
-
-
-cdef void random_layer(const Pass* p, const Step* s, const char* x, Py_ssize_t first, Py_ssize_t n,
-                       char* out) noexcept nogil:
-    """Noise in training; else dropout is the identity and the slope of RRELU its mean."""
-    cdef uint32_t place = <uint32_t> (first * s.n_out)
-    cdef uint64_t key = key_of(p.key, <uint64_t> s.stream)
-    cdef char* kept
-    if not p.training:
-        if s.kind == RRELU:
-            call_with(s.activate, NULL, x, number(p, s, 0), True, out, n * s.n_out)
-        elif x != out:
-            memcpy(out, x, n * s.n_out * p.itemsize)
-        return
-    kept = at(p, s.kept, first, s.n_out)
-    if s.kind == RRELU:
-        p.spans.random_slopes(x, place, key, n * s.n_out, number(p, s, 1), kept, out)
-    elif s.kind == DROPOUT:
-        p.spans.dropout(x, place, key, n * s.n_out, number(p, s, 0), kept, out)
-    else:
-        p.spans.alpha_dropout(x, place, key, n * s.n_out, number(p, s, 0), kept, out)
-
-
-cdef uint64_t key_of(uint64_t key, uint64_t step) noexcept nogil:
-    """A key for each `step` of a minibatch: splitmix64, Steele et al., 2014."""
-    cdef uint64_t h = key + step * <uint64_t> 0x9e3779b97f4a7c15
-    h = (h ^ (h >> 30)) * <uint64_t> 0xbf58476d1ce4e5b9
-    h = (h ^ (h >> 27)) * <uint64_t> 0x94d049bb133111eb
-    return h ^ (h >> 31)
-
-
-# -- calling the table's kernels ------------------------------------------------------------------
-
-cdef void call(const Pass* p, const Step* s, Kernel kernel, const char* grad, const char* x,
+cdef void call(const Pass* p, const Op* op, Kernel kernel, const char* grad, const char* x,
                char* out, Py_ssize_t n) noexcept nogil:
-    """([grad,] x, the step's numbers ..., out) over n rows."""
+    """A kernel of ([grad,] x, the op's numbers ..., out) over n rows."""
     cdef void* args[3 + MAX_NUMBERS]
     cdef int k, position = 0
     if grad != NULL:
         args[0] = <void*> grad
         position = 1
     args[position] = <void*> x
-    for k in range(s.n_numbers):
-        args[position + 1 + k] = <void*> number(p, s, k)
-    args[position + 1 + s.n_numbers] = out
-    kernel(args, True, n * s.n_out)
+    for k in range(op.n_numbers):
+        args[position + 1 + k] = <void*> number(p, op, k)
+    args[position + 1 + op.n_numbers] = out
+    kernel(args, True, n * op.n_out)
+
+
+kind = new_kind("activation")
+kind.activates = True
+kind.n_numbers = OF_ITS_ROW
+kind.forward, kind.backward = activation, activation_backward
+
+
+# -- prelu: He et al., "Delving deep into rectifiers", ICCV 2015 ----------------------------------
+# integers: whether each unit has a slope of its own
+
+cdef list prelu_parameters(const Op* op):
+    return [("weight", (op.n_out if op.integer[0] else 1,), LEARNT)]
+
+
+cdef void prelu(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                char* out) noexcept nogil:
+    with_slopes(p, op, op.activate, NULL, x, out, n)
+
+
+cdef void prelu_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    with_slopes(p, op, op.activate_backward, delta, x, dx, n)
+
+
+cdef void prelu_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t last, char* out,
+                         char* scratch) noexcept nogil:
+    """The products that the slopes are multiplied with go to `kept`, then are summed."""
+    cdef char* products = at(p, op.kept, 0, op.n_out)
+    cdef void* args[3]
+    args[0], args[1], args[2] = <void*> delta, <void*> x, products
+    op.parameter_gradient(args, True, p.rows * op.n_out)
+    if op.n_parameters == op.n_out:
+        p.spans.column_sum(products, p.rows, op.n_out, out)
+    else:
+        p.spans.column_sum(products, p.rows * op.n_out, 1, out)
+
+
+cdef void with_slopes(const Pass* p, const Op* op, Kernel kernel, const char* grad,
+                      const char* x, char* out, Py_ssize_t n) noexcept nogil:
+    """A kernel over n rows, with one slope or one a unit."""
+    cdef const char* slopes = parameter(p, op, 0)
+    cdef Py_ssize_t i, row = op.n_out * p.itemsize
+    if op.n_parameters == 1:
+        call_with(kernel, grad, x, slopes, True, out, n * op.n_out)
+        return
+    for i in range(n):
+        call_with(kernel, NULL if grad == NULL else grad + i * row, x + i * row, slopes, False,
+                  out + i * row, op.n_out)
 
 
 cdef void call_with(Kernel kernel, const char* grad, const char* x, const char* slope,
                     bint scalar, char* out, Py_ssize_t n) noexcept nogil:
-    """([grad,] x, slope, out) over n elements."""
+    """A kernel of ([grad,] x, slope, out) over n elements."""
     cdef void* args[4]
     cdef int position = 0
     if grad != NULL:
@@ -347,22 +222,444 @@ cdef void call_with(Kernel kernel, const char* grad, const char* x, const char* 
     kernel(args, scalar, n)
 
 
-# -- names of parameters --------------------------------------------------------------------------
+kind = new_kind("prelu")
+kind.activates = True
+kind.n_integers = 1
+kind.parameters = prelu_parameters
+kind.kept = a_row
+kind.forward, kind.backward, kind.gradient = prelu, prelu_backward, prelu_gradient
 
-cdef list shapes_of(const Step* s):
-    """The arrays of a step's parameters, in their order: name and shape."""
-    cdef Py_ssize_t n = s.n_out
-    if s.kind == DENSE:
-        return [("weight", (s.n_matrix, n)), *([("bias", (n,))] if s.bias else [])]
-    elif s.kind == JOIN and s.n_matrix:
-        return [("weight", (s.n_matrix, n))]
-    elif s.kind == PRELU:
-        return [("weight", (s.n_parameters,))]
-    elif s.kind == LAYER_NORM:
-        return [("weight", (n,)), ("bias", (n,))]
-    elif s.kind == BATCH_NORM:
-        return [("weight", (n,)), ("bias", (n,)), ("running_mean", (n,)), ("running_var", (n,)),
-                ("num_batches_tracked", ())]
-    elif s.kind == STANDARDIZE:
-        return [("mean", (n,)), ("scale", (n,))]
-    return []
+
+# -- rrelu: Xu et al., "Empirical evaluation of rectified activations", 2015 ----------------------
+# numbers: mean slope, lower, upper
+
+cdef void rrelu(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                char* out) noexcept nogil:
+    """With random slopes in training, else with their mean."""
+    cdef Py_ssize_t size = n * op.n_out
+    if p.training:
+        p.spans.random_slopes(x, <uint32_t> (first * op.n_out), key_of(p, op), size,
+                              number(p, op, 1), at(p, op.kept, first, op.n_out), out)
+    else:
+        call_with(op.activate, NULL, x, number(p, op, 0), True, out, size)
+
+
+cdef void rrelu_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    call_with(op.activate_backward, delta, x, at(p, op.kept, first, op.n_out), False, dx,
+              n * op.n_out)
+
+
+cdef void rrelu_as_prediction(const Pass* p, const Op* op, Py_ssize_t rows) noexcept nogil:
+    """The slopes are their mean."""
+    cdef char* slopes = at(p, op.kept, 0, op.n_out)
+    cdef Py_ssize_t i
+    for i in range(rows * op.n_out):
+        memcpy(slopes + i * p.itemsize, number(p, op, 0), p.itemsize)
+
+
+cdef uint64_t key_of(const Pass* p, const Op* op) noexcept nogil:
+    """A key for each op of a minibatch: splitmix64, Steele et al., 2014."""
+    cdef uint64_t h = p.key + <uint64_t> op.stream * <uint64_t> 0x9e3779b97f4a7c15
+    h = (h ^ (h >> 30)) * <uint64_t> 0xbf58476d1ce4e5b9
+    h = (h ^ (h >> 27)) * <uint64_t> 0x94d049bb133111eb
+    return h ^ (h >> 31)
+
+
+kind = new_kind("rrelu")
+kind.activates = kind.random = True
+kind.n_numbers = 3
+kind.kept = a_row
+kind.forward, kind.backward, kind.as_prediction = rrelu, rrelu_backward, rrelu_as_prediction
+
+
+# -- dropout: Srivastava et al., JMLR 15, 2014 ----------------------------------------------------
+# numbers: rate
+
+cdef void dropout(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                  char* out) noexcept nogil:
+    if p.training:
+        p.spans.dropout(x, <uint32_t> (first * op.n_out), key_of(p, op), n * op.n_out,
+                        number(p, op, 0), at(p, op.kept, first, op.n_out), out)
+    else:
+        copy(p, op, x, n, out)
+
+
+cdef void mask_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                        Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    p.spans.multiply(delta, at(p, op.kept, first, op.n_out), n * op.n_out, dx)
+
+
+cdef void mask_as_prediction(const Pass* p, const Op* op, Py_ssize_t rows) noexcept nogil:
+    """Nothing is dropped."""
+    cdef char* mask = at(p, op.kept, 0, op.n_out)
+    cdef Py_ssize_t i
+    for i in range(rows * op.n_out):
+        if p.itemsize == 4:
+            (<float*> mask)[i] = 1
+        else:
+            (<double*> mask)[i] = 1
+
+
+cdef void copy(const Pass* p, const Op* op, const char* x, Py_ssize_t n,
+               char* out) noexcept nogil:
+    if x != out:
+        memcpy(out, x, n * op.n_out * p.itemsize)
+
+
+kind = new_kind("dropout")
+kind.in_place = kind.random = True
+kind.n_numbers = 1
+kind.kept = a_row
+kind.forward, kind.backward, kind.as_prediction = dropout, mask_backward, mask_as_prediction
+
+
+# -- alpha_dropout: Klambauer et al., "Self-normalizing neural networks", 2017 --------------------
+# numbers: rate
+
+cdef void alpha_dropout(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
+                        Py_ssize_t n, char* out) noexcept nogil:
+    if p.training:
+        p.spans.alpha_dropout(x, <uint32_t> (first * op.n_out), key_of(p, op), n * op.n_out,
+                              number(p, op, 0), at(p, op.kept, first, op.n_out), out)
+    else:
+        copy(p, op, x, n, out)
+
+
+kind = new_kind("alpha_dropout")
+kind.in_place = kind.random = True
+kind.n_numbers = 1
+kind.kept = a_row
+kind.forward, kind.backward, kind.as_prediction = alpha_dropout, mask_backward, mask_as_prediction
+
+
+# -- batch_norm: Ioffe and Szegedy, "Batch normalization", ICML 2015 ------------------------------
+# numbers: eps, momentum
+
+cdef enum Parameter:            # vectors of its parameters; layer_norm has the first two
+    WEIGHT
+    BIAS
+    RUNNING_MEAN
+    RUNNING_VARIANCE
+    BATCHES                     # one number: how many minibatches were tracked
+
+cdef enum Statistic:            # vectors of its memory on the tape
+    MEAN
+    VARIANCE
+    INVERSE                     # 1 / sqrt(variance + eps)
+    SUM_DELTA
+    SUM_DELTA_NORMAL
+    BATCH_NORM_VECTORS
+
+
+cdef list affine_parameters(const Op* op):
+    return [("weight", (op.n_out,), LEARNT), ("bias", (op.n_out,), LEARNT)]
+
+
+cdef list batch_norm_parameters(const Op* op):
+    cdef Py_ssize_t n = op.n_out
+    return [*affine_parameters(op), ("running_mean", (n,), STATISTIC),
+            ("running_var", (n,), STATISTIC), ("num_batches_tracked", (), COUNT)]
+
+
+cdef void batch_norm_before_forward(const Pass* p, const Op* op) noexcept nogil:
+    """Mean and variance over all rows, before any of them is normalized."""
+    p.spans.column_moments(value_at(p, op.input, 0, op.n_in), p.rows, op.n_out,
+                           statistic(p, op, MEAN), statistic(p, op, VARIANCE))
+    p.spans.inverse_deviation(statistic(p, op, VARIANCE), number(p, op, 0), op.n_out,
+                              statistic(p, op, INVERSE))
+
+
+cdef void batch_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                     char* out) noexcept nogil:
+    """By the minibatch's statistics in training, which are on the tape; else by the running."""
+    cdef const char* mean = statistic(p, op, MEAN)
+    if not p.training:
+        mean = parameter(p, op, RUNNING_MEAN)
+        p.spans.inverse_deviation(parameter(p, op, RUNNING_VARIANCE), number(p, op, 0), op.n_out,
+                                  statistic(p, op, INVERSE))
+    p.spans.batch_norm(x, mean, statistic(p, op, INVERSE), parameter(p, op, WEIGHT),
+                       parameter(p, op, BIAS), n, op.n_out, at(p, op.kept, first, op.n_out), out)
+
+
+cdef void batch_norm_before_backward(const Pass* p, const Op* op) noexcept nogil:
+    """The sums over all rows that backward needs; they are the parameters' gradient too."""
+    cdef const char* delta = at(p, op.delta_out, 0, op.n_out)
+    p.spans.column_sum(delta, p.rows, op.n_out, statistic(p, op, SUM_DELTA))
+    p.spans.column_products(delta, at(p, op.kept, 0, op.n_out), p.rows, op.n_out,
+                            statistic(p, op, SUM_DELTA_NORMAL))
+
+
+cdef void batch_norm_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                              Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    p.spans.batch_norm_backward(
+        delta, at(p, op.kept, first, op.n_out), statistic(p, op, INVERSE),
+        parameter(p, op, WEIGHT), statistic(p, op, SUM_DELTA), statistic(p, op, SUM_DELTA_NORMAL),
+        p.rows, n, op.n_out, dx)
+
+
+cdef void batch_norm_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
+                              Py_ssize_t first, Py_ssize_t last, char* out,
+                              char* scratch) noexcept nogil:
+    cdef Py_ssize_t size = op.n_out * p.itemsize
+    memcpy(out, statistic(p, op, SUM_DELTA_NORMAL), size)
+    memcpy(out + size, statistic(p, op, SUM_DELTA), size)
+
+
+cdef void batch_norm_after_batch(const Pass* p, const Op* op) noexcept nogil:
+    """The running statistics follow the minibatch's."""
+    cdef char* batches = parameter(p, op, BATCHES)
+    p.spans.track(statistic(p, op, MEAN), statistic(p, op, VARIANCE), p.rows, op.n_out,
+                  number(p, op, 1), parameter(p, op, RUNNING_MEAN),
+                  parameter(p, op, RUNNING_VARIANCE))
+    if p.itemsize == 4:
+        (<float*> batches)[0] += 1
+    else:
+        (<double*> batches)[0] += 1
+
+
+cdef void batch_norm_as_prediction(const Pass* p, const Op* op, Py_ssize_t rows) noexcept nogil:
+    """Without the two terms of the gradient that come of a minibatch's statistics."""
+    memset(statistic(p, op, SUM_DELTA), 0, 2 * op.n_out * p.itemsize)
+
+
+kind = new_kind("batch_norm")
+kind.n_numbers = 2
+kind.n_vectors = BATCH_NORM_VECTORS
+kind.parameters = batch_norm_parameters
+kind.kept = a_row               # the normalized values
+kind.keeps_in_prediction = True
+kind.before_forward, kind.forward = batch_norm_before_forward, batch_norm
+kind.before_backward, kind.backward = batch_norm_before_backward, batch_norm_backward
+kind.gradient, kind.after_batch = batch_norm_gradient, batch_norm_after_batch
+kind.as_prediction = batch_norm_as_prediction
+
+
+# -- layer_norm: Ba et al., "Layer normalization", 2016 -------------------------------------------
+# numbers: eps
+
+cdef Py_ssize_t layer_norm_kept(const Op* op, Py_ssize_t itemsize) noexcept nogil:
+    """The normalized values, and 1 / sqrt(variance + eps) of each row behind all of them."""
+    return op.n_out + 1
+
+
+cdef void layer_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                     char* out) noexcept nogil:
+    p.spans.layer_norm(x, parameter(p, op, WEIGHT), parameter(p, op, BIAS), number(p, op, 0), n,
+                       op.n_out, at(p, op.kept, first, op.n_out),
+                       at(p, op.kept + op.n_out, first, 1), out)
+
+
+cdef void layer_norm_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                              Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    p.spans.layer_norm_backward(delta, at(p, op.kept, first, op.n_out),
+                                at(p, op.kept + op.n_out, first, 1), parameter(p, op, WEIGHT), n,
+                                op.n_out, dx)
+
+
+cdef void affine_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
+                          Py_ssize_t first, Py_ssize_t last, char* out,
+                          char* scratch) noexcept nogil:
+    """Of weight normal + bias, where the normalized values are kept."""
+    p.spans.column_products(delta, at(p, op.kept, 0, op.n_out), p.rows, op.n_out, out)
+    p.spans.column_sum(delta, p.rows, op.n_out, out + op.n_out * p.itemsize)
+
+
+kind = new_kind("layer_norm")
+kind.n_numbers = 1
+kind.parameters = affine_parameters
+kind.kept = layer_norm_kept
+kind.keeps_in_prediction = True
+kind.forward, kind.backward, kind.gradient = layer_norm, layer_norm_backward, affine_gradient
+
+
+# -- group_norm: Wu and He, "Group normalization", ECCV 2018 --------------------------------------
+# numbers: eps; integers: groups
+
+cdef list group_norm_parameters(const Op* op):
+    cdef Py_ssize_t groups = op.integer[0]
+    if groups < 1 or op.n_out % groups != 0:
+        raise ValueError("nn.GroupNorm needs a number of units that its groups divide, got "
+                         f"{op.n_out} units for groups={groups}")
+    return affine_parameters(op)
+
+
+cdef Py_ssize_t group_norm_kept(const Op* op, Py_ssize_t itemsize) noexcept nogil:
+    """The normalized values, and behind all of them 1 / sqrt(variance + eps) of each group."""
+    return op.n_out + op.integer[0]
+
+
+cdef void group_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                     char* out) noexcept nogil:
+    p.spans.group_norm(x, parameter(p, op, WEIGHT), parameter(p, op, BIAS), number(p, op, 0), n,
+                       op.n_out, op.integer[0], at(p, op.kept, first, op.n_out),
+                       at(p, op.kept + op.n_out, first, op.integer[0]), out)
+
+
+cdef void group_norm_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                              Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    p.spans.group_norm_backward(delta, at(p, op.kept, first, op.n_out),
+                                at(p, op.kept + op.n_out, first, op.integer[0]),
+                                parameter(p, op, WEIGHT), n, op.n_out, op.integer[0], dx)
+
+
+kind = new_kind("group_norm")
+kind.n_numbers = kind.n_integers = 1
+kind.parameters = group_norm_parameters
+kind.kept = group_norm_kept
+kind.keeps_in_prediction = True
+kind.forward, kind.backward, kind.gradient = group_norm, group_norm_backward, affine_gradient
+
+
+# -- standardize: (x - mean) / scale --------------------------------------------------------------
+
+cdef list standardize_parameters(const Op* op):
+    return [("mean", (op.n_out,), STATISTIC), ("scale", (op.n_out,), STATISTIC)]
+
+
+cdef void standardize(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                      char* out) noexcept nogil:
+    """A sparse minibatch is scaled as it is read, and has no mean subtracted."""
+    if p.sparse == NULL:
+        p.spans.standardize(x, parameter(p, op, 0), parameter(p, op, 1), n, op.n_out, out)
+
+
+cdef void standardize_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                               Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    p.spans.standardize(delta, NULL, parameter(p, op, 1), n, op.n_out, dx)
+
+
+kind = new_kind("standardize")
+kind.in_place = kind.done_as_read = True
+kind.parameters = standardize_parameters
+kind.forward, kind.backward = standardize, standardize_backward
+
+
+# -- scale: a factor for each unit ----------------------------------------------------------------
+
+cdef list scale_parameters(const Op* op):
+    return [("weight", (op.n_out,), LEARNT)]
+
+
+cdef void scale(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+                char* out) noexcept nogil:
+    cdef Py_ssize_t i, row = op.n_out * p.itemsize
+    for i in range(n):
+        p.spans.multiply(x + i * row, parameter(p, op, 0), op.n_out, out + i * row)
+
+
+cdef void scale_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    scale(p, op, delta, first, n, dx)
+
+
+cdef void scale_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
+                         Py_ssize_t first, Py_ssize_t last, char* out,
+                         char* scratch) noexcept nogil:
+    p.spans.column_products(delta, x, p.rows, op.n_out, out)
+
+
+kind = new_kind("scale")
+kind.parameters = scale_parameters
+kind.forward, kind.backward, kind.gradient = scale, scale_backward, scale_gradient
+
+
+# -- sine: Sitzmann et al., "Implicit neural representations", NeurIPS 2020 -----------------------
+# numbers: omega
+
+cdef void sine(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+               char* out) noexcept nogil:
+    p.spans.sine(x, number(p, op, 0), n * op.n_out, out)
+
+
+cdef void sine_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                        Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    p.spans.sine_backward(delta, x, number(p, op, 0), n * op.n_out, dx)
+
+
+kind = new_kind("sine")
+kind.n_numbers = 1
+kind.forward, kind.backward = sine, sine_backward
+
+
+# -- activity_l1: a penalty of activations, Glorot et al., "Deep sparse rectifiers", 2011 ---------
+# l1: the penalty's factor
+
+cdef Py_ssize_t activity_l1_kept(const Op* op, Py_ssize_t itemsize) noexcept nogil:
+    """A double for a shard, which has a row at least."""
+    return 8 // itemsize
+
+
+cdef void activity_l1_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                               Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    """Add the gradient of l1 * sum(abs(x)) / rows to dx, and keep that sum over the shard."""
+    cdef double penalty = p.spans.penalize(dx, x, n * op.n_out, op.l1 / p.rows, 0)
+    memcpy(at(p, op.kept, first, 8 // p.itemsize), &penalty, sizeof(penalty))
+
+
+cdef double activity_l1_penalty(const Pass* p, const Op* op, Py_ssize_t first) noexcept nogil:
+    """What backward has kept of the shard that begins at row `first`."""
+    cdef double penalty
+    memcpy(&penalty, at(p, op.kept, first, 8 // p.itemsize), sizeof(penalty))
+    return penalty
+
+
+kind = new_kind("activity_l1")
+kind.kept = activity_l1_kept
+kind.backward, kind.penalty = activity_l1_backward, activity_l1_penalty
+
+
+# -- fork and join, a residual block: He et al., "Deep residual learning", CVPR 2016 --------------
+
+cdef void fork_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                        Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    """Add to the gradient by the block's input what came past the block."""
+    cdef const Op* join = op + op.to_join
+    delta = at(p, join.delta_out, first, join.n_out)
+    if join.n_matrix:
+        times_transposed(p, join, delta, n, join.n_skip, True, NULL, dx)
+    else:
+        p.spans.add(dx, delta, n * join.n_skip, dx)
+
+
+kind = new_kind("fork")
+kind.forks = True
+kind.backward = fork_backward
+
+
+cdef list join_parameters(const Op* op):
+    """A projection where widths differ."""
+    if op.n_skip == op.n_out:
+        return []
+    return [("weight", (op.n_skip, op.n_out), LEARNT)]
+
+
+cdef void join(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
+               char* out) noexcept nogil:
+    """x + skip, or x + skip W."""
+    cdef const char* skip = value_at(p, op.skip, first, op.n_skip)
+    cdef Product q
+    if op.n_matrix == 0:
+        p.spans.add(x, skip, n * op.n_out, out)
+        return
+    memcpy(out, x, n * op.n_out * p.itemsize)
+    q = product(p, n, op.n_out, op.n_skip, skip, op.n_skip, parameter(p, op, 0), op.n_out, out)
+    q.accumulate = True
+    p.spans.matmul(&q)
+
+
+cdef void join_backward(const Pass* p, const Op* op, const char* delta, const char* x,
+                        Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
+    memcpy(dx, delta, n * op.n_out * p.itemsize)
+
+
+cdef void join_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
+                        Py_ssize_t first, Py_ssize_t last, char* out,
+                        char* scratch) noexcept nogil:
+    dense_gradient(p, op, delta, value_at(p, op.skip, 0, op.n_skip), first, last, out, scratch)
+
+
+kind = new_kind("join")
+kind.joins = True
+kind.parameters = join_parameters
+kind.forward, kind.backward, kind.gradient = join, join_backward, join_gradient

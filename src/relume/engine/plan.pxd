@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from relume.engine.ops cimport Pass, Step
+from relume.engine.ops cimport Op, Pass
 from relume.kernels.table cimport Activation, Kernel, Kernels, Spans
 
 cdef enum:
@@ -17,25 +17,25 @@ cdef enum:
     BLOCK = 8192
     TILE = 8                    # rows of a tile of products.h, at most
     LEAST_ROWS = 32             # of a weight block: for each one all of x and delta are read
-    ALIGN = 16                  # elements: a step's parameters begin on a cache line
+    ALIGN = 16                  # elements: an op's parameters begin on a cache line
 
     # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of
     # one's time at 830,000 (64-64-32-10, batch 128), 0.59 at 2.2 million, 0.56 at 30 million.
     PARALLEL = 400000
 
-cdef struct Block:              # a piece of a step's parameters
-    Py_ssize_t step
+cdef struct Block:              # a piece of an op's parameters
+    Py_ssize_t op
     Py_ssize_t first            # rows first .. last of its matrix; row n_matrix is the bias
     Py_ssize_t last
     Py_ssize_t start            # in the flat buffer
     Py_ssize_t size
 
 
-cdef struct Place:              # where the compiler is: the present value, and gradient by it
+cdef struct Cursor:             # where the compiler is: the present value, and gradient by it
     Py_ssize_t value
     Py_ssize_t delta
     Py_ssize_t training_width
-    bint private                # nobody but the next step reads the value
+    bint private                # nobody but the next op reads the value
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -44,31 +44,32 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 
 
 cdef class Plan:
-    cdef Step* steps
+    cdef Op* ops
     cdef Block* blocks
-    cdef Py_ssize_t* segments   # the step where each segment begins; and the end
+    cdef Py_ssize_t* segments   # the op where each segment begins; and the end
     cdef const Spans* spans
     cdef void* spare            # memory that a call gave back
     cdef readonly object dtype
+    cdef list arrays            # of the parameters, see `layout`
     cdef int type_number
-    cdef readonly Py_ssize_t n_steps, n_blocks, n_in, n_out, n_parameters, itemsize
+    cdef readonly Py_ssize_t n_ops, n_blocks, n_in, n_out, n_parameters, itemsize
     cdef readonly bint random
     cdef bint wide              # a matrix of weights has WIDE bytes or more
     cdef int sparsity
     cdef Py_ssize_t n_segments, fixed, value_width, tape_width, largest_block, multiply_adds
 
     cdef int compile(self, list specs) except -1
-    cdef int add_step(self, Py_ssize_t i, dict spec, Place* now, list forks) except -1
+    cdef int add_op(self, Py_ssize_t i, spec, Cursor* now, list forks) except -1
     cdef Kernel kernel(self, const Kernels* kernels) noexcept
-    cdef int add_numbers(self, Step* s, dict spec, const Activation* row) except -1
-    cdef const Activation* add_kernels(self, Step* s, dict spec) except? NULL
-    cdef void add_values(self, Step* s, Place* now) noexcept
+    cdef int add_numbers(self, Op* op, spec, const Activation* row) except -1
+    cdef const Activation* add_kernels(self, Op* op, spec) except? NULL
+    cdef void add_values(self, Op* op, Cursor* now) noexcept
     cdef void fuse_rectifiers(self) noexcept
     cdef void add_compressed(self) noexcept
-    cdef void add_deltas(self, Step* s, Place* now) noexcept
-    cdef int add_parameters(self, Step* s, dict spec) except -1
+    cdef void add_deltas(self, Op* op, Cursor* now) noexcept
+    cdef int add_parameters(self, Py_ssize_t i, spec) except -1
     cdef void add_blocks(self, Py_ssize_t i) noexcept
-    cdef void move_training_places(self) noexcept
+    cdef void move_training_offsets(self) noexcept
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil
     cdef Pass new_pass(self, char* parameters, const char* x, char* tape,
                        Py_ssize_t rows) noexcept nogil
@@ -79,15 +80,15 @@ cdef class Plan:
     cdef void before_segment(self, const Pass* p, Py_ssize_t segment) noexcept nogil
     cdef void before_backward(self, const Pass* p, Py_ssize_t segment) noexcept nogil
     cdef void track_statistics(self, const Pass* p) noexcept nogil
-    cdef const Step* last_step(self) noexcept nogil
-    cdef const Step* first_dense(self) except NULL
+    cdef const Op* last_op(self) noexcept nogil
+    cdef const Op* first_product(self) except NULL
     cdef int check_learning(self) except -1
     cdef Py_ssize_t tape_size(self, Py_ssize_t rows) except -1
     cdef Pass pass_over(self, parameters, X, tape) except *
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
                              char* scratch) noexcept nogil
-    cdef double activity_penalties(self, const Pass* p) noexcept nogil
+    cdef double penalties(self, const Pass* p) noexcept nogil
 
 
 cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows) noexcept nogil:

@@ -46,7 +46,7 @@ def predict(Plan plan not None, parameters, X, bint softmax=False):
     p.training = False
     if sparse:
         read_sparse(&rows, X, plan.dtype, n, plan.n_in)
-        p.sparse_step, p.sparse = plan.first_dense(), &rows
+        p.sparse_op, p.sparse = plan.first_product(), &rows
     else:
         p.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
     out = cnp.PyArray_EMPTY(2, shape, plan.type_number, False)
@@ -118,7 +118,7 @@ cdef bint predict_shard(Plan plan, Pass p, char* tape, char* result, Py_ssize_t 
     for k in range(plan.n_segments):
         plan.forward_segment(&p, k, 0, n)
     restore_float_mode(mode)
-    memcpy(result, value_at(&p, plan.last_step().output, 0, plan.n_out),
+    memcpy(result, value_at(&p, plan.last_op().output, 0, plan.n_out),
            n * plan.n_out * plan.itemsize)
     if softmax:
         plan.spans.softmax(result, n, plan.n_out, result)

@@ -1,6 +1,6 @@
 """Which products skip zeros: the table, and the kernels behind it."""
 
-from relume.engine.ops cimport Pass, Step
+from relume.engine.ops cimport Pass, Op
 
 cdef enum Sparsity:
     NEVER
@@ -18,9 +18,9 @@ cdef Py_ssize_t compressed_size(Py_ssize_t count, Py_ssize_t lines,
                                 Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t gradient_scratch(int sparsity, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t n,
                                  Py_ssize_t itemsize) noexcept nogil
-cdef bint skip_in_forward(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
+cdef bint skip_in_forward(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
                           Py_ssize_t n, const char* weights, const char* bias,
                           char* z) noexcept nogil
-cdef bint skip_in_gradient(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
+cdef bint skip_in_gradient(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
                            Py_ssize_t last, const char* delta, char* scratch,
                            char* out) noexcept nogil

@@ -11,7 +11,7 @@ cimport numpy as cnp
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
 from relume.engine.arrays cimport address, data_of, matrix_of, read_sparse, writable_data_of
-from relume.engine.ops cimport Pass, Sparse, Step, at
+from relume.engine.ops cimport Op, Pass, Sparse, at
 from relume.kernels.dispatch cimport table
 from relume.kernels.table cimport COMPRESS_ROWS, PADDING, Spans
 
@@ -83,7 +83,7 @@ cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_
     return zeros >= least_for(product, n) * count
 
 
-# -- memory for the compressed form: values, their places, where each line begins -----------------
+# -- memory for the compressed form: values, their indices, where each line begins ----------------
 
 cdef struct Compressed:
     char* values
@@ -116,45 +116,47 @@ cdef Compressed compressed_at(char* memory, Py_ssize_t count, Py_ssize_t itemsiz
 
 # -- the products ---------------------------------------------------------------------------------
 
-cdef bint skip_in_forward(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
+cdef bint skip_in_forward(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
                           Py_ssize_t n, const char* weights, const char* bias,
                           char* z) noexcept nogil:
     """z = x W + b for n rows, if zeros are to be skipped."""
     cdef int product = ONE_ROW if n == 1 else FORWARD
     cdef Compressed c
-    if s.n_compressed == 0 or not may_pay(p.sparsity, product, s.n_out):
+    if op.n_compressed == 0 or not may_pay(p.sparsity, product, op.n_out):
         return False
-    if n > 1 and not chosen(p, product, x, n, s.n_in, s.n_in, s.n_out):
+    if n > 1 and not chosen(p, product, x, n, op.n_in, op.n_in, op.n_out):
         return False
-    c = compressed_at(at(p, s.compressed, first, s.n_compressed), n * s.n_in, p.itemsize)
-    p.spans.compress_rows(x, n, s.n_in, s.n_in, c.values, c.index, c.starts)
+    c = compressed_at(at(p, op.compressed, first, op.n_compressed), n * op.n_in, p.itemsize)
+    p.spans.compress_rows(x, n, op.n_in, op.n_in, c.values, c.index, c.starts)
     # The zeros of a single row are counted by compressing it.
     if (n == 1 and p.sparsity == AUTO
-            and s.n_in - c.starts[1] < least_for(product, s.n_out) * s.n_in):
+            and op.n_in - c.starts[1] < least_for(product, op.n_out) * op.n_in):
         return False
-    p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, s.n_in, s.n_out, bias,
+    p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, op.n_in, op.n_out, bias,
                                False, z)
     if p.skipped != NULL:
-        p.skipped[first] += (n * s.n_in - c.starts[n]) * s.n_out
+        p.skipped[first] += (n * op.n_in - c.starts[n]) * op.n_out
     return True
 
 
-cdef bint skip_in_gradient(const Pass* p, const Step* s, const char* x, Py_ssize_t first,
+cdef bint skip_in_gradient(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
                            Py_ssize_t last, const char* delta, char* scratch,
                            char* out) noexcept nogil:
     """Rows first .. last of x^T delta, if zeros are to be skipped; scratch begins with a count."""
-    cdef Py_ssize_t width = last - first, row = s.n_matrix * p.itemsize, i, rows
+    cdef Py_ssize_t width = last - first, row = op.n_matrix * p.itemsize, i, rows
     cdef Compressed c
     x += first * p.itemsize
-    if not chosen(p, GRADIENT, x, p.rows, width, s.n_matrix, s.n_out):
+    if not chosen(p, GRADIENT, x, p.rows, width, op.n_matrix, op.n_out):
         return False
     for i from 0 <= i < p.rows by COMPRESS_ROWS:
         rows = min(p.rows - i, <Py_ssize_t> COMPRESS_ROWS)
         c = compressed_at(scratch + sizeof(int64_t), rows * width, p.itemsize)
-        p.spans.compress_columns(x + i * row, rows, width, s.n_matrix, c.values, c.index, c.starts)
-        p.spans.sparse_times_dense(c.values, c.index, c.starts, delta + i * s.n_out * p.itemsize,
-                                   width, rows, s.n_out, NULL, i > 0, out)
-        (<int64_t*> scratch)[0] += (rows * width - c.starts[width]) * s.n_out
+        p.spans.compress_columns(x + i * row, rows, width, op.n_matrix, c.values, c.index,
+                                 c.starts)
+        p.spans.sparse_times_dense(
+            c.values, c.index, c.starts, delta + i * op.n_out * p.itemsize, width, rows, op.n_out,
+            NULL, i > 0, out)
+        (<int64_t*> scratch)[0] += (rows * width - c.starts[width]) * op.n_out
     return True
 
 

@@ -18,7 +18,7 @@ from relume.engine.arrays cimport (
 from relume.engine.observer cimport Observer
 from relume.engine.plan cimport Plan, ceil_div, shard_of
 from relume.engine.ops cimport (
-    Pass, Sparse, Step, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
+    Pass, Sparse, Op, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
 from relume.runtime.threads cimport (
@@ -325,7 +325,7 @@ cdef class Training:
         self.p.skipped = &self.skipped[0]
         if isinstance(X, tuple):
             self.x = NULL
-            self.p.x, self.p.sparse_step = NULL, self.plan.first_dense()
+            self.p.x, self.p.sparse_op = NULL, self.plan.first_product()
             read_sparse(&self.by_rows, X[0], plan.dtype, n, plan.n_in)
             read_sparse(&self.by_columns, X[1], plan.dtype, plan.n_in, n)
             self.p.sparse, self.p.sparse_columns = &self.by_rows, &self.by_columns
@@ -380,7 +380,7 @@ cdef class Training:
         for k in range(last if self.python_loss is not None else last - 1, -1, -1):
             self.plan.before_backward(&self.p, k)
             self.shards(k, True)
-        self.batch_loss += self.plan.activity_penalties(&self.p)
+        self.batch_loss += self.plan.penalties(&self.p)
         self.products += 2 * rows * self.plan.multiply_adds
         return FINE
 
@@ -470,7 +470,7 @@ cdef class Training:
         return faults if finite else faults | NOT_FINITE
 
     cdef void row_losses(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         cdef Py_ssize_t size = self.plan.itemsize
         cdef char* dz = delta_at(&self.p, last.delta_out, first, last.n_out)
         self.loss(at(&self.p, last.output, first, last.n_out), self.batch_y + first * self.y_size,
@@ -484,7 +484,7 @@ cdef class Training:
 
     cdef bint ask_python(self) noexcept with gil:
         """Let a function of Python's give the loss and its gradient."""
-        cdef const Step* last = self.plan.last_step()
+        cdef const Op* last = self.plan.last_op()
         cdef Py_ssize_t rows = self.p.rows, n = rows * last.n_out
         try:
             y = copied(self.batch_y, rows * self.y_size).view(self.y_dtype)

@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 
 from relume.engine.arrays cimport address, optimizer_of, writable_data_of
 from relume.engine.plan cimport Block, Plan
-from relume.engine.ops cimport Pass, Step, float_mode, flush_subnormals, restore_float_mode
+from relume.engine.ops cimport Pass, Op, float_mode, flush_subnormals, restore_float_mode
 from relume.runtime.threads cimport APART, Region, begin, done, end, next_part, share_out
 from relume.kernels.table cimport N_HYPER
 
@@ -151,11 +151,10 @@ cdef class Updates:
 
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
                     double factor) noexcept nogil:
-        """Its gradient is in memory of the thread, or at its own offset where all are kept."""
+        """Its gradient is in memory of the thread, or where it belongs if all are kept."""
         cdef const Block* block = &self.plan.blocks[i]
-        cdef Py_ssize_t offset = (block.start if self.keeps_all
-                                  else thread * self.plan.largest_block)
-        cdef char* g = self.gradient + offset * self.plan.itemsize
+        cdef Py_ssize_t start = block.start if self.keeps_all else thread * self.plan.largest_block
+        cdef char* g = self.gradient + start * self.plan.itemsize
         cdef float_mode mode = flush_subnormals()
         if work & DERIVE:
             self.plan.block_gradient(p, block, g, self.scratch + thread * self.scratch_size)
@@ -170,13 +169,13 @@ cdef class Updates:
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil:
         """Add the penalties of the weights, not of biases; limit what comes out."""
         cdef const Block* block = &self.plan.blocks[i]
-        cdef const Step* s = &self.plan.steps[block.step]
-        cdef Py_ssize_t n = (min(block.last, s.n_matrix) - block.first) * s.n_out
+        cdef const Op* op = &self.plan.ops[block.op]
+        cdef Py_ssize_t n = (min(block.last, op.n_matrix) - block.first) * op.n_out
         cdef double share = 1 / total if self.mean_penalty else 1.0
-        if s.l1 != 0 or s.l2 != 0:
+        if op.l1 != 0 or op.l2 != 0:
             self.penalty[i] = self.plan.spans.penalize(
-                g, self.parameters + block.start * self.plan.itemsize, n, s.l1 * share,
-                s.l2 * share)
+                g, self.parameters + block.start * self.plan.itemsize, n, op.l1 * share,
+                op.l2 * share)
         if self.clip_value != 0:
             self.plan.spans.clip(g, block.size, self.clip_value)
         if self.clip_norm != 0:
@@ -196,12 +195,12 @@ cdef class Updates:
         cdef double hyper[N_HYPER]
         cdef Py_ssize_t start = block.start * self.plan.itemsize
         memcpy(hyper, self.hyper, sizeof(hyper))
-        hyper[0] *= self.plan.steps[block.step].lr_scale
+        hyper[0] *= self.plan.ops[block.op].lr_scale
         self.optimizer.update(
             self.parameters + start, g, self.state + start,
             self.state + start + self.plan.n_parameters * self.plan.itemsize, block.size, hyper,
             self.t)
-        if self.plan.steps[block.step].max_norm == 0:
+        if self.plan.ops[block.op].max_norm == 0:
             self.follow(start, block.size)
 
     cdef void follow(self, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -212,15 +211,15 @@ cdef class Updates:
     cdef void limit_columns(self) noexcept nogil:
         """Keep the weights into each unit within max_norm, which takes all blocks of a step."""
         cdef Py_ssize_t i, start
-        cdef const Step* s
-        for i in range(self.plan.n_steps):
-            s = &self.plan.steps[i]
-            if s.max_norm > 0 and s.n_trainable > 0:
-                start = s.parameters * self.plan.itemsize
+        cdef const Op* op
+        for i in range(self.plan.n_ops):
+            op = &self.plan.ops[i]
+            if op.max_norm > 0 and op.n_trainable > 0:
+                start = op.parameters * self.plan.itemsize
                 # The gradients are done with: their memory, a row or more, is scratch.
-                self.plan.spans.limit_columns(self.parameters + start, s.n_matrix, s.n_out,
-                                              s.max_norm, self.gradient)
-                self.follow(start, s.n_trainable)
+                self.plan.spans.limit_columns(self.parameters + start, op.n_matrix, op.n_out,
+                                              op.max_norm, self.gradient)
+                self.follow(start, op.n_trainable)
 
     cdef double penalties(self) noexcept nogil:
         cdef Py_ssize_t i

@@ -12,11 +12,10 @@ from relume.kernels.table cimport (
     LOGSUMEXP_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
     MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PER_OUTPUT,
     PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM,
-    TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, BatchNorm, BatchNormBackward,
-    Binary, ColumnFigures, ColumnMoments, ColumnProducts, ColumnSum, Compress, CountZeros, Gather,
-    InPlace, InverseDeviation, Kernel, Kernels, LayerNorm, LayerNormBackward, LimitColumns, Loss,
-    LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Random, Sine, SineBackward,
-    Softmax, Spans, SparseTimesDense, Standardize, Table, Total, Track, Update, Weigh,
+    TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, ColumnFigures, ColumnProducts,
+    ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels, LimitColumns, Loss,
+    LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Softmax, Spans, SparseTimesDense,
+    Table, Total, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -100,22 +99,11 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.column_sum = <ColumnSum> column_sum[floating]
     spans.total = <Total> total[floating]
     spans.softmax = <Softmax> softmax[floating]
-    spans.dropout = <Random> dropout[floating]
-    spans.alpha_dropout = <Random> alpha_dropout[floating]
-    spans.random_slopes = <Random> random_slopes[floating]
-    spans.sine = <Sine> sine[floating]
-    spans.sine_backward = <SineBackward> sine_backward[floating]
-    spans.multiply = <Binary> multiply[floating]
-    spans.add = <Binary> add_elements[floating]
+    fill_combine[floating](spans, like)
+    fill_noise[floating](spans, like)
+    fill_sine[floating](spans, like)
+    fill_normalization[floating](spans, like)
     spans.column_products = <ColumnProducts> column_products[floating]
-    spans.standardize = <Standardize> standardize[floating]
-    spans.column_moments = <ColumnMoments> column_moments[floating]
-    spans.inverse_deviation = <InverseDeviation> inverse_deviation[floating]
-    spans.track = <Track> track[floating]
-    spans.batch_norm = <BatchNorm> batch_norm[floating]
-    spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
-    spans.layer_norm = <LayerNorm> layer_norm[floating]
-    spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
     spans.count_zeros = <CountZeros> count_zeros[floating]
     if floating is float:
         spans.compress_rows = <Compress> compress_rows_float

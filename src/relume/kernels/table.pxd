@@ -134,6 +134,12 @@ ctypedef void (*LayerNorm)(const void* x, const void* weight, const void* bias, 
 ctypedef void (*LayerNormBackward)(const void* g, const void* normal, const void* inverse,
                                    const void* weight, Py_ssize_t rows, Py_ssize_t n,
                                    void* out) noexcept nogil
+ctypedef void (*GroupNorm)(const void* x, const void* weight, const void* bias, const void* eps,
+                           Py_ssize_t rows, Py_ssize_t n, Py_ssize_t groups, void* normal,
+                           void* inverse, void* out) noexcept nogil
+ctypedef void (*GroupNormBackward)(const void* g, const void* normal, const void* inverse,
+                                   const void* weight, Py_ssize_t rows, Py_ssize_t n,
+                                   Py_ssize_t groups, void* out) noexcept nogil
 # Zeros skipped, see sparse.pxi. `values` and `index` have room for PADDING elements more than a
 # matrix of which nothing is 0 needs. out = bias + S matrix, or without a bias that is NULL, for
 # compressed rows of S with `height` columns; or, to accumulate, out + S matrix. Columns are
@@ -221,6 +227,8 @@ cdef struct Spans:
     BatchNormBackward batch_norm_backward
     LayerNorm layer_norm
     LayerNormBackward layer_norm_backward
+    GroupNorm group_norm
+    GroupNormBackward group_norm_backward
     CountZeros count_zeros
     Compress compress_rows
     Compress compress_columns

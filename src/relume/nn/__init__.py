@@ -12,10 +12,9 @@ from relume.nn.callbacks.standard import (
 )
 from relume.nn.compact import CompactedLayer, CompactReport
 from relume.nn.interop.from_sklearn import from_sklearn
-from relume.nn.layers.activations import *  # noqa: F403
+from relume.nn.layers import *  # noqa: F403
+from relume.nn.layers import __all__ as _layers
 from relume.nn.layers.activations import ACTIVATIONS as ACTIVATIONS
-from relume.nn.layers.activations import __all__ as _activations
-from relume.nn.layers.dense import Dense
 from relume.nn.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -27,11 +26,6 @@ from relume.nn.layers.initializers import (
     LecunUniform,
     Orthogonal,
 )
-from relume.nn.layers.layer import Layer
-from relume.nn.layers.normalization import BatchNorm, LayerNorm, Standardize
-from relume.nn.layers.parametric import FATReLU, PReLU, RReLU, Sine
-from relume.nn.layers.regularization import ActivityL1, AlphaDropout, Dropout
-from relume.nn.layers.residual import Residual
 from relume.nn.losses import (
     MAE,
     MSE,
@@ -66,11 +60,8 @@ __all__ = [
     "MAE",
     "MSE",
     "SGD",
-    "ActivityL1",
     "Adam",
     "AdamW",
-    "AlphaDropout",
-    "BatchNorm",
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
@@ -80,11 +71,8 @@ __all__ = [
     "ConstantRate",
     "Cosine",
     "CrossEntropy",
-    "Dense",
-    "Dropout",
     "EarlyStopping",
     "Exponential",
-    "FATReLU",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -93,8 +81,6 @@ __all__ = [
     "Huber",
     "Initializer",
     "InverseScaling",
-    "Layer",
-    "LayerNorm",
     "LearningRateScheduler",
     "LecunNormal",
     "LecunUniform",
@@ -108,24 +94,19 @@ __all__ = [
     "OneCycle",
     "Optimizer",
     "Orthogonal",
-    "PReLU",
     "Poisson",
     "PythonLoss",
     "Quantile",
     "RMSprop",
-    "RReLU",
     "ReduceOnPlateau",
-    "Residual",
     "Revive",
     "Schedule",
-    "Sine",
-    "Standardize",
     "Step",
     "TerminateOnNaN",
     "TrainingWarning",
     "from_sklearn",
     "load",
-    *_activations,
+    *_layers,
 ]
 
 _set_module(globals())

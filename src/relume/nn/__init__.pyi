@@ -11,7 +11,7 @@ from relume.nn.compact import CompactedLayer as CompactedLayer
 from relume.nn.compact import CompactReport as CompactReport
 from relume.nn.interop.from_sklearn import from_sklearn as from_sklearn
 from relume.nn.layers.activations import *  # noqa: F403
-from relume.nn.layers.dense import Dense as Dense
+from relume.nn.layers.dense import *  # noqa: F403
 from relume.nn.layers.initializers import Constant as Constant
 from relume.nn.layers.initializers import GlorotNormal as GlorotNormal
 from relume.nn.layers.initializers import GlorotUniform as GlorotUniform
@@ -22,17 +22,10 @@ from relume.nn.layers.initializers import LecunNormal as LecunNormal
 from relume.nn.layers.initializers import LecunUniform as LecunUniform
 from relume.nn.layers.initializers import Orthogonal as Orthogonal
 from relume.nn.layers.layer import Layer as Layer
-from relume.nn.layers.normalization import BatchNorm as BatchNorm
-from relume.nn.layers.normalization import LayerNorm as LayerNorm
-from relume.nn.layers.normalization import Standardize as Standardize
-from relume.nn.layers.parametric import FATReLU as FATReLU
-from relume.nn.layers.parametric import PReLU as PReLU
-from relume.nn.layers.parametric import RReLU as RReLU
-from relume.nn.layers.parametric import Sine as Sine
-from relume.nn.layers.regularization import ActivityL1 as ActivityL1
-from relume.nn.layers.regularization import AlphaDropout as AlphaDropout
-from relume.nn.layers.regularization import Dropout as Dropout
-from relume.nn.layers.residual import Residual as Residual
+from relume.nn.layers.normalization import *  # noqa: F403
+from relume.nn.layers.parametric import *  # noqa: F403
+from relume.nn.layers.regularization import *  # noqa: F403
+from relume.nn.layers.residual import *  # noqa: F403
 from relume.nn.losses import MAE as MAE
 from relume.nn.losses import MSE as MSE
 from relume.nn.losses import BinaryCrossEntropy as BinaryCrossEntropy

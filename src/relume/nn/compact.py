@@ -15,14 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from relume.nn.data import check_data
 from relume.nn.data.rows import CHUNK
-from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
-from relume.nn.layers.layer import Elementwise
-from relume.nn.layers.parametric import PReLU
-from relume.nn.layers.regularization import ActivityL1, Dropout
 from relume.nn.layers.residual import Residual, width_of
-
-UNITWISE = (Activation, Elementwise, Dropout, ActivityL1)  # AlphaDropout is a Dropout
 
 
 @dataclass(frozen=True)
@@ -138,7 +132,7 @@ def _next(layers, i):
     for end in range(i + 1, len(layers)):
         if isinstance(layers[end], Dense):
             return end, ""
-        if not isinstance(layers[end], UNITWISE):
+        if not layers[end].unitwise:
             name = type(layers[end]).__name__
             return None, f"a {name} follows, which would miss its units; left as it is"
     return None, "the outputs"
@@ -163,25 +157,15 @@ def _survivors(net, start, end, features):
 def _take_out(net, i, end, state, values, keep):
     """Remove units of layers[i] from a state, and let the bias of layers[end] stand for them."""
     first, last = _module(net.layers, i), _module(net.layers, end)
-    for module, layer in _modules(net.layers[i:end], first):
-        if isinstance(layer, Dense) or (isinstance(layer, PReLU) and layer.per_unit):
-            for name in (f"{module}.weight", f"{module}.bias"):
-                if name in state:
-                    state[name] = state[name][keep]
+    for name, value in state.items():
+        # The layers in between have parameters of each unit, or of all alike: PReLU's one slope.
+        if first <= int(name.partition(".")[0]) < last and value.shape[:1] == keep.shape:
+            state[name] = value[keep]
     weight = state[f"{last}.weight"]
     state[f"{last}.weight"] = weight[:, keep]
     if f"{last}.bias" in state:
         told = weight[:, ~keep].astype(np.float64) @ values[~keep].astype(np.float64)
         state[f"{last}.bias"] = (state[f"{last}.bias"] + told).astype(net.dtype)
-
-
-def _modules(layers, first):
-    """The layers and the activations in them, with the numbers of the modules that they are."""
-    for layer in layers:
-        yield first, layer
-        if isinstance(layer, Dense) and layer.activation is not None:
-            yield first + 1, layer.activation
-        first += len(layer.modules())
 
 
 def _module(layers, i):

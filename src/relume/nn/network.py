@@ -28,8 +28,9 @@ from relume.nn.data.splits import class_weights, split
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.layer import Layer, checked_layers
 from relume.nn.layers.normalization import Standardize
+from relume.nn.layers.ops import ops_of
 from relume.nn.layers.regularization import ActivityL1
-from relume.nn.layers.residual import Residual, steps_of, width_of
+from relume.nn.layers.residual import Residual, width_of
 from relume.nn.losses import CrossEntropy, Loss, PythonLoss, loss_of
 from relume.nn.metrics import Metric, figures, metrics_of
 from relume.nn.optimizers.lbfgs import LBFGS
@@ -342,8 +343,8 @@ class Network:
     def _kinds(self) -> list[str]:
         """The kinds of the engine's ops that the layers become."""
         weights = self._weights
-        specs = steps_of(self._layers) if weights is None else weights.specs
-        return [spec["kind"] for spec in specs]
+        specs = ops_of(self._layers) if weights is None else weights.specs
+        return [spec.kind for spec in specs]
 
     def _has_batch_norm(self) -> bool:
         """Whether there is a BatchNorm, which cannot use a minibatch of one row."""
@@ -973,8 +974,9 @@ class Network:
         ValueError
             If scikit-learn has no such network: the layer is named. Allowed are `Dense` layers
             that all have the same activation, relu, tanh, sigmoid or none, but for the last one,
-            which has none; between them `Dropout`, and `BatchNorm` and `Standardize`, which
-            become part of a `Dense`.
+            which has none. Between them may stand layers that do nothing in prediction, such as
+            `Dropout`, and those that multiply and shift each unit, such as `BatchNorm`, `Scale`
+            and `Standardize`: they become part of a `Dense`.
         """
         from relume.nn.interop.to_sklearn import to_sklearn
 

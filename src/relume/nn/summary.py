@@ -2,8 +2,9 @@
 
 import math
 
-from relume.nn.layers.residual import Residual, steps_of, width_of
-from relume.nn.parameters.weights import STATISTICS, shapes
+from relume.engine.ops import LEARNT
+from relume.nn.layers.ops import ops_of, parameters
+from relume.nn.layers.residual import Residual, width_of
 
 HEAD = ("layer", "outputs", "parameters")
 
@@ -46,12 +47,9 @@ def _lines(layers, width, indent=""):
 def _counts(layer, n_features):
     if n_features is None:
         return None, None
-    specs = steps_of([layer])
-    frozen = {spec["name"] for spec in specs if not spec.get("trainable", True)}
-    sizes = {
-        tuple(name.rsplit(".", 1)): math.prod(shape)
-        for name, shape in shapes(specs, n_features).items()
-        if not isinstance(layer, Residual) or name == "0.projection.weight"
-    }
-    learnt = {name: size for name, size in sizes.items() if name[1] not in STATISTICS}
-    return sum(learnt.values()), sum(size for name, size in learnt.items() if name[0] in frozen)
+    learnt = [
+        (math.prod(each.shape), each.op.trainable)
+        for each in parameters(ops_of([layer]), n_features).values()
+        if each.role == LEARNT and (not isinstance(layer, Residual) or each.op.layer is layer)
+    ]
+    return sum(size for size, _ in learnt), sum(size for size, trained in learnt if not trained)

@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike
 import relume
 from relume import validation
 from relume.nn.interop.from_sklearn import LOSSES, from_sklearn
-from relume.nn.layers.residual import steps_of
+from relume.nn.layers.ops import ops_of
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson, loss_of
 from relume.nn.network import Network
 from relume.onnx.graph import Graph, onnx
-from relume.onnx.operators import STEPS
 from relume.onnx.scalers import scaled
 
 __all__ = ["from_estimator", "model_of"]
@@ -153,10 +152,10 @@ def model_of(
     n_features = net._built().plan.n_in
     for scaler in scalers:
         x = scaled(g, x, scaler, n_features)
-    for spec in steps_of(net.layers):
-        prefix = f"{spec['name']}."
+    for op in ops_of(net.layers):
+        prefix = f"{op.name}."
         own = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
-        x = STEPS[spec["kind"]](g, x, spec, own)
+        x = op.layer.to_onnx(g, x, op, own)
     finished(g, x, net, output, classes)
     return _whole(g, n_features)
 

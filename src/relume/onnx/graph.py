@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from relume import validation
+from relume.onnx.operators import OPERATORS
 
 
 def onnx() -> Any:
@@ -49,6 +50,10 @@ class Graph:
         node = onnx().helper.make_node(operator, names, [result], result, **attributes)
         self.nodes.append(node)
         return result
+
+    def activation(self, name: str, x: str, *parameters: float) -> str:
+        """Add the operators of an activation of relume's table; returns the name of the result."""
+        return OPERATORS[name](self, x, *parameters)
 
     def output(self, value: str, name: str, kind: Any, *columns: int) -> None:
         """Make a value an output of the model."""

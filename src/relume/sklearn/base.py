@@ -287,9 +287,7 @@ class MLP(BaseEstimator):
 
     def _dense(self):
         """Views of the weights and the intercepts in the network's buffer."""
-        dense = [
-            arrays for spec, arrays in self._network._weights.by_step() if spec["kind"] == "dense"
-        ]
+        dense = [arrays for spec, arrays in self._network._weights.by_op() if spec.kind == "dense"]
         return [each["weight"] for each in dense], [each["bias"] for each in dense]
 
     def _bind(self):

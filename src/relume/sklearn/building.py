@@ -88,8 +88,8 @@ def draw(estimator, weights, random_state):
     variance where the activation is the logistic function.
     """
     initializer = initializers.initializer_of(estimator.weight_init)
-    steps = [(spec, arrays) for spec, arrays in weights.by_step() if arrays]
-    n_dense = sum(spec["kind"] == "dense" for spec, _ in steps)
+    steps = [(spec, arrays) for spec, arrays in weights.by_op() if arrays]
+    n_dense = sum(spec.kind == "dense" for spec, _ in steps)
     # The output layer is drawn as the one before it, since scikit-learn's has its activation.
     activations = activations_of(estimator, n_dense - 1)
     activations.append(activations[-1] if activations else _of_all_layers(estimator))
@@ -97,8 +97,8 @@ def draw(estimator, weights, random_state):
     if initializer is not None or len(steps) > n_dense:
         generator = np.random.default_rng(random_state.randint(2**31))
     for spec, arrays in steps:
-        if spec["kind"] != "dense":
-            spec["layer"].draw(generator, arrays)
+        if spec.kind != "dense":
+            spec.layer.draw(generator, arrays)
         elif initializer is None:
             _draw_as_scikit_learn(arrays, activations.pop(0), random_state)
         else:

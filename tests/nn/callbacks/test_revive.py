@@ -116,6 +116,7 @@ def test_threshold_takes_dormant_units():
     [
         ([nn.Dense(8, "relu"), nn.BatchNorm(), nn.Dense(10)], r"normalized by BatchNorm"),
         ([nn.Dense(8, "relu"), nn.Dropout(0.1), nn.LayerNorm(), nn.Dense(10)], "by LayerNorm"),
+        ([nn.Dense(8, "relu"), nn.Scale(), nn.GroupNorm(2), nn.Dense(10)], "by GroupNorm"),
         ([nn.Dense(8), nn.LayerNorm(), nn.ReLU(), nn.Dense(10)], "come from LayerNorm"),
         ([nn.Dense(8), nn.Residual([nn.Dense(8, "relu")]), nn.Dense(10)], "added to a shortcut"),
         ([nn.Dense(8, "relu"), nn.Residual([nn.Dense(8)]), nn.Dense(10)], "added to a shortcut"),
@@ -136,6 +137,18 @@ def test_layers_that_allow_it_may_be_named():
     changed(net, kill)
     before = net.forward(X)
     assert set(diagnostics.revive(net, X, layers=["layer 1"])) == {"layer 1"}
+    np.testing.assert_array_equal(net.forward(X), before)
+
+
+@pytest.mark.parametrize(
+    "between", [nn.Scale(), nn.ActivityL1(), nn.Dropout(0.1), nn.Tanh()], ids=repr
+)
+def test_layers_between_that_take_each_unit_for_itself(between):
+    """Where no unit meets another before the next Dense, its weights can be 0."""
+    net = nn.Network([nn.Dense(32, "relu"), between, nn.Dense(10)], seed=0).build(64)
+    changed(net, kill)
+    before = net.forward(X)
+    assert diagnostics.revive(net, X)["layer 1"]
     np.testing.assert_array_equal(net.forward(X), before)
 
 

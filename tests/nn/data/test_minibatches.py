@@ -149,7 +149,8 @@ def test_sparse_and_standardize():
 
 def test_sparse_needs_a_dense_first():
     X, y = integers()
-    for first in (nn.Dropout(0.5), nn.BatchNorm(), nn.LayerNorm(), nn.PReLU(), nn.ReLU(),
+    for first in (nn.Dropout(0.5), nn.BatchNorm(), nn.LayerNorm(), nn.GroupNorm(3),
+                  nn.Scale(), nn.PReLU(), nn.ReLU(),
                   nn.Residual([nn.Dense(3)]), nn.Sine()):  # fmt: skip
         net = network(first).build(9)
         for call in (net.fit, net.train_on_batch, net.evaluate):

@@ -171,6 +171,8 @@ CHAINS = {
     "no bias": [nn.Dense(8, activation="relu", use_bias=False), nn.Dense(3, use_bias=False)],
     "dropout": [nn.Dense(8, activation="relu"), nn.Dropout(), nn.AlphaDropout(), nn.Dense(3)],
     "standardize": [nn.Standardize(), nn.Dense(8, activation="relu"), nn.Dense(3)],
+    "scale": [nn.Scale(), nn.Dense(8), nn.Scale(), nn.ReLU(), nn.Scale(), nn.Dense(3), nn.Scale()],
+    "penalty": [nn.Dense(8, activation="relu"), nn.ActivityL1(0.1), nn.Dense(3)],
     "before": [nn.Dense(8), nn.BatchNorm(), nn.ReLU(), nn.Dense(3)],
     "after": [nn.BatchNorm(), nn.Dense(8, activation="relu"), nn.BatchNorm(), nn.Dense(3)],
     "all": [
@@ -251,6 +253,7 @@ MISFITS = {
     "layers[0] must be": [nn.Dense(8, activation="gelu"), nn.Dense(3)],
     "got PReLU(": [nn.Dense(8), nn.PReLU(), nn.Dense(3)],
     "got LayerNorm(": [nn.LayerNorm(), nn.Dense(3)],
+    "got GroupNorm(": [nn.Dense(8), nn.GroupNorm(2), nn.Dense(3)],
     "layers[1] must be": [nn.Dense(3), nn.Residual([nn.Dense(3)])],
     "layers[2] must be": [nn.Dense(3), nn.ReLU(), nn.ReLU()],
     "got ReLU()": [nn.ReLU(), nn.Dense(3)],

@@ -1,4 +1,4 @@
-"""BatchNorm's statistics, and minibatches that are too short for it; Standardize."""
+"""BatchNorm's statistics, and minibatches that are too short for it; GroupNorm; Standardize."""
 
 import numpy as np
 import pytest
@@ -99,6 +99,47 @@ def test_a_minibatch_that_fails_is_not_tracked():
         with pytest.raises((ValueError, FloatingPointError)):
             net.train_on_batch(bad, y * np.float64(1e200))
         assert plain.bits(net) == before
+
+
+# -- GroupNorm --
+
+
+def call_build(net):
+    net.build(5)
+
+
+def call_fit(net):
+    net.fit(np.ones((4, 5)), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("call", [call_build, call_fit])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Dense(8), nn.GroupNorm(3)],
+        [nn.GroupNorm(2)],
+        [nn.Residual([nn.Dense(8), nn.GroupNorm(16)])],
+    ],
+    ids=repr,
+)
+def test_groups_must_divide_the_units(layers, call):
+    """The error names both; the network is left as it was, and loads nothing either."""
+    net = network(*layers)
+    plain.assert_raises(ValueError, [r"units\b", r"groups=\d", r"\b[58]\b"], lambda: call(net))
+    with pytest.raises(RuntimeError):
+        net.state_dict()
+
+
+def test_one_group_is_layer_norm():
+    X = np.random.default_rng(0).normal(size=(70, 6))
+    nets = [network(layer).build(6) for layer in (nn.GroupNorm(1), nn.LayerNorm())]
+    np.testing.assert_array_equal(nets[0].forward(X), nets[1].forward(X))
+
+
+@pytest.mark.parametrize("value", [0, -2, 2.5, "2", None, True])
+def test_groups_that_are_none(value):
+    error = ValueError if value in (0, -2) and value is not True else TypeError
+    plain.assert_raises(error, ["groups"], lambda: nn.GroupNorm(value))
 
 
 # -- Standardize --

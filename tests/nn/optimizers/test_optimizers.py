@@ -8,6 +8,7 @@ import pytest
 
 import relume
 from relume import nn
+from relume.engine.op_spec import OpSpec
 from relume.engine.plan import Plan
 from relume.engine.updates import Updates
 from relume.nn.optimizers.optimizers import OPTIMIZERS
@@ -210,7 +211,7 @@ def test_bits_do_not_depend_on_threads(name, options):
 
 def update(optimizer, p, g, steps=1):
     """Parameters after some steps with the same gradient, from p of any length."""
-    plan = Plan(len(p) - 1, [{"kind": "dense", "n_out": 1, "bias": True}], p.dtype)
+    plan = Plan(len(p) - 1, [OpSpec(kind="dense", units=1, bias=True)], p.dtype)
     padded = [np.zeros(plan.n_parameters, p.dtype) for _ in range(2)]
     padded[0][: len(p)], padded[1][: len(g)] = p, g
     state = np.zeros((2, plan.n_parameters), p.dtype)

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from relume import nn
 from relume.nn.configurable import Configurable
-from relume.nn.parameters.weights import shapes
+from relume.nn.layers.ops import parameters
 from relume.nn.saving import serialize
 from tests.support import networks
 from tests.support import twin as plain
@@ -133,12 +133,14 @@ def test_metrics_come_back(path):
     assert set(nn.load(path, metrics=["log_loss"]).evaluate(X, Y)) == {"loss", "log_loss"}
 
 
-def test_shapes_are_those_of_the_engine():
+def test_what_a_file_must_hold_is_what_a_network_has():
+    """Names and shapes are known without a plan; what was built has them in the same order."""
     weights = all_layers().build(6)._weights
     named = weights.named(weights.parameters)
     expected = {name: view.shape for name, view in named.items()}
-    assert shapes(weights.specs, 6) == expected
-    assert list(shapes(weights.specs, 6)) == list(expected)
+    found = {name: each.shape for name, each in parameters(weights.specs, 6).items()}
+    assert found == expected
+    assert list(found) == list(expected)
 
 
 def test_parameters_have_the_names_of_state_dict(path):

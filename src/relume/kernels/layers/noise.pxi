@@ -1,6 +1,8 @@
 # Noise of a training pass. Random numbers are a hash of the element's index in the minibatch and a
 # key, so that they depend on neither order nor threads, and a pass can be repeated.
 
+from relume.kernels.table cimport Random
+
 cdef inline uint32_t mixed(uint32_t h) noexcept nogil:
     """A bijection that avalanches: C. Wellons' lowbias32, a search of multiply-xorshift hashes."""
     h ^= h >> 16
@@ -52,3 +54,11 @@ cdef void random_slopes(const floating* x, uint32_t first, uint64_t key, Py_ssiz
     for i in range(n):
         slope[i] = lower + width * uniform_of[floating](first + <uint32_t> i, key1, key2, 0)
         out[i] = x[i] if x[i] > 0 else x[i] * slope[i]
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+cdef void fill_noise(Spans* spans, floating like) noexcept:
+    spans.dropout = <Random> dropout[floating]
+    spans.alpha_dropout = <Random> alpha_dropout[floating]
+    spans.random_slopes = <Random> random_slopes[floating]

@@ -1,5 +1,10 @@
 # Layers that normalize: over the columns of a minibatch, or row by row.
 
+from relume.kernels.table cimport (
+    BatchNorm, BatchNormBackward, ColumnMoments, GroupNorm, GroupNormBackward, InverseDeviation,
+    LayerNorm, LayerNormBackward, Standardize, Track,
+)
+
 # -- standardize ----------------------------------------------------------------------------------
 
 cdef void standardize(const floating* x, const floating* mean, const floating* scale,
@@ -128,3 +133,44 @@ cdef void layer_norm_backward(const floating* g, const floating* normal, const f
     for i in range(rows):                       # by hand: a loop over rows
         layer_norm_backward_row[floating](g + i * n, normal + i * n, inverse[i], weight, n,
                                           out + i * n)
+
+
+# -- group_norm: Wu and He, 2018: the layer_norm of each group of a row's units -------------------
+
+cdef void group_norm(const floating* x, const floating* weight, const floating* bias,
+                     const floating* eps, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t groups,
+                     floating* normal, floating* inverse, floating* out) noexcept nogil:
+    """`groups` divides n; there is an inverse for each group of each row."""
+    cdef Py_ssize_t i, j, first, size = n // groups
+    for i in range(rows):
+        for j in range(groups):                 # by hand: a loop over groups
+            first = j * size
+            layer_norm_row[floating](
+                x + i * n + first, weight + first, bias + first, eps[0], size,
+                normal + i * n + first, inverse + i * groups + j, out + i * n + first)
+
+cdef void group_norm_backward(const floating* g, const floating* normal, const floating* inverse,
+                              const floating* weight, Py_ssize_t rows, Py_ssize_t n,
+                              Py_ssize_t groups, floating* out) noexcept nogil:
+    cdef Py_ssize_t i, j, first, size = n // groups
+    for i in range(rows):
+        for j in range(groups):                 # by hand: a loop over groups
+            first = j * size
+            layer_norm_backward_row[floating](
+                g + i * n + first, normal + i * n + first, inverse[i * groups + j],
+                weight + first, size, out + i * n + first)
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+cdef void fill_normalization(Spans* spans, floating like) noexcept:
+    spans.standardize = <Standardize> standardize[floating]
+    spans.column_moments = <ColumnMoments> column_moments[floating]
+    spans.inverse_deviation = <InverseDeviation> inverse_deviation[floating]
+    spans.track = <Track> track[floating]
+    spans.batch_norm = <BatchNorm> batch_norm[floating]
+    spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
+    spans.layer_norm = <LayerNorm> layer_norm[floating]
+    spans.layer_norm_backward = <LayerNormBackward> layer_norm_backward[floating]
+    spans.group_norm = <GroupNorm> group_norm[floating]
+    spans.group_norm_backward = <GroupNormBackward> group_norm_backward[floating]

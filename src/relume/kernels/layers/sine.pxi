@@ -1,5 +1,7 @@
 # -- sine: Sitzmann et al., 2020 ------------------------------------------------------------------
 
+from relume.kernels.table cimport Sine, SineBackward
+
 cdef inline floating half_turns(floating x, floating* rest, floating half) noexcept nogil:
     """x = (k + half) pi + rest with rest within pi / 2; returned is (-1)^k.
 
@@ -53,3 +55,10 @@ cdef void sine_backward(const floating* g, const floating* x, const floating* om
     for i in range(n):
         sign = half_turns[floating](x[i] * frequency, &rest, <floating> 0.5)
         out[i] = g[i] * (-frequency * sign * sine_of[floating](rest))
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+cdef void fill_sine(Spans* spans, floating like) noexcept:
+    spans.sine = <Sine> sine[floating]
+    spans.sine_backward = <SineBackward> sine_backward[floating]

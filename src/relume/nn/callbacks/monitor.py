@@ -12,7 +12,7 @@ from relume import validation
 from relume.engine.observer import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
 from relume.nn.callbacks.callback import Callback
 from relume.nn.layers.dense import Dense
-from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_places, saturates, walk
+from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_nodes, saturates, walk
 from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Monitor(Callback):
         plan = net._built().plan
         if self._plan is not plan:
             self._plan = plan
-            self._observer, self._watched = _observer(plan, network_places(net))
+            self._observer, self._watched = _observer(plan, network_nodes(net))
         self._observer.clear()
         least = max(1, (steps or LOOKS) * rows // ROWS)
         self._observer.every = min(least, LOOKS, steps or LOOKS)
@@ -205,7 +205,7 @@ def _watched(place, gradient=None):
 
 def _observer(plan, places):
     """One that watches what layers give, and the gradients by their pre-activations."""
-    bits = np.zeros(plan.n_steps + 1, np.uint8)
+    bits = np.zeros(plan.n_ops + 1, np.uint8)
     for place in walk(places):
         bits[place.out] |= WATCH_VALUES
         bits[place.gradient] |= WATCH_GRADIENTS

@@ -10,7 +10,7 @@ from relume import validation
 from relume.engine.observer import FIGURES, WATCH_VALUES, Observer
 from relume.nn.callbacks.callback import Callback
 from relume.nn.optimizers.usual_rate import lower_rate, rate_excess
-from relume.nn.units.layer_nodes import is_rectifier, network_places, walk
+from relume.nn.units.layer_nodes import is_rectifier, network_nodes, walk
 from relume.nn.units.revival import HOW, dormant, make_leaky, revivable, revive_units
 from relume.nn.units.unit_statistics import observed
 
@@ -125,9 +125,9 @@ class Revive(Callback):
         if self.X is not None or epoch % self.every:
             return None
         plan = net._built().plan
-        watched = np.zeros(plan.n_steps + 1, np.uint8)
+        watched = np.zeros(plan.n_ops + 1, np.uint8)
         for layer in self._candidates(net):
-            watched[layer.place.out] = WATCH_VALUES
+            watched[layer.node.out] = WATCH_VALUES
         bounds = np.tile([-np.inf, np.inf], (len(watched), 1))
         self._observer = Observer(plan, watched, bounds, slots=1)
         return self._observer
@@ -154,13 +154,13 @@ class Revive(Callback):
 
     def _left(self, net):
         """Of the named layers those that are not leaky yet."""
-        names = {each.name for each in walk(network_places(net)) if is_rectifier(each.activation)}
+        names = {each.name for each in walk(network_nodes(net)) if is_rectifier(each.activation)}
         return [name for name in self.layers or [] if name in names]
 
     def _by_observer(self, net):
         values, _ = self._observer.figures()
         return [
-            (layer, dormant(values[layer.place.out][[ACTIVE, SUM]], self._observer.rows,
+            (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], self._observer.rows,
                             self.threshold), None)
             for layer in self._candidates(net)
         ]  # fmt: skip
@@ -174,8 +174,8 @@ def dormant_units(net, X, threshold, layers):
     """(layer, units, mean pre-activations) of each of the layers, by rows of X."""
     _, values, rows = observed(net, X)
     return [
-        (layer, dormant(values[layer.place.out][[ACTIVE, SUM]], rows, threshold),
-         values[layer.place.pre][SUM] / rows)
+        (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], rows, threshold),
+         values[layer.node.pre][SUM] / rows)
         for layer in layers
     ]  # fmt: skip
 
@@ -187,7 +187,7 @@ def apply(net, found, how, rng):
         revive_units(net, layer, units, how, rng, pre)
     if how == "leaky" and found:
         make_leaky(net, [(layer, units) for layer, units, _ in found])
-    return {layer.place.name: units.tolist() for layer, units, _ in found}
+    return {layer.node.name: units.tolist() for layer, units, _ in found}
 
 
 def set_rate(net, lr):

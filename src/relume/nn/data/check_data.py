@@ -43,12 +43,12 @@ def features(net: Network, X: Any, name: str = "X", width: int | None = None) ->
 def _check_sparse(net: Network, name: str) -> None:
     """Raise unless the first layer can read a sparse matrix."""
     kinds = net._kinds
-    if kinds[0] == "standardize":
+    if kinds[:1] == ["standardize"]:
         kinds = kinds[1:]
-    if kinds[0] != "dense":
+    if kinds[:1] != ["dense"]:
         raise TypeError(
             f"{name} must be dense, unless the first layer is a Dense, or a Standardize and a "
-            f"Dense; got a sparse matrix for {net.layers[0]!r}"
+            f"Dense; got a sparse matrix for layers={list(net.layers)!r}"
         )
     weights = net._weights
     mean = None if weights is None else weights.standardization()[0]

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from relume.nn.layers.residual import steps_of
+from relume.nn.layers.activations import Activation
+from relume.nn.layers.dense import Dense
+from relume.nn.layers.ops import ops_of
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson
 from relume.nn.network import Network
 from relume.nn.optimizers.lbfgs import LBFGS
@@ -20,7 +22,7 @@ class Chain:
         self.weights, self.biases, self.activations = [], [], []
         self.factor = self.shift = None  # of what is to become part of the next dense layer
 
-    def dense(self, spec, values):
+    def dense(self, values):
         """A layer of its own; what scaled its input becomes part of it."""
         weight = values["weight"].T.astype(np.float64)
         bias = np.zeros(weight.shape[1]) + values.get("bias", 0.0)
@@ -31,10 +33,10 @@ class Chain:
         self.biases.append(bias)
         self.activations.append("identity")
 
-    def activation(self, spec, values):
+    def activation(self, layer):
         """That of the last dense layer, if it has none yet."""
         names = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
-        name = names.get(spec["layer"].name)
+        name = names.get(layer.name)
         follows = self.activations and self.activations[-1] == "identity" and self.factor is None
         if not (name and follows):
             return False
@@ -51,34 +53,30 @@ class Chain:
         else:
             self.factor, self.shift = factor, shift
 
-    def standardize(self, spec, values):
-        """(x - mean) / scale."""
-        scale = values["scale"].astype(np.float64)
-        self.affine(1 / scale, -values["mean"] / scale)
-
-    def batch_norm(self, spec, values):
-        """By the running mean and variance."""
-        variance = values["running_var"].astype(np.float64)
-        factor = values["weight"] / np.sqrt(variance + spec["numbers"][0])
-        self.affine(factor, values["bias"] - values["running_mean"] * factor)
-
-    def dropout(self, spec, values):
-        """Nothing in prediction."""
-
-    alpha_dropout = dropout
+    def add(self, layer, values):
+        """Whatever a layer is; False if it does not fit."""
+        if isinstance(layer, Dense):
+            self.dense(values)
+        elif isinstance(layer, Activation):
+            return self.activation(layer)
+        elif not layer.only_training:
+            affine = layer.affine(values)
+            if affine is None:
+                return False
+            self.affine(*affine)
+        return True
 
 
 def _chain_of(net):
     """The layers of a network as a Chain; ValueError names the first that does not fit."""
     chain, state = Chain(), net.state_dict()
-    places = [
+    indices = [
         i for i, layer in enumerate(net.layers) for module in layer.modules() for _ in module
     ]
-    for i, spec in zip(places, steps_of(net.layers), strict=True):
-        prefix = f"{spec['name']}."
+    for i, op in zip(indices, ops_of(net.layers), strict=True):
+        prefix = f"{op.name}."
         values = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
-        put = getattr(chain, spec["kind"], None)
-        if put is None or put(spec, values) is False:
+        if not chain.add(op.layer, values):
             raise ValueError(
                 f"layers[{i}] must be what scikit-learn's MLP has, layers with relu, tanh or "
                 f"sigmoid or none, got {net.layers[i]!r}"

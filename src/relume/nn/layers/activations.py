@@ -3,17 +3,20 @@
 import inspect
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from relume import validation
+from relume.engine.op_spec import OpSpec
 from relume.functional.activations import ROWS, holds, parameters_of
+from relume.nn.layers.traits import OnnxGraph, Traits, Values
 
 
-class Activation:
+class Activation(Traits):
     """An activation with its parameters; the subclasses are made from the table of kernels."""
 
+    unitwise: ClassVar[bool] = True
     row: Any = None  # of the table
     parameters: dict[str, float]
     __signature__: inspect.Signature
@@ -55,15 +58,17 @@ class Activation:
         """The constructor's arguments."""
         return dict(self.parameters)
 
-    def modules(self) -> list[list[dict[str, Any]]]:
-        """The one step that the engine makes of it."""
-        return [[{
-            "kind": "activation", "layer": self, "activation": self.row["index"],
-            "from_output": self.from_output, "numbers": tuple(self.parameters.values()),
-        }]]  # fmt: skip
+    def modules(self) -> list[list[OpSpec]]:
+        """The one op that the engine makes of it."""
+        numbers = tuple(self.parameters.values())
+        return [[OpSpec(
+            kind="activation", layer=self, activation=self.row["index"], numbers=numbers,
+            from_output=self.from_output,
+        )]]  # fmt: skip
 
-    def draw(self, rng: np.random.Generator, arrays: Any) -> None:
-        """Nothing: it has no parameters that are learnt."""
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """Its operators of relume.onnx.operators."""
+        return g.activation(self.name, x, *self.parameters.values())
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())

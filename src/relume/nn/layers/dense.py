@@ -1,17 +1,19 @@
 """The fully connected layer."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relume import validation
+from relume.engine.op_spec import OpSpec
 from relume.nn.layers import initializers
 from relume.nn.layers.activations import Activation
-from relume.nn.layers.layer import Elementwise, Layer, Spec
+from relume.nn.layers.layer import Elementwise, Layer
 from relume.nn.layers.parametric import elementwise_of
+from relume.nn.layers.traits import OnnxGraph, Values
+
+__all__ = ["Dense"]
 
 
 class Dense(Layer):
@@ -60,6 +62,8 @@ class Dense(Layer):
     Dense(64, activation=ReLU())
     """
 
+    tells_width = "weight"
+
     def __init__(
         self,
         units: int,
@@ -86,19 +90,25 @@ class Dense(Layer):
         self.trainable: bool = validation.flag(trainable, "trainable")
         self.lr_scale: float = validation.positive(lr_scale, "lr_scale")
 
-    def modules(self) -> list[list[Spec]]:
+    def modules(self) -> list[list[OpSpec]]:
         """A product, and the activation as a module of its own."""
         modules = [*super().modules(), *(self.activation.modules() if self.activation else [])]
-        learning = {"trainable": self.trainable, "lr_scale": self.lr_scale}
-        return [[spec | learning for spec in module] for module in modules]
+        return [
+            [replace(op, trainable=self.trainable, lr_scale=self.lr_scale) for op in module]
+            for module in modules
+        ]
 
-    def spec(self) -> Spec:
+    def spec(self) -> OpSpec:
         """The product."""
-        return {
-            "kind": "dense", "n_out": validation.integer(self.units, "units"),
-            "bias": self.use_bias, "l1": self.l1,
-            "l2": self.l2, "max_norm": self.max_norm or 0.0,
-        }  # fmt: skip
+        return OpSpec(
+            kind="dense", units=validation.integer(self.units, "units"), bias=self.use_bias,
+            l1=self.l1, l2=self.l2, max_norm=self.max_norm or 0.0,
+        )  # fmt: skip
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """x @ weight.T + bias, with the weight as `state_dict` has it."""
+        inputs = [g.constant(values[name], f"{op.name}.{name}") for name in values]
+        return g.node("Gemm", x, *inputs, transB=1)
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
@@ -109,7 +119,7 @@ class Dense(Layer):
         ]
         return f"Dense({', '.join([str(self.units), *given])})"
 
-    def draw(self, rng: np.random.Generator, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def draw(self, rng: np.random.Generator, arrays: Values) -> None:
         """As the initializers say."""
         weight = arrays["weight"]
         n_in, n_out = weight.shape

@@ -1,18 +1,15 @@
 """What all layers have in common. Each layer says which ops the engine makes of it."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from relume.engine.op_spec import OpSpec
 from relume.nn.configurable import Configurable, CountedList
 from relume.nn.layers.activations import Activation
+from relume.nn.layers.traits import Traits
 
-Spec = dict[str, Any]
 
-
-class Layer(Configurable):
+class Layer(Traits, Configurable):
     """What all layers have in common.
 
     Examples
@@ -24,16 +21,13 @@ class Layer(Configurable):
 
     structural = True
 
-    def modules(self) -> list[list[Spec]]:
-        """The steps of the engine's plan, in the modules of PyTorch that do the same."""
-        return [[{**self.spec(), "layer": self}]]
+    def modules(self) -> list[list[OpSpec]]:
+        """The ops of the engine's plan, in the modules of PyTorch that do the same."""
+        return [[replace(self.spec(), layer=self)]]
 
-    def spec(self) -> Spec:
-        """What the plan takes for a layer that is one step."""
+    def spec(self) -> OpSpec:
+        """The op of a layer that is one."""
         raise NotImplementedError
-
-    def draw(self, rng: np.random.Generator, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Give the step's parameters, by name, their initial values."""
 
 
 class Elementwise(Layer):
@@ -41,6 +35,7 @@ class Elementwise(Layer):
 
     name: ClassVar[str]
     initializer: ClassVar[str] = "he"  # the family of initial weights that suits it
+    unitwise = True
 
     @property
     def slope(self) -> float:

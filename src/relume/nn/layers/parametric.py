@@ -1,15 +1,17 @@
 """Activations with parameters of their own: learnt, drawn, or given."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relume import validation
+from relume.engine.op_spec import OpSpec
 from relume.functional.activations import ROWS
 from relume.nn.layers.activations import Activation, activation_of
-from relume.nn.layers.layer import Elementwise, Spec
+from relume.nn.layers.layer import Elementwise
+from relume.nn.layers.traits import OnnxGraph, Values
+
+__all__ = ["FATReLU", "PReLU", "RReLU", "Sine"]
 
 
 class PReLU(Elementwise):
@@ -49,13 +51,18 @@ class PReLU(Elementwise):
         """The slope at the beginning."""
         return self.init
 
-    def spec(self) -> Spec:
-        """A step with parameters."""
-        return {"kind": "prelu", "activation": _PRELU, "per_unit": self.per_unit}
+    def spec(self) -> OpSpec:
+        """An op with parameters."""
+        per_unit = int(self.per_unit)
+        return OpSpec(kind="prelu", activation=_PRELU, integers=(per_unit,))
 
-    def draw(self, rng: np.random.Generator, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def draw(self, rng: np.random.Generator, arrays: Values) -> None:
         """All slopes alike."""
         arrays["weight"][...] = self.init
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """One slope, or one a unit."""
+        return g.node("PRelu", x, g.constant(values["weight"].ravel(), f"{op.name}.weight"))
 
 
 class RReLU(Elementwise):
@@ -98,10 +105,14 @@ class RReLU(Elementwise):
         """The mean slope."""
         return (self.lower + self.upper) / 2
 
-    def spec(self) -> Spec:
-        """A step of random slopes."""
+    def spec(self) -> OpSpec:
+        """An op of random slopes."""
         numbers = (self.slope, self.lower, self.upper)
-        return {"kind": "rrelu", "activation": _PRELU, "numbers": numbers}
+        return OpSpec(kind="rrelu", activation=_PRELU, numbers=numbers)
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """With the mean slope."""
+        return g.node("LeakyRelu", x, alpha=self.slope)
 
 
 class Sine(Elementwise):
@@ -141,9 +152,13 @@ class Sine(Elementwise):
     def __init__(self, omega: float = 1.0) -> None:
         self.omega: float = validation.positive(omega, "omega")
 
-    def spec(self) -> Spec:
-        """A step with one number."""
-        return {"kind": "sine", "numbers": (self.omega,)}
+    def spec(self) -> OpSpec:
+        """An op with one number."""
+        return OpSpec(kind="sine", numbers=(self.omega,))
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """A product, then the sine."""
+        return g.node("Sin", g.node("Mul", x, self.omega))
 
 
 class FATReLU(Elementwise):
@@ -183,14 +198,18 @@ class FATReLU(Elementwise):
     def __init__(self, threshold: float = 0.1) -> None:
         self.threshold: float = validation.not_negative(threshold, "threshold")
 
-    def spec(self) -> Spec:
-        """The step of `nn.Threshold`."""
-        numbers = (self.threshold, 0.0)
-        return {"kind": "activation", "activation": ROWS["threshold"]["index"], "numbers": numbers}
+    def spec(self) -> OpSpec:
+        """The op of `nn.Threshold`."""
+        index, numbers = ROWS["threshold"]["index"], (self.threshold, 0.0)
+        return OpSpec(kind="activation", activation=index, numbers=numbers)
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """Those of `nn.Threshold`."""
+        return g.activation("threshold", x, self.threshold, 0.0)
 
 
 ELEMENTWISE: dict[str, type[Elementwise]] = {
-    cls.name: cls for cls in (PReLU, RReLU, Sine, FATReLU)
+    cls.name: cls for cls in (globals()[name] for name in __all__)
 }
 _PRELU = ROWS["prelu"]["index"]
 

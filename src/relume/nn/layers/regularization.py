@@ -1,7 +1,12 @@
 """Layers that training has and prediction does not: noise, and a penalty of activations."""
 
+from typing import ClassVar
+
 from relume import validation
-from relume.nn.layers.layer import Layer, Spec
+from relume.engine.op_spec import OpSpec
+from relume.nn.layers.layer import Layer
+
+__all__ = ["ActivityL1", "AlphaDropout", "Dropout"]
 
 
 class Dropout(Layer):
@@ -37,14 +42,15 @@ class Dropout(Layer):
     Dropout(rate=0.2)
     """
 
-    kind = "dropout"
+    kind: ClassVar[str] = "dropout"
+    unitwise = only_training = True
 
     def __init__(self, rate: float = 0.5) -> None:
         self.rate: float = validation.fraction(rate, "rate")
 
-    def spec(self) -> Spec:
-        """A step of noise."""
-        return {"kind": self.kind, "numbers": (self.rate,)}
+    def spec(self) -> OpSpec:
+        """An op of noise."""
+        return OpSpec(kind=self.kind, numbers=(self.rate,))
 
 
 class AlphaDropout(Dropout):
@@ -108,9 +114,11 @@ class ActivityL1(Layer):
     >>> layers = [nn.Dense(64, activation="relu"), nn.ActivityL1(1e-3), nn.Dense(10)]
     """
 
+    unitwise = only_training = True
+
     def __init__(self, l1: float = 1e-4) -> None:
         self.l1: float = validation.not_negative(l1, "l1")
 
-    def spec(self) -> Spec:
-        """A step without values of its own."""
-        return {"kind": "activity_l1", "l1": self.l1}
+    def spec(self) -> OpSpec:
+        """An op without values of its own."""
+        return OpSpec(kind="activity_l1", l1=self.l1)

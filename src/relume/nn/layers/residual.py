@@ -1,15 +1,19 @@
-"""The residual block, and the ops of a list of layers."""
+"""The residual block, and the width of a list of layers."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from relume.engine.op_spec import OpSpec
 from relume.nn.layers import initializers
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
-from relume.nn.layers.layer import Layer, Spec, checked_layers
+from relume.nn.layers.layer import Layer, checked_layers
+from relume.nn.layers.ops import ops_of
+from relume.nn.layers.traits import OnnxGraph, Values
+
+__all__ = ["Residual"]
 
 
 class Residual(Layer):
@@ -52,27 +56,28 @@ class Residual(Layer):
                 f"that its input does not hold; got {layers!r}"
             )
 
-    def modules(self) -> list[list[Spec]]:
+    def modules(self) -> list[list[OpSpec]]:
         """One module: a fork, the layers, and where they meet their input again."""
-        inner = [spec | {"name": f"layers.{spec['name']}"} for spec in steps_of(self.layers)]
-        join = {"kind": "join", "name": "projection", "layer": self}
-        return [[{"kind": "fork", "layer": self}, *inner, join]]
+        inner = [replace(op, name=f"layers.{op.name}") for op in ops_of(self.layers)]
+        join = OpSpec(kind="join", layer=self, name="projection")
+        return [[OpSpec(kind="fork", layer=self), *inner, join]]
 
-    def draw(self, rng: np.random.Generator, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def draw(self, rng: np.random.Generator, arrays: Values) -> None:
         """The projection as a linear layer's."""
         if "weight" in arrays:
             weight = arrays["weight"]
             weight[:] = initializers.draw(rng, None, *weight.shape)
 
-
-def steps_of(layers: Sequence[Layer | Activation]) -> list[Spec]:
-    """The steps of the engine's plan: each with its kind's needs, its name, and its layer."""
-    modules = [module for layer in layers for module in layer.modules()]
-    return [
-        spec | {"name": f"{index}.{spec['name']}" if "name" in spec else f"{index}"}
-        for index, module in enumerate(modules)
-        for spec in module
-    ]
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """Where it begins its input is remembered; where it ends that is added, or projected."""
+        if op.kind == "fork":
+            g.forks.append(x)
+            return x
+        past = g.forks.pop()
+        if values:
+            weight = g.constant(values["weight"], f"{op.name}.weight")
+            past = g.node("Gemm", past, weight, transB=1)
+        return g.node("Add", x, past)
 
 
 def width_of(layers: Sequence[Layer | Activation]) -> int | None:

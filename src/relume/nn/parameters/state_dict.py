@@ -3,15 +3,18 @@
 import numpy as np
 
 from relume import validation
-from relume.nn.layers.residual import steps_of
+from relume.engine.ops import COUNT
+from relume.nn.layers.ops import ops_of, parameters
 from relume.nn.parameters.weights import Weights
 
 
 def state_dict_of(weights, flat):
     """Copies of a flat buffer's arrays, as PyTorch has them: counts are integers."""
     return {
-        name: np.array(value, np.int64 if name.endswith("num_batches_tracked") else None)
-        for name, value in weights.named(flat).items()
+        f"{weights.specs[view.op].name}.{view.name}": np.array(
+            view.values.T, np.int64 if view.role == COUNT else None
+        )
+        for view in weights.views(flat)
     }
 
 
@@ -19,6 +22,7 @@ def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
     """Weights with the values of a state_dict; ValueError names the first entry that is wrong."""
     weights = Weights(layers, n_features or _width_of(state, layers), dtype, sparse)
     views = weights.named(weights.parameters)
+    arrays = parameters(weights.specs, weights.plan.n_in)
     for name in views:
         if name not in state:
             raise ValueError(f"state lacks {name!r}; it must hold {', '.join(views)}")
@@ -28,29 +32,26 @@ def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
         value = validation.finite(state[name], name, dtype)
         if value.shape != view.shape:
             raise ValueError(f"{name} must have shape {view.shape}, got {value.shape}")
-        _check_statistics(name, value)
+        _check_values(name, value, arrays[name])
         view[...] = value
     weights.standardized = True
     return weights
 
 
-def _check_statistics(name, value):
-    """Raise where a statistic is none that any data has; a scale is divided by."""
-    if name.endswith(".running_var") and value.min() < 0:
-        raise ValueError(f"{name} must hold no negative values, got {value.min()}")
-    if name.endswith(".scale") and value.min() <= 0:
-        raise ValueError(f"{name} must hold values greater than 0, got {value.min()}")
-    if name.endswith(".num_batches_tracked") and (value < 0 or value != np.floor(value)):
+def _check_values(name, value, parameter):
+    """Raise where a statistic is one that no data has; a scale is divided by."""
+    words, allowed = parameter.op.layer.constraints.get(name.rpartition(".")[2], ("", None))
+    if allowed and not allowed(value).all():
+        raise ValueError(f"{name} must hold {words}, got {value.min()}")
+    if parameter.role == COUNT and (value < 0 or value != np.floor(value)):
         raise ValueError(f"{name} must be an integer of at least 0, got {value}")
 
 
 def _width_of(state, layers):
     """The width of the input, by the first parameters that tell it."""
-    sources = {"dense": "weight", "batch_norm": "weight", "layer_norm": "weight",
-               "standardize": "mean"}  # fmt: skip
-    for spec in steps_of(layers):
-        if spec["kind"] in sources:
-            name = f"{spec['name']}.{sources[spec['kind']]}"
+    for op in ops_of(layers):
+        if op.layer.tells_width:
+            name = f"{op.name}.{op.layer.tells_width}"
             if name not in state:
                 raise ValueError(f"state lacks {name!r}")
             shape = np.shape(state[name])

@@ -2,15 +2,26 @@
 
 import itertools
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume.engine.arrays import aligned_zeros
+from relume.engine.ops import LEARNT
 from relume.engine.plan import Plan
 from relume.nn.data.rows import SparseRows
-from relume.nn.layers.residual import steps_of
+from relume.nn.layers.normalization import Standardize
+from relume.nn.layers.ops import ops_of
 
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "scale")
+
+class View(NamedTuple):
+    """An array of parameters in a flat buffer."""
+
+    op: int
+    name: str  # in the op
+    values: NDArray[Any]
+    role: str  # LEARNT, STATISTIC or COUNT of relume.engine.ops
 
 
 class Weights:
@@ -27,7 +38,7 @@ class Weights:
         self.standardized = False  # whether a Standardize has seen data
 
     def _compile(self, n_features):
-        self.specs = steps_of(self.layers)
+        self.specs = ops_of(self.layers)
         self.plan = Plan(n_features, self.specs, self.dtype, self.sparse)
         self.with_mean = getattr(self.layers[0], "with_mean", None)
 
@@ -42,7 +53,7 @@ class Weights:
                 f"with_mean of nn.Standardize must stay {self.with_mean} once it has learned from "
                 f"data, got {with_mean}; build a new nn.Network"
             )
-        specs = steps_of(layers)
+        specs = ops_of(layers)
         changed = specs != self.specs or sparse != self.sparse
         if changed:
             plan = Plan(self.plan.n_in, specs, self.dtype, sparse)
@@ -57,28 +68,29 @@ class Weights:
 
     def draw(self, rng):
         """Draw the initial weights."""
-        for spec, arrays in self.by_step():
+        for spec, arrays in self.by_op():
             if arrays:
-                spec["layer"].draw(rng, arrays)
+                spec.layer.draw(rng, arrays)
 
-    def by_step(self):
-        """Each step's spec, and views of its parameters by their names in it."""
+    def by_op(self):
+        """Each op's spec, and views of its parameters by their names in it."""
         arrays = [{} for _ in self.specs]
-        for i, name, view in self._views(self.parameters):
-            arrays[i][name] = view
+        for view in self.views(self.parameters):
+            arrays[view.op][view.name] = view.values
         return list(zip(self.specs, arrays, strict=True))
 
-    def _views(self, flat):
-        """The arrays that a flat buffer holds: (step, name in it, view)."""
-        for i, name, start, shape in self.plan.layout():
-            yield i, name, flat[start : start + math.prod(shape)].reshape(shape)
+    def views(self, flat):
+        """The arrays that a flat buffer holds."""
+        for i, name, start, shape, role in self.plan.layout():
+            values = flat[start : start + math.prod(shape)].reshape(shape)
+            yield View(i, name, values, role)
 
     def named(self, flat, statistics=True):
         """Views of a flat buffer by the names and shapes of a torch.nn.Sequential."""
         return {
-            f"{self.specs[i]['name']}.{name}": view.T
-            for i, name, view in self._views(flat)
-            if statistics or name not in STATISTICS
+            f"{self.specs[view.op].name}.{view.name}": view.values.T
+            for view in self.views(flat)
+            if statistics or view.role == LEARNT
         }
 
     def are_finite(self):
@@ -93,19 +105,17 @@ class Weights:
     def averaged(self):
         """The averaged parameters, with the statistics as they are."""
         flat = self.average.copy()
-        pairs = zip(self._views(flat), self._views(self.parameters), strict=True)
-        for (_, name, mean), (_, _, now) in pairs:
-            if name in STATISTICS:
-                mean[...] = now
+        for mean, now in zip(self.views(flat), self.views(self.parameters), strict=True):
+            if now.role != LEARNT:
+                mean.values[...] = now.values
         return flat
 
     def standardization(self):
         """Views of a first layer's mean and scale; None for what it has not."""
-        first = self.specs[0]
-        if first["kind"] != "standardize":
+        first, views = self.by_op()[0]
+        if not isinstance(first.layer, Standardize):
             return None, None
-        views = {name: view for i, name, view in self._views(self.parameters) if i == 0}
-        return views["mean"] if first["layer"].with_mean else None, views["scale"]
+        return views["mean"] if first.layer.with_mean else None, views["scale"]
 
     def adapt(self, X):
         """Let sparse rows be scaled as they are read, since the engine takes them as they are."""
@@ -165,8 +175,8 @@ class Weights:
 def _arrays(plan, specs):
     """Name, offset and shape of all arrays of a plan, as `state_dict` has them."""
     return [
-        (f"{specs[i]['name']}.{name}", start, shape[::-1])
-        for i, name, start, shape in plan.layout()
+        (f"{specs[i].name}.{name}", start, shape[::-1])
+        for i, name, start, shape, _ in plan.layout()
     ]
 
 
@@ -182,33 +192,3 @@ def _check_shapes(old, new):
                 f"{now} instead of {before}. Undo the change, build a new nn.Network of these "
                 "layers, or give this one weights of the new shapes by load_state_dict"
             )
-
-
-def shapes(specs, n_features):
-    """The shapes of all arrays of some steps, by the names that `named` gives, in its order."""
-    found, forks, width = {}, [], n_features
-    for spec in specs:
-        n_in, width = width, spec.get("n_out", width)
-        if spec["kind"] == "fork":
-            forks.append(width)
-        elif spec["kind"] == "join":
-            n_in = forks.pop()
-        for name, shape in _shapes_of(spec, n_in, width).items():
-            found[f"{spec['name']}.{name}"] = shape
-    return found
-
-
-def _shapes_of(spec, n_in, n):
-    """Those of one step; relume.engine.plan has them too, turned."""
-    kind, affine = spec["kind"], {"weight": (n,), "bias": (n,)}
-    if kind == "dense":
-        return {"weight": (n, n_in)} | ({"bias": (n,)} if spec["bias"] else {})
-    if kind == "join":
-        return {"weight": (n, n_in)} if n != n_in else {}
-    if kind == "batch_norm":
-        return affine | {"running_mean": (n,), "running_var": (n,), "num_batches_tracked": ()}
-    return {
-        "prelu": {"weight": (n if spec.get("per_unit") else 1,)},
-        "layer_norm": affine,
-        "standardize": {"mean": (n,), "scale": (n,)},
-    }.get(kind, {})

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from relume import validation
+from relume.engine.ops import COUNT, LEARNT
 from relume.engine.skip_zeros import SPARSITIES
 from relume.nn.layers.layer import checked_layers
-from relume.nn.layers.residual import steps_of
+from relume.nn.layers.ops import ops_of, parameters
 from relume.nn.losses import Loss, loss_of
 from relume.nn.network import DTYPES, Network
 from relume.nn.optimizers.schedule import Schedule, schedule_of
-from relume.nn.parameters.weights import STATISTICS, Weights, shapes
+from relume.nn.parameters.weights import Weights
 from relume.nn.saving import model_file, serialize
-from relume.nn.saving.save import COUNT, PARTS, _finite
+from relume.nn.saving.save import PARTS, _finite
 
 KINDS: dict[str, Any] = {
     "layers": list, "loss": dict, "metrics": list, "optimizer": dict, "schedule": dict | None,
@@ -177,17 +178,17 @@ def _expected(found, tensors, layers, dtype):
     if found["n_features"] is None:
         return {}
     n_features = validation.integer(found["n_features"], "n_features")
-    named = shapes(steps_of(layers), n_features)
+    arrays = parameters(ops_of(layers), n_features)
     expected = {
-        name: (np.dtype(np.int64) if name.endswith(COUNT) else dtype, shape)
-        for name, shape in named.items()
+        name: (np.dtype(np.int64) if each.role == COUNT else dtype, each.shape)
+        for name, each in arrays.items()
     }
     for part in PARTS:
         if any(name.startswith(part) for name in tensors):
             expected |= {
-                part + name: (dtype, shape)
-                for name, shape in named.items()
-                if name.rpartition(".")[2] not in STATISTICS
+                part + name: (dtype, each.shape)
+                for name, each in arrays.items()
+                if each.role == LEARNT
             }
     return expected
 
@@ -203,7 +204,7 @@ def _check_tensors(tensors, expected):
         if value.dtype != dtype:
             raise ValueError(f"{name} must be of {dtype}, got {value.dtype}")
         _finite(value, name)
-        if name.endswith(COUNT) and value < 0:
+        if value.dtype == np.int64 and value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}")
     for name in sorted(tensors):
         if not expected:

@@ -9,7 +9,6 @@ from relume.nn.optimizers.schedule import Schedule
 from relume.nn.parameters.state_dict import state_dict_of
 from relume.nn.saving import model_file, serialize
 
-COUNT = "num_batches_tracked"
 PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # before the names of what goes with them
 
 

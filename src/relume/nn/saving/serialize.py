@@ -11,24 +11,15 @@ import numpy as np
 
 from relume import validation
 from relume.nn.configurable import Configurable
+from relume.nn.layers import LAYERS
 from relume.nn.layers.activations import ACTIVATIONS, Activation
-from relume.nn.layers.dense import Dense
 from relume.nn.layers.initializers import INITIALIZERS
-from relume.nn.layers.normalization import BatchNorm, LayerNorm, Standardize
-from relume.nn.layers.parametric import ELEMENTWISE
-from relume.nn.layers.regularization import ActivityL1, AlphaDropout, Dropout
-from relume.nn.layers.residual import Residual
 from relume.nn.losses import LOSSES
 from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
 from relume.nn.optimizers.schedules import SCHEDULES
 
-LAYERS = (
-    Dense, Residual, Dropout, AlphaDropout, ActivityL1, BatchNorm, LayerNorm, Standardize,
-)  # fmt: skip
-TABLES = (ACTIVATIONS, ELEMENTWISE, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES)
-CLASSES = {
-    cls.__name__: cls for cls in (*LAYERS, *(each for table in TABLES for each in table.values()))
-}
+TABLES = (LAYERS, ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES)
+CLASSES = {cls.__name__: cls for table in TABLES for cls in table.values()}
 
 
 def is_known(value):

@@ -1,6 +1,6 @@
-"""Where the values of each layer are, as an `Observer` of the engine counts places.
+"""Where the values of each layer are, as an `Observer` of the engine counts nodes.
 
-Place 0 is the input, place i + 1 the output of step i of the plan.
+Node 0 is the input, node i + 1 the output of op i of the plan.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import relume
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.layer import Elementwise
-from relume.nn.layers.parametric import Sine
 from relume.nn.layers.residual import Residual
 
 FAR = 1e6  # where an activation shows its limits
@@ -22,59 +21,59 @@ MARGIN = 0.01  # of a bounded activation's range: closer to an end counts as sat
 
 
 @dataclass
-class Place:
-    """A layer of a network, and the places of what it computes."""
+class LayerNode:
+    """A layer of a network, and the nodes of what it computes."""
 
     name: str  # "layer 2", or "layer 2.1" of those within a Residual
     layer: Any
-    first: int  # of its steps
-    out: int  # the place of its outputs,
+    first: int  # of its ops
+    out: int  # the node of its outputs,
     pre: int | None  # of what its activation reads, if it has one,
     gradient: int  # and of the gradient that is reported
     activation: Any = None
     last: bool = False  # whether its outputs are the network's
-    inner: list[Place] = field(default_factory=list)
+    inner: list[LayerNode] = field(default_factory=list)
 
     @property
     def walk(self):
-        """The place, and all within it."""
-        return [self, *(deeper for place in self.inner for deeper in place.walk)]
+        """The node, and all within it."""
+        return [self, *(deeper for node in self.inner for deeper in node.walk)]
 
 
-def places_of(layers, first=0, prefix="layer ", before="input"):
-    """A Place for each layer; `first` counts steps, `before` is the kind of the step before."""
-    places = []
+def nodes_of(layers, first=0, prefix="layer ", before="input"):
+    """A LayerNode for each layer; `first` counts ops, `before` is the kind of the op before."""
+    nodes = []
     for number, layer in enumerate(layers, 1):
         specs = [spec for module in layer.modules() for spec in module]
-        place = Place(f"{prefix}{number}", layer, first, first + len(specs), None, 0)
-        place.gradient = place.out
+        node = LayerNode(f"{prefix}{number}", layer, first, first + len(specs), None, 0)
+        node.gradient = node.out
         if isinstance(layer, Residual):
-            place.inner = places_of(layer.layers, first + 1, f"{place.name}.", "fork")
+            node.inner = nodes_of(layer.layers, first + 1, f"{node.name}.", "fork")
         elif isinstance(layer, Dense) and layer.activation is not None:
-            place.activation, place.pre = layer.activation, first + 1
-            place.gradient = place.pre
+            node.activation, node.pre = layer.activation, first + 1
+            node.gradient = node.pre
         elif isinstance(layer, Activation | Elementwise):
-            place.activation, place.pre = layer, first
+            node.activation, node.pre = layer, first
             if before not in ("input", "fork"):
-                place.gradient = place.pre
-        places.append(place)
-        first, before = place.out, specs[-1]["kind"]
-    return places
+                node.gradient = node.pre
+        nodes.append(node)
+        first, before = node.out, specs[-1].kind
+    return nodes
 
 
-def network_places(net):
+def network_nodes(net):
     """Those of a network's layers; the last one that changes values is marked."""
-    places = places_of(net.layers)
-    for place in reversed(places):
-        place.last = True
-        if isinstance(place.layer, Dense | Residual):
+    nodes = nodes_of(net.layers)
+    for node in reversed(nodes):
+        node.last = True
+        if isinstance(node.layer, Dense | Residual):
             break
-    return places
+    return nodes
 
 
-def walk(places):
-    """All places, those within others too."""
-    return [each for place in places for each in place.walk]
+def walk(nodes):
+    """All nodes, those within others too."""
+    return [each for node in nodes for each in node.walk]
 
 
 # -- what activations do --------------------------------------------------------------------------
@@ -100,7 +99,7 @@ def is_rectifier(activation):
 def bounds_of(activation):
     """Outputs at or beyond these are saturated: (low, high), infinite where they never are."""
     ends = _ends(activation)
-    if ends is None or isinstance(activation, Sine) or abs(ends[1]) == FAR or ends[1] > 1e3:
+    if ends is None or abs(ends[1]) == FAR or ends[1] > 1e3:
         return -np.inf, np.inf
     low, high = ends
     margin = MARGIN * (high - low)
@@ -116,10 +115,10 @@ def saturates(activation):
     return bool(np.isfinite(bounds_of(activation)[0]))
 
 
-def all_bounds(places, n_places):
-    """The bounds of all places, as an `Observer` takes them."""
-    bounds = np.tile([-np.inf, np.inf], (n_places, 1))
-    for place in walk(places):
-        if place.activation is not None:
-            bounds[place.out] = bounds_of(place.activation)
+def all_bounds(nodes, n_nodes):
+    """The bounds of all nodes, as an `Observer` takes them."""
+    bounds = np.tile([-np.inf, np.inf], (n_nodes, 1))
+    for node in walk(nodes):
+        if node.activation is not None:
+            bounds[node.out] = bounds_of(node.activation)
     return bounds

@@ -16,7 +16,7 @@ from relume.nn.layers.dense import Dense
 from relume.nn.layers.parametric import PReLU
 from relume.nn.layers.residual import Residual
 from relume.nn.parameters.weights import Weights
-from relume.nn.units.layer_nodes import is_rectifier, network_places, walk
+from relume.nn.units.layer_nodes import is_rectifier, network_nodes, walk
 
 HOW = ("reinit", "bias", "leaky")
 SLOPE = 0.01  # of a unit that is made leaky
@@ -24,9 +24,9 @@ SLOPE = 0.01  # of a unit that is made leaky
 
 @dataclass
 class Revivable:
-    """A layer whose units can be revived: its place, and the dense steps before and after it."""
+    """A layer whose units can be revived: its node, and the dense ops before and after it."""
 
-    place: Any
+    node: Any
     incoming: int
     outgoing: int
 
@@ -34,47 +34,47 @@ class Revivable:
 def revivable(net, layers=None, how="reinit"):
     """The layers to revive; ValueError names the first whose structure forbids it."""
     specs = net._weights.specs
-    places = [place for place in walk(network_places(net)) if is_rectifier(place.activation)]
-    names = [place.name for place in places]
+    nodes = [node for node in walk(network_nodes(net)) if is_rectifier(node.activation)]
+    names = [node.name for node in nodes]
     for name in layers or []:
         validation.choice(name, "a name in layers", names)
     found = []
-    for place in places:
-        if place.last or (layers is not None and place.name not in layers):
+    for node in nodes:
+        if node.last or (layers is not None and node.name not in layers):
             continue
-        incoming, outgoing = _neighbours(specs, place)
-        if how == "leaky" and place.activation.name != "relu":
+        incoming, outgoing = _neighbours(specs, node)
+        if how == "leaky" and node.activation.name != "relu":
             raise ValueError(
-                f"how='leaky' makes a PReLU of relu, got {place.name} with {place.activation!r}"
+                f"how='leaky' makes a PReLU of relu, got {node.name} with {node.activation!r}"
             )
-        found.append(Revivable(place, incoming, outgoing))
+        found.append(Revivable(node, incoming, outgoing))
     return found
 
 
-def _neighbours(specs, place):
-    """The dense steps that an activation stands between."""
-    step = place.out - 1
-    if step == 0 or specs[step - 1]["kind"] != "dense":
-        before = specs[step - 1]["layer"] if step else "the input"
-        _refuse(place, f"its values come from {before!r}, not from a Dense of its own")
-    if not specs[step - 1].get("trainable", True):
-        _refuse(place, "it is not trainable")
-    after = step + 1
-    while after < len(specs) and specs[after]["kind"] in ("dropout", "alpha_dropout"):
+def _neighbours(specs, node):
+    """The dense ops that an activation stands between."""
+    index = node.out - 1
+    if index == 0 or not isinstance(specs[index - 1].layer, Dense):
+        before = specs[index - 1].layer if index else "the input"
+        _refuse(node, f"its values come from {before!r}, not from a Dense of its own")
+    if not specs[index - 1].trainable:
+        _refuse(node, "it is not trainable")
+    after = index + 1
+    while after < len(specs) and specs[after].layer.unitwise:
         after += 1
-    kind = specs[after]["kind"] if after < len(specs) else "nothing"
-    if kind in ("batch_norm", "layer_norm"):
-        _refuse(place, f"its output is normalized by {specs[after]['layer']!r}")
-    if kind in ("join", "fork"):
-        _refuse(place, "its output is added to a shortcut by nn.Residual")
-    if kind != "dense":
-        _refuse(place, "no Dense follows it, whose weights could be 0")
-    return step - 1, after
+    layer = specs[after].layer if after < len(specs) else None
+    if layer is not None and layer.normalizes:
+        _refuse(node, f"its output is normalized by {layer!r}")
+    if isinstance(layer, Residual):
+        _refuse(node, "its output is added to a shortcut by nn.Residual")
+    if not isinstance(layer, Dense):
+        _refuse(node, "no Dense follows it, whose weights could be 0")
+    return index - 1, after
 
 
-def _refuse(place, why):
+def _refuse(node, why):
     raise ValueError(
-        f"{place.name}, {place.layer!r}, cannot be revived: {why}, so that new weights would "
+        f"{node.name}, {node.layer!r}, cannot be revived: {why}, so that new weights would "
         "change what the network computes. Name the layers to revive by layers=[...]"
     )
 
@@ -93,16 +93,16 @@ def dormant(values, rows, threshold):
 def revive_units(net, layer, units, how, rng, pre=None):
     """Give some units of a layer a new life; `pre` are their mean pre-activations, for "bias"."""
     weights = net._weights
-    place, by_step = layer.place, weights.by_step()
-    incoming, outgoing = by_step[layer.incoming][1], by_step[layer.outgoing][1]
+    node, by_op = layer.node, weights.by_op()
+    incoming, outgoing = by_op[layer.incoming][1], by_op[layer.outgoing][1]
     if how == "bias":
         if "bias" not in incoming:
-            raise ValueError(f"how='bias' needs a bias, which {place.name} has not")
+            raise ValueError(f"how='bias' needs a bias, which {node.name} has not")
         incoming["bias"][units] -= pre[units]
     elif how == "reinit":
-        spec = by_step[layer.incoming][0]["layer"]
+        spec = by_op[layer.incoming][0].layer
         n_in, n_out = incoming["weight"].shape
-        drawn = initializers.draw(rng, place.activation, n_in, n_out, spec.weight_init)
+        drawn = initializers.draw(rng, node.activation, n_in, n_out, spec.weight_init)
         incoming["weight"][:, units] = drawn[:, units]
         if "bias" in incoming:
             fixed = not isinstance(spec.bias_init, initializers.Initializer)
@@ -116,12 +116,11 @@ def _forget(weights, layer, units):
     flats = [*weights.optimizer_state, *([] if weights.average is None else [weights.average])]
     for flat in flats:
         start = weights.parameters if flat is weights.average else np.zeros_like(flat)
-        new = {(i, name): view for i, name, view in weights._views(start)}
-        for i, name, view in weights._views(flat):
-            if i == layer.incoming:
-                view[..., units] = new[i, name][..., units]
-            elif i == layer.outgoing and name == "weight":
-                view[units] = new[i, name][units]
+        for view, new in zip(weights.views(flat), weights.views(start), strict=True):
+            if view.op == layer.incoming:
+                view.values[..., units] = new.values[..., units]
+            elif view.op == layer.outgoing and view.name == "weight":
+                view.values[units] = new.values[units]
 
 
 # -- leaky slopes ---------------------------------------------------------------------------------
@@ -133,30 +132,29 @@ def make_leaky(net, found):
     The other units of such a layer have the slope 0, and begin as the relu that they were.
     """
     old = net._weights
-    layers = _rebuilt(net.layers, [layer.place for layer, _ in found])
+    layers = _rebuilt(net.layers, [layer.node for layer, _ in found])
     new = Weights(layers, old.plan.n_in, old.dtype)
-    slopes = {layer.place.out - 1: units for layer, units in found}
+    slopes = {layer.node.out - 1: units for layer, units in found}
     _copy(old, new)
-    for step, (_, arrays) in enumerate(new.by_step()):
-        if step in slopes:
-            arrays["weight"][slopes[step]] = SLOPE
+    for i, (_, arrays) in enumerate(new.by_op()):
+        if i in slopes:
+            arrays["weight"][slopes[i]] = SLOPE
     if new.average is not None:
-        averages = [view for i, _, view in new._views(new.average) if i in slopes]
-        values = [view for i, _, view in new._views(new.parameters) if i in slopes]
-        for average, value in zip(averages, values, strict=True):
-            average[...] = value
+        for average, now in zip(new.views(new.average), new.views(new.parameters), strict=True):
+            if now.op in slopes:
+                average.values[...] = now.values
     net._weights = None
     net.layers = layers
     net._weights = new
 
 
-def _rebuilt(layers, places):
-    """The layers, with a PReLU where places are; those within a Residual too."""
-    chosen = [place.layer for place in places]
+def _rebuilt(layers, nodes):
+    """The layers, with a PReLU where nodes are; those within a Residual too."""
+    chosen = [node.layer for node in nodes]
     result = []
     for layer in layers:
         if isinstance(layer, Residual):
-            result.append(Residual(_rebuilt(layer.layers, places)))
+            result.append(Residual(_rebuilt(layer.layers, nodes)))
         elif not any(layer is each for each in chosen):
             result.append(layer)
         elif isinstance(layer, Dense):
@@ -180,7 +178,7 @@ def _copy(old, new):
         new.average = np.zeros_like(new.parameters)
         pairs.append((old.average, new.average))
     for source, target in pairs:
-        values = {(i, name): view for i, name, view in old._views(source)}
-        for i, name, view in new._views(target):
-            if (i, name) in values:
-                view[...] = values[i, name]
+        values = {(view.op, view.name): view.values for view in old.views(source)}
+        for view in new.views(target):
+            if (view.op, view.name) in values:
+                view.values[...] = values[view.op, view.name]

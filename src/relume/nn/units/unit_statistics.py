@@ -5,7 +5,7 @@ import numpy as np
 from relume import validation
 from relume.engine.observer import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
 from relume.nn.data.row_blocks import NetworkRows, RowBlocks
-from relume.nn.units.layer_nodes import all_bounds, network_places, walk
+from relume.nn.units.layer_nodes import all_bounds, network_nodes, walk
 from relume.runtime.blas import single_threaded_blas
 
 INDEX = {name: i for i, name in enumerate(FIGURES)}
@@ -69,19 +69,19 @@ class UnitStatistics:
 def observed(net, X):
     """The statistics of all nodes over the rows of X: nodes, a list of arrays, number of rows."""
     net._built()
-    places, blocks = network_places(net), RowBlocks(NetworkRows(net), X)
-    observer = new_observer(net._weights.plan, places, False)
+    nodes, blocks = network_nodes(net), RowBlocks(NetworkRows(net), X)
+    observer = new_observer(net._weights.plan, nodes, False)
     with single_threaded_blas:
         for _, part, _ in blocks:
             if observer.observe(net._weights.parameters, part)[0] is None:
                 raise validation.not_finite("X", net.dtype)
-    return places, observer.figures()[0], blocks.n
+    return nodes, observer.figures()[0], blocks.n
 
 
-def new_observer(plan, places, gradients):
+def new_observer(plan, nodes, gradients):
     """One that watches all values, and the gradients that are reported."""
-    watched = np.full(plan.n_steps + 1, WATCH_VALUES, np.uint8)
+    watched = np.full(plan.n_ops + 1, WATCH_VALUES, np.uint8)
     if gradients:
-        for place in walk(places):
-            watched[place.gradient] |= WATCH_GRADIENTS
-    return Observer(plan, watched, all_bounds(places, plan.n_steps + 1))
+        for node in walk(nodes):
+            watched[node.gradient] |= WATCH_GRADIENTS
+    return Observer(plan, watched, all_bounds(nodes, plan.n_ops + 1))

@@ -1,0 +1,35 @@
+"""The ops of a list of layers, in the order of the engine's plan, and the arrays they hold."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from relume.engine.op_spec import OpSpec
+from relume.engine.plan import parameters_of
+from relume.nn.layers.traits import Traits
+
+
+class Parameter(NamedTuple):
+    """An array of parameters, as a `state_dict` has it."""
+
+    op: OpSpec
+    shape: tuple[int, ...]
+    role: str  # LEARNT, STATISTIC or COUNT of relume.engine.ops
+
+
+def ops_of(layers: Sequence[Traits]) -> list[OpSpec]:
+    """The ops of all layers: each with the name of its module in a torch.nn.Sequential."""
+    modules = [module for layer in layers for module in layer.modules()]
+    return [
+        replace(op, name=f"{index}.{op.name}" if op.name else f"{index}")
+        for index, module in enumerate(modules)
+        for op in module
+    ]
+
+
+def parameters(ops: list[OpSpec], n_features: int) -> dict[str, Parameter]:
+    """All arrays of some ops for inputs of some width, by name."""
+    return {
+        f"{ops[i].name}.{name}": Parameter(ops[i], shape[::-1], role)
+        for i, name, shape, role in parameters_of(ops, n_features)
+    }

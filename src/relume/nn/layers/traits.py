@@ -1,0 +1,63 @@
+"""What the rest of relume asks of a layer, with the answers of a layer that says nothing."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from relume.engine.op_spec import OpSpec
+
+Values = Mapping[str, NDArray[Any]]  # an op's parameters, by their names in it
+
+
+class OnnxGraph(Protocol):
+    """What a layer adds its operators to: `relume.onnx.graph.Graph`."""
+
+    forks: list[str]
+
+    def constant(self, value: ArrayLike, name: str | None = None) -> str:
+        """Add an array; returns its name."""
+
+    def node(self, operator: str, *inputs: Any, **attributes: Any) -> str:
+        """Add an operator on values, by name, or on arrays; returns the name of its result."""
+
+    def activation(self, name: str, x: str, *parameters: float) -> str:
+        """Add the operators of an activation of relume's table."""
+
+
+class Traits:
+    """What layers and activations say of themselves.
+
+    Parameters' names and shapes are not here: an op of the engine has them (engine/ops.pyx), and
+    its names are those of the `torch.nn` module that does the same.
+    """
+
+    # Whether each unit is computed from itself alone, so that units before it can be removed or
+    # made anew: `Network.compact`, `nn.Revive`.
+    unitwise: ClassVar[bool] = False
+    # Whether it passes its input on in prediction.
+    only_training: ClassVar[bool] = False
+    # Whether the scale of its input is lost in its output.
+    normalizes: ClassVar[bool] = False
+    # The parameter whose last axis, as PyTorch has it, is the width of the input.
+    tells_width: ClassVar[str | None] = None
+    # What the values of a statistic must be, in words and as a test of an array.
+    constraints: ClassVar[dict[str, tuple[str, Callable[[Any], Any]]]] = {}
+
+    def modules(self) -> list[list[OpSpec]]:
+        """The ops of the engine's plan, in the modules of PyTorch that do the same."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, arrays: Values) -> None:
+        """Give an op's parameters, by name, their initial values; zeros until then."""
+
+    def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
+        """Add the operators that do in prediction what an op of the layer does to x."""
+        if self.only_training:
+            return x
+        raise ValueError(f"{self!r} must have a method to_onnx to be exported")
+
+    def affine(self, values: Values) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """A factor and a shift of each unit, where that is all it does in prediction."""
+        return None
