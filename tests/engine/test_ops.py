@@ -91,6 +91,7 @@ CASES = {
     ],
     "standardize": lambda: [nn.Standardize(), nn.Dense(7, "tanh"), nn.Dense(3)],
     "standardize, then residual": lambda: [nn.Standardize(), nn.Residual([nn.Dense(3)])],
+    "activity penalty of 0": lambda: [nn.Dense(9, "relu"), nn.ActivityL1(0.0), nn.Dense(3)],
     "sine": lambda: [nn.Dense(9, nn.Sine(3.0)), nn.Dense(3)],
     "fat relu": lambda: [nn.Dense(9, "fat_relu"), nn.Dense(7, nn.FATReLU(0.5)), nn.Dense(3)],
     "sine first": lambda: [nn.Sine(), nn.Dense(3), nn.Sine(0.5)],

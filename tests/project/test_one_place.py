@@ -19,7 +19,7 @@ USERS = {"cli", "datasets", "experiments", "sklearn"}  # they use layers as ever
 LIMIT = 4
 # What the structure of a network and its training depends on: the units of a Dense, the inside of
 # a Residual, what a Standardize learns from the first data, the minibatches of a BatchNorm.
-STRUCTURE = {"Dense": 14, "Residual": 7, "Standardize": 8, "BatchNorm": 7}
+STRUCTURE = {"Dense": 16, "Residual": 7, "Standardize": 10, "BatchNorm": 8}
 
 
 def code_of(path):
@@ -48,9 +48,12 @@ def sources():
 
 
 def files_that_name(layer, sources):
-    """Those with the class's name, or its op's: as a string, or as the beginning of others."""
+    """Those with the class's name, or its op's, which may be the beginning of another name.
+
+    An op of one word, such as "scale", must stand as a string beside the word "kind".
+    """
     op = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", layer).lower()
-    words = rf"\b{layer}\b|[\"']{op}[\"']" + (rf"|\b{op}" if "_" in op else "")
+    words = rf"\b{layer}\b|" + (rf"\b{op}" if "_" in op else rf"kind\w*\W{{1,5}}{op}[\"']")
     return sorted(name for name, code in sources.items() if re.search(words, code))
 
 

@@ -1,11 +1,11 @@
-"""Networks for tests: with each layer, optimizer, loss and schedule there is."""
+"""Networks for tests, with every layer, optimizer, loss and schedule."""
 
 import numpy as np
 
 from relume import nn
 from tests.support import twin as plain
 
-# An object of each class that files know, with arguments that are not the defaults.
+# One object of each class that model files can hold, with arguments other than the defaults.
 EXAMPLES = [
     nn.Dense(
         5, "relu", use_bias=False, weight_init="orthogonal", bias_init=nn.Constant(0.5), l1=0.1,
@@ -58,14 +58,20 @@ def all_layers(**options):
         nn.Standardize(),
         nn.Dense(8, nn.PReLU(per_unit=True), l2=1e-4, max_norm=2.0),
         nn.BatchNorm(),
-        nn.Residual([nn.Dense(8, "relu"), nn.Dropout(0.2), nn.Residual([nn.Dense(8)])]),
+        nn.Residual(
+            [
+                nn.Dense(8, "relu", use_bias=False),
+                nn.Dropout(0.2),
+                nn.Residual([nn.Dense(8, use_bias=False)]),
+            ]
+        ),
         nn.LayerNorm(),
-        nn.Scale(),
-        nn.GroupNorm(4),
         nn.Residual([nn.Dense(7, nn.RReLU()), nn.AlphaDropout(0.1)]),
         nn.PReLU(),
         nn.Dense(6, nn.Sine(2.0), trainable=False),
         nn.Dense(6, nn.LeakyReLU(0.2), lr_scale=0.5),
+        nn.GroupNorm(2),
+        nn.Scale(),
         nn.Dense(3),
     ]
     options = {"seed": 0, "optimizer": nn.NAdam(0.01, ema_decay=0.9)} | options
@@ -75,7 +81,7 @@ def all_layers(**options):
 
 
 def targets(loss, rows, seed=3):
-    """What a loss takes for networks of 3 outputs."""
+    """Targets that a loss takes for networks of 3 outputs."""
     rng = np.random.default_rng(seed)
     if isinstance(loss, nn.CrossEntropy):
         return rng.integers(3, size=rows)
@@ -83,6 +89,6 @@ def targets(loss, rows, seed=3):
 
 
 def saved(net, path):
-    """The bytes of the file that a network is saved as: all that training needs of it."""
+    """The bytes of the file in which a network is saved: everything that training needs."""
     net.save(path)
     return path.read_bytes()

@@ -252,15 +252,15 @@ cdef class Plan:
         for name, shape, role in op.kind.parameters(op):
             self.arrays.append((i, name, start, shape, role))
             size = math.prod(shape)
+            if size > MOST_ELEMENTS - ALIGN - start:
+                raise ValueError(f"{spec} must have fewer parameters: a network has at most "
+                                 f"{MOST_ELEMENTS}, got {name} of shape {shape}")
             start += size
+            op.n_parameters += size
             if len(shape) == 2:
                 op.n_matrix = shape[0]
             if role == LEARNT and spec.trainable:
                 op.n_trainable += size
-            if start > MOST_ELEMENTS - ALIGN:
-                raise ValueError(f"{spec} must have fewer parameters: a network has at most "
-                                 f"{MOST_ELEMENTS}, got {name} of shape {shape}")
-            op.n_parameters += size
         self.n_parameters = ceil_div(start, ALIGN) * ALIGN
 
     cdef void move_training_offsets(self) noexcept:

@@ -164,9 +164,9 @@ cdef class Training:
                 raise TypeError(f"an observer must be a relume.engine Observer, got {each!r}")
         self.observers = [each for each in observers if (<Observer> each).plan is self.plan]
 
-    cdef int let_look(self) except -1:
+    cdef int show_observers(self) except -1:
         for observer in self.observers:
-            (<Observer> observer).look(&self.p)
+            (<Observer> observer).observe_minibatch(&self.p)
 
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
@@ -226,7 +226,7 @@ cdef class Training:
                 if status != FINE:
                     return self._failed(status, step, sum)
                 if self.observers:
-                    self.let_look()
+                    self.show_observers()
                 share = self.p.rows if self.mean_penalty else self.batch_total
                 sum += self.batch_loss * share
                 total += share
@@ -259,7 +259,7 @@ cdef class Training:
         if status != FINE:
             return self._failed(status, 0, 0.0)
         if self.observers:
-            self.let_look()
+            self.show_observers()
         return FINE, self.batch_total, self.batch_loss
 
     def gradients(self, X, y, weight, gradients, uint64_t key=0):
@@ -286,7 +286,7 @@ cdef class Training:
         if status != FINE:
             return self._failed(status, 0, 0.0)
         if self.observers:
-            self.let_look()
+            self.show_observers()
         return FINE, self.batch_total, self.batch_loss
 
     def _failed(self, Status status, Py_ssize_t step, double loss):

@@ -32,7 +32,7 @@ from relume.nn.layers.ops import ops_of
 from relume.nn.layers.regularization import ActivityL1
 from relume.nn.layers.residual import Residual, width_of
 from relume.nn.losses import CrossEntropy, Loss, PythonLoss, loss_of
-from relume.nn.metrics import Metric, figures, metrics_of
+from relume.nn.metrics import Metric, metric_values, metrics_of
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import Optimizer, optimizer_of
 from relume.nn.optimizers.schedule import Schedule, learning_rates, schedule_of
@@ -92,7 +92,8 @@ class Network:
         from the epoch as a float (0.0 at the start of training, 1.5 in the middle of the second
         epoch) to a factor of at least 0. None keeps the learning rate constant. `train_on_batch`
         and `step` take the factor at the beginning of the next epoch. A network pickles if its
-        schedule does. The network keeps a copy of a `Schedule`.
+        schedule does; a pickle is promised to load in the same version of relume only. The network
+        keeps a copy of a `Schedule`.
     sparse : {"auto", "never", "always"}, default="auto"
         Whether matrix products skip the zeros that a relu leaves. "auto" skips them where a table
         of measurements says that it takes less time. The results are the same bits.
@@ -442,7 +443,8 @@ class Network:
         -------
         snapshot : object
             For `restore`: weights, the optimizer and its state, the schedule's state, the random
-            state, and the number of epochs. It can be pickled.
+            state, and the number of epochs. It can be pickled; a pickle is promised to load in the
+            same version of relume only.
         """
         return Snapshot.of(self)
 
@@ -883,7 +885,7 @@ class Network:
         else:
             losses, _ = self._row_losses(z, y)
             loss = np.average(losses.astype(np.float64), weights=weight)
-        return {"loss": float(loss), **figures(self._metrics, self.loss, z, y)}
+        return {"loss": float(loss), **metric_values(self._metrics, self.loss, z, y)}
 
     def _row_losses(self, z: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Loss of each row of outputs z, and its gradient, under a loss of the kernels."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from relume import validation
-from relume.nn.callbacks.monitored_metric import WatchedFigure
+from relume.nn.monitored_metric import MonitoredMetric
 from relume.nn.optimizers.schedule import Schedule
 
 
@@ -296,7 +296,7 @@ class ReduceOnPlateau(Schedule):
         mode: str = "auto",
         warmup: float = 0.0,
     ) -> None:
-        monitored = WatchedFigure(monitor, mode, min_delta)
+        monitored = MonitoredMetric(monitor, mode, min_delta)
         self.monitor, self.mode = monitored.name, monitored.mode
         self.min_delta: float = monitored.min_delta
         self.factor: float = validation.number(
@@ -324,7 +324,7 @@ class ReduceOnPlateau(Schedule):
         ValueError
             If the monitored metric is not among them.
         """
-        monitored = WatchedFigure(self.monitor, self.mode, self.min_delta)
+        monitored = MonitoredMetric(self.monitor, self.mode, self.min_delta)
         value = monitored.value(logs)
         if monitored.is_better(value, self._best):
             self._best, self._waited = value, 0
