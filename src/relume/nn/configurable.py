@@ -126,9 +126,17 @@ def _completing(init: Any) -> Any:
     return __init__
 
 
-@functools.cache
+_arguments_of: dict[type, frozenset[str]] = {}  # reading a signature takes 20 us
+
+
 def _arguments(cls: type) -> frozenset[str]:
     """The named arguments of a class's own constructor; none where it inherits one."""
+    if cls not in _arguments_of:
+        _arguments_of[cls] = _read_arguments(cls)
+    return _arguments_of[cls]
+
+
+def _read_arguments(cls: type) -> frozenset[str]:
     if "__init__" not in vars(cls) or not issubclass(cls, Configurable):
         return frozenset()
     _, *parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
