@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from relume.nn.network import Network
 
 
-
 class Diverged(Exception):
     """The loss of a minibatch is not finite; `steps` were made before it in this epoch."""
 
