@@ -194,7 +194,6 @@ class Network:
     @layers.setter
     def layers(self, value: Sequence[Layer | Activation]) -> None:
         layers = checked_layers(value, "layers")
-        _outputs_of(layers)
         before = vars(self).get("_layers", layers)
         self._layers = layers
         try:
@@ -311,7 +310,7 @@ class Network:
     @property
     def _weights(self) -> Weights | None:
         """The weights with a plan of the present layers; None before the network is built."""
-        if self._changes != Changes.count or self._lists != self._lists_seen:
+        if self._changes != Changes.count:
             self._follow_layers()
         return self._values
 
@@ -331,8 +330,6 @@ class Network:
         _outputs_of(layers)
         if self._values is not None and self._values.recompile(layers, self._sparse):
             self._tape = None
-        self._lists = _lists_of(self._layers)
-        self._lists_seen = [list(each) for each in self._lists]
         self._changes = changes
 
     def _built(self) -> Weights:
@@ -436,8 +433,6 @@ class Network:
             "_schedule": copy.copy(self._schedule),
             "_rng": rng,
             "_tape": None,
-            "_lists": [],
-            "_lists_seen": [],
             "_changes": -1,
         }
 
@@ -823,7 +818,7 @@ class Network:
         TypeError, ValueError
             If X is invalid, or not finite.
         """
-        return self.loss.predictions(self._outputs_of(X))
+        return self._loss.predictions(self._outputs_of(X))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Class probabilities: the softmax of the logits, or the sigmoid under the binary loss.
@@ -902,7 +897,9 @@ class Network:
 
     def _outputs_of(self, X: Any, softmax: bool = False) -> NDArray[Any]:
         """The outputs for a user's X; at once where the engine can read it as it is."""
-        weights = self._built()
+        weights = self._values if self._changes == Changes.count else self._weights
+        if weights is None:
+            weights = self._built()
         z = predict_array(weights.plan, weights.parameters, X, softmax)
         return self._outputs(check_data.features(self, X), softmax) if z is None else z
 
@@ -1079,12 +1076,3 @@ def _holds_standardize(layer):
         return False
     Residual(layer.layers)  # raises where the list was changed in place to what it must not be
     return any(isinstance(each, Standardize) or _holds_standardize(each) for each in layer.layers)
-
-
-def _lists_of(layers):
-    """All lists in which layers may be replaced: the network's own and those of `Residual`."""
-    lists = [layers]
-    for layer in layers:
-        if isinstance(layer, Residual):
-            lists += _lists_of(layer.layers)
-    return lists
