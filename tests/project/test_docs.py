@@ -116,9 +116,9 @@ SITE = {
 FAULTS = {
     "loads https://": {"bad.html": '<script src="https://cdn.example/x.js"></script>'},
     "loads //": {"bad.html": '<link rel="stylesheet" href="//fonts.example/x.css">'},
-    "which is not there": {"bad.html": '<img src="none.png">'},
-    "leads to no file": {"bad.html": '<a href="none.html">x</a>'},
-    "leads to no place": {"bad.html": '<a href="other.html#there">x</a>'},
+    "which does not exist": {"bad.html": '<img src="none.png">'},
+    "links to a file that does not exist": {"bad.html": '<a href="none.html">x</a>'},
+    "links to an anchor": {"bad.html": '<a href="other.html#there">x</a>'},
     "by url() or @import": {"bad.css": "p { background: url(https://cdn.example/x.png) }"},
 }
 

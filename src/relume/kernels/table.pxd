@@ -116,7 +116,7 @@ ctypedef void (*Standardize)(const void* x, const void* mean, const void* scale,
                              Py_ssize_t n, void* out) noexcept nogil
 ctypedef void (*ColumnMoments)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* mean,
                                void* variance) noexcept nogil
-ctypedef void (*InverseDeviation)(const void* variance, const void* eps, Py_ssize_t n,
+ctypedef void (*InverseStd)(const void* variance, const void* eps, Py_ssize_t n,
                                   void* out) noexcept nogil
 ctypedef void (*Track)(const void* mean, const void* variance, Py_ssize_t rows, Py_ssize_t n,
                        const void* momentum, void* running_mean,
@@ -222,7 +222,7 @@ cdef struct Spans:
     ColumnProducts column_products
     Standardize standardize
     ColumnMoments column_moments
-    InverseDeviation inverse_deviation
+    InverseStd inverse_std
     Track track
     BatchNorm batch_norm
     BatchNormBackward batch_norm_backward

@@ -1,7 +1,7 @@
 # Layers that normalize: over the columns of a minibatch, or row by row.
 
 from relume.kernels.table cimport (
-    BatchNorm, BatchNormBackward, ColumnMoments, GroupNorm, GroupNormBackward, InverseDeviation,
+    BatchNorm, BatchNormBackward, ColumnMoments, GroupNorm, GroupNormBackward, InverseStd,
     LayerNorm, LayerNormBackward, Standardize, Track,
 )
 
@@ -44,7 +44,7 @@ cdef void column_moments(const floating* x, Py_ssize_t rows, Py_ssize_t n, float
     for j in range(n):
         variance[j] = variance[j] * share
 
-cdef void inverse_deviation(const floating* variance, const floating* eps, Py_ssize_t n,
+cdef void inverse_std(const floating* variance, const floating* eps, Py_ssize_t n,
                             floating* out) noexcept nogil:
     cdef Py_ssize_t j
     cdef floating added = eps[0]
@@ -166,7 +166,7 @@ cdef void group_norm_backward(const floating* g, const floating* normal, const f
 cdef void fill_normalization(Spans* spans, floating like) noexcept:
     spans.standardize = <Standardize> standardize[floating]
     spans.column_moments = <ColumnMoments> column_moments[floating]
-    spans.inverse_deviation = <InverseDeviation> inverse_deviation[floating]
+    spans.inverse_std = <InverseStd> inverse_std[floating]
     spans.track = <Track> track[floating]
     spans.batch_norm = <BatchNorm> batch_norm[floating]
     spans.batch_norm_backward = <BatchNormBackward> batch_norm_backward[floating]
