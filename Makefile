@@ -15,9 +15,10 @@ BENCH := $(HISTORY)
 BASE := main
 COMMITS := HEAD
 REV := main
-MACHINE := reference
+MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
-.PHONY: help demo test lint vec parallel accuracy sweep calibrate durability digests peers peers-scaling
+.PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep calibrate durability digests
+.PHONY: peers peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -26,7 +27,7 @@ help:  ## show this
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
 	@echo "                   REV (main): digests"
-	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (reference): docs/benchmarks.md"
+	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (the CPU's name): docs/benchmarks.md"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,11 +44,26 @@ $(VENV)/tested: $(SOURCES) | $(VENV)/bin/python
 demo: $(VENV)/built  ## train one network with four activations on real data, and compare them
 	$(BIN)/relume demo
 
+check: $(VENV)/tested  ## the quick suite: lint, types, imports, and a sample of all tests (90 seconds)
+	$(BIN)/python -m pytest -n auto --dist worksteal -q -m quick tests $(ARGS)
+
 test: $(VENV)/tested  ## build, lint and run the whole test suite, on all CPUs
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
+test-pytorch: $(VENV)-pytorch/built  ## compute PyTorch's recorded results anew and compare; RECORD=1 replaces them
+	$(VENV)-pytorch/bin/python tools/record_pytorch.py $(if $(RECORD),--write)
+
+$(VENV)-pytorch/built: $(SOURCES) tests/support/pytorch/requirements.txt
+	$(PYTHON) -m venv $(VENV)-pytorch
+	$(VENV)-pytorch/bin/pip install --quiet -r tests/support/pytorch/requirements.txt .
+	touch $@
+
 lint: $(VENV)/tested  ## only the checks of how the code reads
-	$(BIN)/python -m pytest tests/project/test_project.py
+	$(BIN)/python -m pytest tests/project/test_project.py tests/project/test_imports.py \
+		tests/project/test_words.py
+
+faults: $(VENV)/tested  ## plant 30 faults, one at a time; see that check finds 24, test all (1 hour)
+	$(BIN)/python tools/faults.py --full $(ARGS)
 
 vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vectorized
 	$(BIN)/python tools/vec.py
@@ -80,7 +96,7 @@ bench-compare: $(VENV)/asv  ## time BASE (main) and HEAD in turn; fails if one i
 	$(ASV) continuous --factor 1.1 --machine here --attribute rounds=4 --show-stderr \
 		--bench "$(BENCH)" $(ARGS) $(BASE) HEAD
 
-bench-history: $(VENV)/asv  ## time each commit of kernels or engine that has no results yet
+bench-history: $(VENV)/asv  ## time each commit of the compiled code that has no results yet
 	$(ASV) machine --yes --machine $(MACHINE) > /dev/null
 	git log --first-parent --format=%H $(COMMITS) -- \
 		src/relume/kernels src/relume/ufuncs src/relume/runtime src/relume/engine | \
@@ -141,5 +157,5 @@ release:  ## print what a release needs, and check it
 	$(PYTHON) tools/release.py
 
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-wheel .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete

@@ -1,7 +1,7 @@
-"""Builds the compiled modules. What relume is, is in pyproject.toml.
+"""Builds the compiled modules. The metadata of the package are in pyproject.toml.
 
-RELUME_DEBUG=1   bounds checks on, -O1 -g, assertions on
-RELUME_OPENMP=0  build without OpenMP: relume then works on one thread
+RELUME_DEBUG=1   build with bounds checks and assertions, and with -O1 -g
+RELUME_OPENMP=0  build without OpenMP; relume then uses one thread
 """
 
 import glob
@@ -22,17 +22,18 @@ DEBUG = os.environ.get("RELUME_DEBUG") == "1"
 MSVC = sys.platform == "win32"
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
-# The same kernel source is built once for each of these, in ascending order, with -m<feature> for
-# every feature; relume.kernels.dispatch imports the last one whose features the CPU all has.
+# The same kernel source is compiled once for each of these builds, with -m<feature> for every
+# feature. They are in ascending order; relume.kernels.dispatch imports the last one that the CPU
+# supports.
 V2 = ["sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16"]
 AVX2 = [*V2, "avx", "avx2", "fma", "f16c"]
 AVX512 = [*AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]
 BUILDS = {"baseline": V2, "avx2": AVX2, "avx512": AVX512} if X86 else {"baseline": []}
 
-# Nothing but a module's PyInit function is exported, so that no name of ours meets another's.
-# GCC vectorizes the kernels only with -O3 and without traps and errno. -ffp-contract=off keeps a
-# vector body and its scalar tail on the same bits. Never -ffast-math: it breaks NaN, and linked in
-# it sets flush-to-zero for the whole process.
+# A module exports only its PyInit function, so that no symbol can conflict with another library's.
+# GCC vectorizes the kernels only with -O3 and without traps and errno. -ffp-contract=off gives a
+# vector body and its scalar tail the same bits. Never use -ffast-math: it breaks NaN, and when
+# linking it sets flush-to-zero for the whole process.
 if MSVC:
     FLAGS = ["/O2", "/fp:precise"]
 else:
@@ -47,14 +48,14 @@ DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
     "initializedcheck": DEBUG,
-    "cdivision": True,  # division as in C: by 0 gives infinity, and // truncates
+    "cdivision": True,  # division as in C: x / 0 is infinity, and // truncates
     "embedsignature": True,
 }
 
 
 def kernel_flags(build):
-    # A loop is vectorized only when all it calls is inlined, which compilers stop doing in a file
-    # as large as the kernels'.
+    # A loop is vectorized only if all functions that it calls are inlined. In a file as large as
+    # the kernels', compilers inline them only if they are forced to.
     if MSVC:
         return [*FLAGS, *MSVC_FLAGS[build], "/DCYTHON_INLINE=__forceinline"]
     inline = "-DCYTHON_INLINE=inline __attribute__((always_inline))"
@@ -93,7 +94,7 @@ def extensions():
 
 
 class BuildExtensions(build_ext):
-    """Builds in parallel, with OpenMP where the compiler has it."""
+    """Builds in parallel, with OpenMP if the compiler supports it."""
 
     def finalize_options(self):
         super().finalize_options()
@@ -111,7 +112,7 @@ class BuildExtensions(build_ext):
             return []
         if MSVC:
             return ["/openmp"]
-        # Apple's clang takes the pragma only behind -Xpreprocessor, and libomp from elsewhere.
+        # Apple's clang accepts -fopenmp only after -Xpreprocessor, and needs a separate libomp.
         for flags in (["-fopenmp"], ["-Xpreprocessor", "-fopenmp", "-lomp"]):
             if self.can_link(flags):
                 return flags

@@ -1,4 +1,4 @@
-"""The most memory that a process takes whose arrays have 4 million float32 (16 MB each)."""
+"""The peak memory of a process with arrays of 4 million float32 (16 MB each)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Ratios of times that were taken in turn: they stay where a noisy machine's times do not."""
+"""Ratios of interleaved times, which are stable on a noisy machine where times are not."""
 
 from itertools import pairwise
 
@@ -22,7 +22,7 @@ def operands(n):
 
 
 def repeated(call, n):
-    """A call so often that 200,000 elements are computed: the clock then costs nothing."""
+    """Repeat a call for 200,000 elements in total, so that reading the clock is negligible."""
 
     def calls():
         for _ in range(max(1, 200_000 // n)):
@@ -44,7 +44,7 @@ def track_relu_over_copy(n):
 def track_relu_over_tanh(peer):
     """`relume.relu(x, out=)` over a tanh of 100,000 elements.
 
-    Not relume's: its ratio would call a faster tanh a slower relu.
+    The tanh is not relume's, because a faster tanh would look like a slower relu.
     """
     relume.set_num_threads(1)
     x, out = operands(100_000)
@@ -56,15 +56,15 @@ def track_relu_over_tanh(peer):
 
 
 def has(function, direction):
-    """A setup that makes asv skip what a commit has not."""
+    """A setup that makes asv skip a function that a commit does not have."""
     prepared("relume", function, direction, "float32", 1_000)
 
 
 @named("One call over NumPy's formula, one thread")
 def track_over_numpy(function, direction):
-    """A call of 100,000 float32 over the same with NumPy's ufuncs (see peers/contenders).
+    """A call of 100,000 float32 over the same computation by NumPy's ufuncs (peers/contenders).
 
-    Backward is from the output where relume can: NumPy's formulas are then, too.
+    The backward pass is computed from the output if relume supports it, as in NumPy's formulas.
     """
     relume.set_num_threads(1)
     ours = direction
@@ -82,7 +82,7 @@ def track_over_numpy(function, direction):
 
 @named("A training step over its matrix products, one thread")
 def track_step_over_gemm(network):
-    """A minibatch of `fit` (Adam, relu) over the products that it needs, made by NumPy's BLAS."""
+    """A minibatch of `fit` (Adam, relu) over its matrix products as computed by NumPy's BLAS."""
     relume.set_num_threads(1)
     widths = [int(width) for width in network.split(",")[0].split("-")]
     batch, steps = NETWORKS[network]
@@ -93,7 +93,7 @@ def track_step_over_gemm(network):
     net = nn.Network([*hidden, nn.Dense(widths[-1])], seed=0)
     net.fit(X, y, batch_size=batch)
     matrices = [made_products(rng, batch, pair) for pair in pairwise(widths)]
-    matrices[0].pop()  # nothing asks for the gradient of the data
+    matrices[0].pop()  # the gradient with respect to the data is not needed
 
     def products():
         for _ in range(steps):
@@ -106,7 +106,7 @@ def track_step_over_gemm(network):
 
 
 def made_products(rng, batch, widths):
-    """The operands and results of a layer: forward, the weight's gradient, the input's."""
+    """Operands and results of a layer's products: forward, weight gradient, input gradient."""
     n_in, n_out = widths
     x, weight, dz = (
         rng.standard_normal(shape, np.float32)

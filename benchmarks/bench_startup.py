@@ -1,4 +1,4 @@
-"""What it costs to import relume, in processes of their own."""
+"""The time to import relume, measured in new processes."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def python(code):
 
 @named("Import: relume beyond NumPy")
 def track_import_beyond_numpy():
-    """The median difference of processes started in turn."""
+    """The median difference between interleaved processes that import relume or only NumPy."""
     times = interleaved(lambda: python("import numpy, relume"), lambda: python("import numpy"), 11)
     return sorted(ours - numpys for ours, numpys in zip(*times, strict=True))[5]
 

@@ -1,4 +1,4 @@
-"""Training and prediction on the digits, 64-64-32-10, batches of 32, with relume's own threads."""
+"""Training and prediction on the digits, 64-64-32-10, batch size 32, with the default threads."""
 
 from relume import datasets, nn
 
@@ -11,7 +11,7 @@ def digits(dtype):
 
 
 def fitted(activation, dtype):
-    """The network after an epoch, and its data."""
+    """A network after one epoch, and its data."""
     X, y = digits(dtype)
     hidden = [nn.Dense(units, activation=activation) for units in (64, 32)]
     net = nn.Network([*hidden, nn.Dense(10)], seed=0, dtype=dtype)

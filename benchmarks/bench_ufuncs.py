@@ -1,4 +1,4 @@
-"""Activations beside NumPy's formulas: one call with out= on filled arrays, on one thread."""
+"""Activations and NumPy's formulas for them: one call with out= on filled arrays, one thread."""
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from .calls import (
     prepared,
 )
 
-SIZES = [1_000, 100_000, 4_000_000]  # in the first cache, in the second, in none
+SIZES = [1_000, 100_000, 4_000_000]  # fits the L1 cache, the L2 cache, no cache
 STEPS = {"contiguous": 1, "strided": 2}
 
 
 class Table(Timed):
-    """The whole table. Too long for a history: `Everyday` is its slice."""
+    """The whole table. It takes too long for a history, which has the slice `Everyday`."""
 
     params = [LIBRARIES, FUNCTIONS, DIRECTIONS, DTYPES, SIZES, list(STEPS)]
     param_names = ["library", "function", "direction", "dtype", "n", "layout"]
@@ -36,7 +36,7 @@ class Table(Timed):
 
 
 class Everyday(Timed):
-    """What a history can afford of the table: relume at 100,000 float32, contiguous."""
+    """The slice of the table for a history: relume at 100,000 float32, contiguous."""
 
     params = [EVERYDAY, DIRECTIONS[:2]]
     param_names = ["function", "direction"]
@@ -51,7 +51,7 @@ class Everyday(Timed):
 
 
 class Exponential(Timed):
-    """Sigmoid and tanh as written with NumPy's exp; expit and np.tanh are in the table."""
+    """Sigmoid and tanh written with NumPy's exp; expit and np.tanh are in the table."""
 
     params = [["sigmoid", "tanh"], DTYPES[:2], SIZES]
     param_names = ["function", "dtype", "n"]
@@ -84,7 +84,7 @@ def tanh(x, out):
 
 
 class Others(Timed):
-    """Functions along an axis, gated ones, and those that are several ufuncs: 100,000 elements."""
+    """Functions along an axis, gated and compound functions: 100,000 elements."""
 
     params = [LIBRARIES, OTHERS, DIRECTIONS[:2], DTYPES]
     param_names = ["library", "function", "direction", "dtype"]
@@ -99,7 +99,7 @@ class Others(Timed):
 
 
 class Threads(Timed):
-    """The same call on one thread and on more."""
+    """The same call on one thread and on several."""
 
     params = [["relu", "gelu", "tanh"], DIRECTIONS[:2], [100_000, 4_000_000], [1, 2, 4]]
     param_names = ["function", "direction", "n", "threads"]
@@ -116,7 +116,7 @@ class Threads(Timed):
 
 
 class Broadcasting(Timed):
-    """A slope for every element, row or column, or an x that repeats, of (1000, 256) float32."""
+    """A slope per element, row or column, or a broadcast x, of (1000, 256) float32."""
 
     params = [LIBRARIES, ["scalar slope", "slope a row", "slope a column", "all", "x a row"]]
     param_names = ["library", "operands"]
@@ -138,6 +138,6 @@ class Broadcasting(Timed):
 
 
 def leaky(x, slope, out):
-    """NumPy's formula where the slope is below 1."""
+    """NumPy's formula for a slope below 1."""
     np.multiply(x, slope, out=out)
     np.maximum(x, out, out=out)

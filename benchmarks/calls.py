@@ -1,8 +1,8 @@
-"""The calls that are timed: the statements of peers/contenders, made functions.
+"""The timed calls: the statements of peers/contenders as functions.
 
-Lists of parameters are written out here, not taken from the library: a history stays comparable
-only if its parameters stay. What is new goes to the end; tests/project/test_benchmarks.py fails by
-the name of what is missing.
+The lists of parameters are written out here instead of being read from the library, because a
+history is comparable only if its parameters stay the same. New entries go to the end;
+tests/project/test_benchmarks.py fails with the name of a missing one.
 """
 
 import numpy as np
@@ -65,9 +65,9 @@ LIBRARIES = ["relume", "numpy"]
 
 
 class Timed:
-    """What asv may spend on one set of parameters: of a table of thousands each must be short."""
+    """asv's settings for one set of parameters, short because a table has thousands of them."""
 
-    version = "1"  # raise it when something else is timed: older results then no longer count
+    version = "1"  # raise it when the timed code changes, which invalidates older results
     sample_time = 0.004
     repeat = (5, 20, 0.1)
     warmup_time = 0.01
@@ -75,12 +75,12 @@ class Timed:
 
 
 def statement(library, function, direction):
-    """How a library computes a function; of several ways of NumPy the first."""
+    """The statement by which a library computes a function; the first one of NumPy's."""
     ways = CASES[function].ways(library, function.split()[0], direction != "forward")
     way = int(direction == "backward_from_output")
     if way >= len(ways) or (way and library == "numpy"):
-        # For asv, a set of parameters that is skipped. NumPy's formula has one backward, from
-        # input or output, whichever is easier.
+        # asv skips this set of parameters. NumPy has one formula for backward, from the input or
+        # from the output, whichever is simpler.
         raise NotImplementedError(f"{library} has no {direction} of {function}")
     return ways[way]
 
@@ -105,7 +105,7 @@ def prepared(library, function, direction, dtype, n, step=1):
     exec(f"def call():\n    {way}", scope)
     try:
         scope["call"]()
-    except AttributeError as error:  # a commit before the function
+    except AttributeError as error:  # a commit that does not have the function yet
         raise NotImplementedError(str(error)) from error
     return scope["call"]
 
@@ -115,7 +115,7 @@ def names_in(code):
 
 
 def named(text):
-    """A decorator: what the web pages call a benchmark."""
+    """A decorator that sets a benchmark's name in the web pages."""
 
     def decorate(function):
         function.pretty_name = text

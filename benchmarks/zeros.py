@@ -1,10 +1,11 @@
-"""What skipping zeros saves: one row, products of a minibatch, and "auto" beside the others.
+"""The time saved by skipping zeros, for one row and for minibatches, in all modes of `sparse`.
 
     python benchmarks/zeros.py
 
-Weights are set so that a wanted share of every layer's input is 0: each unit's weights are random,
-and its bias is the quantile of what comes in. Printed is the time of "never" by that of the other
-two, and the time of the better of "never" and "always" by that of "auto", which is to be 0.95.
+The networks are made so that a given share of every layer's input is 0: each unit has random
+weights and a quantile of its outputs as its bias. Prints the time of "never" over that of the
+other two modes, and the time of the faster of "never" and "always" over that of "auto". The last
+ratio should be at least 0.95.
 """
 
 import time
@@ -19,7 +20,7 @@ MODES = ("never", "auto", "always")
 
 
 def network(widths, X, share, sparse):
-    """A relu network of which that share of each hidden layer is 0 for X."""
+    """A relu network in which the given share of each hidden layer's outputs is 0 for X."""
     layers = [nn.Dense(width, "relu") for width in widths[1:-1]] + [nn.Dense(widths[-1])]
     net = nn.Network(layers, seed=0, sparse=sparse).build(widths[0])
     state, x = net.state_dict(), X
@@ -39,10 +40,10 @@ def inputs(rows, width, share):
 
 
 def medians(functions, seconds):
-    """The median time of each, run in turns for so long.
+    """The median time of each function, in interleaved runs for some seconds.
 
-    The order is drawn anew each time: a function that follows one which goes through all weights
-    finds the cache without its own, and takes up to twice as long.
+    The order is random in each round, because a function that runs after one that reads all
+    weights finds a cold cache and takes up to twice as long.
     """
     times, end = [[] for _ in functions], time.perf_counter() + seconds
     order = np.random.default_rng(3)
@@ -55,7 +56,7 @@ def medians(functions, seconds):
 
 
 def one_row(widths):
-    """Each call takes another row, so that no row's weights are in cache because of the last."""
+    """Each call takes another row, so that the weights for it are not in the cache already."""
     for share in SHARES:
         X = inputs(200, widths[0], share)
         calls = []
@@ -73,7 +74,7 @@ def layer(widths, rows):
 
 
 def training(widths, rows):
-    """Without learning, which would change the zeros: the learning rate is tiny."""
+    """The learning rate is tiny, because learning would change the share of zeros."""
     for share in SHARES:
         X = inputs(rows * 8, widths[0], share)
         y = np.random.default_rng(2).integers(widths[-1], size=len(X))

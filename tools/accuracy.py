@@ -1,9 +1,11 @@
 """Measure the accuracy of every function against mpmath, on each instruction set of this CPU.
 
-Prints for every function, direction and dtype the largest error in ULP and the inputs where it is;
-! marks what exceeds the promised bound, and makes the exit status 1.
+Prints the maximum error in ULP and the inputs at which it occurs, for every function, direction
+and dtype. An error that exceeds the documented bound is marked by ! and makes the exit status 1.
 
-    python tools/accuracy.py [--points N] [ACTIVATION ...]       100,000 points, all activations
+    python tools/accuracy.py [--points N] [ACTIVATION ...]
+
+By default it measures all activations at 100,000 points each.
 """
 
 import argparse
@@ -35,7 +37,7 @@ BY_NAME = {op.name: op for op in OPS}
 
 
 class Server:
-    """The library in a process of its own, on one instruction set."""
+    """A process that runs relume with one instruction set."""
 
     def __init__(self, simd):
         self.process = subprocess.Popen(
@@ -56,7 +58,7 @@ class Server:
 
 
 def serve():
-    """Answer (name of a function, inputs) with its results until the input ends."""
+    """Read (name of a function, inputs) and write the results, until the input ends."""
     while True:
         try:
             name, inputs = pickle.load(sys.stdin.buffer)
@@ -67,35 +69,40 @@ def serve():
 
 
 def expected(task):
-    """The inputs of one function in one dtype, and the exact results."""
+    """The inputs and the exact results of one function in one dtype."""
     name, dtype, n = task
     inputs = accuracy_inputs(BY_NAME[name], dtype, n)
     return inputs, exact_results(BY_NAME[name], inputs)
 
 
 def row_of(op, dtype, inputs, results, servers):
-    """A line of the table, and whether it keeps the bound on every instruction set."""
-    cells, kept = [], True
+    """A line of the table, and whether the error is in bounds on every instruction set."""
+    cells, in_bounds = [], True
     for server in servers:
         error = errors(op, server(op.name, inputs), results)
         worst = int(error.argmax())
         where = ", ".join(f"{column[worst]:.9g}" for column in inputs[op.n_data - 1 :])
         above = bool(error[worst] > bound(op, dtype))
-        kept &= not above
+        in_bounds &= not above
         cells.append(f"{error[worst]:6.3g}{'!' if above else ' '} at {where:36}")
-    return f"{op.name:36} {np.dtype(dtype).name:8} {bound(op, dtype):5g}  {' '.join(cells)}", kept
+    line = f"{op.name:36} {np.dtype(dtype).name:8} {bound(op, dtype):5g}  {' '.join(cells)}"
+    return line, in_bounds
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(description="Measure the accuracy of every function.")
-    parser.add_argument("names", metavar="ACTIVATION", nargs="*", help="all if none is given")
-    parser.add_argument("--points", type=int, default=100_000)
+    parser.add_argument(
+        "names", metavar="ACTIVATION", nargs="*", help="activations to measure (default: all)"
+    )
+    parser.add_argument(
+        "--points", type=int, default=100_000, help="points per function (default: %(default)s)"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
         return serve()
     if unknown := set(options.names) - {op.row["name"] for op in OPS}:
-        parser.error(f"no such activation: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown activation: {', '.join(sorted(unknown))}")
     ops = [op for op in OPS if not options.names or op.row["name"] in options.names]
     supported = [
         n for n, needs in dispatch.builds().items() if not dispatch.missing_features(needs)
@@ -109,8 +116,8 @@ def main(arguments):
         for (name, dtype, _), (inputs, exact) in tqdm(
             results, total=len(tasks), leave=False, disable=None
         ):
-            line, kept = row_of(BY_NAME[name], dtype, inputs, exact, servers)
-            failures += not kept
+            line, in_bounds = row_of(BY_NAME[name], dtype, inputs, exact, servers)
+            failures += not in_bounds
             tqdm.write(line.rstrip())
     for server in servers:
         server.close()

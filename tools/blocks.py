@@ -1,10 +1,10 @@
-"""Runs the other libraries' code in the pages of docs: blocks fenced as ```python <library>.
+"""Run the code for other libraries in the pages of docs, in blocks fenced as ```python <library>.
 
     python tools/blocks.py [library ...]
 
-A page's blocks of a library run in one namespace, from first to last; they hold asserts. A library
-that is not installed is named and left out. relume's own blocks are doctests of the suite. Keras
-runs on JAX, unless KERAS_BACKEND says otherwise.
+The blocks of a page for one library run in order, in one namespace, and contain asserts. A
+library that is not installed is reported and skipped. The blocks for relume itself are doctests
+of the test suite. Keras uses JAX unless KERAS_BACKEND is set.
 """
 
 import importlib.util
@@ -18,14 +18,14 @@ MODULES = {"scikit-learn": "sklearn", "keras": "keras", "pytorch": "torch"}
 
 
 def blocks(page, library):
-    """The code of a library's blocks, each with as many lines before it as in the page."""
+    """The code of a library's blocks, padded with empty lines so that line numbers are correct."""
     text = page.read_text()
     for found in re.finditer(rf"^```python {library}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         yield "\n" * text.count("\n", 0, found.start(1)) + found[1]
 
 
 def main(libraries):
-    """Runs them all."""
+    """Run the blocks for the given libraries."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
     for library in libraries:
         codes = {page: list(blocks(page, library)) for page in PAGES}

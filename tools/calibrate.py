@@ -1,11 +1,11 @@
-"""Measure from which share of zeros on it pays to skip them; print the rows of
-engine/skip_zeros.pyx.
+"""Measure the share of zeros from which skipping them pays off, for engine/skip_zeros.pyx.
 
-For each product and class of widths, on one thread: a layer that always skips zeros beside one
-that never does, over shares of zeros, interleaved, medians. Printed is the least share from which
-on skipping takes less time, as a geometric mean over the shapes of the class; 2 if it never does.
+For each product and class of widths, a layer that always skips zeros is timed against one that
+never does, on one thread, over a range of shares of zeros. The runs are interleaved, and medians
+are compared. Prints the rows of the table in skip_zeros.pyx: the minimum share from which skipping
+takes less time, as a geometric mean over the shapes of the class, or 2 if it never does.
 
-    RELUME_SIMD=avx2 python tools/calibrate.py      another instruction set than this CPU's best
+    RELUME_SIMD=avx2 python tools/calibrate.py      measure another instruction set than the best
 """
 
 import sys
@@ -28,11 +28,15 @@ OF_CLASS = {
     1: (2, 10), 16: (16, 24), 32: (32, 48), 64: (64, 128), 256: (256, 384),
     512: (512, 768), 1024: (1024, 1536),
 }  # fmt: skip
-SECONDS = 0.03  # for a share of a shape
+SECONDS = 0.03  # time to measure one share of zeros for one shape
 
 
 def layer(product, height, n, share, sparse):
-    """What makes the product once; a gradient with that by the input, the same for all."""
+    """A function that computes the product once.
+
+    For "gradient" it also computes the gradient with respect to the input, which takes the same
+    time in both modes.
+    """
     rng, float32, rows = np.random.default_rng(0), np.dtype(np.float32), ROWS[product]
     plan = Plan(height, [OpSpec(kind="dense", units=n)], float32, sparse)
     parameters = aligned_zeros(plan.n_parameters, float32)
@@ -47,19 +51,19 @@ def layer(product, height, n, share, sparse):
 
 
 def ratio(functions):
-    """The first one's time by the second one's, each the median of interleaved runs."""
+    """Time of the first function over that of the second, as medians of interleaved runs."""
     times, end = ([], []), time.perf_counter() + SECONDS
     while time.perf_counter() < end or len(times[0]) < 5:
-        for function, found in zip(functions, times, strict=True):
+        for function, taken in zip(functions, times, strict=True):
             begin = time.perf_counter()
             function()
-            found.append(time.perf_counter() - begin)
+            taken.append(time.perf_counter() - begin)
     return np.median(times[0]) / np.median(times[1])
 
 
-def least_share(product, widths):
-    """The least share from which on skipping pays for the shapes of a class, on the whole."""
-    least = 2
+def min_share(product, widths):
+    """The minimum share of zeros from which skipping pays off for the shapes of a class."""
+    found = 2
     for share in reversed(SHARES):
         ratios = [
             ratio([layer(product, height, n, share, sparse) for sparse in ("always", "never")])
@@ -68,15 +72,15 @@ def least_share(product, widths):
         ]
         if np.log(ratios).mean() > 0:
             break
-        least = share
-    return least
+        found = share
+    return found
 
 
 def main():
     with relume.num_threads(1):
         print(f'    "{dispatch.name}": {{')
         for product in skip_zeros.PRODUCTS:
-            row = tuple(least_share(product, OF_CLASS[width]) for width in skip_zeros.WIDTHS)
+            row = tuple(min_share(product, OF_CLASS[width]) for width in skip_zeros.WIDTHS)
             print(f'        "{product}": {row},', flush=True)
             if row != skip_zeros.LEAST[dispatch.name][product]:
                 print(f"        # the source has {skip_zeros.LEAST[dispatch.name][product]}")

@@ -1,8 +1,8 @@
-"""Durability of model files: `make durability`.
+"""Test the durability of model files: `make durability`.
 
-Alters and truncates a model file in many ways, of which none may load; and kills a run that saves
-checkpoints at random moments, after which the file must load, and the run that goes on from it
-must end with the same file, byte by byte, as one that nobody killed.
+First, a model file is altered and truncated in many ways; none of the results may load. Second, a
+run that saves checkpoints is killed at random moments. After each kill the file must load, and the
+run that continues from it must end with the same file, byte for byte, as an uninterrupted run.
 """
 
 import argparse
@@ -22,21 +22,21 @@ import safetensors.numpy
 from relume import nn
 
 EPOCHS = 60
-SPAN = 0.3  # seconds of training in which a kill comes
+SPAN = 0.3  # a run is killed within this many seconds of training
 
 
 # -- Altered files --------------------------------------------------------------------------------
 
 
 def parts(data):
-    """The text of the settings, and the tensors, of a file's bytes."""
+    """The settings as text, and the tensors, from the bytes of a file."""
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + size])
     return header["__metadata__"]["relume"], safetensors.numpy.load(data)
 
 
 def joined(text, tensors):
-    """A file of settings and tensors whose digest nobody has computed anew."""
+    """The bytes of a file with these settings and tensors, whose digest is not updated."""
     arrays = {name: np.array(value, order="C") for name, value in tensors.items()}
     return safetensors.numpy.save(arrays, {"relume": text})
 
@@ -48,8 +48,8 @@ def _span(data, rng):
 
 def bytes_changed(data, rng):
     changed = bytearray(data)
-    for place in rng.integers(len(data), size=rng.integers(1, 4)):
-        changed[place] = rng.integers(256)
+    for index in rng.integers(len(data), size=rng.integers(1, 4)):
+        changed[index] = rng.integers(256)
     return bytes(changed)
 
 
@@ -60,7 +60,7 @@ def bit_flipped(data, rng):
 
 
 def header_changed(data, rng):
-    """A byte of the header, its length included, becomes another that text may have."""
+    """Change a byte of the header or of its length to a character that JSON may contain."""
     changed = bytearray(data)
     size = 8 + struct.unpack("<Q", data[:8])[0]
     changed[rng.integers(size)] = rng.choice(list(b' \t\n\r,:"\\{}[]0123456789aAeE+-.'))
@@ -91,7 +91,7 @@ def span_of_zeros(data, rng):
 
 
 def tensors_swapped(data, rng):
-    """Two tensors of the same shape change their names."""
+    """Swap two tensors of the same shape and dtype."""
     text, tensors = parts(data)
     pairs = [
         (a, b)
@@ -111,18 +111,18 @@ def tensor_left_out(data, rng):
 
 
 def number_nudged(data, rng):
-    """One number of a tensor becomes the next one."""
+    """Change one number of a tensor to the next larger one."""
     text, tensors = parts(data)
     names = [name for name in tensors if tensors[name].dtype.kind == "f"]
     name = names[rng.integers(len(names))]
     tensors[name] = tensors[name].copy()
-    place = rng.integers(tensors[name].size)
-    tensors[name].flat[place] = np.nextafter(tensors[name].flat[place], np.float32(np.inf))
+    index = rng.integers(tensors[name].size)
+    tensors[name].flat[index] = np.nextafter(tensors[name].flat[index], np.float32(np.inf))
     return joined(text, tensors)
 
 
 def setting_changed(data, rng):
-    """One number, name or flag of the settings becomes another."""
+    """Change one number, name or flag of the settings."""
     text, tensors = parts(data)
     settings = json.loads(text)
     leaves = list(_leaves(settings))
@@ -144,7 +144,7 @@ def _leaves(value):
 
 
 def settings_reformatted(data, rng):
-    """The same settings with spaces, which JSON does not mind."""
+    """Reformat the settings with whitespace, which does not change the meaning of JSON."""
     text, tensors = parts(data)
     return joined(json.dumps(json.loads(text), indent=int(rng.integers(4))), tensors)
 
@@ -157,7 +157,7 @@ ALTERATIONS = (
 
 
 def altered_that_load(folder, count, seed=0):
-    """The alterations, of so many, that load all the same."""
+    """Alter a file `count` times; return the alterations after which it loads."""
     rng, path = np.random.default_rng(seed), Path(folder, "altered.safetensors")
     net = network()
     net.fit(*data(), epochs=3)
@@ -170,7 +170,7 @@ def altered_that_load(folder, count, seed=0):
         path.write_bytes(changed)
         try:
             nn.load(path)
-            loaded.append(f"{alteration.__name__}, the {i}th")
+            loaded.append(f"alteration {i}, {alteration.__name__}")
         except nn.ModelFileError:
             pass
     return loaded
@@ -185,7 +185,7 @@ def data():
 
 
 def network():
-    """With everything that a checkpoint must keep."""
+    """A network with every kind of state that a checkpoint must keep."""
     return nn.Network(
         [
             nn.Standardize(),
@@ -201,7 +201,7 @@ def network():
 
 
 def train(path, epochs=EPOCHS):
-    """Go on from a checkpoint, or begin, up to so many epochs."""
+    """Train up to a number of epochs, from the checkpoint if there is one."""
     path = Path(path)
     net = nn.load(path) if path.exists() else network()
     print("ready", flush=True)
@@ -210,7 +210,10 @@ def train(path, epochs=EPOCHS):
 
 
 def kill_runs(folder, count, seed=0, epochs=EPOCHS):
-    """Kill runs so many times; return how many ended, each compared with one nobody killed."""
+    """Kill runs `count` times and compare those that end with an uninterrupted run.
+
+    Returns how many runs ended.
+    """
     rng = np.random.default_rng(seed)
     whole, path = Path(folder, "whole.safetensors"), Path(folder, "killed.safetensors")
     start(whole, epochs).wait()
@@ -222,7 +225,7 @@ def kill_runs(folder, count, seed=0, epochs=EPOCHS):
         status = run.wait()
         if status == -signal.SIGKILL:
             killed += 1
-        elif status == 0:  # it was done before; the next one begins anew
+        elif status == 0:  # it ended before the kill; the next run starts from scratch
             compare(whole, path, ended)
             path.unlink()
             ended += 1
@@ -237,11 +240,11 @@ def kill_runs(folder, count, seed=0, epochs=EPOCHS):
 
 
 def start(path, epochs):
-    """A process that trains; it has loaded what it goes on from."""
+    """Start a process that trains, and wait until it has loaded the checkpoint."""
     command = [sys.executable, __file__, "--train", str(path), "--epochs", str(epochs)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE)
     if run.stdout.readline() != b"ready\n":
-        raise RuntimeError(f"{command} did not begin")
+        raise RuntimeError(f"{command} did not start")
     run.stdout.close()
     return run
 
@@ -249,15 +252,17 @@ def start(path, epochs):
 def compare(whole, path, ended):
     if whole.read_bytes() != path.read_bytes():
         shutil.copy(path, "killed.safetensors")
-        raise AssertionError(f"run {ended + 1} ended with other bits: see killed.safetensors")
+        raise AssertionError(f"run {ended + 1} ended with different bits: see killed.safetensors")
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description="Alter model files, kill checkpointing runs.")
-    parser.add_argument("--altered", type=int, default=1000, help="how many files to alter")
-    parser.add_argument("--kills", type=int, default=50, help="how many runs to kill")
+    parser = argparse.ArgumentParser(
+        description="Alter model files and kill runs that save checkpoints."
+    )
+    parser.add_argument("--altered", type=int, default=1000, help="number of files to alter")
+    parser.add_argument("--kills", type=int, default=50, help="number of runs to kill")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train", metavar="PATH", help="only train, as the runs that are killed")
+    parser.add_argument("--train", metavar="PATH", help="only train; used for the killed runs")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     options = parser.parse_args(arguments)
     if options.train:

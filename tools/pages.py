@@ -1,8 +1,8 @@
-"""Check built pages: nothing comes from the network, and every link inside leads somewhere.
+"""Check built HTML pages: they load nothing from the network, and all internal links are valid.
 
     python tools/pages.py FOLDER
 
-Prints what is wrong, a line each.
+Prints one line for each fault.
 """
 
 import re
@@ -14,21 +14,21 @@ from urllib.parse import unquote, urldefrag
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 REMOTE = re.compile(r"^(?:https?:)?//")
 IN_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//")
-NOT_LOADED = {"canonical", "index", "search", "next", "prev", "author"}  # of <link rel=...>
+NOT_LOADED = {"canonical", "index", "search", "next", "prev", "author"}  # values of <link rel=...>
 
 
 class Page(HTMLParser):
-    """What a page links to, what it loads, and the places in it."""
+    """The links of a page, the files that it loads, and its anchors."""
 
     def __init__(self, path):
         super().__init__()
-        self.links, self.loaded, self.places = [], [], {""}
+        self.links, self.loaded, self.anchors = [], [], {""}
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
-        """Note what the tag says."""
+        """Record the links, loads and anchors of a tag."""
         values = dict(attrs)
-        self.places.update(values[name] for name in ("id", "name") if values.get(name))
+        self.anchors.update(values[name] for name in ("id", "name") if values.get(name))
         target = values.get(LOADED.get(tag, ""))
         if target and values.get("rel") not in NOT_LOADED:
             self.loaded.append(target)
@@ -37,28 +37,29 @@ class Page(HTMLParser):
 
 
 def faults(folder):
-    """What is wrong, a line each."""
+    """The faults of all pages, one line each."""
+    # The HTML files in _static are templates of the theme.
     paths = [path for path in folder.rglob("*.html") if "_static" not in path.parts]
-    pages = {path: Page(path) for path in paths}  # what themes keep there is templates
+    pages = {path: Page(path) for path in paths}
     for path, page in pages.items():
         where = path.relative_to(folder)
         for target in page.loaded:
             if REMOTE.match(target):
                 yield f"{where}: loads {target}"
             elif not (path.parent / urldefrag(target).url.partition("?")[0]).exists():
-                yield f"{where}: loads {target}, which is not there"
+                yield f"{where}: loads {target}, which does not exist"
         for link in page.links:
             if re.match(r"\w+:|//", link):
                 continue
-            url, place = urldefrag(link)
+            url, anchor = urldefrag(link)
             target = (path.parent / unquote(url)).resolve() if url else path
             if not target.exists():
-                yield f"{where}: {link} leads to no file"
-            elif target in pages and unquote(place) not in pages[target].places:
-                yield f"{where}: {link} leads to no place in {target.name}"
+                yield f"{where}: {link} links to a file that does not exist"
+            elif target in pages and unquote(anchor) not in pages[target].anchors:
+                yield f"{where}: {link} links to an anchor that {target.name} does not have"
     for path in folder.rglob("*.css"):
         if IN_STYLE.search(path.read_text(encoding="utf-8")):
-            yield f"{path.relative_to(folder)}: loads something by url() or @import"
+            yield f"{path.relative_to(folder)}: loads from the network by url() or @import"
 
 
 def main(folder):

@@ -1,9 +1,9 @@
-"""Fit the polynomials of src/relume/kernels and print them as they stand there.
+"""Fit the polynomials of src/relume/kernels and print their coefficients in the order used there.
 
-Polynomials are Chebyshev interpolations in 90 digits, which for functions as smooth as these are
-within a few per cent of minimax. The quotients for the normal distribution are fitted by weighted
-least squares, the weights following the errors (Lawson), until these have one size everywhere.
-Needs mpmath.
+The polynomials are Chebyshev interpolations in 90 digits. For functions as smooth as these, their
+errors are within a few per cent of the minimax error. The quotients for the normal distribution
+are fitted by iteratively reweighted least squares (Lawson) until the error is equal everywhere.
+Requires mpmath.
 """
 
 from mpmath import (
@@ -31,7 +31,7 @@ mp.dps = 90
 
 
 def expm1_tail(r):
-    """The c of expm1(r) = r + r^2 c(r)."""
+    """c(r) in expm1(r) = r + r^2 c(r)."""
     if fabs(r) < mpf("1e-9"):
         return mpf(1) / 2 + r / 6 + r**2 / 24
     return (expm1(r) - r) / r**2
@@ -46,7 +46,7 @@ def exp_twice(r):
 
 
 def tanh_gap_under(z):
-    """The c of x - tanh(x) = x^3 / c(x^2)."""
+    """c(z) in x - tanh(x) = x^3 / c(x^2)."""
     if z < mpf("1e-14"):
         return 3 + 6 * z / 5 - z**2 / 175
     x = sqrt(z)
@@ -54,26 +54,29 @@ def tanh_gap_under(z):
 
 
 def mish_slope_over(t):
-    """The derivative of mish at -(1 + t), over the distance from its root."""
+    """The derivative of mish at -(1 + t), divided by the distance from its root."""
     w = exp(-1 - t)
     n = w * (w + 2)
     return w * ((w + 2) * (n + 2) - 4 * (1 + t) * (1 + w)) / (n + 2) ** 2 / (MISH_ROOT - 1 - t)
 
 
 def mills(a):
-    """The tail of the standard normal distribution, without its exponential factor."""
+    """The tail of the standard normal distribution without its exponential factor."""
     return exp(a * a / 2) * erfc(a / sqrt(mpf(2))) / 2
 
 
 def gelu_slope_rest(a):
-    """What multiplies (root - a) in mills(a) - a / sqrt(2 pi), less its limit."""
+    """The factor of (root - a) in mills(a) - a / sqrt(2 pi), minus the factor's limit."""
     return (mills(a) - a / sqrt(2 * pi)) / (GELU_ROOT - a) - 1 / sqrt(2 * pi)
 
 
-def quotient(function, most, n, m, nodes=160, rounds=25):
-    """Coefficients, lowest first, of p / q with degrees n and m near function on [0, most]."""
+def quotient(function, high, n, m, nodes=160, rounds=25):
+    """Fit p / q with degrees n and m to a function on [0, high].
+
+    Returns the maximum relative error and the coefficients of p and q, lowest degree first.
+    """
     spread = [
-        (1 - cos(pi * (i + mpf(1) / 2) / nodes)) / 2 * most / (most + 2) for i in range(nodes)
+        (1 - cos(pi * (i + mpf(1) / 2) / nodes)) / 2 * high / (high + 2) for i in range(nodes)
     ]
     points = [2 * s / (1 - s) for s in spread]
     values = [function(a) for a in points]
@@ -112,7 +115,7 @@ FITS = [
     ("tanh_gap, c", tanh_gap_under, [mpf(0), mpf(1)], {"float": 4, "double": 9}),
     ("mish_slope_near_0", mish_slope_over, [mpf(-1), mpf(1)], {"float": 12, "double": 26}),
 ]
-# The interval's end and the degrees; normal_bump's `rest` is q / sqrt(2 pi) - a p.
+# Upper end of the interval, and degrees of p and q. normal_bump's `rest` is q / sqrt(2 pi) - a p.
 QUOTIENTS = [
     ("normal_bump", mills, {"float": (mpf("14.7"), 4, 5), "double": (mpf(39), 9, 10)}),
     (
@@ -124,8 +127,8 @@ QUOTIENTS = [
 
 
 def show(name, dtype, error, coefficients):
-    """Print coefficients, highest first, with the digits that the dtype needs."""
-    print(f"{name}, {dtype}: largest error {nstr(error, 3)}")
+    """Print coefficients, highest degree first, with the digits that the dtype needs."""
+    print(f"{name}, {dtype}: maximum error {nstr(error, 3)}")
     for value in coefficients:
         print("   ", nstr(value, 9 if dtype == "float" else 18))
 
@@ -137,7 +140,7 @@ if __name__ == "__main__":
             coefficients, error = chebyfit(function, interval, n, error=True)
             show(name, dtype, error, coefficients)
     for name, function, degrees in QUOTIENTS:
-        for dtype, (most, n, m) in degrees.items():
-            error, p, q = quotient(function, most, n, m)
+        for dtype, (high, n, m) in degrees.items():
+            error, p, q = quotient(function, high, n, m)
             show(f"{name}, numerator", dtype, error, p[::-1])
             show(f"{name}, denominator", dtype, error, q[::-1])

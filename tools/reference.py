@@ -1,7 +1,7 @@
-"""Write the pages of the API reference, one for each public name, as each `__all__` has them.
+"""Write the pages of the API reference, for all public names in each module's `__all__`.
 
-A function and its gradients share a page. docs/conf.py calls `write`; no list of names is kept
-anywhere, and a name that no group takes goes to the last one of its module.
+A function and its gradients share a page. docs/conf.py calls `write`. There is no separate list of
+names; a name that matches no other group belongs to the last group of its module.
 """
 
 import functools
@@ -16,7 +16,7 @@ MODULES = ["relume", *(f"relume.{name}" for name in sorted(relume._SUBMODULES + 
 
 
 def _from(*modules):
-    """A group of the names that modules of relume.functional export."""
+    """A predicate for the names that modules of relume.functional export."""
     names = [
         name
         for module in modules
@@ -26,7 +26,7 @@ def _from(*modules):
 
 
 def _subclass_of(*bases):
-    """A group of the classes that derive from one of these of relume.nn, and of these."""
+    """A predicate for classes of relume.nn that are, or derive from, one of these bases."""
 
     def belongs(name, value):
         classes = tuple(getattr(relume.nn, base) for base in bases)
@@ -43,9 +43,9 @@ GROUPS = {
     "relume": [
         ("Activations and their gradients", _from("activations", "prelu", "rrelu")),
         ("Gated linear units", _from("gated")),
-        ("Joined or chosen along an axis", _from("crelu", "maxout")),
-        ("Along an axis", _from("softmax")),
-        ("Threads, and what this build is", _rest),
+        ("Concatenated ReLU and maxout", _from("crelu", "maxout")),
+        ("Softmax and logsumexp", _from("softmax")),
+        ("Threads and configuration", _rest),
     ],
     "relume.nn": [
         ("Layers", _subclass_of("Layer")),
@@ -61,18 +61,18 @@ GROUPS = {
 
 
 def public(module):
-    """What a module exports, modules left out: {name: value}, in alphabetical order."""
+    """A module's exports except modules, as {name: value} in alphabetical order."""
     values = {name: getattr(module, name) for name in sorted(module.__all__, key=str.lower)}
     return {name: value for name, value in values.items() if not inspect.ismodule(value)}
 
 
 def stem(name):
-    """The name of the function whose gradient this is, or the name itself."""
+    """The name of a gradient's function, or the name itself if it is not a gradient."""
     return name.removesuffix("_from_output").removesuffix("_backward")
 
 
 def pages_of(module):
-    """The names on each page: {the first of them: all of them}; an alias is on its own's page."""
+    """The names on each page as {first name: all names}; an alias is on its function's page."""
     values, pages = public(module), defaultdict(list)
     for name in values:
         first = next(other for other in values if values[other] is values[stem(name)])
@@ -82,7 +82,7 @@ def pages_of(module):
 
 
 def groups_of(module):
-    """The pages of each group that has any: {title: first names}."""
+    """The pages of each nonempty group as {title: first names}."""
     groups, values = defaultdict(list), public(module)
     choices = GROUPS.get(module.__name__, [("", _rest)])
     for name in pages_of(module):
@@ -92,29 +92,29 @@ def groups_of(module):
 
 
 def summary(value):
-    """The first paragraph of a docstring, behind the signature that NumPy and Cython put there."""
+    """The first paragraph of a docstring, after the signature that NumPy and Cython prepend."""
     if not callable(value) and not inspect.ismodule(value):
-        return ""  # its docstring is that of its type
+        return ""  # the docstring of a plain value is that of its type
     name, doc = getattr(value, "__name__", ""), inspect.cleandoc(value.__doc__ or "")
     if doc.startswith(f"{name}("):
         doc = doc.partition("\n")[2].lstrip()
     return linked(" ".join(doc.partition("\n\n")[0].split()), entries(doc))
 
 
-# -- what single backticks in a docstring mean ----------------------------------------------------
+# -- single backticks in docstrings ---------------------------------------------------------------
 
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) :", re.MULTILINE)
 QUOTED = re.compile(r"(?<![`:\w])`([\w.]+)`(?![`_])")
 
 
 def entries(doc):
-    """The names that numpydoc sections list: parameters, attributes, results."""
+    """The names in a docstring's numpydoc sections: parameters, attributes and results."""
     lists = ENTRY.findall(inspect.cleandoc(doc or ""))
     return [name.strip("* ") for names in lists for name in names.split(",")]
 
 
 def linked(text, parameters):
-    """The text with names of parameters literal, so that all that is left is to be a link."""
+    """The text with parameter names as literals; all other names in backticks become links."""
 
     def link(match):
         name = match[1]
@@ -132,7 +132,7 @@ PROPERTIES = property, functools.cached_property
 
 
 def members(cls, exported):
-    """The documented methods and properties of a class, but those of its public bases."""
+    """The documented methods and properties of a class, except those of its public bases."""
     bases = [base for base in cls.__mro__[1:] if base in exported]
     shown = {name for base in bases for each in base.__mro__ for name in vars(each)}
     return [
@@ -157,7 +157,7 @@ def _toctree(names, *options):
 
 
 def _table(rows):
-    """Two columns, names and summaries."""
+    """A table with two columns, for names and summaries."""
     lines = [".. list-table::", "   :widths: 25 75", ""]
     for name, text in rows:
         lines += [f"   * - {name}", f"     - {text}"]
@@ -169,7 +169,7 @@ def _entry(module, name, value, exported):
     full = f"{module.__name__}.{name}"
     own = next(other for other in public(module) if getattr(module, other) is value)
     if own != name:
-        return f".. py:function:: {full}\n\n   Another name of `{module.__name__}.{own}`.\n"
+        return f".. py:function:: {full}\n\n   Alias of `{module.__name__}.{own}`.\n"
     if not callable(value):
         return f".. autodata:: {full}\n   :no-value:\n"
     if inspect.isclass(value):
@@ -181,7 +181,7 @@ def _entry(module, name, value, exported):
 
 
 def module_page(module):
-    """The page of a module: its docstring, and tables of what it exports."""
+    """The page of a module, with its docstring and tables of its exports."""
     name, values = module.__name__, public(module)
     parts = [_heading(name), f".. automodule:: {name}\n   :no-members:\n"]
     for title, firsts in groups_of(module).items():
@@ -195,13 +195,13 @@ def module_page(module):
 def index_page(modules):
     """The page of all modules."""
     rows = [(f":doc:`{module.__name__}`", summary(module)) for module in modules]
-    text = "Every public name, from its docstring. A function and its gradients share a page.\n"
+    text = "All public names, by module. A function and its gradients share a page.\n"
     names = [module.__name__ for module in modules]
     return "\n".join([_heading("API reference"), text, _table(rows), _toctree(names, "hidden")])
 
 
 def pages():
-    """All pages: {file name: text}."""
+    """All pages as {file name: text}."""
     modules = [importlib.import_module(name) for name in MODULES]
     exported = {value for module in modules for value in public(module).values()
                 if inspect.isclass(value)}  # fmt: skip
@@ -217,7 +217,7 @@ def pages():
 
 
 def write(folder):
-    """Write the pages that are not as they should be; remove those that are no more."""
+    """Write the pages that have changed, and remove obsolete ones."""
     folder.mkdir(exist_ok=True)
     made = pages()
     for path in folder.glob("*.rst"):

@@ -1,8 +1,8 @@
-"""Write the stubs of the modules whose names are made from the kernels' table.
+"""Write the stubs of the modules whose names are generated from the kernels' table.
 
-The blocks of src/relume/kernels/*.pxi are read as text, so nothing need be compiled or imported. A
-module's stub holds what the table makes, and what is written by hand there, as it is annotated.
-setup.py runs this at every build; the stubs are not kept in git.
+The blocks of src/relume/kernels/**/*.pxi are read as text, so nothing needs to be compiled or
+imported. A stub contains the names generated from the table and the annotated definitions in the
+module's source. setup.py runs this at every build; the stubs are not kept in git.
 
     python tools/stubs.py
 """
@@ -26,8 +26,8 @@ INPUTS = {
     "backward": ["grad", "x"],
     "backward_from_output": ["grad", "y"],
 }
-# The first that fits counts: the types of the inputs, of a parameter, and of the result. Arrays
-# stand before what handles ufuncs itself, since they do that too.
+# (types of the inputs, type of a parameter, type of the result). The first match counts. Arrays
+# come before `Other`, the objects that handle ufuncs themselves, because arrays match it too.
 OVERLOADS = {
     1: [
         (["Floating"], "float", "Floating"),
@@ -59,7 +59,7 @@ IMPORTS = [
 
 
 class Parameter(NamedTuple):
-    """What is no input, with its texts; an empty annotation follows from the inputs."""
+    """A parameter, as source texts. An empty annotation means that it follows from the inputs."""
 
     name: str
     default: str
@@ -67,18 +67,18 @@ class Parameter(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What a stub must know of a row."""
+    """The entries of a row that the stubs depend on."""
 
     name: str
     alias: str
     layer: str
-    parameters: list
-    directions: set
+    parameters: list[Parameter]
+    directions: set[str]
     gated: bool
 
 
 def read_rows():
-    """The rows of the table, by file and block."""
+    """The rows of the table, in the order of files and blocks."""
     for path in sorted((PACKAGE / "kernels").rglob("*.pxi")):
         for match in ROW.finditer(path.read_text(encoding="utf-8")):
             texts = {
@@ -96,11 +96,11 @@ def read_rows():
             )
 
 
-# -- what the table makes -------------------------------------------------------------------------
+# -- definitions generated from the table ---------------------------------------------------------
 
 
 def with_defaults(parameters, annotation="float"):
-    """The parameters as they stand in a signature."""
+    """The parameters as in a signature."""
     return [
         f"{name}: {own or annotation}" + (f" = {default}" if default else "")
         for name, default, own in parameters
@@ -108,7 +108,7 @@ def with_defaults(parameters, annotation="float"):
 
 
 def keywords(result):
-    """The keywords of a ufunc; `dtype` is not for results that the inputs' dtype gives."""
+    """The keyword arguments of a ufunc, without `dtype` if the inputs determine the result."""
     out = "out: Array | tuple[Array]" if result == "Array" else "out: None = None"
     if result in ("Floating", "FloatArray", "np.float64"):
         return [out, "**kwargs: Unpack[Options]"]
@@ -116,7 +116,7 @@ def keywords(result):
 
 
 def ufunc_class(n_in):
-    """A Protocol of the ufuncs of so many inputs."""
+    """A Protocol for the ufuncs with n_in inputs."""
     lines = [f"class _Ufunc{n_in}(Ufunc, Protocol):"]
     for types, _, result in OVERLOADS[n_in]:
         inputs = [f"x{i}: {annotation}" for i, annotation in enumerate(types, 1)]
@@ -138,8 +138,8 @@ def function(name, inputs, parameters):
 
 
 def functions(row):
-    """The public functions of a row: (name, lines of the stub)."""
-    learnable = "parameter_gradient" in row.directions  # its gradients are a function by hand
+    """The public functions of a row as (name, lines of the stub)."""
+    learnable = "parameter_gradient" in row.directions  # its backward function is handwritten
     for direction in ["forward"] if learnable else sorted(row.directions):
         suffix = "" if direction == "forward" else f"_{direction}"
         for name in filter(None, (row.name, row.alias)):
@@ -151,7 +151,7 @@ def functions(row):
 
 
 def gated_functions(row):
-    """The two functions of a gated row, each of two arrays and of one that is split."""
+    """The two functions of a gated row, each for two arrays and for one that is split."""
     gradients = [("FloatArray", "FloatArray"), ("ArrayLike", "NDArray[Any]")]
     tail = "out: Any = None, dtype: DTypeLike | None = None, **kwargs: Unpack[Options]"
     forward, backward = [], []
@@ -172,16 +172,16 @@ def gated_functions(row):
 
 
 def layer_class(row):
-    """The activation of relume.nn."""
+    """The class in relume.nn for a row's activation."""
     arguments = ", ".join(["self", *with_defaults(row.parameters)])
     return [f"class {row.layer}(Activation):", f"    def __init__({arguments}) -> None: ..."]
 
 
-# -- what is written by hand ----------------------------------------------------------------------
+# -- handwritten definitions ----------------------------------------------------------------------
 
 
 def by_hand(body):
-    """The public definitions of a module or class without their code: (name, lines)."""
+    """The public definitions of a module or class without their code, as (name, lines)."""
     overloaded = {node.name for node in body if "overload" in decorators(node)}
     for node in body:
         name, lines = "", []
@@ -212,7 +212,10 @@ def decorators(node):
 
 
 def signature(node):
-    """A function without its code; over a ufunc, where the result has no type, the ufunc's."""
+    """A function without its code.
+
+    A function over a ufunc that has no annotated result gets the overloads of a ufunc.
+    """
     arguments = node.args
     inputs = [a.arg for a in arguments.args if a.arg in ("x", "grad", "y")]
     others = arguments.args[len(inputs) :]
@@ -229,7 +232,7 @@ def signature(node):
 
 
 def exported(module):
-    """The names that stand in a module's `__all__`."""
+    """The string literals in a module's `__all__`."""
     for node in module.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return [item.value for item in node.value.elts if isinstance(item, ast.Constant)]
@@ -239,17 +242,17 @@ def exported(module):
 # -- the files ------------------------------------------------------------------------------------
 
 
-def stub(source, made):
-    """The text of a module's stub, from what the table makes of it: (name, lines of the stub)."""
+def stub(source, generated):
+    """The text of a module's stub; `generated` has (name, lines of the stub) from the table."""
     module = ast.parse((PACKAGE / source).read_text(encoding="utf-8"))
     written = list(by_hand(module.body))
     names = {name for name, _ in written if name}
-    public = sorted({*exported(module), *(name for name, _ in made if name)})
-    made = [(name, lines) for name, lines in made if name not in names]
+    public = sorted({*exported(module), *(name for name, _ in generated if name)})
+    generated = [(name, lines) for name, lines in generated if name not in names]
     return "\n".join(
         [
             f'"""Written by tools/stubs.py from the kernels\' table and {source}."""',
-            *(line for _, lines in [*written, *made] for line in lines),
+            *(line for _, lines in [*written, *generated] for line in lines),
             "__all__ = [",
             *(f'    "{name}",' for name in public),
             "]\n",
@@ -258,12 +261,12 @@ def stub(source, made):
 
 
 def main():
-    """Write each stub that is not as it should be."""
+    """Write the stubs that have changed."""
     rows = [row for row in read_rows() if not row.gated]
     gated = [row for row in read_rows() if row.gated]
     types = [("", IMPORTS)]
     ufuncs = [("", ufunc_class(n_in)) for n_in in OVERLOADS]
-    for source, made in (
+    for source, generated in (
         (
             "functional/activations.py",
             [*types, *ufuncs, *(f for row in rows for f in functions(row))],
@@ -271,7 +274,7 @@ def main():
         ("functional/gated.py", [*types, *(f for row in gated for f in gated_functions(row))]),
         ("nn/layers/activations.py", [(row.layer, layer_class(row)) for row in rows if row.layer]),
     ):
-        path, text = (PACKAGE / source).with_suffix(".pyi"), stub(source, made)
+        path, text = (PACKAGE / source).with_suffix(".pyi"), stub(source, generated)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 

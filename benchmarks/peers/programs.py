@@ -1,4 +1,4 @@
-"""What measures in a way of its own: programs that write rows as run.py's to --out FILE."""
+"""Programs with their own way of measuring, which write rows like run.py's to --out FILE."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ PROGRAMS = {
 
 
 def run(group):
-    """The rows of a program, which shows what it measures as it goes."""
+    """Run a program, which prints its measurements, and return its rows."""
     file, *arguments = PROGRAMS[group]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.json"
@@ -26,6 +26,6 @@ def run(group):
 
 
 def write(rows, argv):
-    """For the programs: write rows to the FILE of the command line, if there is one."""
+    """Write a program's rows to the FILE of its command line, if there is one."""
     if "--out" in argv:
         Path(argv[argv.index("--out") + 1]).write_text(json.dumps(rows))

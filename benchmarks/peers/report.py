@@ -1,4 +1,4 @@
-"""Rows as text, and as a picture."""
+"""The rows of results as a text table and as a plot."""
 
 import os
 
@@ -7,7 +7,7 @@ TITLES = ["group", "work", "ours", "theirs", "ours", "theirs", "ratio", "must", 
 
 
 def verdict(row):
-    """Whether a ratio is below what it must be, or reaches what it aims to be."""
+    """Whether a ratio is below its required value, or reaches its aim."""
     if row["ratio"] is None:
         return row["note"]
     if row["ratio"] < row["must"]:
@@ -18,7 +18,7 @@ def verdict(row):
 
 
 def amount(value, row):
-    """Seconds in a unit that fits, or MB, with the number of threads."""
+    """A time in microseconds, or memory in MB."""
     if value is None:
         return ""
     if row["group"] == "memory":
@@ -27,13 +27,13 @@ def amount(value, row):
 
 
 def cells(row):
-    figures = row.get("figures", [None, None])
+    medians = row.get("medians", [None, None])
     names = [row["ours"], row["theirs"]]
     if "threads" in row:
         names = [f"{name} ({t})" for name, t in zip(names, row["threads"], strict=True)]
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
     aim = "" if row["aim"] is None else f"{row['aim']:g}"
-    shown = [amount(value, row) for value in figures]
+    shown = [amount(value, row) for value in medians]
     return [
         row["group"],
         row["work"],
@@ -57,17 +57,17 @@ def show(rows):
 
 
 def show_notes(notes, wrong):
-    """How each contender's results compare."""
+    """Print how each contender's results compare with the oracle's."""
     for name, note in notes.items():
         print(f"    {name}: {note}{' -- WRONG' if name in wrong else ''}", flush=True)
 
 
 def table(results):
-    """Print all rows, and how many are short."""
+    """Print all rows, and the number of rows that are short."""
     about = results.content["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     print(f"{about['cpu']}, {about['cpus']} CPUs, {about['simd']}; {versions}; {about['data']}.")
-    print("Ratio: their time (or memory) over ours; behind a name, the threads that were best.\n")
+    print("Ratio: their time (or memory) over ours; (n): the number of threads that was faster.\n")
     print(line(TITLES))
     print("|---" * len(TITLES) + "|")
     show(results.rows)
@@ -76,7 +76,7 @@ def table(results):
     print(f"\n{len(results.rows)} rows: {short} short, {open_rows} not measured")
 
 
-# -- the picture --
+# -- the plot --
 
 COLORS = {
     "ONNX Runtime": "#7b5ea7",
@@ -91,12 +91,12 @@ TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]
 
 
 def picture(results, path):
-    """A panel a group, a bar a row on a log scale; a tick where the bar must reach."""
+    """Plot a panel per group, with a bar and a tick at the required ratio for each row."""
     try:
         os.environ.setdefault("MPLBACKEND", "agg")
         from matplotlib import pyplot as plt
     except ImportError as error:
-        print(f"no picture: {error}")
+        print(f"no plot: {error}")
         return
     rows = [row for row in results.rows if row["ratio"] is not None]
     groups = list(dict.fromkeys(row["group"] for row in rows))
@@ -110,28 +110,28 @@ def picture(results, path):
         draw(axis, group, panel)
     figure.suptitle(
         "Their time (or memory) over relume's: right of 1 relume is ahead.\n"
-        "Black ticks: what a ratio must be; red figures: short of it"
+        "Black ticks: required ratios; red numbers: ratios below them"
     )
     figure.savefig(path)
     plt.close(figure)
 
 
 def draw(axis, group, rows):
-    places, labels, work, y = [], [], None, 0.0
+    positions, labels, work, y = [], [], None, 0.0
     for row in rows:
         y += 1 if row["work"] == work else 1.5
         first, work = row["work"] != work, row["work"]
         names = row["theirs"] if row["ours"] == "relume" else f"{row['theirs']} / {row['ours']}"
         labels.append(f"{row['work']}:   {names}" if first else names)
-        places.append(y)
+        positions.append(y)
     ratios = [row["ratio"] for row in rows]
     short = ["#c0392b" if row["ratio"] < row["must"] else "#333333" for row in rows]
-    axis.barh(places, [ratio - 1 for ratio in ratios], left=1, height=0.8,
+    axis.barh(positions, [ratio - 1 for ratio in ratios], left=1, height=0.8,
               color=[COLORS.get(row["theirs"], OTHER) for row in rows])  # fmt: skip
-    for place, row, color in zip(places, rows, short, strict=True):
-        axis.plot([row["must"]] * 2, [place - 0.45, place + 0.45], color="black", linewidth=1.5)
+    for y, row, color in zip(positions, rows, short, strict=True):
+        axis.plot([row["must"]] * 2, [y - 0.45, y + 0.45], color="black", linewidth=1.5)
         axis.annotate(
-            f"{row['ratio']:.2f}", (max(row["ratio"], row["must"], 1), place), (4, 0),
+            f"{row['ratio']:.2f}", (max(row["ratio"], row["must"], 1), y), (4, 0),
             textcoords="offset points", va="center", fontsize=8, color=color,
         )  # fmt: skip
     axis.set_xscale("log")
@@ -141,7 +141,7 @@ def draw(axis, group, rows):
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter("")
     axis.axvline(1, color="black", linewidth=0.8)
-    axis.set_yticks(places, labels, fontsize=8)
+    axis.set_yticks(positions, labels, fontsize=8)
     axis.invert_yaxis()
     axis.set_title(group, loc="left", fontweight="bold", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""What a run has measured: a JSON file that is written after each work."""
+"""The results of a run, in a JSON file that is written after each work."""
 
 import json
 import platform
@@ -13,7 +13,7 @@ from workers import THREADS
 import relume
 
 DISTRIBUTIONS = ["numpy", "scipy", "scikit-learn", "torch", "jax", "onnxruntime", "numexpr"]
-ORDER = [  # of the table
+ORDER = [  # of the rows in the table
     (group, str(work), target.ours, target.theirs)
     for group, works in WORKS.items()
     for work, targets in works
@@ -22,7 +22,7 @@ ORDER = [  # of the table
 
 
 class Results:
-    """Rows, and the times of which they are made; of an earlier run, if it is to be added to."""
+    """The rows and the times that they are made from, including an earlier run's if `keep`."""
 
     def __init__(self, path, keep):
         self.path = path
@@ -35,7 +35,7 @@ class Results:
         return self.content["rows"]
 
     def add(self, rows, measured=None):
-        """Take in the rows of one work or program, in place of those that are here."""
+        """Add the rows of one work or program, replacing earlier ones."""
         new = {"rows": rows, "works": []}
         if measured:
             head = {key: rows[0][key] for key in ("group", "work")}
@@ -43,23 +43,23 @@ class Results:
         for part, entries in new.items():
             again = {identity(entry) for entry in entries}
             kept = [e for e in self.content[part] if identity(e) not in again]
-            self.content[part] = sorted(kept + entries, key=place)
+            self.content[part] = sorted(kept + entries, key=position)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.content, indent=1))
 
 
 def identity(entry):
-    """What an entry replaces an older one by."""
+    """The fields that identify an entry; a new entry replaces an older one with these fields."""
     return tuple(entry.get(key) for key in ("group", "work", "ours", "theirs"))
 
 
-def place(entry):
-    """In the table; what programs measure comes last."""
+def position(entry):
+    """The position of an entry in the table; the rows of programs come last."""
     return ORDER.index(identity(entry)) if identity(entry) in ORDER else len(ORDER)
 
 
 def machine():
-    """What was measured with."""
+    """The CPU, instruction set and versions of a run."""
     cpu = platform.processor()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -75,7 +75,7 @@ def machine():
 
 
 def compared(group, work, targets, measured):
-    """A row for each target: their time over ours, each side with its better threads."""
+    """A row for each target: their time over ours, each with its faster number of threads."""
     rows = []
     for target in targets:
         names = [target.theirs, target.ours]
@@ -96,11 +96,11 @@ def compared(group, work, targets, measured):
         wrong = [f"{name} computes something else" for name in names if name in measured.wrong]
         rows.append(row | {
             "ratio": ratio, "threads": [t_ours, t_theirs], "note": "; ".join(wrong),
-            "figures": [statistics.median(ours), statistics.median(theirs)],
+            "medians": [statistics.median(ours), statistics.median(theirs)],
         })  # fmt: skip
     return rows
 
 
 def better(times):
-    """The number of threads whose median is lower, and its times."""
+    """The number of threads with the lowest median time, and its times."""
     return min(times.items(), key=lambda item: statistics.median(item[1]))

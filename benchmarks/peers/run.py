@@ -1,12 +1,13 @@
-"""Measures relume beside its peers: training, prediction, zeros, memory, activations, calls.
+"""Measure relume against its peers: training, prediction, zeros, memory, activations, calls.
 
-Each contender has a process of its own with one thread and CPU, and one with all; they take turns,
-round by round, so that a drift of the machine meets all. A ratio is the median over the rounds of
-their time over ours, each side with the better of its numbers of threads. All get the same rows,
-initial weights, order of rows, optimizer and float32, and their results are compared.
+Each contender has one process with one thread and CPU, and one with all of them. The processes are
+interleaved, round by round, so that a drift of the machine affects all of them equally. A ratio is
+the median over the rounds of their time over ours, each with its faster number of threads. All
+contenders get the same rows, initial weights, order of rows and optimizer in float32, and their
+results are compared.
 
-`make peers`, and `make peers ARGS="--only train,predict --add"`; --help says more. Needs
-benchmarks/peers/requirements.txt; a library that is missing is left out.
+`make peers`, or `make peers ARGS="--only train,predict --add"`; see --help. Requires
+benchmarks/peers/requirements.txt; a missing library is skipped.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from workers import Pool
 
 
 def measure(options, results):
-    """Measure the works and programs that were asked for, showing each."""
+    """Measure the requested works and programs, and print the results of each."""
     pool = Pool()
     names = {*options.peers, *(set(CONTENDERS) - set(PEERS))}
     try:
@@ -44,25 +45,25 @@ def measure(options, results):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description="Measure relume beside its peers.")
+    parser = argparse.ArgumentParser(description="Measure relume against its peers.")
     many = {"type": lambda text: text.split(",")}
     every = [*WORKS, *programs.PROGRAMS]
     parser.add_argument(
         "--only",
         **many,
         default=every,
-        help=f"groups ({', '.join(every)}) or parts of works' names",
+        help=f"groups ({', '.join(every)}) or parts of the names of works",
     )
-    parser.add_argument("--peers", **many, default=PEERS, help=", ".join(PEERS))
+    parser.add_argument("--peers", **many, default=PEERS, help=f"default: {','.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("build/peers.json"))
-    parser.add_argument("--add", action="store_true", help="to what is in --out already")
-    parser.add_argument("--show", action="store_true", help="only what is in --out")
+    parser.add_argument("--add", action="store_true", help="add to the results in --out")
+    parser.add_argument("--show", action="store_true", help="only print the results in --out")
     options = parser.parse_args()
     if options.rounds < 5:
         parser.error("--rounds must be at least 5")
     if unknown := set(options.peers) - set(PEERS):
-        parser.error(f"--peers: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+        parser.error(f"--peers: unknown {', '.join(unknown)}; allowed are {', '.join(PEERS)}")
     options.works = [
         (group, work, targets)
         for group, works in WORKS.items()
@@ -71,7 +72,7 @@ def parse():
     ]
     options.programs = [name for name in programs.PROGRAMS if name in options.only]
     if not options.works and not options.programs:
-        parser.error(f"--only: nothing is called so; groups are {', '.join(every)}")
+        parser.error(f"--only: no group or work matches; the groups are {', '.join(every)}")
     return options
 
 

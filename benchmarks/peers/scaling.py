@@ -1,8 +1,8 @@
-"""Times a step of training against width, depth and batch, and looks for cliffs.
+"""Time a training step of relume for various widths, depths and batch sizes, and detect cliffs.
 
-relume alone, as many threads as it likes. The points of a series take turns, round by round. A
-cliff is a point more than 1.3 times above the line between its neighbours on a log-log plot.
-`make peers-scaling`; `--only width` is one series.
+relume uses its default number of threads. The points of a series are interleaved, round by round.
+A cliff is a point more than 1.3 times above the line between its neighbours on a log-log plot.
+`make peers-scaling`; `--only width` measures one series.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from problems import random_problem
 
 CLIFF = 1.3
 ROUNDS = 5
-TURN = 0.03  # seconds of a turn, roughly
+TURN = 0.03  # approximate seconds of a turn
 
 
 def halves(first, last):
-    """Powers of two, and what is halfway between them: 1, 2, 3, 4, 6, 8, 12 and so on."""
+    """Powers of two and the numbers halfway between them: 1, 2, 3, 4, 6, 8, 12 and so on."""
     found = [first]
     while found[-1] < last:
         n = found[-1]
@@ -44,7 +44,7 @@ def operations(layers, batch):
 
 
 class Point:
-    """A network and batch, and the seconds a step that its turns took."""
+    """A network and batch size, and the seconds per step of its turns."""
 
     def __init__(self, layers, batch):
         self.operations = operations(layers, batch)
@@ -67,7 +67,7 @@ class Point:
 
 
 def above(sizes, seconds):
-    """How many times above its neighbours' line each point is; None at the ends."""
+    """Each point's ratio to the line between its neighbours; None at the ends."""
     factors = [None] * len(sizes)
     x, y = [math.log(size) for size in sizes], [math.log(s) for s in seconds]
     for i in range(1, len(sizes) - 1):
@@ -101,8 +101,8 @@ def show(name, sizes, points, factors):
 
 def main():
     parser = argparse.ArgumentParser(description="Time a step of training against its size.")
-    parser.add_argument("--only", choices=SERIES, help="one series")
-    parser.add_argument("--out", help="a JSON file for what run.py reports of it")
+    parser.add_argument("--only", choices=SERIES, help="measure one series only")
+    parser.add_argument("--out", help="JSON file to write for run.py")
     options = parser.parse_args()
     rows = []
     for name, (sizes, of_size) in SERIES.items():

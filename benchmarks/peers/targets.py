@@ -1,7 +1,7 @@
-"""What is compared, and how many times as fast relume must be, and aims to be.
+"""The comparisons, with the ratios that relume must reach and those that it aims for.
 
-Where no figure is set it must be ahead, 1. "PyTorch" is what its users run, op by op; the compiled
-step is another contender. A group's works run in one go.
+The default is 1: relume must not be slower. "PyTorch" is eager PyTorch, as most users run it; the
+compiled step is a separate contender. The works of a group run together.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from works import Layer, Memory, Prediction, Training, ZerosTraining
 
 
 class Target(NamedTuple):
-    """Their time over ours."""
+    """A comparison: the minimum ratio and the aim of their time over ours."""
 
     theirs: str
     must: float = 1.0
@@ -24,7 +24,7 @@ SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def _training(jax, pytorch, scikit_learn, wrapped):
-    """`wrapped`: how many times as fast as scikit-learn its interface in relume must be."""
+    """Targets for training; `wrapped` is the required ratio of relume.sklearn to scikit-learn."""
     return [
         Target("JAX", *jax),
         Target("PyTorch", pytorch),

@@ -1,8 +1,9 @@
 """A process for each contender and number of threads, and their turns.
 
-A process of its own, since threads of OpenBLAS and XLA are fixed at a process's start, libraries
-share an OpenMP runtime by the order of their imports, and memory is a process's. Only one works at
-a time; between two turns there is a pause, in which threads that spin come to rest.
+Contenders have processes of their own because OpenBLAS and XLA fix their threads when a process
+starts, because the order of imports decides which OpenMP runtime is shared, and because memory is
+measured per process. Only one process works at a time. There is a pause between two turns, in
+which spinning threads go to sleep.
 """
 
 import importlib
@@ -23,7 +24,7 @@ VARIABLES = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RELU
 
 
 class Worker:
-    """The process of a contender, which waits for what to do."""
+    """The process of a contender, which waits for messages."""
 
     def __init__(self, name, threads):
         self.connection, theirs = multiprocessing.Pipe()
@@ -38,7 +39,7 @@ class Worker:
         self.connection.send(message)
 
     def receive(self):
-        """What the last message led to; raises what it raised."""
+        """The result of the last message; raises its exception."""
         error, result = self.connection.recv()
         if error is not None:
             raise error
@@ -54,7 +55,7 @@ class Worker:
 
 
 def serve(connection, name, threads):
-    """The life of a worker: prepare(work, problem), then answer() and turn()."""
+    """The loop of a worker, which handles prepare(work, problem), answer() and turn()."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     module, arguments = CONTENDERS[name]
     library, work, prepared = None, None, None
@@ -79,21 +80,21 @@ def serve(connection, name, threads):
 
 
 class Measured(NamedTuple):
-    """Of one work."""
+    """The measurements of one work."""
 
-    times: dict  # contender: {threads: [each round's]}
+    times: dict  # contender: {threads: [time of each round]}
     notes: dict  # contender: how its results compare, or why there are none
     wrong: list  # contenders whose results differ
 
 
 class Pool:
-    """The workers of a run, kept from work to work."""
+    """The workers of a run, which are reused for all works."""
 
     def __init__(self):
         self.workers = {}
 
     def measure(self, work, names, rounds):
-        """Time some contenders in turn, round by round, with one and with all threads."""
+        """Time contenders with one and with all threads, interleaved round by round."""
         if work.fresh:
             self.end()
         problem, notes = work.problem(), {}
@@ -112,7 +113,7 @@ class Pool:
         return Measured(times, notes, wrong)
 
     def _prepared(self, work, problem, keys, notes):
-        """Workers that hold the problem, without those whose library or work is not there."""
+        """The workers after preparing the problem, without those that cannot run it."""
         for key in keys:
             if key not in self.workers:
                 self.workers[key] = Worker(*key)

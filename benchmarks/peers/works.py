@@ -1,6 +1,6 @@
-"""What is measured: each work makes its problem, prepares a contender, and takes a turn of it.
+"""The works to measure. Each makes its problem, prepares a contender, and runs turns of it.
 
-`problem` and `differences` run in the process that drives, the others in a contender's own.
+`problem` and `differences` run in the driving process, the other methods in a contender's process.
 """
 
 import gc
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import problems
 
-TURN = 0.05  # seconds that a contender runs in one turn, at least
-MINIBATCHES = 56  # of the epoch after which losses are compared closely: all of digits in 32s
-OTHER_ADAM = 1e-2  # of what rounds 1 - beta**t to 5 digits, or adds eps to the root as it is
+TURN = 0.05  # minimum seconds for which a contender runs in one turn
+MINIBATCHES = 56  # losses are compared closely after this many: all of digits with batch size 32
+OTHER_ADAM = 1e-2  # tolerance if 1 - beta**t has 5 digits, or eps is added before bias correction
 OTHER_ADAMS = ["PyTorch compiled", "scikit-learn", "relume.sklearn"]
 AFTER_AN_EPOCH, AT_THE_END, PROBABILITY, PRODUCT = 1e-4, 0.1, 1e-5, 1e-4  # tolerances
 
@@ -26,14 +26,14 @@ def spelled(layers):
 
 @dataclass(frozen=True)
 class Training:
-    """Whole fits from the same initial weights; seconds a step.
+    """Whole fits from the same initial weights, in seconds per step.
 
-    Losses are compared with PyTorch's, or who takes part, relatively: closely after an epoch of
-    the first minibatches; and at the end, whether it is the same training at all. For there
-    rounding has grown: it decides whether a unit at its kink passes a gradient on, and where
-    weights had none before, Adam makes of any gradient a step as long as the rate. The losses of
-    Fashion-MNIST's first 150 minibatches agree to 4e-7, in NumPy with float32 and float64, and the
-    last to 4e-2.
+    The relative differences of losses from PyTorch's, or another contender's, are checked
+    twice: closely after an epoch of the first minibatches, and roughly at the end. By then
+    rounding errors have grown: they decide whether a unit at its kink passes on a gradient, and
+    for weights without earlier gradients, Adam turns any gradient into a step as large as the
+    learning rate. On Fashion-MNIST, the losses of NumPy in float32 and float64 agree to 4e-7 in
+    the first 150 minibatches, and to 4e-2 at the end.
     """
 
     data: str
@@ -75,7 +75,7 @@ class Training:
         return statistics.median(taken) / problem.steps
 
     def differences(self, answers, problem):
-        """How far each loss is from the reference, and whether that is fine."""
+        """The difference of each loss from the reference, and whether it is acceptable."""
         n = self.checked(problem)
         losses = {
             key: [problems.loss_of(weights, problem, n) for weights in both]
@@ -108,16 +108,16 @@ class ZerosTraining(Training):
 
 @dataclass(frozen=True)
 class Memory(Training):
-    """The peak of a fit beyond what the process held with its rows and library; bytes.
+    """The peak memory of a fit beyond that of the process with its rows and library, in bytes.
 
-    What a library loads upon its first fit, and compiles, counts.
+    Memory for modules that load, or code that compiles, in the first fit is included.
     """
 
     fresh = True
 
     def prepare(self, library, problem, arguments):
         gc.collect()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
         before = memory("VmRSS")
         fit = library.training(problem, **arguments)
         fit.reset()
@@ -135,7 +135,7 @@ class Memory(Training):
 
 
 def memory(field):
-    """Bytes of this process."""
+    """A field of this process's memory usage, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
@@ -144,7 +144,7 @@ def memory(field):
 
 @dataclass(frozen=True)
 class Prediction:
-    """Class probabilities, from a NumPy array to a NumPy array; seconds a call."""
+    """Class probabilities, from a NumPy array to a NumPy array, in seconds per call."""
 
     layers: tuple
     rows: int
@@ -185,7 +185,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Layer(Prediction):
-    """One layer without activation: its product, and what a library does around it."""
+    """One layer without an activation: its product and the library's overhead."""
 
     def __str__(self):
         return f"{self.rows} rows, one layer {spelled(self.layers)}, {self.zeros:.0%} zeros"

@@ -1,21 +1,20 @@
-"""relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks on the same
-kernels.
+"""relume: the ReLU family as NumPy ufuncs, forward and backward, and small networks built on them.
 
-``relume.nn``, ``relume.datasets``, ``relume.diagnostics``, ``relume.onnx``, ``relume.sklearn``,
-``relume.plots`` and ``relume.experiments`` load when first used.
+The submodules ``relume.nn``, ``relume.datasets``, ``relume.diagnostics``, ``relume.onnx``,
+``relume.sklearn``, ``relume.plots`` and ``relume.experiments`` are imported when first used.
 """
 
 import importlib
 
+from relume.build_info import show_config, simd
 from relume.functional import *  # noqa: F403
 from relume.functional import __all__ as _functions
-from relume.runtime.build_info import show_config, simd
 from relume.runtime.threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
 _SUBMODULES = ["datasets", "diagnostics", "nn"]
-# They need what relume does not: `import *` leaves them out.
+# These need packages that relume itself does not, so `import *` leaves them out.
 _OPTIONAL = ["experiments", "onnx", "plots", "sklearn"]
 
 __all__ = [

@@ -7,39 +7,46 @@ import relume
 
 
 def parser():
-    """The command line."""
+    """The parser of the command line."""
     root = argparse.ArgumentParser(prog="relume", description=relume.__doc__.split("\n")[0])
     root.add_argument("--version", action="version", version=f"relume {relume.__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(
-        "demo", help="train one network with four activations on real data, and compare them"
+        "demo", help="train the same network with four activations on real data and compare them"
     )
     demo.add_argument("--data", choices=["digits", "fashion-mnist"], default="digits")
     experiments = commands.add_parser(
-        "experiments", help="put claims about ReLU to the test, and write a page of the results"
+        "experiments", help="test claims about ReLU by experiment and write a page of the results"
     )
-    experiments.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
-    experiments.add_argument("--list", action="store_true", help="list their names and questions")
-    experiments.add_argument("--quick", action="store_true", help="fewer seeds and epochs")
     experiments.add_argument(
-        "--out", default="experiments", metavar="DIR", help="the folder to write to (%(default)s)"
+        "names", nargs="*", metavar="NAME", help="experiment to run (default: all)"
     )
-    look = commands.add_parser(
-        "inspect", help="what the layers of a saved network do to data, with advice; exit status "
-        "0: nothing found, 1: advice given, 2: an error"
+    experiments.add_argument(
+        "--list", action="store_true", help="list the experiments and the question each answers"
+    )
+    experiments.add_argument(
+        "--quick", action="store_true", help="use fewer seeds and fewer epochs"
+    )
+    experiments.add_argument(
+        "--out", default="experiments", metavar="DIR",
+        help="output directory (default: %(default)s)",
     )  # fmt: skip
-    look.add_argument("model", help="a file that Network.save has written")
-    look.add_argument(
+    inspect = commands.add_parser(
+        "inspect", help="report how the layers of a saved network respond to data, with advice; "
+        "exit status 0: no advice, 1: advice given, 2: error"
+    )  # fmt: skip
+    inspect.add_argument("model", help="model file written by Network.save")
+    inspect.add_argument(
         "--data", default="digits", metavar="DATA",
-        help="digits or fashion-mnist (their held-out rows, pixels from 0 to 1), a .npz file with "
-        "X and y, or a .npy file with X; default: digits",
+        help="digits or fashion-mnist (the held-out rows, with pixels from 0 to 1), a .npz file "
+        "with X and optionally y, or a .npy file with X (default: %(default)s)",
     )  # fmt: skip
-    commands.add_parser("info", help="versions, instruction set, threads")
+    commands.add_parser("info", help="print versions, instruction set and number of threads")
     return root
 
 
 def main(arguments=None):
-    """Run the command; return its exit status."""
+    """Run the command and return its exit status."""
     options = parser().parse_args(arguments)
     if options.command == "info":
         relume.show_config()

@@ -1,4 +1,4 @@
-"""Checks of arguments: an error names the argument, what came, and what is allowed."""
+"""Checks of arguments: an error names the argument, the value received, and what is allowed."""
 
 import difflib
 import math
@@ -8,19 +8,19 @@ import os
 import numpy as np
 
 
-def integer(value, name, least=1):
-    """An integer of at least `least`."""
-    if type(value) is int and value >= least:
+def integer(value, name, minimum=1):
+    """An integer of at least `minimum`."""
+    if type(value) is int and value >= minimum:
         return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value!r}")
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
     return int(value)
 
 
 def number(value, name, allowed, holds):
-    """A finite real number for which `holds` is true; `allowed` says so in words."""
+    """A finite real number for which `holds` is true; `allowed` describes it in errors."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, {allowed}, got {value!r}")
     if not (math.isfinite(value) and holds(value)):
@@ -72,7 +72,7 @@ def choice(value, name, allowed):
 
 
 def as_array(values, name):
-    """The values as an array of whatever dtype; ValueError where rows differ in length."""
+    """The values as an array of any dtype; ValueError where rows differ in length."""
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -80,7 +80,7 @@ def as_array(values, name):
 
 
 def real(values, name):
-    """An array of real numbers, of whatever dtype."""
+    """An array of real numbers, of any dtype."""
     array = as_array(values, name)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -90,7 +90,7 @@ def real(values, name):
 def contiguous(array, dtype):
     """The array aligned, C-contiguous and of a dtype, copied only if it is not so already.
 
-    What the dtype cannot hold becomes infinite, for which the caller looks.
+    Values that the dtype cannot hold become infinite; the caller checks for them.
     """
     if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
         return array
@@ -114,7 +114,7 @@ def finite(values, name, dtype):
 def matrix(X, name, dtype, width=None):
     """X as a contiguous matrix of a dtype, copied only if it is not one already.
 
-    Whether its values are finite is not looked at: the engine does, as it reads them.
+    Whether its values are finite is checked by the engine, as it reads them.
     """
     array = real(X, name)
     shape(array.shape, name, width)
@@ -122,7 +122,7 @@ def matrix(X, name, dtype, width=None):
 
 
 def shape(found, name, width=None):
-    """Raise unless a shape is that of a matrix that is not empty, `width` columns wide."""
+    """Raise unless a shape is that of a non-empty matrix of `width` columns."""
     if len(found) != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_features), got {found}")
     if 0 in found:
@@ -132,7 +132,7 @@ def shape(found, name, width=None):
 
 
 def same_length(X, y, names):
-    """Raise unless the arrays X and y have as many rows."""
+    """Raise unless the arrays X and y have the same number of rows."""
     if y.ndim == 0 or X.shape[0] != len(y):
         rows = len(y) if y.ndim else f"the single value {y!r}"
         raise ValueError(

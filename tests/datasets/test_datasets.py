@@ -1,4 +1,4 @@
-"""The data sets: what the loaders return, and what they say of files that are not right."""
+"""The data sets: the results of the loaders, and their errors for invalid files."""
 
 import copy
 import gzip
@@ -23,7 +23,7 @@ FILES = [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS]
 
 
 def idx(magic, shape, values):
-    """Return the bytes of an IDX file, as its specification has them."""
+    """Return the bytes of an IDX file according to its specification."""
     return struct.pack(f">{1 + len(shape)}I", magic, *shape) + bytes(values)
 
 
@@ -62,7 +62,7 @@ def test_digits_class_counts():
 
 
 def test_digits_values():
-    # Sum and CRC-32 of load_digits of scikit-learn 1.9.1, its values as bytes in C order.
+    # Sum and CRC-32 of the values of scikit-learn 1.9.1's load_digits as bytes in C order.
     data, target = datasets.load_digits(return_X_y=True)
     assert (data.min(), data.max(), data.sum()) == (0, 16, 561718)
     assert np.array_equal(data, data.astype(np.uint8))
@@ -106,7 +106,7 @@ def test_digits_are_not_shared_between_calls():
 
 @pytest.fixture
 def small(tmp_path):
-    """A folder of seven images to train and three to test with; its contents by file."""
+    """A directory with seven training images and three test images; its contents by file."""
     rng = np.random.default_rng(0)
     contents = {}
     for prefix, n in (("train", 7), ("t10k", 3)):
@@ -176,7 +176,7 @@ def test_fashion_mnist_missing_folder(tmp_path, monkeypatch, through):
         datasets.load_fashion_mnist(folder if through == "path" else None)
     message = str(error.value)
     for part in (
-        f"no folder {folder}",
+        f"{folder} is not a directory",
         "apt install dataset-fashion-mnist",
         "RELUME_DATA",
         *FILES,
@@ -188,7 +188,7 @@ def test_fashion_mnist_missing_folder(tmp_path, monkeypatch, through):
 def test_fashion_mnist_missing_file(small, name):
     folder, _ = small
     (folder / name).unlink()
-    message = re.escape(f"{folder} lacks {name}. On Debian: apt install dataset-fashion-mnist")
+    message = re.escape(f"{folder} lacks {name}. On Debian, run: apt install dataset-fashion")
     with pytest.raises(FileNotFoundError, match=message):
         datasets.load_fashion_mnist(folder)
 
@@ -236,8 +236,8 @@ def test_fashion_mnist_path_of_wrong_type(path):
             "has 5489 values; shape (7, 28, 28) must have 5488",
         ),
         (TEST_LABELS, idx(0x801, (3,), [1, 2]), "has 2 values; shape (3,) must have 3"),
-        (TEST_LABELS, idx(0x801, (2,), [1, 2]), "has 2 labels; must have 3, one an image"),
-        (TEST_LABELS, idx(0x801, (3,), [1, 10, 2]), "has label 10; a label must be 0 to 9"),
+        (TEST_LABELS, idx(0x801, (2,), [1, 2]), "has 2 labels; must have 3, one per image"),
+        (TEST_LABELS, idx(0x801, (3,), [1, 10, 2]), "has label 10; labels must be 0 to 9"),
     ],
 )
 def test_fashion_mnist_file_with_wrong_content(small, name, content, message):
@@ -265,7 +265,7 @@ def corrupt_deflate_stream(whole):
 def test_fashion_mnist_damaged_gzip(small, damage):
     file = small[0] / TRAIN_IMAGES
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(ValueError, match=re.escape(f"{file}: must be a whole gzip file")):
+    with pytest.raises(ValueError, match=re.escape(f"{file}: must be a complete gzip file")):
         datasets.load_fashion_mnist(small[0])
 
 
@@ -279,7 +279,7 @@ def test_fashion_mnist_of_debian(monkeypatch):
     assert fashion.X_test.shape == (10000, 784)
     assert np.bincount(fashion.y_train).tolist() == [6000] * 10
     assert np.bincount(fashion.y_test).tolist() == [1000] * 10
-    # The mean and deviation that are commonly used to standardize this data set.
+    # The mean and standard deviation that are commonly used to standardize this data set.
     assert fashion.X_train.mean() / 255 == pytest.approx(0.2860, abs=5e-5)
     assert fashion.X_train.std() / 255 == pytest.approx(0.3530, abs=5e-5)
 
@@ -298,7 +298,7 @@ def test_bunch_keys_are_attributes():
 
 @pytest.mark.parametrize(("keys", "listed"), [({"a": 1, "b": 2}, "a, b"), ({}, "none")])
 def test_bunch_attribute_error_names_the_keys(keys, listed):
-    with pytest.raises(AttributeError, match=f"no attribute 'd'; its keys: {listed}$"):
+    with pytest.raises(AttributeError, match=f"no attribute 'd'; its keys are {listed}$"):
         _ = datasets.Bunch(keys).d
 
 

@@ -1,4 +1,4 @@
-"""Advice: each planted illness is named, sound networks get none, and following it helps."""
+"""Advice: each planted problem is found, healthy networks get none, and following it helps."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def kinds(report):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ILL)
-def test_planted_illness_is_named(kind, seed):
+def test_planted_problem_is_named(kind, seed):
     report = diagnostics.inspect(*ILL[kind](seed))
     assert kind in kinds(report), str(report)
 
@@ -30,7 +30,7 @@ def test_healthy_network_gets_no_advice(name, seed):
 
 
 def brute_force_dead(net, X):
-    """Units of each hidden layer that are 0 on all rows, by NumPy alone."""
+    """Units of each hidden layer that are 0 on all rows, computed with NumPy alone."""
     values = list(net.state_dict().values())
     dead = []
     for weight, bias in zip(values[:-2:2], values[1:-2:2], strict=True):
@@ -72,7 +72,7 @@ def test_dead_units_matter_from_a_fifth_of_a_layer(share, advised):
     assert kinds(report) == (["dead_units"] if advised else [])
     if advised:
         assert report.advice[0].layer == "layer 1"
-        assert "% dead" in report.advice[0].text
+        assert "% of its units are dead" in report.advice[0].text
 
 
 def test_constant_features_count_unless_they_are_zero():

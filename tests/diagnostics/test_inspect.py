@@ -1,4 +1,4 @@
-"""inspect: figures against plain NumPy, what it accepts, its memory, and bad input."""
+"""inspect: statistics against plain NumPy, what it accepts, its memory, and bad input."""
 
 import json
 import tracemalloc
@@ -32,7 +32,7 @@ def forward(net, X):
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 450, 1347])
-def test_figures_are_those_of_numpy(rows):
+def test_statistics_are_those_of_numpy(rows):
     X = DIGITS[0][:rows]
     report = diagnostics.inspect(NET, X)
     assert report.rows == rows
@@ -41,9 +41,9 @@ def test_figures_are_those_of_numpy(rows):
         assert layer.units == y.shape[1]
         assert layer.zero_fraction == pytest.approx((y == 0).mean(), abs=2e-3)
         assert values.mean == pytest.approx(y.mean(), rel=1e-4, abs=1e-5)
-        assert values.deviation == pytest.approx(y.std(), rel=1e-4, abs=1e-5)
-        assert values.least == pytest.approx(y.min(), rel=1e-4, abs=1e-4)
-        assert values.most == pytest.approx(y.max(), rel=1e-4, abs=1e-4)
+        assert values.std == pytest.approx(y.std(), rel=1e-4, abs=1e-5)
+        assert values.min == pytest.approx(y.min(), rel=1e-4, abs=1e-4)
+        assert values.max == pytest.approx(y.max(), rel=1e-4, abs=1e-4)
         assert sum(values.counts) == min(rows, 128) * layer.units
         if layer.pre_activations is not None:
             assert layer.pre_activations.mean == pytest.approx(z.mean(), rel=1e-4, abs=1e-5)
@@ -219,14 +219,14 @@ def test_report_as_text_dict_and_html():
     assert "src=" not in page
     assert all(svg.get("aria-label") for svg in root.iter("svg"))
     ET.fromstring(report._repr_html_())
-    assert "nothing was found to be ill" in str(diagnostics.inspect(NET, DIGITS[2]))
+    assert "no problem was found" in str(diagnostics.inspect(NET, DIGITS[2]))
 
 
 def test_model_without_rectifier_says_what_does_not_apply():
     report = diagnostics.inspect(digits_net("tanh", seed=0), *DIGITS[2:])
     assert any(note.startswith("dead units: not checked") for note in report.notes)
     assert report.layers[0].dead_units == []
-    assert "dead units: not checked, since no layer has a rectifier" in str(report)
+    assert "dead units: not checked, because no layer has a rectifier" in str(report)
 
 
 def test_plot_without_matplotlib_says_what_to_install(monkeypatch):

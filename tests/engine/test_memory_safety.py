@@ -12,7 +12,7 @@ import scipy.sparse
 import relume
 from relume import diagnostics, nn
 from relume.engine import skip_zeros
-from relume.engine.observer import WATCH_GRADIENTS, WATCH_VALUES, Observer
+from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, Observer
 from relume.engine.op_spec import OpSpec
 from relume.engine.ops import KINDS
 from relume.engine.plan import Plan
@@ -853,7 +853,7 @@ def test_an_observer_needs_a_slot(slots):
 
 
 @pytest.mark.parametrize(
-    ("watched", "bounds"),
+    ("observed", "bounds"),
     [
         (np.zeros(1, np.uint8), np.zeros((2, 2))),
         (np.zeros(3, np.uint8), np.zeros((2, 2))),
@@ -864,26 +864,26 @@ def test_an_observer_needs_a_slot(slots):
         (np.zeros(2, np.uint8), None),
     ],
 )
-def test_arrays_of_an_observer(watched, bounds):
+def test_arrays_of_an_observer(observed, bounds):
     with pytest.raises((TypeError, ValueError)):
-        Observer(plan_of(DENSE), watched, bounds)
+        Observer(plan_of(DENSE), observed, bounds)
 
 
 @pytest.mark.parametrize("node", [-1, 2, 10**9, -(10**9)])
 def test_nodes_of_an_observer(node):
-    observer = Observer(plan_of(DENSE), np.full(2, WATCH_VALUES, np.uint8), np.zeros((2, 2)))
+    observer = Observer(plan_of(DENSE), np.full(2, OBSERVE_VALUES, np.uint8), np.zeros((2, 2)))
     with pytest.raises(IndexError, match="node"):
         observer.active(node)
 
 
-def test_gradients_that_have_no_place_are_not_read():
+def test_gradients_that_are_not_on_the_tape_are_not_read():
     plan = plan_of(OpSpec(kind="sine", numbers=(1.0,)), DENSE)
-    observer = Observer(plan, np.full(3, WATCH_VALUES, np.uint8), np.zeros((3, 2)))
-    observer.watching[:] = WATCH_VALUES | WATCH_GRADIENTS
+    observer = Observer(plan, np.full(3, OBSERVE_VALUES, np.uint8), np.zeros((3, 2)))
+    observer.observed[:] = OBSERVE_VALUES | OBSERVE_GRADIENTS
     training = training_of(plan)
     training.watch([observer])
     assert training.batch(X, LABELS, None, 0.1)[0] == STATUS["fine"]
-    assert observer.looks == 1
+    assert observer.observations == 1
 
 
 @pytest.mark.parametrize("found", [object(), "observer", 3, np.zeros(9)], ids=type)

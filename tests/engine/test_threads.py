@@ -158,21 +158,20 @@ def test_training_lets_other_threads_run():
     net = network()
     X, y = plain.data(20000, 30, 5)
     net.fit(X, y)
-    stop, seconds = threading.Event(), []
+    stop, ticks = threading.Event(), []
 
     def tick():
         while not stop.wait(0.001):
-            seconds.append(time.perf_counter())
+            ticks.append(1)
 
     ticking = threading.Thread(target=tick)
     ticking.start()
-    begin = time.perf_counter()
+    before = len(ticks)
     net.fit(X, y, epochs=3)
-    took = time.perf_counter() - begin
+    within = len(ticks) - before
     stop.set()
     ticking.join()
-    ticks = sum(begin <= s <= begin + took for s in seconds)
-    assert ticks >= 3, f"{ticks} ticks in {took:.3f} s"
+    assert within >= 3
 
 
 # -- The caller's BLAS setting --
@@ -223,6 +222,13 @@ class Stop(Exception):
     """Raised by a handler of the caller's."""
 
 
+class Alarm(nn.Callback):
+    """Sends a signal a moment after the first epoch has begun, however long that takes."""
+
+    def on_epoch_begin(self, net, epoch):
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+
 @needs_timer
 @pytest.mark.parametrize("progress", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Stop])
@@ -235,19 +241,21 @@ def test_signal_handler_that_raises(error, progress, caller):
     initial, rung = plain.bits(net), []
 
     def ring(*_):
-        rung.append(time.perf_counter())
+        if plain.bits(net) == initial:  # no minibatch is done yet: ring again a little later
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            return
+        rung.append(error)
         raise error
 
     previous = signal.signal(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(error):
-            net.fit(X, y, epochs=100, batch_size=1, progress=progress)
-        took = time.perf_counter() - rung[0]
+            net.fit(X, y, epochs=100, batch_size=1, progress=progress, callbacks=[Alarm()])
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert took < 1, f"{took:.2f} s after the signal"
+    assert rung
+    assert net._weights.steps < len(X), "the epoch was not left before its end"
     learned = plain.bits(net)
     assert learned != initial, "nothing was kept"
     assert np.isfinite(net.predict_proba(X[:100])).all()
@@ -262,23 +270,21 @@ def test_signal_handler_that_returns(caller):
     X, y = plain.data(40_000, 30, 5)
     rung = []
     net, reference = network(), network()
-    previous = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.perf_counter()))
+    previous = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
         net.fit(X, y)
-        end = time.perf_counter()
+        within = len(rung)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert rung
-    assert rung[0] < end
+    assert within
     reference.fit(X, y)
     plain.assert_same_bits(net, reference)
 
 
 INTERRUPTED = """
 import signal
-import time
 import numpy as np
 import threadpoolctl
 from relume import nn
@@ -300,6 +306,8 @@ try:
     print("not interrupted", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+# 4 steps of the first fit; 1,000 epochs would take minutes, and one at batch size 1 some seconds.
+assert {batch_size} > 1 or net._weights.steps < 4 + len(X), net._weights.steps
 assert blas() == before, (before, blas())
 assert np.isfinite(net.predict_proba(X[:1000])).all()
 history = net.fit(X[:1000], y[:1000], epochs=2)
@@ -322,14 +330,9 @@ def test_ctrl_c(batch_size):
     try:
         assert child.stdout.readline() == "fitting\n", child.stderr.read()
         time.sleep(0.7)
-        begin = time.perf_counter()
         child.send_signal(signal.SIGINT)
-        line = child.stdout.readline()
-        took = time.perf_counter() - begin
         out, err = child.communicate(timeout=60)
     finally:
         child.kill()
         child.wait()
-    assert line == "interrupted\n", err
-    assert took < 2, f"{took:.2f} s"
-    assert (out, child.returncode) == ("went on\n", 0), err
+    assert (out, child.returncode) == ("interrupted\nwent on\n", 0), err

@@ -1,4 +1,4 @@
-"""Experiments: verdicts turn with the data, each measures what it says, the page stands alone."""
+"""Experiments: verdicts follow the data, each measures what it says, the page loads nothing."""
 
 import base64
 import dataclasses
@@ -29,7 +29,7 @@ TINY = {
     "homogeneity": {"elements": 64},
     "dying-units": {"rates": [0.001, 0.1], "steps": 1},
     "cures": {"epochs": 2},
-    "six-times": {"choosing_seeds": 1, "most_epochs": 1, "repeats": 1},
+    "six-times": {"choosing_seeds": 1, "max_epochs": 1, "repeats": 1},
     "cost-of-exp": {"repeats": 1, "elements": 64},
     "variance": {"depth": 3, "width": 8, "rows": 8},
     "sparsity-pays": {"repeats": 1, "zeros": (50, 90), "width": 16},
@@ -47,7 +47,7 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def digits_only(monkeypatch, tmp_path):
-    """Fashion-MNIST is not looked for: where it is present it would take a minute."""
+    """Hide Fashion-MNIST, which would take a minute if it is present."""
     monkeypatch.setenv("RELUME_DATA", str(tmp_path))
 
 
@@ -159,8 +159,8 @@ def test_differences_and_ratios_are_paired():
 def test_data_keeps_order_and_gives_all():
     data = Data.of([("q", "b", 2, [1, 2]), ("q", "a", 1, [3]), ("r", "c", None, [4])])
     assert data.conditions("q") == ["b", "a"]
-    assert data.places("q") == [1, 2]
-    assert data.places("q", "a") == [1]
+    assert data.x_values("q") == [1, 2]
+    assert data.x_values("q", "a") == [1]
     assert data.records()[1] == {
         "quantity": "q", "condition": "a", "x": 1, "values": [3.0], "mean": 3.0, "low": None,
         "high": None,
@@ -177,7 +177,7 @@ def test_measures_what_it_says(name):
     data = experiment.measure(seeds=2, **TINY[name])
     for quantity in experiment.quantities:
         assert data.conditions(quantity.name)
-        assert bool(data.places(quantity.name)) == bool(quantity.x_label)
+        assert bool(data.x_values(quantity.name)) == bool(quantity.x_label)
     for record in data.records():
         assert len(record["values"]) == 2
         assert np.isfinite(record["values"]).all()
@@ -262,7 +262,7 @@ def test_page_loads_nothing(reader):
         assert "@import" not in css
 
 
-def test_pictures_load_nothing(reader):
+def test_images_load_nothing(reader):
     for value in set(reader.attributes("src")) | set(reader.attributes("srcset")):
         svg = base64.b64decode(value.partition(",")[2]).decode()
         ET.fromstring(svg)
@@ -288,12 +288,12 @@ def test_page_has_contents_verdicts_and_rules(html, reader, results):
     for result in results:
         assert f'<a href="#{result.experiment.name}">' in html
         assert "def judge" in result.experiment.rule_source()
-    assert html.count("<summary>The rule's source</summary>") == len(results)
+    assert html.count("<summary>Source code of the rule</summary>") == len(results)
     assert "instruction set" in html
 
 
-def test_page_names_no_place(html, results):
-    """What the machine is, but no folder of it."""
+def test_page_names_no_folder(html, results):
+    """The page says which kind of machine it ran on, but names no folder."""
     for text in (html, json.dumps([each.to_dict() for each in results])):
         assert not re.search(r"(/home/|/tmp/|/usr/|site-packages)", text)
 

@@ -1,4 +1,4 @@
-"""Names that choose among the table's functions: gelu's `approximate`, and swish."""
+"""Names that select functions of the table: gelu's `approximate` and the alias swish."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""The derivatives of the reference rows against mpmath's numerical ones of their forward rows.
+"""The derivatives of the reference rows against numerical derivatives of their forward functions.
 
-A derivative that is wrong in a row and in its kernel alike would pass all other tests.
+A derivative that is wrong in both a row and its kernel would pass all other tests.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import relume
 from tests.support.ops import OPS, each, errors, exact, hard_points
 from tests.support.reference import ROWS, Row, mp
 
-# One row for each function of the library that has the direction, by the parameters it allows.
+# The forward op of each activation, by its name.
 FORWARD = {op.row["name"]: op for op in OPS if op.direction == "forward"}
 each_forward = each(FORWARD.values())
 each_from_output = each(op for op in OPS if op.direction == "backward_from_output")
@@ -19,7 +19,7 @@ USUAL = (1e-3, 0.01, 0.1, 0.3, 0.7, 1.1, 2, 3.3, 5, 7.7, 12.5, 30, 60)
 
 
 def points_of(op, parameters, limit=100):
-    """Points away from the kinks, and 0; further out only exp's own tails would be tested."""
+    """0 and points away from the kinks; points beyond the limit only test the tails of exp."""
     points = hard_points(op, parameters, np.float64, 0, *USUAL)[::2]
     kinks = np.array([*op.kinks(parameters, np.float64)])
     away = abs(points - kinks[:, None]).min(axis=0, initial=1) > 1e-9
@@ -28,14 +28,14 @@ def points_of(op, parameters, limit=100):
 
 
 def numerical(op, x, arguments):
-    """The derivative from the forward row alone: steps of 1e-30, exact to 1e-60 in 150 digits."""
+    """The derivative from the forward function alone: a central difference exact to 1e-60."""
     with mp.workdps(150):
         h, forward = mp.mpf(10) ** -30, op.reference.forward
         return (forward(x + h, *arguments) - forward(x - h, *arguments)) / (2 * h)
 
 
 def assert_derivative(op, parameters):
-    """The row's derivative is its forward's, to more digits than any dtype has."""
+    """The row's derivative is that of its forward function, to more digits than any dtype has."""
     arguments = op.arguments(parameters, np.float64)
     for x in points_of(op, parameters):
         expected, stated = numerical(op, x, arguments), op.reference.derivative(x, *arguments)
@@ -62,14 +62,14 @@ def test_a_wrong_derivative_is_noticed():
 
 @each_forward
 def test_derivative_at_a_kink_is_that_of_one_side_or_between(op):
-    """PyTorch's choice is arbitrary, but no row chooses what neither side comes near."""
+    """PyTorch's choice at a kink is arbitrary, but it is between the derivatives of both sides."""
     for parameters in op.parameter_sets:
         arguments = op.arguments(parameters, np.float64)
         for kink, stated in op.kinks(parameters, np.float64).items():
             h = mp.mpf(10) ** -20
             sides = [op.reference.derivative(kink + side * h, *arguments) for side in (-1, 1)]
             if 0 in parameters:
-                sides.append(0)  # the flat piece that the parameter has shrunk to this point
+                sides.append(0)  # the flat part that the parameter has shrunk to this point
             low, high = min(sides) - 1e-15, max(sides) + 1e-15
             assert low <= stated <= high, f"{op}{parameters} at {kink}: {stated}, sides {sides}"
             assert op.reference.derivative(mp.mpf(kink), *arguments) == stated
@@ -77,7 +77,7 @@ def test_derivative_at_a_kink_is_that_of_one_side_or_between(op):
 
 @each_from_output
 def test_derivative_from_output_of_the_reference(op):
-    """Of the output of x it is the derivative at x, where the output still tells x."""
+    """For the output of x, it is the derivative at x, as long as the output determines x."""
     row = op.reference
     for parameters in op.parameter_sets:
         arguments = op.arguments(parameters, np.float64)
@@ -103,7 +103,7 @@ def test_derivative_by_a_parameter_of_the_reference(name):
 
 @each(op for op in OPS if op.direction == "backward" and op.row["name"] in relume.__all__)
 def test_backward_is_the_numerical_derivative(op):
-    """The library against the forward row alone, without the row's derivative."""
+    """The library's backward against the forward function alone, not the row's derivative."""
     row = op.reference
     for parameters in op.parameter_sets:
         arguments = op.arguments(parameters, np.float64)

@@ -1,4 +1,4 @@
-"""Gated functions: f(a) * b of two arrays, and of one that is split; forward and backward."""
+"""Gated functions f(a) * b of two arrays, or of one array that is split; forward and backward."""
 
 import itertools
 import pickle
@@ -14,7 +14,7 @@ from tests.ufuncs.test_memory import LAYOUTS
 pytestmark = pytest.mark.op
 
 NAN = float("nan")
-# Which activation, and of which input: glu's gate is its second.
+# The activation of each function, and the index of its input: glu's gate is the second input.
 ACTIVATIONS = {"glu": ("sigmoid", 1), "reglu": ("relu", 0), "geglu": ("gelu", 0)}
 ACTIVATIONS["swiglu"] = ("silu", 0)
 each_gated = pytest.mark.parametrize("name", ACTIVATIONS)
@@ -29,7 +29,7 @@ def backward(name):
 
 
 def operands(dtype, *shapes, seed=0):
-    """Ordinary values, an array for each shape."""
+    """An array of ordinary values for each shape."""
     generator = np.random.default_rng(seed)
     return [np.asarray(generator.normal(scale=2, size=shape)).astype(dtype) for shape in shapes]
 
@@ -38,7 +38,7 @@ def operands(dtype, *shapes, seed=0):
 
 
 def activation(name, x, derivative):
-    """f(x) or f'(x), also at infinity; a gate of NaN is not asked for."""
+    """f(x) or f'(x), also at infinity; x must not be NaN."""
     row = ROWS[ACTIVATIONS[name][0]]
     if abs(x) == INF:
         return mp.mpf(row.limits()[derivative][int(x > 0)])
@@ -46,7 +46,7 @@ def activation(name, x, derivative):
 
 
 def factors(name, result, grad, a, b):
-    """The factors of the forward result, or of a gradient: those from outside, and f's."""
+    """The factors besides f of a result or gradient, the gate, and whether f is a derivative."""
     gate, other = (b, a) if ACTIVATIONS[name][1] else (a, b)
     of_gate = "grad_b" if ACTIVATIONS[name][1] else "grad_a"
     outside = {"forward": [other], of_gate: [grad, other]}.get(result, [grad])
@@ -56,7 +56,7 @@ def factors(name, result, grad, a, b):
 def exactly(name, result, grad, a, b):
     """The exact value, the outside factors, and the factor of f.
 
-    An activation, or a derivative, of exactly 0 makes 0, also of infinity; NaN makes NaN.
+    A factor f of exactly 0 gives 0 even with infinity; NaN gives NaN.
     """
     outside, gate, derivative = factors(name, result, grad, a, b)
     product = mp.mpf(1)
@@ -70,7 +70,7 @@ def exactly(name, result, grad, a, b):
 
 
 def assert_close(name, result, actual, grads, a, b, tolerance=0.0):
-    """Within the bounds of the contract, plus a tolerance; at special values exactly."""
+    """Check the bounds of the contract plus a tolerance, and exact results at special values."""
     dtype = actual.dtype
     smallest = float(np.finfo(np.promote_types(dtype, np.float32)).tiny)
     columns = [np.broadcast_to(c, actual.shape).ravel().tolist() for c in (grads, a, b)]
@@ -78,8 +78,8 @@ def assert_close(name, result, actual, grads, a, b, tolerance=0.0):
     found = [exactly(name, result, *element) for element in elements]
     finite = [mp.isfinite(value) for value, *_ in found]
     expected = exact([v if ok else mp.zero for (v, *_), ok in zip(found, finite, strict=True)])
-    # A gradient counts as at least 2**-6 of its outside factors; and what underflows on the way
-    # loses its last bits before another factor meets it.
+    # The error of a gradient is relative to at least 2**-6 of its outside factors. A product that
+    # underflows on the way loses its last bits before it is multiplied by another factor.
     with np.errstate(all="ignore"):
         outside = abs(np.array([factors for _, factors, _ in found]))
         product = outside.prod(1) * 2.0**-6 * (result != "forward" and dtype != np.float16)
@@ -93,7 +93,8 @@ def assert_close(name, result, actual, grads, a, b, tolerance=0.0):
                 good = abs(got) <= smallest
         else:
             good = got != got if value != value else got == float(value)
-            # f may have underflowed to 0 before it met an infinity; another 0 that does is free.
+            # f may have underflowed to 0 before it is multiplied by infinity; the result of any
+            # other 0 times infinity is not specified.
             good |= bool(got == 0 and (0 < abs(f) < smallest or 0 in elements[i]))
         assert good, (
             f"{name} {result} of grad, a, b = {elements[i]} in {dtype}: {got!r}, not "
@@ -159,7 +160,7 @@ def test_gradients(name, dtype):
 @each_gated
 @each_dtype
 def test_special_values(name, dtype):
-    """Zeros, infinities and NaN with each other, at a span's beginning, middle and end."""
+    """Combinations of zeros, infinities and NaN, at the start, middle and end of a span."""
     special = np.array([0.0, -0.0, INF, -INF, NAN, 1, -1, np.finfo(dtype).max / 2], dtype)
     grad, a, b = np.array(list(itertools.product(special, repeat=3)), dtype).T.copy()
     with np.errstate(all="raise"):

@@ -1,104 +1,104 @@
 """PyTorch's functions and gradients: the same values where it is itself exact, the same kinks.
 
-Where PyTorch is further than 4 ULP from mpmath it is no witness, and the point is left out: that
-is so in the tails of gelu, where results are subnormal, and wherever it has a float32 constant in
-float64, as 1/6 in hardsigmoid's gradient.
+Where PyTorch is further than 4 ULP from mpmath it is no witness of the last bits, and results need
+only be near each other: that is so in the tails of gelu, where results are subnormal, and wherever
+it has a float32 constant in float64, as 1/6 in hardsigmoid's gradient.
 """
+
+import importlib
 
 import numpy as np
 import pytest
 
-from tests.support.ops import (
-    OPS,
-    accuracy_inputs,
-    describe,
-    each,
-    exact,
-    exact_results,
-    ulps,
-)
+from tests.support import pytorch
+from tests.support.ops import describe, exact, exact_results, ulps
+from tests.support.pytorch.functions import CASES
 from tests.support.reference import mp
 
-N = 600
-# Where PyTorch has another name, and arguments besides the parameters.
-NAMES = {"gelu_tanh": "gelu"}
-ARGUMENTS = {
-    "gelu_tanh": {"approximate": "tanh"},
-    "softplus": {"threshold": 1e30},  # above beta * x = 20 it would be linear
-}
-LACKING = {"relu_squared", "quick_gelu", "squareplus"}  # PyTorch has none of these
-COMPARED = [
-    op for op in OPS if op.direction in ("forward", "backward") and op.row["name"] not in LACKING
-]
-each_compared = each(COMPARED)
-each_with_kinks = each(
-    op for op in COMPARED if op.n_data == 2 and op.kinks(op.parameter_sets[0], np.float64)
-)
-each_precise_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+# Where PyTorch's formula overflows before its result does.
+OVERFLOWING = {"hardswish", "softplus", "softplus_backward", "gelu_tanh_backward"}
 
 
-@pytest.fixture(scope="module")
-def torch():
-    """Imported only here, so that no other test meets its threads."""
-    return pytest.importorskip("torch", reason="PyTorch is not installed; it is compared with")
+def each_case(at_kinks):
+    names = [name for name, case in CASES.items() if case.at_kinks == at_kinks]
+    return pytest.mark.parametrize("name", names)
 
 
-def by_torch(torch, op, x, parameters):
-    """The result for a gradient of 1, with every element's parameters the same."""
-    name = op.row["name"]
-    x = torch.from_numpy(x).requires_grad_()
-    if name == "prelu":
-        parameters = [torch.full((1,), parameters[0], dtype=x.dtype)]
-    function = getattr(torch.nn.functional, NAMES.get(name, name))
-    y = function(x, *parameters, **ARGUMENTS.get(name, {}))
-    if op.direction == "forward":
-        return y.detach().numpy()
-    y.backward(torch.ones_like(y))
-    return x.grad.numpy()
+def call(case, x):
+    """relume's result, for a gradient of 1 where it has one."""
+    grads = [np.ones_like(x)] * (case.op.n_data - 1)
+    return case.op.function(*grads, x, *(x.dtype.type(p) for p in case.parameters))
 
 
-def columns_of(op, dtype):
-    """(parameters, points) for each parameter set."""
-    inputs = accuracy_inputs(op, dtype, N * len(op.parameter_sets))
-    points = np.split(inputs[op.n_data - 1], len(op.parameter_sets))
-    return zip(op.parameter_sets, points, strict=True)
+def recorded(name):
+    (result,) = pytorch.load("functions").results[name].values()
+    return result
 
 
-def call(op, x, parameters):
-    grads = [np.ones_like(x)] * (op.n_data - 1)
-    return op.function(*grads, x, *(x.dtype.type(p) for p in parameters))
+@each_case(at_kinks=False)
+def test_finite_values_agree(name):
+    case, theirs = CASES[name], recorded(name)
+    op, x = case.op, case.x()
+    ours = call(case, x)
+    inputs = [*[np.ones_like(x)] * (op.n_data - 1), x]
+    inputs += [np.full_like(x, p) for p in case.parameters]
+    floor = op.reference.floor if op.n_data == 2 else 0
+    their_error = ulps(theirs, exact_results(op, inputs), floor)
+    witness = (their_error <= 4) & np.isfinite(theirs)
+    assert witness.mean() > 0.25, f"PyTorch is exact at {witness.mean():.0%}"
+    values = exact([mp.mpf(value) for value in np.where(witness, theirs, 0).tolist()])
+    error = ulps(ours, values, floor)
+    wrong = np.flatnonzero(witness & (error > 4 + their_error))
+    assert not wrong.size, (
+        f"{describe(op, x[wrong[0]], *case.parameters)}: {ours[wrong[0]]!r}, "
+        f"PyTorch {theirs[wrong[0]]!r}; {wrong.size} points differ"
+    )
 
 
-@each_compared
-@each_precise_dtype
-def test_finite_values_agree(torch, op, dtype):
-    for parameters, x in columns_of(op, dtype):
-        rounded = [float(dtype(p)) for p in parameters]
-        theirs, ours = by_torch(torch, op, x, rounded), call(op, x, parameters)
-        inputs = [*[np.ones_like(x)] * (op.n_data - 1), x]
-        inputs += [np.full_like(x, p) for p in parameters]
-        floor = op.reference.floor if op.n_data == 2 else 0
-        their_error = ulps(theirs, exact_results(op, inputs), floor)
-        witness = (their_error <= 4) & np.isfinite(theirs)
-        assert witness.mean() > 0.25, f"{op}{parameters}: PyTorch is exact at {witness.mean():.0%}"
-        values = exact([mp.mpf(value) for value in np.where(witness, theirs, 0).tolist()])
-        error = ulps(ours, values, floor)
-        wrong = np.flatnonzero(witness & (error > 4 + their_error))
-        assert not wrong.size, (
-            f"{describe(op, x[wrong[0]], *parameters)} in {dtype.__name__}: {ours[wrong[0]]!r}, "
-            f"PyTorch {theirs[wrong[0]]!r}; {wrong.size} points differ"
-        )
+@each_case(at_kinks=False)
+def test_all_values_are_near(name):
+    """Those too of which PyTorch is no witness, but for its overflows."""
+    case, theirs = CASES[name], recorded(name)
+    x = case.x()
+    ours = call(case, x)
+    with np.errstate(over="ignore"):
+        far = ~np.isclose(ours, theirs, rtol=1e-6, atol=1e-6, equal_nan=True)
+    if str(case.op) in OVERFLOWING:
+        far &= np.isfinite(theirs)
+    wrong = np.flatnonzero(far)
+    assert not wrong.size, (
+        f"{describe(case.op, x[wrong[0]], *case.parameters)}: {ours[wrong[0]]!r}, "
+        f"PyTorch {theirs[wrong[0]]!r}; {wrong.size} points differ"
+    )
 
 
-@each_with_kinks
-@each_precise_dtype
-def test_kinks_agree(torch, op, dtype):
-    for parameters in op.parameter_sets:
-        rounded = [float(dtype(p)) for p in parameters]
-        x = np.array([*op.kinks(parameters, dtype)], dtype)
-        x = np.concatenate([x, -x[x == 0]])
-        theirs, ours = by_torch(torch, op, x, rounded), call(op, x, parameters)
-        for kink, one, other in zip(x, ours, theirs, strict=True):
-            # Not to the last bit, since its float64 may have gone through a float32 constant.
-            what = f"{describe(op, kink, *parameters)}: {one!r}, PyTorch {other!r}"
-            assert np.isclose(one, other, rtol=1e-6, atol=0), what
+@each_case(at_kinks=True)
+def test_kinks_agree(name):
+    case, theirs = CASES[name], recorded(name)
+    x = case.x()
+    for kink, one, other in zip(x, call(case, x), theirs, strict=True):
+        # Not to the last bit, since its float64 may have gone through a float32 constant.
+        what = f"{describe(case.op, kink, *case.parameters)}: {one!r}, PyTorch {other!r}"
+        assert np.isclose(one, other, rtol=1e-6, atol=0), what
+
+
+# -- the recordings --
+
+
+@pytest.mark.parametrize("module", pytorch.MODULES)
+def test_recorded_are_all_cases_and_no_others(module):
+    """And with the inputs they have now. If not: `make test-pytorch RECORD=1`."""
+    cases = importlib.import_module(f"tests.support.pytorch.{module}").CASES
+    recording = pytorch.load(module)
+    assert recording.results.keys() == cases.keys()
+    assert recording.digests == {name: pytorch.digest(case) for name, case in cases.items()}
+
+
+@pytest.mark.parametrize("module", pytorch.MODULES)
+def test_recorded_by_the_version_that_make_test_pytorch_installs(module):
+    requirements = (pytorch.FOLDER / "requirements.txt").read_text().splitlines()
+    assert f"torch=={pytorch.load(module).version}" in requirements
+
+
+def test_recordings_are_small():
+    assert sum(pytorch.path_of(module).stat().st_size for module in pytorch.MODULES) < 2e6

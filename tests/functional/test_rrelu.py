@@ -1,10 +1,10 @@
-"""The randomised leaky ReLU: a fixed slope in evaluation, one for each element in training."""
+"""The randomized leaky ReLU: one fixed slope in evaluation, a slope per element in training."""
 
 import numpy as np
 import pytest
 
 import relume
-from tests.support.ops import DTYPES, assert_same, each_dtype
+from tests.support.ops import assert_same, each_dtype
 
 pytestmark = pytest.mark.op
 
@@ -74,18 +74,18 @@ def test_evaluation_draws_nothing():
 
 @each_dtype
 @each_bounds
-def test_training_is_prelu_with_the_slopes_it_returns(dtype, lower, upper):
-    for shape in [(), (0,), (7,), (70, 30), (2, 3, 4)]:
-        x = normal(dtype, shape)
-        y, slope = train(x, lower, upper)
-        what = f"rrelu({lower}, {upper}) of shape {shape} in training"
-        assert np.shape(slope) == shape
-        assert slope.dtype == dtype, f"{what}: slopes of {slope.dtype}"
-        assert_same(y, relume.prelu(x, slope), what)
-        grad = normal(dtype, shape, seed=2)
-        actual = relume.rrelu_backward(grad, x, lower, upper, slope=slope)
-        expected = np.where(x > 0, grad, (grad * slope).astype(dtype))
-        assert_same(actual, expected, f"backward of {what}")
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (70, 30), (2, 3, 4)])
+def test_training_is_prelu_with_the_slopes_it_returns(dtype, lower, upper, shape):
+    x = normal(dtype, shape)
+    y, slope = train(x, lower, upper)
+    what = f"rrelu({lower}, {upper}) of shape {shape} in training"
+    assert np.shape(slope) == shape
+    assert slope.dtype == dtype, f"{what}: slopes of {slope.dtype}"
+    assert_same(y, relume.prelu(x, slope), what)
+    grad = normal(dtype, shape, seed=2)
+    actual = relume.rrelu_backward(grad, x, lower, upper, slope=slope)
+    expected = np.where(x > 0, grad, (grad * slope).astype(dtype))
+    assert_same(actual, expected, f"backward of {what}")
 
 
 @each_dtype
@@ -99,13 +99,13 @@ def test_slopes_are_in_the_half_open_interval(dtype, lower, upper):
 
 @each_dtype
 def test_slopes_are_uniform_and_independent(dtype):
-    """Counts in 20 bins, and the correlation of neighbours, within 5 standard deviations."""
+    """Counts in 20 bins and the correlation of neighbours are within 5 standard deviations."""
     n, bins = 400_000, 20
     _, slope = train(-np.ones(n, dtype), 0.0, 1.0, seed=5)
     values = slope.astype(np.float64)
     expected = n / bins
     counts = np.histogram(values, bins, (0, 1))[0]
-    # float16 rounds at the edges of bins: half a unit of 1 moves at most this many.
+    # In float16, rounding moves up to this many slopes across the edges of a bin.
     rounding = 2 * n * float(np.finfo(dtype).eps) if dtype is np.float16 else 0
     assert abs(counts - expected).max() < 5 * np.sqrt(expected) + rounding, counts
     middle = values - 0.5
@@ -222,15 +222,15 @@ def test_bounds_outside_the_domain(lower, upper):
     assert generator.random() == rng().random(), "it drew before it raised"
 
 
-def test_dtypes_that_have_no_loop():
-    for x in (np.ones(3, complex), np.array(["a"])):
-        for keywords in ({}, {"training": True}):
-            with pytest.raises(TypeError):
-                relume.rrelu(x, rng=rng(), **keywords)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("x", [np.ones(3, complex), np.array(["a"])], ids=["complex", "str"])
+def test_dtypes_that_have_no_loop(x, training):
+    with pytest.raises(TypeError):
+        relume.rrelu(x, training=training, rng=rng())
 
 
-def test_slopes_that_do_not_fit():
-    for dtype in DTYPES:
-        x = np.ones(3, dtype)
-        with pytest.raises(ValueError, match="broadcast"):
-            relume.rrelu_backward(x, x, slope=np.ones(2, dtype))
+@each_dtype
+def test_slopes_that_do_not_fit(dtype):
+    x = np.ones(3, dtype)
+    with pytest.raises(ValueError, match="broadcast"):
+        relume.rrelu_backward(x, x, slope=np.ones(2, dtype))

@@ -1,4 +1,4 @@
-"""What the functions along an axis compute: against their definitions, and at special values."""
+"""The values of softmax, log-softmax and logsumexp: against definitions, and at special values."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ NAN = float("nan")
 
 @each_backward
 def test_definition_is_the_derivative_of_the_forward(function):
-    """A central difference along every direction, at 40 digits."""
+    """The definition agrees with a central difference along every direction, in 40 digits."""
     step = mp.mpf(10) ** -13
     for n in (1, 2, 5, 9):
         grad, x = function.operands(np.float64, (n,), seed=n)
@@ -82,7 +82,7 @@ def test_values_at_every_length(function, dtype):
 @each_dtype
 @pytest.mark.parametrize("scale", [1e-3, 1, 30, 1000])
 def test_values_of_any_size(function, dtype, scale):
-    """From nearly equal to all but one vanishing; and far from 0 as a whole."""
+    """The elements range from nearly equal to one that dominates, and may all be far from 0."""
     for n, offset in ((2, 0), (17, 0), (40, 100), (40, -3000)):
         operands = function.operands(dtype, (n,), seed=n)
         operands[-1] = (operands[-1] / 3 * scale + offset).astype(dtype)
@@ -105,7 +105,7 @@ def test_long_sums(function, dtype):
 @each_forward
 @each_dtype
 def test_long_rows_of_equal_elements(function, dtype, n):
-    """A sum term by term in float32 would stop growing at 2**24, and lose digits before."""
+    """A naive float32 sum would stop growing at 2**24, and lose digits before."""
     actual = np.atleast_1d(function(np.full(n, 1.5, dtype)))
     shift = mp.log(n)
     exactly = {"softmax": 1 / mp.mpf(n), "log_softmax": -shift, "logsumexp": 1.5 + shift}
@@ -115,7 +115,7 @@ def test_long_rows_of_equal_elements(function, dtype, n):
 
 @each_dtype
 def test_softmax_is_relatively_accurate(dtype):
-    """Small probabilities too: an error of the exponent, as x - max rounds, and 4 ULP."""
+    """Small probabilities are accurate to 4 ULP plus the rounding error of x - max(x)."""
     if dtype is np.float16:
         return
     info = np.finfo(dtype)
@@ -142,7 +142,7 @@ def test_probabilities_sum_to_1(dtype):
 
 
 def rows(dtype):
-    """Rows with infinities, NaN or numbers that overflow when added or subtracted."""
+    """Rows with infinities, NaN, or numbers whose sums or differences overflow."""
     big, tiny = float(np.finfo(dtype).max), float(np.finfo(dtype).smallest_subnormal)
     plain = [
         [big] * 3,
@@ -164,7 +164,7 @@ def rows(dtype):
 
 
 def lengthened(row, n, dtype):
-    """The row, with more elements of the kind it begins with, as a vector's body and tail see."""
+    """The row, repeated to at least n elements, to reach the vectorized body and its tail."""
     return np.resize(np.array(row, dtype), max(n, len(row)))
 
 
@@ -208,16 +208,16 @@ def test_one_nan_makes_its_row_nan_and_no_other(function, dtype):
         operands = function.operands(dtype, (4, n))
         expected = np.asarray(function(*operands))
         for operand in range(function.n_data):
-            for place in {0, n // 2, n - 1}:
+            for index in {0, n // 2, n - 1}:
                 changed = [a.copy() for a in operands]
-                changed[operand][(2, place)[: changed[operand].ndim]] = NAN
+                changed[operand][(2, index)[: changed[operand].ndim]] = NAN
                 actual = function(*changed)
                 wanted = expected.copy()
                 wanted[2] = NAN
                 if operand and str(function) == "log_softmax_backward_from_output":
-                    assert np.isnan(actual[2, place])
-                    actual[2] = NAN  # each element from its own y: the others are as they may be
-                what = f"{function}, length {n}, NaN as element {place} of input {operand}"
+                    assert np.isnan(actual[2, index])
+                    actual[2] = NAN  # an element depends on its own y only, so others may differ
+                what = f"{function}, length {n}, NaN as element {index} of input {operand}"
                 assert_same(actual, wanted, what)
 
 
@@ -236,7 +236,7 @@ def test_backward_of_extreme_values(function, dtype):
                 actual = function(grad, x)
             kept = grad[finite] if grad.ndim else grad
             if str(function) == "log_softmax_backward":
-                # Its sum is over all of grad, also where the probability is 0.
+                # The sum includes elements of grad whose probability is 0.
                 p = np.zeros(len(x), object)
                 p[finite] = softmax([mp.mpf(float(v)) for v in x[finite]])
                 gs = [mp.mpf(float(g)) for g in grad]
@@ -251,7 +251,7 @@ def test_backward_of_extreme_values(function, dtype):
 
 @each_dtype
 def test_backward_from_output_of_a_one_hot_row(dtype):
-    """What softmax gives where one element towers: its Jacobian is 0, log_softmax's is not."""
+    """If one element dominates, the Jacobian of softmax is 0, but that of log_softmax is not."""
     grad = np.array([0.5, -1, 0.25], dtype)
     one_hot = np.array([0, 1, 0], dtype)
     by_name = {str(f): f for f in FUNCTIONS}
@@ -265,8 +265,8 @@ def test_backward_from_output_of_a_one_hot_row(dtype):
 
 @each_axis_function
 @each_dtype
-def test_warns_of_nothing(function, dtype):
-    """Also where results underflow, or infinities and NaN meet in a backward pass."""
+def test_does_not_warn(function, dtype):
+    """No warning even if results underflow, or if infinities and NaN meet in a backward pass."""
     info = np.finfo(dtype)
     odd = np.array([0, 1, -80, info.max, -info.max, info.tiny, INF, -INF, NAN], dtype)
     with np.errstate(all="raise"):

@@ -1,4 +1,4 @@
-"""Dropout, alpha dropout and random slopes: what is drawn, and that nothing of it is related."""
+"""Dropout, alpha dropout and random slopes: the distributions, and the independence of draws."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,10 @@ ROWS, WIDTH = 400, 250
 
 
 def passed(layer, X, **options):
-    """What a layer makes of X in training, with the weights behind it out of the way."""
+    """A network, and a function that returns the layer's output for X in training.
+
+    The dense layer after it has the identity as its weight.
+    """
     net = nn.Network([layer, nn.Dense(X.shape[1])], loss="mse", seed=7, **options)
     net.build(X.shape[1])
     state = net.state_dict()
@@ -22,7 +25,7 @@ def correlation(a, b):
     return abs(np.corrcoef(a.ravel().astype("float64"), b.ravel().astype("float64"))[0, 1])
 
 
-LIMIT = 5 / np.sqrt(ROWS * WIDTH)  # five standard deviations of what independence leaves
+LIMIT = 5 / np.sqrt(ROWS * WIDTH)  # five standard deviations of independent draws' correlation
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -35,8 +38,8 @@ def test_dropout(rate, dtype):
     kept = one / (one - one * rate)
     assert set(np.unique(first)) == {0, kept}
     for mask in (first, second):
-        deviation = np.sqrt(rate * (1 - rate) / mask.size)
-        assert abs((mask == 0).mean() - rate) < 5 * deviation
+        std = np.sqrt(rate * (1 - rate) / mask.size)
+        assert abs((mask == 0).mean() - rate) < 5 * std
         for axis in (0, 1):  # no row and no column with a rate of its own
             n = mask.shape[axis]
             shares = (mask == 0).mean(axis)
@@ -59,7 +62,7 @@ def test_layers_draw_apart():
 
 
 class Masks(nn.Callback):
-    """Collects by the gradient of a linear layer which inputs a step has dropped."""
+    """Records the inputs that a step has kept, from the gradient of a linear layer."""
 
     def __init__(self):
         self.seen = []
@@ -70,7 +73,7 @@ class Masks(nn.Callback):
 
 
 def test_steps_and_epochs_draw_apart():
-    """One row a step: the inputs that were dropped have no gradient."""
+    """A step has one row; the inputs that it drops have no gradient."""
     masks = Masks()
     net = nn.Network([nn.Dropout(0.5), nn.Dense(1)], loss="mse", optimizer="sgd", seed=0)
     net.build(WIDTH)

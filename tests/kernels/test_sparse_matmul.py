@@ -1,4 +1,4 @@
-"""Compressed rows and columns, and their product with a matrix, beside SciPy and NumPy."""
+"""Compressed rows and columns and their product with a matrix, against SciPy and NumPy."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ def with_zeros(rows, n, share, dtype, seed=0):
 
 
 def assert_compressed(found, x):
-    """The values of x that are not 0, in order, and where they are."""
+    """Check that a compressed matrix has the nonzero values of x, in order, and their columns."""
     values, index, starts = found
     rows, columns = np.nonzero(x)
     np.testing.assert_array_equal(values, x[rows, columns])
@@ -80,7 +80,8 @@ def test_product_at_every_width(rows, share, dtype):
             np.testing.assert_allclose(found, expected, atol=TOLERANCES[dtype] * 10)
 
 
-# Rows beyond a group's, and matrices beyond a block of either cache: of which, zeros decide.
+# More rows than a group, and matrices larger than a block for the L1 or L2 cache; the share of
+# zeros decides which of the two blocks is used.
 BLOCKS = [(300, 700, 300), (129, 3000, 100), (3, 50, 9000), (1, 2000, 700)]
 
 

@@ -12,10 +12,10 @@ VEC = [sys.executable, str(ROOT / "tools" / "vec.py")]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gcc") is None or not (ROOT / "setup.py").exists(),
-    reason="the vectorizer's report is GCC's, over the source tree",
+    reason="needs GCC, for its vectorization report, and the source tree",
 )
 
-# Each element needs the one before it, which no compiler may change.
+# Each element depends on the one before it, so no compiler may vectorize the loop.
 UNVECTORIZABLE = """
 cdef void running_span(float** args, bint scalar, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relume import nn
-from relume.nn.metrics import OF_CLASSES, OF_VALUES, figures, metrics_of
+from relume.nn.metrics import OF_CLASSES, OF_VALUES, metric_values, metrics_of
 from tests.support import twin as plain
 
 
@@ -12,7 +12,7 @@ def figure(name, loss, z, y):
     """One figure of outputs z against y as a user has it."""
     z = np.asarray(z, "float64")
     y = loss.targets(y, "y", z.shape[1], z.dtype)
-    found = figures(metrics_of([name], loss), loss, z, y)
+    found = metric_values(metrics_of([name], loss), loss, z, y)
     assert list(found) == [name]
     assert type(found[name]) is float
     return found[name]
@@ -80,7 +80,7 @@ def test_metrics_in_float64():
     """The mean of many float32 errors; in float32 the sum would lose the last ones."""
     z = np.full((1 << 22, 1), 1.1, "float32")
     loss = nn.MSE()
-    found = figures(metrics_of(["mae"], loss), loss, z, np.zeros_like(z))
+    found = metric_values(metrics_of(["mae"], loss), loss, z, np.zeros_like(z))
     assert found["mae"] == pytest.approx(float(z[0, 0]), rel=1e-13)
 
 
@@ -139,10 +139,10 @@ def largest_error(y_true, y_pred):
 def test_a_function_is_a_metric_of_predictions():
     loss = nn.MSE()
     metrics = metrics_of([largest_error, "mae"], loss)
-    found = figures(metrics, loss, np.array([[1.0], [5.0]]), np.array([[2.0], [2.0]]))
+    found = metric_values(metrics, loss, np.array([[1.0], [5.0]]), np.array([[2.0], [2.0]]))
     assert found == {"largest_error": 3.0, "mae": 2.0}
     metrics = metrics_of([lambda y_true, y_pred: (y_true + y_pred).sum()], nn.CrossEntropy())
-    found = figures(metrics, nn.CrossEntropy(), Z, np.array(Y))
+    found = metric_values(metrics, nn.CrossEntropy(), Z, np.array(Y))
     assert found == {"<lambda>": 6.0}
 
 
@@ -160,7 +160,7 @@ WRONG = {
     "of values": (["r2"], CLASSES, ValueError, ["under cross_entropy", "'r2'"]),
     "of classes": (["accuracy"], VALUES, ValueError, ["under mse", "'accuracy'"]),
     "in the list": ([3], VALUES, TypeError, ["names or callables", "got 3"]),
-    "twice": (["mae", "mae"], VALUES, ValueError, ["names of their own", "mae"]),
+    "twice": (["mae", "mae"], VALUES, ValueError, ["different names", "mae"]),
 }
 
 
@@ -172,8 +172,8 @@ def test_bad_metrics(values, loss, error, words):
 def test_bad_results():
     loss = nn.BinaryCrossEntropy()
     for name in ("balanced_accuracy", "top_5_accuracy"):
-        with pytest.raises(ValueError, match=f"{name}.* needs one label a row"):
+        with pytest.raises(ValueError, match=f"{name}.* needs one label per row"):
             figure(name, loss, MANY, [[1, 0], [1, 0], [0, 0]])
     metrics = metrics_of([lambda y_true, y_pred: y_pred], loss)
     with pytest.raises(TypeError, match="must return a number"):
-        figures(metrics, loss, np.array(MANY), np.zeros((3, 2)))
+        metric_values(metrics, loss, np.array(MANY), np.zeros((3, 2)))

@@ -16,7 +16,7 @@ from relume.plots import style
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
-VALUES = {"mean": 0.25, "deviation": 1.5, "edges": [-2, 0, 1, 4], "counts": [50, 30, 20]}
+VALUES = {"mean": 0.25, "std": 1.5, "edges": [-2, 0, 1, 4], "counts": [50, 30, 20]}
 REPORT = {
     "layers": [
         {"name": "layer 1", "pre_activations": VALUES, "activations": VALUES,
@@ -102,10 +102,10 @@ def test_colours_stand_out(theme):
 
 
 def test_no_series_is_told_by_colour_alone():
-    looks = list(itertools.islice(style.looks("light"), 12))
-    signs = [(look["marker"], str(look["linestyle"]), look["color"]) for look in looks]
+    styles = list(itertools.islice(style.series_styles("light"), 12))
+    signs = [(line["marker"], str(line["linestyle"]), line["color"]) for line in styles]
     assert len(set(signs)) == len(signs)
-    neighbours = itertools.pairwise(looks[:7])
+    neighbours = itertools.pairwise(styles[:7])
     assert all(a["marker"] != b["marker"] for a, b in neighbours)
 
 
@@ -248,7 +248,7 @@ def test_missing_matplotlib_says_what_to_install(monkeypatch, draw):
         (lambda: plots.gradient_norms({}), ValueError, "at least one report"),
         (lambda: plots.gradient_norms({"layers": [{"name": "a"}]}), ValueError, "with y"),
         (lambda: plots.dead_units([]), ValueError, r"nn.Monitor\(\)"),
-        (lambda: plots.dead_units({"loss": [1.0]}), TypeError, "nn.Monitor's records"),
+        (lambda: plots.dead_units({"loss": [1.0]}), TypeError, "Monitor records"),
     ],
 )
 def test_bad_input(draw, error, message):

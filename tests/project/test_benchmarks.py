@@ -6,6 +6,7 @@ Nothing here needs asv, and nothing is timed.
 import importlib
 import json
 import re
+import runpy
 from itertools import product
 from pathlib import Path
 
@@ -31,10 +32,16 @@ from benchmarks.peers.contenders import CASES  # noqa: E402
 
 MODULES = [bench_memory, bench_ratios, bench_startup, bench_training, bench_ufuncs]
 KINDS = ("time_", "timeraw_", "track_", "peakmem_")
-RESULTS = [  # those that are kept
-    ROOT / "benchmarks" / "results" / "benchmarks.json",
-    *sorted((ROOT / "benchmarks" / "results" / "reference").glob("*.json")),
+HISTORIES = [
+    path
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*/"))
+    if path.name != "here"  # those of `make bench`, which are not kept
 ]
+RESULTS = [
+    ROOT / "benchmarks" / "results" / "benchmarks.json",
+    *(path for history in HISTORIES for path in sorted(history.glob("*.json"))),
+]
+cpu_name = runpy.run_path(str(ROOT / "tools" / "cpu_name.py"))
 
 
 def benchmarks():
@@ -172,6 +179,58 @@ def test_history_and_comparison_select_benchmarks():
     assert {name for name in BENCHMARKS if ".track_" in name} <= chosen
     assert "bench_ufuncs.Everyday.time_call" in chosen
     assert "bench_ufuncs.Table.time_call" not in chosen
+    # What relu is for: its time beside that of sigmoid and tanh, alone and in training.
+    assert {"bench_ratios.track_relu_over_tanh", "bench_training.Training.time_epoch"} <= chosen
+    for name in ("bench_training.Training.time_epoch", "bench_ufuncs.Everyday.time_call"):
+        assert {"relu", "sigmoid", "tanh"} <= set(BENCHMARKS[name][0].params[0])
+
+
+def test_history_sees_every_compiled_package():
+    recipe = re.search(r"^bench-history:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)[
+        1
+    ]
+    package = ROOT / "src" / "relume"
+    compiled = {path.relative_to(ROOT).parts[2] for path in package.rglob("*.pyx")}
+    assert set(re.findall(r"src/relume/(\w+)", recipe)) == compiled
+
+
+@pytest.mark.parametrize("history", HISTORIES, ids=lambda path: path.name)
+def test_results_are_filed_under_one_machine(history):
+    assert json.loads((history / "machine.json").read_text())["machine"] == history.name
+    for path in history.glob("*-*.json"):
+        assert json.loads(path.read_text())["params"]["machine"] == history.name, path.name
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        (
+            "vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n",
+            "amd-epyc-25-17",
+        ),
+        (
+            "cpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.10GHz\n",
+            "intel-xeon-6-143",
+        ),
+        (
+            "cpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC 7763 64-Core Processor\n\n"
+            "model name\t: another\n",
+            "amd-epyc-7763-25-1",
+        ),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", None),
+    ],
+)
+def test_name_of_a_cpu(cpuinfo, name):
+    assert cpu_name["name_in_cpuinfo"](cpuinfo) == name
+
+
+def test_a_history_has_the_name_of_this_cpu_by_default():
+    """Neither "here", which is for results that are not kept, nor empty."""
+    assert re.search(
+        r"^MACHINE = \$\(shell .*tools/cpu_name.py\)$", (ROOT / "Makefile").read_text(), re.M
+    )
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", cpu_name["cpu_name"]())
+    assert cpu_name["cpu_name"]() != "here"
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.name[:8])

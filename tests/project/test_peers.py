@@ -82,7 +82,7 @@ def measured(module, wrong=()):
 def test_a_ratio_is_the_median_of_rounds_each_side_with_its_better_threads(module):
     target = module("targets").Target("JAX", 1.5)
     [row] = module("results").compared("train", "work", [target], measured(module))
-    assert (row["ratio"], row["threads"], row["figures"]) == (2.0, [1, 2], [2.0, 4.0])
+    assert (row["ratio"], row["threads"], row["medians"]) == (2.0, [1, 2], [2.0, 4.0])
     report = module("report")
     assert report.verdict(row) == ""
     assert report.verdict(row | {"must": 2.1}) == "SHORT"

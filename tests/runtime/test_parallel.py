@@ -1,6 +1,6 @@
-"""Ten Python threads at once get the bits of one: every public function, and networks that train.
+"""Ten Python threads at once give the same bits as one, for all functions and for training.
 
-`make parallel` runs these, and the other tests of the ufuncs, under pytest-run-parallel too.
+`make parallel` also runs these and the other tests of the ufuncs under pytest-run-parallel.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from tests.support import networks
 from tests.support.ops import OPS, assert_same
 
 N_THREADS = 10
-LIMIT = 300  # seconds, for what takes a few: it tells a deadlock
+LIMIT = 300  # seconds, for calls that take a few: exceeding it means a deadlock
 
 SETTINGS = {"get_num_threads", "num_threads", "set_num_threads", "show_config", "simd"}
 FUNCTIONS = {
@@ -24,7 +24,7 @@ FUNCTIONS = {
     if name not in SETTINGS and not inspect.ismodule(function := getattr(relume, name))
 }
 ELEMENTWISE = {op.name: op for op in OPS}
-# Large enough for the threads of relume's own to have a part each; rows short and long.
+# Large enough for each of relume's own threads to have a part.
 SHAPE = (400, 256)
 
 
@@ -55,14 +55,14 @@ def operands(name):
 
 
 def results(name, arguments):
-    """What a function returns, always as a tuple."""
+    """The results of a function, always as a tuple."""
     draws = {"training": True, "rng": np.random.default_rng(0)} if name == "rrelu" else {}
     returned = FUNCTIONS[name](*arguments, **draws)
     return returned if isinstance(returned, tuple) else (returned,)
 
 
 def at_once(work):
-    """Let `work(k)` run in ten threads that begin together; what they return, by k."""
+    """Run `work(k)` in ten threads that start together; return their results by k."""
     barrier, returned, failures = threading.Barrier(N_THREADS), {}, []
 
     def run(k):
@@ -85,14 +85,14 @@ def at_once(work):
 
 @pytest.fixture
 def two_threads():
-    """Threads of relume's own inside each of Python's."""
+    """Two threads of relume's own for each Python thread."""
     with relume.num_threads(2):
         yield
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_called_again_gives_the_same_bits(name):
-    """What pytest-run-parallel lets many threads do at once with one function."""
+    """Under pytest-run-parallel, many threads call the same function at once."""
     arguments = operands(name)
     before = [np.copy(argument) for argument in arguments]
     first, again = (results(name, arguments) for _ in range(2))
@@ -107,7 +107,7 @@ def test_ten_threads_call_every_function():
     alone = {name: results(name, arguments[name]) for name in names}
 
     def work(k):
-        start = k * len(names) // N_THREADS  # so that unlike functions meet, and like ones
+        start = k * len(names) // N_THREADS  # so that threads run different functions at once
         for name in names[start:] + names[:start]:
             for actual, expected in zip(results(name, arguments[name]), alone[name], strict=True):
                 assert_same(actual, expected, f"{name} in thread {k}")
@@ -123,7 +123,7 @@ LOSSES += [nn.Huber(2.0), nn.Quantile(0.9), nn.Poisson()]
 
 
 def trained(k, path):
-    """The bytes of the file of a network, trained as the k-th of ten: no two are alike."""
+    """The bytes of the model file of the k-th of ten different networks after training."""
     optimizer = list(networks.OPTIMIZERS.values())[k % len(networks.OPTIMIZERS)]
     loss = nn.MSE() if isinstance(optimizer, nn.LBFGS) else LOSSES[k % len(LOSSES)]
     net = networks.all_layers(optimizer=optimizer, loss=loss, seed=k)
@@ -146,7 +146,7 @@ def test_ten_threads_train_ten_networks(tmp_path):
 
 @pytest.mark.parametrize("optimizer", networks.OPTIMIZERS)
 def test_a_network_trained_again_gives_the_same_bits(optimizer):
-    """What pytest-run-parallel lets many threads do at once, each with its own network."""
+    """Under pytest-run-parallel, many threads train at once, each its own network."""
 
     def weights():
         net = networks.all_layers(optimizer=networks.OPTIMIZERS[optimizer], loss="mse")

@@ -1,4 +1,4 @@
-"""What is loaded when, since what a user does not use is to cost nothing; and where it is not."""
+"""Modules load only when they are used, and subinterpreters refuse to load relume."""
 
 import os
 import subprocess
@@ -7,14 +7,14 @@ import textwrap
 
 import pytest
 
-LATER = [
+LAZY = [
     "dask", "matplotlib", "onnx", "pandas", "safetensors", "scipy", "sklearn", "threadpoolctl",
     "torch", "tqdm",
 ]  # fmt: skip
 
 
-def loaded(script, *, names=LATER):
-    """Which of these modules a new process has loaded at the end of a script."""
+def loaded(script, *, names=LAZY):
+    """The modules among `names` that a new process has loaded at the end of a script."""
     script = (
         textwrap.dedent(script) + f"\nimport sys; print(*sorted(sys.modules.keys() & {names}))"
     )
@@ -67,7 +67,8 @@ def test_others_load_when_they_are_used(use, module):
     assert loaded(NETWORK + use) == {"threadpoolctl", module}
 
 
-# NumPy does not allow them, nor do relume's own modules, whose tables belong to the process.
+# NumPy does not support isolated subinterpreters, and neither do relume's compiled modules, whose
+# tables belong to the process.
 ISOLATED = """
 import _interpreters
 import relume.runtime.threads as own

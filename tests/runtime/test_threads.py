@@ -1,4 +1,4 @@
-"""The number of threads: setting it, forks, many Python threads; and what importing does."""
+"""The number of threads: settings, forks and many Python threads; and the effects of importing."""
 
 import os
 import subprocess
@@ -17,11 +17,11 @@ needs_openmp = pytest.mark.skipif(not openmp_version(), reason="built without Op
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
 
-LIMIT = 60  # seconds for a subprocess that takes one or two
+LIMIT = 60  # seconds, for a subprocess that takes one or two
 
 
 def run(script, **environment):
-    """Run a script in a new Python, with these variables set, or unset if None."""
+    """Run a script in a new process with these environment variables, unset if None."""
     changed = {"RELUME_NUM_THREADS": None, "OMP_NUM_THREADS": None, **environment}
     variables = {k: v for k, v in {**os.environ, **changed}.items() if v is not None}
     return subprocess.run(
@@ -51,11 +51,11 @@ def _same_number_afterwards():
 
 
 @needs_openmp
-def test_set_and_get():
-    for n in (1, 2, 5, np.int64(3), np.uint8(4)):
-        assert relume.set_num_threads(n) is None
-        assert relume.get_num_threads() == n
-        assert type(relume.get_num_threads()) is int
+@pytest.mark.parametrize("n", [1, 2, 5, np.int64(3), np.uint8(4)], ids=repr)
+def test_set_and_get(n):
+    assert relume.set_num_threads(n) is None
+    assert relume.get_num_threads() == n
+    assert type(relume.get_num_threads()) is int
 
 
 @needs_openmp
@@ -86,18 +86,33 @@ def test_a_context_manager_may_be_kept_and_nested():
         assert relume.get_num_threads() == 3
 
 
-@pytest.mark.parametrize("call", [relume.set_num_threads, relume.num_threads])
-def test_numbers_that_are_not_allowed(call):
+each_setter = pytest.mark.parametrize("call", [relume.set_num_threads, relume.num_threads])
+
+
+@each_setter
+@pytest.mark.parametrize("n", [0, -1, -(2**70), 2**70, 4097])
+def test_numbers_out_of_range(call, n):
     before = relume.get_num_threads()
-    for n in (0, -1, -(2**70), 2**70):
-        with pytest.raises(ValueError, match=rf"n must be .*{n}"):
-            call(n)
-    for n in (1.0, 2.5, "2", None, True, [2], np.float32(2), np.array([1, 2])):
-        with pytest.raises(TypeError, match="n must be an integer"):
-            call(n)
+    with pytest.raises(ValueError, match=rf"n must be between 1 and 4096, got {n}"):
+        call(n)
+    assert relume.get_num_threads() == before
+
+
+@each_setter
+@pytest.mark.parametrize(
+    "n", [1.0, 2.5, "2", None, True, [2], np.float32(2), np.array([1, 2])], ids=repr
+)
+def test_numbers_that_are_not_integers(call, n):
+    before = relume.get_num_threads()
+    with pytest.raises(TypeError, match="n must be an integer"):
+        call(n)
+    assert relume.get_num_threads() == before
+
+
+@each_setter
+def test_a_missing_number(call):
     with pytest.raises(TypeError):
         call()
-    assert relume.get_num_threads() == before
 
 
 @needs_openmp
@@ -121,7 +136,7 @@ NUMBER = "import relume; print(relume.get_num_threads())"
         ({"OMP_NUM_THREADS": "4"}, "4"),
         ({"RELUME_NUM_THREADS": "3", "OMP_NUM_THREADS": "4"}, "3"),
         ({"RELUME_NUM_THREADS": "", "OMP_NUM_THREADS": "5"}, "5"),
-        ({"OMP_NUM_THREADS": "6,2"}, "6"),  # OpenMP's own syntax: one number a level
+        ({"OMP_NUM_THREADS": "6,2"}, "6"),  # OpenMP's syntax: one number per nesting level
         ({"RELUME_NUM_THREADS": " 2 "}, "2"),
     ],
 )
@@ -216,7 +231,7 @@ def test_the_number_may_change_while_others_compute():
 
 # -- forked children --
 
-# Defines `check`, which a child calls, and `wait`, with which its parent kills one that hangs.
+# Defines `check`, which is run in a child, and `wait`, which kills a child that hangs.
 FORK = """
 import os, signal, sys, time
 import numpy as np
@@ -305,7 +320,7 @@ def test_child_of_a_child():
 
 @needs_fork
 def test_fork_from_a_python_thread():
-    """While another Python thread is in a threaded call."""
+    """The fork happens while another Python thread is in a call that uses threads."""
     script = """
     import threading
     stop = False
@@ -338,7 +353,7 @@ def test_multiprocessing_fork():
 
 @needs_openmp
 def test_spawned_process_has_threads_of_its_own():
-    """Not a fork: a new program, which may have threads although its parent used them."""
+    """A new program is not a fork, so it may use threads although its parent has used them."""
     script = FORK + textwrap.dedent(f"""
     import subprocess
     code = "import relume; relume.set_num_threads(3); {NUMBER}"
@@ -351,7 +366,7 @@ def test_spawned_process_has_threads_of_its_own():
 
 
 def test_import_leaves_the_floating_point_control_register():
-    """Flush-to-zero or denormals-are-zero would turn these into 0; so would a link option."""
+    """Flush-to-zero or denormals-are-zero, also by a link option, would turn these into 0."""
     script = """
     import numpy as np
 

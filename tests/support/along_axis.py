@@ -1,7 +1,7 @@
-"""The oracle of the functions along an axis: what each is, by definition, on one row.
+"""The oracle for the functions along an axis: their definitions for one row.
 
-A row is a list, of mpmath numbers or of floats; then sums are math.fsum's, and exact enough for
-the long rows that mpmath would take too long for. A gradient without the axis is a list of one.
+A row is a list of mpmath numbers or floats. For floats, sums use math.fsum, which is exact enough
+for rows so long that mpmath would be too slow. A gradient without the axis is a list of length 1.
 """
 
 import math
@@ -25,7 +25,7 @@ def log(x):
 
 
 def shifted(x):
-    """x less its maximum, so that no exponential overflows, and the sum of the exponentials."""
+    """x minus its maximum, so that no exponential overflows, and the sum of the exponentials."""
     top = max(x)
     below = [value - top for value in x]
     return below, total([exp(value) for value in below])
@@ -71,9 +71,9 @@ class Function(NamedTuple):
     """A function of the library along an axis."""
 
     definition: Callable
-    forward: Callable  # itself, or the one of which it is a gradient
+    forward: Callable  # the definition, or for a gradient that of the forward function
     n_data: int = 2
-    reduces: bool = False  # the result of the forward lacks the axis
+    reduces: bool = False  # whether the forward function removes the axis
     from_output: bool = False
 
     def __str__(self):
@@ -83,7 +83,7 @@ class Function(NamedTuple):
         return getattr(relume, str(self))(*arguments, **keywords)
 
     def operands(self, dtype, shape, axis=-1, seed=0):
-        """Ordinary values: x, or a gradient of at most 1 in size and x, or y."""
+        """Ordinary values: x, or a gradient from -1 to 1 and x or y."""
         generator = np.random.default_rng(seed)
         x = generator.normal(scale=3, size=shape)
         if self.from_output:
@@ -94,7 +94,7 @@ class Function(NamedTuple):
         return [a.astype(dtype) for a in ([x] if self.n_data == 1 else [np.asarray(grad), x])]
 
     def expected(self, *operands, number=mp.mpf):
-        """The exact values, for operands of one row."""
+        """The exact results for operands of one row."""
         rows = [[number(value) for value in np.atleast_1d(a).tolist()] for a in operands]
         return self.definition(*rows)
 
@@ -128,7 +128,7 @@ each_backward = each(BACKWARD)
 
 
 def unit(values, dtype):
-    """The unit in the last place of values, which may be of a wider dtype."""
+    """The ULP of values in a dtype; the values may have a wider dtype."""
     info = np.finfo(dtype)
     return np.ldexp(1.0, np.maximum(np.frexp(values)[1], info.minexp + 1) - info.nmant - 1)
 
@@ -144,7 +144,7 @@ def errors(actual, values, floor):
 
 
 def assert_close(what, actual, values):
-    """Within 4 ULP of max(1, |value|); float16 is rounded once from a float32 so good."""
+    """Check the bound of 4 ULP of max(1, |value|); float16 is rounded once from such a float32."""
     half = actual.dtype == np.float16
     error = errors(actual, values, 0 if half else 1)
     sizes = np.array([min(abs(float(value)), 1e300) for value in values])

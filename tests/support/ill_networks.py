@@ -1,4 +1,4 @@
-"""Networks that are ill in a known way, and sound ones, for tests of diagnostics."""
+"""Networks with a known problem, and healthy ones, for tests of diagnostics."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def digits_net(
 
 
 def changed(net, change):
-    """The network with its parameters changed by a function of its state's name and array."""
+    """The network after `change(name, array)` was called for each entry of its state."""
     state = net.state_dict()
     for name, value in state.items():
         change(name, value)
@@ -66,7 +66,7 @@ def unscaled(seed):
 
 def wrong_initialization(seed):
     layers = [nn.Dense(64, "relu", weight_init=nn.Constant(0.1)), nn.Dense(10)]
-    # As initialized: rounding, which Adam magnifies, tells the units apart after some epochs.
+    # Not trained: Adam magnifies rounding, so that the units differ after some epochs.
     return nn.Network(layers, seed=seed).build(64), *DIGITS[:2]
 
 

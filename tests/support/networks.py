@@ -1,11 +1,11 @@
-"""Networks for tests: with each layer, optimizer, loss and schedule there is."""
+"""Networks for tests, with every layer, optimizer, loss and schedule."""
 
 import numpy as np
 
 from relume import nn
 from tests.support import twin as plain
 
-# An object of each class that files know, with arguments that are not the defaults.
+# One object of each class that model files can hold, with arguments other than the defaults.
 EXAMPLES = [
     nn.Dense(
         5, "relu", use_bias=False, weight_init="orthogonal", bias_init=nn.Constant(0.5), l1=0.1,
@@ -81,7 +81,7 @@ def all_layers(**options):
 
 
 def targets(loss, rows, seed=3):
-    """What a loss takes for networks of 3 outputs."""
+    """Targets that a loss takes for networks of 3 outputs."""
     rng = np.random.default_rng(seed)
     if isinstance(loss, nn.CrossEntropy):
         return rng.integers(3, size=rows)
@@ -89,6 +89,6 @@ def targets(loss, rows, seed=3):
 
 
 def saved(net, path):
-    """The bytes of the file that a network is saved as: all that training needs of it."""
+    """The bytes of the file in which a network is saved: everything that training needs."""
     net.save(path)
     return path.read_bytes()

@@ -1,8 +1,7 @@
-"""The functions under test and how they are measured.
+"""The functions under test, the points at which they are tested, and the measure of errors.
 
-From the library's table and the rows of tests/support/reference.py come OPS, one for each
-activation and direction, over which the tests are parametrized; below it the points to test at,
-and the measure.
+OPS is made from the library's table and the rows of tests/support/reference.py. It has one entry
+for each activation and direction, and the tests are parametrized over it.
 """
 
 import itertools
@@ -17,7 +16,7 @@ import pytest
 import relume
 from tests.support.reference import INF, ROWS, Row, mp
 
-PERIOD = 9973  # random data repeat after this many: a prime, so never in step with a block
+PERIOD = 9973  # period of the random data: a prime, so that it never coincides with a block
 
 
 @lru_cache(1 << 14)
@@ -26,13 +25,13 @@ def _exactly(function, x, arguments):
 
 
 class Op(NamedTuple):
-    """One function of the library: an activation in a direction."""
+    """One direction of an activation."""
 
     name: str
     direction: str
-    row: dict  # the table's
+    row: dict  # the row of the library's table
     reference: Row
-    function: Callable  # the public one; the ufunc where the public one is not elementwise
+    function: Callable  # the public function, or the ufunc if that is not elementwise
     ufunc: np.ufunc
 
     def __str__(self):
@@ -40,7 +39,7 @@ class Op(NamedTuple):
 
     @property
     def n_data(self):
-        """How many of the inputs are not parameters."""
+        """The number of inputs that are not parameters."""
         return 1 if self.direction == "forward" else 2
 
     @property
@@ -53,7 +52,7 @@ class Op(NamedTuple):
 
     @property
     def parameter_names(self):
-        """The names of the parameters, by the reference."""
+        """The names of the parameters, from the reference."""
         count = len(self.parameter_sets[0])
         return self.reference.forward.__code__.co_varnames[1 : 1 + count] if count else ()
 
@@ -63,26 +62,26 @@ class Op(NamedTuple):
         return not self.parameter_names or "=" in self.row["parameters"]
 
     def arguments(self, parameters, dtype):
-        """What follows x in the functions of the reference: parameters and constants, rounded."""
+        """The arguments after x of the reference's functions: rounded parameters and constants."""
         constant = np.promote_types(dtype, np.float32).type  # float16 is computed in float32
         rounded = [np.dtype(dtype).type(p) for p in parameters]
         rounded += [constant(float(c)) for c in self.reference.constants]
         return tuple(map(float, rounded))
 
     def kinks(self, parameters, dtype):
-        """The kinks, with the derivative by x there."""
+        """The kinks as {x: derivative with respect to x}."""
         return self.reference.kinks(
             *self.arguments(parameters or self.reference.parameters[0], dtype)
         )
 
     def domain(self, parameters, dtype):
-        """The least and the greatest x, or y."""
+        """The minimum and maximum of x, or of y."""
         if self.direction != "backward_from_output":
             return -INF, INF
         return self.reference.outputs(*self.arguments(parameters, dtype))
 
     def factor(self, x, parameters, dtype):
-        """What `grad` is multiplied by."""
+        """The factor of `grad`."""
         row, x = self.reference, float(x)
         arguments = self.arguments(parameters, dtype)
         if self.direction == "backward_from_output":
@@ -94,7 +93,7 @@ class Op(NamedTuple):
         return _exactly(row.derivative, x, arguments)
 
     def value(self, data, parameters, dtype):
-        """The exact result for one element; by the contract at NaN, infinities and kinks."""
+        """The exact result for one element; at NaN, infinities and kinks, that of the contract."""
         *grad, x = map(float, data)
         if any(value != value for value in data):
             return mp.nan
@@ -107,7 +106,7 @@ class Op(NamedTuple):
         return _exactly(self.reference.forward, x, arguments)
 
     def random(self, dtype, shape=(), seed=0):
-        """One array for each input that is not a parameter, of ordinary values."""
+        """An array of ordinary values for each input that is not a parameter."""
         generator = np.random.default_rng(seed)
         data = list(generator.normal(scale=3, size=(self.n_data, PERIOD)))
         if self.direction == "backward_from_output":
@@ -117,9 +116,10 @@ class Op(NamedTuple):
         return [np.resize(column.astype(dtype), shape) for column in data]
 
     def slopes(self, dtype, shape=(), seed=1, mixed=False):
-        """One array for each parameter, of values drawn from the sets to test with.
+        """An array for each parameter, with values drawn from the sets of parameters.
 
-        With `mixed` any value of one may meet any of another: not all sets allow that.
+        With `mixed`, the values of different parameters may come from different sets. Not all
+        sets allow that.
         """
         sets = np.array(self.parameter_sets, dtype)
         count = 2 if mixed and sets.shape[1] > 1 else len(sets)
@@ -127,7 +127,7 @@ class Op(NamedTuple):
         return [np.resize(column[index], shape) for column in sets.T]
 
     def operands(self, dtype, shape=(), mixed=False):
-        """Ordinary values for all inputs."""
+        """An array of ordinary values for each input."""
         return [*self.random(dtype, shape), *self.slopes(dtype, shape, mixed=mixed)]
 
 
@@ -168,7 +168,7 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype
 
 
 def special_points(op, parameters, dtype):
-    """The x, or y, where something could go wrong, each once."""
+    """The unique x, or y, at which errors are likely."""
     info = np.finfo(dtype)
     points = [0.0, info.smallest_subnormal, info.tiny, info.eps, 0.5, 1.0, 3.0, info.max, INF]
     low, high = op.domain(parameters, dtype)
@@ -185,7 +185,7 @@ def special_points(op, parameters, dtype):
 
 
 def special_inputs(op, parameters, dtype):
-    """The special points, with every special gradient where the direction has one."""
+    """The special points, combined with special gradients if the direction has a gradient."""
     points = special_points(op, parameters, dtype)
     if op.n_data == 1:
         return [points]
@@ -195,29 +195,29 @@ def special_inputs(op, parameters, dtype):
 
 
 def hard_points(op, parameters, dtype, *others):
-    """The hard places, kinks and these others, of both signs, with their neighbours, each once."""
+    """The unique hard points, kinks and `others`, with both signs and their neighbours."""
     arguments = op.arguments(parameters or op.reference.parameters[0], dtype)
     ends = [end for end in op.domain(parameters, dtype) if abs(end) < INF]
     points = [*others, *ends, *op.reference.hard(*arguments), *op.kinks(parameters, dtype)]
     with np.errstate(all="ignore"):
         around = [np.array([*points, *(-point for point in points)], np.float64).astype(dtype)]
         for end in (INF, -INF):
-            step = around[0]
+            neighbour = around[0]
             for _ in range(2):
-                step = np.nextafter(step, dtype(end))
-                around.append(step)
+                neighbour = np.nextafter(neighbour, dtype(end))
+                around.append(neighbour)
     return within(op, parameters, np.concatenate(around))
 
 
 def within(op, parameters, points):
-    """Those of the points, each once, that are finite and in the domain."""
+    """The unique points that are finite and in the domain."""
     low, high = op.domain(parameters, points.dtype)
     points = np.unique(points)
     return points[np.isfinite(points) & (low <= points) & (points <= high)]
 
 
 def accuracy_points(op, parameters, dtype, n, seed=0):
-    """Hard places, points of usual size and near the ends, and all exponents of both signs."""
+    """Hard points, points of usual size and near the ends, and all exponents with both signs."""
     info = np.finfo(dtype)
     generator = np.random.default_rng([len(op.name), seed])
     exponents = generator.uniform(info.minexp - info.nmant, info.maxexp, 4 * n)
@@ -241,7 +241,7 @@ def accuracy_points(op, parameters, dtype, n, seed=0):
 
 
 def accuracy_inputs(op, dtype, n):
-    """All inputs for n points in all, the parameter sets in turn, each with points of its own."""
+    """All inputs for n points, which are divided among the parameter sets."""
     columns = []
     for k, parameters in enumerate(op.parameter_sets):
         share = n // len(op.parameter_sets) + (k < n % len(op.parameter_sets))
@@ -255,7 +255,7 @@ def accuracy_inputs(op, dtype, n):
 
 
 class Exact(NamedTuple):
-    """mpmath values as (high + low) * 2**exponent, 0.5 <= |high| <= 1: all exponents alike."""
+    """mpmath values as (high + low) * 2**exponent with 0.5 <= |high| <= 1, for any exponent."""
 
     high: np.ndarray
     low: np.ndarray
@@ -263,7 +263,7 @@ class Exact(NamedTuple):
 
 
 def exact(values):
-    """Split finite mpmath values; beyond any dtype's range only the side matters."""
+    """Split finite mpmath values. Exponents far beyond the range of the dtypes are clamped."""
     parts = []
     for value in values:
         mantissa, exponent = mp.frexp(value)
@@ -282,17 +282,17 @@ def exact_results(op, inputs):
 
 
 def ulps(actual, expected, floor=0):
-    """The error in units in the last place of the exact value, or of `floor` if that is larger.
+    """The error in ULP of the exact value, or of `floor` if that is larger.
 
-    Infinity counts as the first number beyond the range; NaN is infinitely wrong.
+    Infinity counts as the first number beyond the range, and NaN has an infinite error.
     """
     info = np.finfo(actual.dtype)
     beyond = expected.exponent > info.maxexp
     high = np.where(beyond, np.copysign(0.5, expected.high), expected.high)
     low = np.where(beyond, 0, expected.low)
     exponent = np.where(beyond, info.maxexp + 1, expected.exponent)
-    at_least = np.where(np.asarray(floor) > 0, np.frexp(floor)[1], info.minexp + 1)
-    unit = np.maximum(np.maximum(exponent, at_least), info.minexp + 1) - info.nmant - 1
+    min_exponent = np.where(np.asarray(floor) > 0, np.frexp(floor)[1], info.minexp + 1)
+    unit = np.maximum(np.maximum(exponent, min_exponent), info.minexp + 1) - info.nmant - 1
     mantissa, shift = np.frexp(actual.astype(np.float64))
     infinite = np.isinf(actual)
     mantissa = np.where(infinite, np.copysign(0.5, mantissa), mantissa)
@@ -304,11 +304,11 @@ def ulps(actual, expected, floor=0):
 
 
 def errors(op, actual, expected, grads=1.0):
-    """The errors that the contract counts, in ULP.
+    """The errors in ULP, as defined by the contract.
 
-    A derivative counts as at least the floor of its row. Of a product that underflows (float16 is
-    computed in float32) only the sign and the size count, and a derivative that underflows may
-    have lost its last bits before a large gradient met it.
+    The error of a derivative is relative to at least the floor of its row. For a product that
+    underflows (in float32 for float16), only the sign and a bound on the magnitude are checked. A
+    derivative that underflows may lose its last bits before it is multiplied by a large gradient.
     """
     if op.n_data == 1:
         return ulps(actual, expected)
@@ -321,24 +321,24 @@ def errors(op, actual, expected, grads=1.0):
 
 
 def bound(op, dtype):
-    """The promised bound on errors, in ULP, where the gradient is 1."""
+    """The documented bound on errors in ULP, for a gradient of 1."""
     if dtype is np.float16:
         return 0.51
     return op.reference.ulp if op.direction == "forward" else op.reference.backward_ulp
 
 
 def wake_threads():
-    """Wait, since after a large call in which threads did not pay they rest for a while."""
+    """Wait until threads are used again, after large calls in which they did not pay off."""
     time.sleep(0.04)
 
 
 def describe(op, *inputs):
-    """The inputs of one element, for a failure message."""
+    """The call for one element, for a failure message."""
     return f"{op}({', '.join(repr(value) for value in inputs)})"
 
 
 def assert_same(actual, expected, what):
-    """The same dtype, shape and bits, but for the sign and payload of NaN."""
+    """Check that dtype, shape and bits are equal, except for the sign and payload of NaN."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.dtype == expected.dtype, f"{what}: {actual.dtype}, not {expected.dtype}"
     assert actual.shape == expected.shape, f"{what}: {actual.shape}, not {expected.shape}"

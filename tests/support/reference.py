@@ -24,26 +24,27 @@ def _nothing(*arguments):
 
 @dataclass(frozen=True)
 class Row:
-    """What an activation is. Parameters, then constants, follow the first argument everywhere."""
+    """The definition of an activation. All functions take x or y, parameters and constants."""
 
-    forward: Callable  # (x, *parameters, *constants); the names of parameters are the public ones
-    derivative: Callable  # by x; at a kink the value there
+    forward: Callable  # (x, *parameters, *constants), with the public names of the parameters
+    derivative: Callable  # with respect to x; at a kink, the value of the contract
     limits: Callable  # (*parameters, *constants) -> (f(-inf), f(inf)), (f'(-inf), f'(inf))
-    from_output: Callable | None = None  # the derivative by x, as a function of y
-    from_output_needs: Callable = lambda *parameters: True  # where that function exists
+    from_output: Callable | None = None  # the derivative with respect to x as a function of y
+    from_output_needs: Callable = lambda *parameters: True  # whether that function exists
     outputs: Callable = lambda *parameters: (-INF, INF)  # the range of y
-    parameter_derivative: Callable | None = None  # (x): a learnable parameter is a factor
-    constants: tuple = ()  # that count as rounded to the dtype, float16's to float32
-    # The sets of values to test with, the defaults first; the first two may be mixed.
+    parameter_derivative: Callable | None = None  # (x); a learnable parameter is a factor
+    constants: tuple = ()  # constants that are rounded to the dtype, for float16 to float32
+    # Sets of parameters to test with, the defaults first; the first two may be mixed.
     parameters: tuple = ((),)
-    outside: tuple = ()  # sets that are a ValueError
-    integers: Callable | None = None  # (x, *parameters), in NumPy, where integers are kept
+    outside: tuple = ()  # sets of parameters that raise ValueError
+    integers: Callable | None = None  # (x, *parameters) in NumPy, if integers stay integers
     kinks: Callable = lambda *parameters: {}  # {x: PyTorch's derivative there}
-    zeros: tuple = (None, None)  # f(-0.0) and f(0.0) where the sign of a zero result is promised
-    hard: Callable = _nothing  # branches, overflow, tails: tested with neighbours and negatives
+    zeros: tuple = (None, None)  # f(-0.0) and f(0.0) if the contract defines the sign of the zero
+    hard: Callable = _nothing  # branches, overflow, tails; tested with neighbours and negatives
+    in_pytorch: bool = True  # whether PyTorch has it; its results are then recorded
     ulp: float = 2
     backward_ulp: float = 4
-    floor: float = 0  # errors of the derivative count in ULP of max(|f'|, floor)
+    floor: float = 0  # errors of the derivative are in ULP of max(|f'|, floor)
 
 
 # -- functions of mpmath numbers and of floats --
@@ -60,18 +61,18 @@ exp, expm1, log1p, tanh, sqrt = map(_elementary, ("exp", "expm1", "log1p", "tanh
 def erfc(x):
     if type(x) is float:
         return math.erfc(x)
-    if x > 1e30:  # where mpmath's may overflow; the next term is x**-2 times as large
+    if x > 1e30:  # mpmath's function may overflow; the next term is x**-2 times as large
         return mp.exp(-x * x) / (x * mp.sqrt(mp.pi))
     return mp.erfc(x)
 
 
 def ncdf(x):
-    """The normal distribution's probability of less than x."""
+    """The standard normal distribution function."""
     return erfc(-x / sqrt(type(x)(2))) / 2
 
 
 def normal(x):
-    """The normal distribution's density."""
+    """The standard normal density."""
     return exp(-x * x / 2) / sqrt(2 * type(x)(mp.pi))
 
 
@@ -97,7 +98,7 @@ def gated(x, u, slope):
 def mish_tanh(x):
     """tanh(softplus(x)) and its derivative; with e = exp(x) and n = e * (e + 2), n / (n + 2)."""
     small = exp(-abs(x))
-    if x > 0:  # all of it times exp(-2 * x)
+    if x > 0:  # all terms are multiplied by exp(-2 * x)
         n, two, product = 1 + 2 * small, 2 * small**2, small**2 * (1 + small)
     else:
         n, two, product = small * (small + 2), 2, small * (small + 1)
@@ -132,25 +133,27 @@ def gelu_tanh_argument(x, k, c):
     return 2 * k * (x + c * x**3)
 
 
-# -- hard places --
+# -- hard points --
 
-# Where exp is near overflow, underflow and the halfway points of its argument reduction.
+# Overflow and underflow of exp, and the halfway points of its argument reduction.
 EXP = (0.34657359, 0.69314718, 1.03972077, 11.0903549, 16.6355, 36.7368, 37.43, 87.33654)
 EXP += (88.02969, 88.72284, 103.2789, 103.972, 707.7, 708.3964, 709.7827, 744.44, 745.1332)
-# Where x * exp(x) becomes subnormal and 0, in float32 and float64.
+# x * exp(x) becomes subnormal or 0, in float32 and float64.
 X_EXP = (91.86, 92.5, 104.9, 108.6, 108.7, 109.4, 110, 708.4, 714.97, 745.5, 751.7, 751.8, 752.5)
-# Where exp(-x**2 / 2), and that times or divided by x, do.
-NORMAL = (*((2 * x) ** 0.5 for x in EXP), 12.9, 13.05, 13.4, 14.1, 14.2, 14.31, 14.36, 14.5)
+# exp(-x**2 / 2), and that times or divided by x, become subnormal or 0.
+NORMAL = (*(math.sqrt(2 * x) for x in EXP), 12.9, 13.05, 13.4, 14.1, 14.2, 14.31, 14.36, 14.5)
 NORMAL += (37.4, 37.5, 37.6, 37.7, 38.3, 38.4, 38.46, 38.5, 38.55, 38.6, 38.65, 38.7)
-# Where implementations of erf change branches, times sqrt(2), and where it rounds to 1.
-ERF = tuple(x * 2**0.5 for x in (0.0625, 0.5, 0.84375, 1, 1.25, 2, 2.857, 3.92, 4, 6, 9.2, 27.2))
+# Branches of erf's implementations, times sqrt(2), and the point from which it rounds to 1.
+ERF = tuple(
+    x * math.sqrt(2) for x in (0.0625, 0.5, 0.84375, 1, 1.25, 2, 2.857, 3.92, 4, 6, 9.2, 27.2)
+)
 ERF += (4.9, 5.17, 5.42, 8.13, 8.29)
 TANH = (*EXP, *(x / 2 for x in EXP), 2.4e-4, 0.02, 0.25, 0.55, 0.625, 9.0109, 18.37, 19.06)
-# Where 2 * sqrt(2 / pi) * (x + 0.044715 * x**3) is one of the hard places of exp or x * exp.
+# 2 * sqrt(2 / pi) * (x + 0.044715 * x**3) is a hard point of exp or x * exp.
 GELU_TANH = (0.43079077, 4.96196522, 7.0893429, 10.0010447, 10.0609663, 10.1941668, 10.6535133)
 GELU_TANH += (10.6802198, 10.7157823, 10.8554152, 21.1455531, 21.1597897, 21.5097427, 21.5166287)
 GELU_TANH += (21.5816466, 21.5895411)
-# Where squares, cubes and their inverses overflow or underflow.
+# Squares, cubes and their inverses overflow or underflow.
 SQUARES = (1e-30, 1e-19, 1e-10, 1e10, 1e19, 1.3043818e19, 1.8446744e19, 2.3e22, 1e-160, 1.34e154)
 
 
@@ -225,6 +228,7 @@ ROWS = {
         limits=lambda: ((0, INF), (0, INF)),
         kinks=lambda: {0: 0},
         hard=lambda: SQUARES,
+        in_pytorch=False,
     ),
     "elu": Row(
         forward=lambda x, alpha: x if x > 0 else alpha * expm1(x),
@@ -341,6 +345,7 @@ ROWS = {
         hard=lambda q: [x / q for x in (*EXP, *X_EXP, 1.27846454, 8.318, 17.328, 36.04)],
         ulp=4,
         floor=SIGN_CHANGES,
+        in_pytorch=False,
     ),
     "softsign": Row(
         forward=lambda x: x / (1 + abs(x)),
@@ -360,6 +365,7 @@ ROWS = {
         kinks=lambda b: {} if b else {0: 0.5},
         hard=lambda b: (*SQUARES, 1e-3, 0.0316, 10, 4096, 1e8),
         ulp=4,
+        in_pytorch=False,
     ),
     "hardsigmoid": Row(
         forward=lambda x: min(max(x + 3, 0), 6) / 6,

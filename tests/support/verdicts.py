@@ -1,6 +1,7 @@
-"""For each experiment, data that bear its claim out, and data that contradict it.
+"""For each experiment, data that support its claim and data that contradict it.
 
-Written from the rules' words. Each entry is (quantity, condition, x, supporting, contradicting).
+Written from the text of the rules. Each entry is (quantity, condition, x, supporting value,
+contradicting value).
 """
 
 from relume.experiments import Data
@@ -28,8 +29,8 @@ CASES = {
         ("before", "digits", None, 0, 0),
     ],
     "cures": [
-        ("accuracy", "no cure", None, 20, 80), ("accuracy", "PReLU", None, 95, 70),
-        ("accuracy", "revival", None, 95, 80), ("dead", "no cure", None, 80, 0),
+        ("accuracy", "no remedy", None, 20, 80), ("accuracy", "PReLU", None, 95, 70),
+        ("accuracy", "revival", None, 95, 80), ("dead", "no remedy", None, 80, 0),
     ],
     "six-times": [
         (q, f"{activation}, digits", None, *values)
@@ -95,10 +96,10 @@ CASES = {
 
 
 def supporting(name):
-    """Data of three seeds that agree."""
+    """Data of three equal seeds that support the claim."""
     return Data.of((q, c, x, [value] * 3) for q, c, x, value, _ in CASES[name])
 
 
 def contradicting(name):
-    """The same, of a world where the claim is wrong."""
+    """Data of three equal seeds that contradict the claim."""
     return Data.of((q, c, x, [value] * 3) for q, c, x, _, value in CASES[name])

@@ -1,4 +1,4 @@
-"""The functions along an axis: which axis, where operands lie, out, dtypes, threads, errors."""
+"""The functions along an axis: axes, memory layouts, out, dtypes, threads and errors."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from tests.ufuncs.test_memory import LAYOUTS
 pytestmark = pytest.mark.op
 
 SHAPES = [(7,), (3, 5), (40, 3), (2, 300), (3, 4, 5), (2, 3, 4, 5), (1, 6, 1), (5000,), (2500, 3)]
-# With more than one thread; rows that are few, many, short, long, side by side and apart.
+# Large enough for several threads: few and many rows, short and long, contiguous and strided.
 LARGE = [(1000, 333), (2, 150_001), (100_001, 3), (300_001,), (30, 100, 101)]
 
 each_reduction = each(function for function in FUNCTIONS if function.reduces)
@@ -56,7 +56,7 @@ def test_every_axis(function, dtype):
 @each_dtype
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 32, 33, 100, 1024, 1025, 2100])
 def test_bits_of_a_column_are_those_of_a_row(function, dtype, n):
-    """Rows, columns side by side, and tiles of either add up in the same order."""
+    """Rows, columns side by side, and packed tiles of either are summed in the same order."""
     for columns in (1, 7, 8, 9, 130):
         operands = function.operands(dtype, (n, columns), 0, seed=n)
         expected = by_rows(function, operands, 0)
@@ -163,7 +163,7 @@ def test_in_place(function, dtype, layout):
 @each_in_place
 @each_dtype
 def test_overlap(function, dtype):
-    """out a few elements or rows from an input, backwards, or transposed onto it."""
+    """out overlaps an input with an offset of an element or a row, reversed, or transposed."""
     memory = function.operands(dtype, (44, 43), -1, seed=3)[-1]
     views = {
         "one row on": lambda m: (m[:40, :40], m[1:41, :40]),
@@ -217,7 +217,7 @@ def test_bits_do_not_depend_on_number_of_threads(function, shape):
 
 @each_axis_function
 def test_dtypes_are_those_of_a_ufunc(function):
-    """Integers become the floats that they become in NumPy's ufuncs of floats."""
+    """Integers are promoted to the same floats as in NumPy's ufuncs of floats."""
     twin = np.hypot if function.n_data == 2 else np.cbrt
     for kind in "?bBhHiIlLqQefd":
         x = np.array([[1, 0, 3], [2, 1, 1]]).astype(kind)
@@ -251,28 +251,30 @@ def test_dtypes_that_have_no_loop(function, kind):
 
 @each_axis_function
 @each_dtype
-def test_empty(function, dtype):
-    for shape, axis in [((0,), 0), ((3, 0), 1), ((3, 0), 0), ((0, 3), 1), ((2, 0, 4), 1)]:
-        operands = function.operands(dtype, shape, axis)
-        with np.errstate(all="raise"):
-            actual = function(*operands, axis=axis)
-        wanted = np.full(shape, 7, dtype)
-        if str(function) == "logsumexp":
-            wanted = np.full(np.delete(shape, axis), -INF, dtype)
-        assert_same(actual, wanted, f"{function} of shape {shape}, axis {axis}")
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((0,), 0), ((3, 0), 1), ((3, 0), 0), ((0, 3), 1), ((2, 0, 4), 1)]
+)
+def test_empty(function, dtype, shape, axis):
+    operands = function.operands(dtype, shape, axis)
+    with np.errstate(all="raise"):
+        actual = function(*operands, axis=axis)
+    wanted = np.full(shape, 7, dtype)
+    if str(function) == "logsumexp":
+        wanted = np.full(np.delete(shape, axis), -INF, dtype)
+    assert_same(actual, wanted, f"{function} of shape {shape}, axis {axis}")
 
 
 # -- bad arguments --
 
 
 @each_axis_function
-def test_axis_out_of_range(function):
-    for shape in [(), (3,), (2, 3), (2, 3, 4)]:
-        x = np.ones(shape)
-        grad = np.ones(shape[:-1]) if function.reduces else x
-        for axis in (len(shape), -len(shape) - 1, 100, -100):
-            with pytest.raises(np.exceptions.AxisError):
-                function(*[grad, x][-function.n_data :], axis=axis)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4)])
+def test_axis_out_of_range(function, shape):
+    x = np.ones(shape)
+    grad = np.ones(shape[:-1]) if function.reduces else x
+    for axis in (len(shape), -len(shape) - 1, 100, -100):
+        with pytest.raises(np.exceptions.AxisError):
+            function(*[grad, x][-function.n_data :], axis=axis)
 
 
 @each_axis_function
@@ -317,11 +319,11 @@ def test_out_of_another_float_dtype(function):
 
 
 @each(function for function in FUNCTIONS if function.n_data == 2)
-def test_gradient_of_another_shape(function):
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 7)])
+def test_gradient_of_another_shape(function, shape):
     _, x = function.operands(np.float32, (4, 5))
-    for shape in [(3,), (4, 3), (2, 4, 7)]:
-        with pytest.raises(ValueError, match=r"broadcast|match|shape"):
-            function(np.ones(shape, np.float32), x)
+    with pytest.raises(ValueError, match=r"broadcast|match|shape"):
+        function(np.ones(shape, np.float32), x)
 
 
 @each_forward

@@ -1,4 +1,4 @@
-"""Dtypes as NumPy has them: promotion, casting, integers, errors; and floating-point warnings."""
+"""Dtypes behave as in NumPy: promotion, casting, integers, errors; and floating-point warnings."""
 
 import ctypes
 import ctypes.util
@@ -23,7 +23,7 @@ from tests.support.ops import (
 
 pytestmark = pytest.mark.op
 
-# NumPy's own ufuncs of so many inputs, float16 to float64 and more, to behave as.
+# NumPy's ufuncs to compare with, by their number of inputs.
 TWINS = {1: np.cbrt, 2: np.hypot}
 of_integers = [op for op in OPS if op.reference.integers and op.direction == "forward"]
 each_of_integers = each(of_integers)
@@ -32,7 +32,7 @@ INTEGERS = "bBhHiIlLqQ"
 
 
 def outcome(call, *arguments, **keywords):
-    """The dtype of what a call returns, or else the class and text of what it raises."""
+    """The dtype of a call's result, or the class and text of the exception that it raises."""
     try:
         return np.asarray(call(*arguments, **keywords)).dtype
     except Exception as error:
@@ -81,7 +81,7 @@ def test_unsupported_dtypes(op):
 
 
 def integer_parameters(op, info):
-    """Sets of as many integers as the function has parameters, within the dtype's range."""
+    """Sets of integer parameters within the dtype's range."""
     values = [0, 1, 3, info.max - 1, info.max, info.min, info.min // 2]
     return list(itertools.product(values, repeat=len(op.parameter_names)))[::5]
 
@@ -115,7 +115,7 @@ def test_integers_as_in_numpy(op):
 
 @each_of_integers
 def test_integer_parameters_beyond_the_range(op):
-    """As with NumPy's functions, Python integers must fit; what has a dtype promotes."""
+    """As in NumPy, Python integers must be in range, and parameters with a dtype promote."""
     for k in range(len(op.parameter_names)):
         parameters = [1] * len(op.parameter_names)
         parameters[k] = 1000
@@ -303,7 +303,7 @@ def test_errstate_is_left_as_it_was(op):
 
 @each_with_twin
 def test_overflow_of_a_cast_is_still_numpys_to_report(op):
-    """The inner loop puts back the flags it found, it does not clear them."""
+    """The inner loop restores the flags that it found instead of clearing them."""
     inputs = [np.full(3, 1e300)] * op.ufunc.nin
     for keywords in ({}, {"dtype": np.float32}, {"dtype": np.float16}):
         for errors in ("raise", "ignore"):
@@ -316,7 +316,7 @@ def test_overflow_of_a_cast_is_still_numpys_to_report(op):
 def test_the_callers_floating_point_flags_are_as_after_a_clean_numpy_call(op):
     name = ctypes.util.find_library("m")
     if not name or platform.machine() != "x86_64" or not sys.platform.startswith("linux"):
-        pytest.skip("the numbers of the flags are those of Linux on x86-64")
+        pytest.skip("the values of the flags are those of Linux on x86-64")
     libm = ctypes.CDLL(name)
     every = 0x3D  # invalid, by zero, overflow, underflow, inexact
     parameters = op.parameter_sets[0]

@@ -1,4 +1,4 @@
-"""Where operands lie: layouts, broadcasting, out, where, overlap and reductions change no bits."""
+"""Memory layouts, broadcasting, out, where, overlap and reductions do not change any bits."""
 
 import itertools
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.op
 each_binary = each(op for op in UFUNCS if op.ufunc.nin == 2)
 
 MILLION = 1_000_000
-# Among them more than the inner loop packs at once; enough for threads is in tests of their own,
-# so that the others stay quick on a busy machine.
+# Some are larger than the block that the inner loop packs at once. Sizes for several threads have
+# tests of their own, so that the other tests stay quick on a busy machine.
 SHAPES = [(), (0,), (0, 3), (1,), (65,), (37, 29), (3, 1500), (5, 4, 3), (20_001,)]
 
 
@@ -38,14 +38,14 @@ def fill(view, a):
 
 
 def offset(a, n_bytes):
-    """The same values, that many bytes after an aligned address."""
+    """The same values, n_bytes after an aligned address."""
     memory = np.zeros(a.nbytes + 128, np.uint8)
     start = -memory.ctypes.data % 64 + n_bytes
     return fill(memory[start : start + a.nbytes].view(a.dtype).reshape(a.shape), a)
 
 
 def strided(a, *steps):
-    """The same values, with these steps along the last axes of a larger array."""
+    """The same values as a slice of a larger array with these steps along the last axes."""
     if not a.ndim:
         return a
     steps = (1,) * (a.ndim - len(steps)) + steps[-a.ndim :]
@@ -60,7 +60,7 @@ def read_only(a):
 
 
 def field(a):
-    """The same values as a field of records: steps that are no multiple of the item size."""
+    """The same values as a field of records, with strides that are no multiple of the itemsize."""
     records = np.zeros(a.shape, [("before", "u1"), ("value", a.dtype), ("after", "u1", 2)])
     return fill(records["value"], a)
 
@@ -92,7 +92,7 @@ def test_layout_of_inputs(op, layout):
         before = [a.copy() for a in inputs]
         expected = np.asarray(op.function(*inputs))
         laid_out = [INPUT_LAYOUTS[layout](a) for a in inputs]
-        # All operands in this layout, then each alone: the others contiguous.
+        # First all operands have this layout, then each one alone with the others contiguous.
         assert_same(op.function(*laid_out), expected, f"{op} {layout}")
         for k in range(len(inputs) if len(inputs) > 1 and expected.size < 5000 else 0):
             mixed = [laid_out[i] if i == k else a for i, a in enumerate(inputs)]
@@ -174,7 +174,7 @@ def test_bits_do_not_depend_on_alignment(op, dtype):
 @settings(derandomize=True, deadline=None, max_examples=30, database=None)
 @given(data=st.data())
 def test_broadcasting(op, data):
-    """As the same call on full copies; out in any of these steps."""
+    """The result is that of the same call on full copies, also with a strided out."""
     dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
     nin = op.ufunc.nin
     shapes = data.draw(mutually_broadcastable_shapes(num_shapes=nin, max_dims=4, max_side=9))
@@ -194,7 +194,7 @@ def test_broadcasting(op, data):
 @each_op
 @each_dtype
 def test_broadcasting_of_large_arrays(op, dtype):
-    """Rows, columns and single elements against a matrix: packed once, or anew for each block."""
+    """Rows, columns and single elements broadcast against a matrix."""
     shapes = itertools.product([(60, 700), (700,), (60, 1), (1, 1), ()], repeat=op.ufunc.nin)
     for chosen in itertools.islice(shapes, 0, None, 1 if op.ufunc.nin < 3 else 7):
         inputs = [op.operands(dtype, shape, mixed=True)[k] for k, shape in enumerate(chosen)]
@@ -203,14 +203,16 @@ def test_broadcasting_of_large_arrays(op, dtype):
         assert_same(op.function(*inputs), op.function(*copies), f"{op} of shapes {chosen}")
 
 
-def test_shapes_that_do_not_broadcast():
-    for op in OPS:
-        if op.ufunc.nin > 1:
-            inputs = [np.ones(3 + k) for k in range(op.ufunc.nin)]
-            with pytest.raises(ValueError, match="could not be broadcast together"):
-                op.function(*inputs)
-        with pytest.raises(ValueError, match=r"broadcast|doesn't match"):
-            op.function(*op.operands(np.float32, 3), out=np.empty(4, np.float32))
+@each(op for op in OPS if op.ufunc.nin > 1)
+def test_shapes_that_do_not_broadcast(op):
+    with pytest.raises(ValueError, match="could not be broadcast together"):
+        op.function(*[np.ones(3 + k) for k in range(op.ufunc.nin)])
+
+
+@each_op
+def test_out_that_does_not_broadcast(op):
+    with pytest.raises(ValueError, match=r"broadcast|doesn't match"):
+        op.function(*op.operands(np.float32, 3), out=np.empty(4, np.float32))
 
 
 @each_op
@@ -269,7 +271,7 @@ def test_overlap_at_a_million_elements(op, shift):
 @each_ufunc
 @each_dtype
 def test_overlap_of_all_operands(op, dtype):
-    """Every order of the operands in one memory, close together and across blocks."""
+    """The operands overlap in one memory in every order, close together and across blocks."""
     nin = op.ufunc.nin
     for n, step in itertools.product((20, 3000), (1, 5, 513)):
         for offsets in itertools.permutations(range(nin + 1)):
@@ -310,7 +312,7 @@ def test_overlap_with_other_strides(op, dtype):
 
 
 def python_accumulate(ufunc, a):
-    """Along the first axis, one element after the other."""
+    """ufunc.accumulate along the first axis, one element after the other."""
     result = a.copy()
     for i in range(1, len(a)):
         for j in np.ndindex(a.shape[1:]):
@@ -355,8 +357,8 @@ def test_reduceat(op, dtype):
 @each_binary
 @each_dtype
 def test_reductions_of_large_arrays(op, dtype):
-    """Each accumulated element follows from the one before it; a race would break the chain."""
-    # Short chains over many columns, and one long chain; near 1 so that it does not die at once.
+    """Each accumulated element depends on the one before it, so a race would change the result."""
+    # Short chains over many columns, and one long chain. Factors near 1 avoid an early underflow.
     for shape in [(3, 100_000), (200_000,)]:
         a = (op.random(dtype, shape)[0] * 0.01 + 1).astype(dtype)
         a[0] *= -1
@@ -394,7 +396,7 @@ def test_at(op, dtype):
 @each_ufunc
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_threads_in_any_layout(op, layout):
-    """Chunks meet at the same places whatever the steps, and out is filled between them."""
+    """Chunks have the same limits for all strides, and together they fill out."""
     data, slopes = op.random(np.float32, 300_001), op.slopes(np.float32, 300_001)
     few = [a[:1] for a in slopes] or [a[:1] for a in data[1:]]
     for inputs in (data + slopes, [*(data + slopes)[: op.ufunc.nin - len(few)], *few]):

@@ -1,4 +1,4 @@
-"""Parameters: what they may be, what is an error, and the gradient of a learnable one."""
+"""Parameters: allowed values and forms, errors, and the gradient of a learnable parameter."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.op
 # The functions (grad, x, weight) -> (grad_x, grad_weight) and their rows.
 LEARNABLE = [name for name, row in ROWS.items() if row.parameter_derivative]
 each_learnable = pytest.mark.parametrize("name", LEARNABLE)
-# Of x, and of weight.
+# Shapes of x and of weight.
 SHAPES = [
     ((7,), ()),
     ((7,), (1,)),
@@ -62,19 +62,19 @@ def test_parameters_broadcast(op, dtype):
 
 
 def forms(value):
-    """A scalar in every form in which it may be given."""
+    """A scalar in every form in which it may be passed."""
     scalars = [np.float32(value), np.float64(value)]
     return [value, *scalars, *map(np.asarray, scalars)]
 
 
 def assert_refused(op, parameters, chosen):
-    """A call with these parameters is a ValueError that says what is wrong, and writes nothing."""
+    """Check that a call raises a ValueError with the parameters' values, and writes nothing."""
     out = np.full(4, 5, np.float32)
     with pytest.raises(ValueError, match="|".join(op.parameter_names)) as caught:
         op.function(*op.random(np.float32, 4), *chosen, out=out)
     assert (out == 5).all(), f"{op}{parameters} wrote before it raised"
-    said = str(caught.value)
-    assert any(f"{value:g}" in said for value in parameters), f"{op}{parameters}: {said}"
+    message = str(caught.value)
+    assert any(f"{value:g}" in message for value in parameters), f"{op}{parameters}: {message}"
 
 
 @each(op for op in OPS if op.reference.outside and op.direction != "parameter_gradient")
@@ -135,7 +135,7 @@ def test_leaky_relu_is_prelu():
 
 
 def by_definition(name, grad, x, weight):
-    """Both gradients in float64, the sums with math.fsum."""
+    """Both gradients in float64, summed by math.fsum, and the size of the sum's terms."""
     row = ROWS[name]
     shape = np.broadcast_shapes(grad.shape, x.shape, weight.shape)
     g, x, w = (np.broadcast_to(a, shape).astype(np.float64) for a in (grad, x, weight))
@@ -208,7 +208,7 @@ def test_learnable_in_other_layouts(name, dtype):
     ],
 )
 def test_learnable_sums_are_pairwise(name, x_shape, weight_shape):
-    """A million terms near 1: adding them one by one would lose three digits of float32."""
+    """Adding a million terms near 1 one by one would lose three digits of float32."""
     generator = np.random.default_rng(11)
     grad = (1 + 0.1 * generator.random(x_shape)).astype(np.float32)
     x = np.full(x_shape, -1, np.float32)
@@ -269,7 +269,7 @@ def test_learnable_takes_sequences_and_integers(name):
 
 @each_learnable
 @each_dtype
-def test_learnable_warns_of_nothing(name, dtype):
+def test_learnable_does_not_warn(name, dtype):
     op = next(op for op in OPS if op.name == f"{name}_parameter_gradient")
     grad, x = special_inputs(op, (), dtype)
     big = np.finfo(dtype).max
@@ -289,14 +289,14 @@ def test_learnable_at_nan_and_kinks(name, dtype):
     backward = getattr(relume, f"{name}_backward")
     row = ROWS[name]
     for length in range(1, 65):
-        for place in range(length):
+        for index in range(length):
             for operand in (0, 1):
                 inputs = [np.ones(length, dtype), -np.ones(length, dtype)]
-                inputs[operand][place] = np.nan
+                inputs[operand][index] = np.nan
                 grad_x, total = backward(*inputs, dtype(0.5))
-                assert np.isnan(grad_x[place])
+                assert np.isnan(grad_x[index])
                 assert np.isnan(grad_x).sum() == 1
-                assert np.isnan(total), f"{name}_backward, NaN at {place} of {length}"
+                assert np.isnan(total), f"{name}_backward, NaN at {index} of {length}"
     for kink, derivative in row.kinks(0.5).items():
         grad_x, grad_weight = backward(dtype(1), dtype(kink), dtype(0.5))
         assert grad_x == derivative

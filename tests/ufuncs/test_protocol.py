@@ -68,7 +68,7 @@ def test_masked_arrays(op):
 
 
 class Recorder:
-    """Records how NumPy hands a call over."""
+    """Returns the arguments that NumPy passes to __array_ufunc__."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
         return ufunc, method, inputs, keywords
@@ -80,7 +80,7 @@ def test_array_ufunc_is_asked(op):
         inputs = [1.5] * op.ufunc.nin
         inputs[k] = recorder = Recorder()
         if k >= op.n_data and op.row["from_output_domain"] + op.row["domain"]:
-            continue  # a parameter that has a domain is compared with it first
+            continue  # a parameter is first compared with its domain
         ufunc, method, seen, keywords = op.function(*inputs, where=False)
         assert (ufunc, method, keywords) == (op.ufunc, "__call__", {"where": False})
         assert seen[k] is recorder
@@ -138,7 +138,7 @@ def test_pandas(op, dtype):
         assert result.name == "activity"
         assert result.index.equals(index)
         assert_same(result.to_numpy(), expected, f"{op} of Series")
-    # pandas hands a frame over as float64 where a parameter is given, to NumPy's ufuncs as well.
+    # With a parameter, pandas passes a DataFrame to any ufunc as float64.
     frames = [pandas.DataFrame({"activity": a}, index=index) for a in inputs[: op.n_data]]
     parameters = op.parameter_sets[0]
     result = op.function(*frames, *parameters)

@@ -1,4 +1,4 @@
-"""Each instruction set, forced by RELUME_SIMD, keeps the whole contract of the ufuncs."""
+"""Every instruction set, selected by RELUME_SIMD, passes all tests of the ufuncs."""
 
 import itertools
 import os
@@ -17,7 +17,7 @@ SUPPORTED = [name for name in BUILDS if not LACKS[name]]
 
 
 def run(*arguments, simd=None, limit=60):
-    """Run Python with RELUME_SIMD set so, or unset if None."""
+    """Run Python with this value of RELUME_SIMD, which is unset if None."""
     environment = {k: v for k, v in os.environ.items() if k != "RELUME_SIMD"}
     if simd is not None:
         environment["RELUME_SIMD"] = simd
@@ -43,7 +43,7 @@ def skip_where_unsupported(name):
 def test_contract_of_the_ufuncs(name):
     skip_where_unsupported(name)
     if name == relume.simd():
-        pytest.skip(f"{name} is what the tests of this process use")
+        pytest.skip(f"{name} is tested by this process itself")
     options = ["-m", "op", "-q", "-x", "-p", "no:cacheprovider", "-n", "2"]
     done = run("-m", "pytest", *options, "tests", simd=name, limit=1800)
     assert done.returncode == 0, f"RELUME_SIMD={name}\n{done.stdout[-5000:]}{done.stderr[-2000:]}"
@@ -92,7 +92,7 @@ def test_unsupported_name_is_an_import_error(name):
 
 
 def test_what_a_build_needs_is_checked_feature_by_feature():
-    """An unsupported build, also where this CPU supports all: one feature that none has."""
+    """No CPU has the feature, so this tests an unsupported build even if all are supported."""
     assert dispatch.missing_features(["no such feature"]) == ["no such feature"]
     assert dispatch.missing_features([]) == []
     needs = list(BUILDS.values())

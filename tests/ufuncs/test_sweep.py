@@ -1,4 +1,4 @@
-"""What `make sweep` measures, at every 4099th of the 2**32 inputs of float32."""
+"""The measurement of `make sweep`, at every 4099th of the 2**32 inputs of float32."""
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ def test_the_reference_in_float64_is_exact_enough(op):
 @each_swept
 def test_sweep(op):
     found = sweep.measure(op, step=STEP)
-    assert not found.above, f"{op}({found.where!r}) is wrong by {found.error:.3g} ULP"
+    assert not found.above, f"{op}({found.x!r}) is wrong by {found.error:.3g} ULP"
 
 
 def test_a_wrong_value_is_found():
-    """One ULP at the largest inputs, NaN in place of a limit, a number in place of NaN."""
+    """An error at the largest input, NaN instead of a limit, or a number instead of NaN."""
     op = sweep.SWEPT["relu"]
     bits = np.array([0x7F7FFFFF, 0x7F800000, 0x7FC00000, 0x3F800000], np.uint32)
     largest, infinity, nan, one = bits.view(np.float32)
@@ -39,4 +39,4 @@ def test_a_wrong_value_is_found():
         start = int(x.view(np.uint32))
         found = sweep.measure(op._replace(function=function), start - 5, start + 5)
         assert (found.error, found.above) == (error, 1)
-        assert found.where == x or np.isnan(found.where)
+        assert found.x == x or np.isnan(found.x)

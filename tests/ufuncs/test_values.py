@@ -1,4 +1,4 @@
-"""What the ufuncs compute: against mpmath, at kinks, zeros, NaN and infinities, everywhere."""
+"""The values of the ufuncs against mpmath, and at kinks, zeros, NaN and infinities."""
 
 import inspect
 
@@ -34,10 +34,10 @@ LENGTHS = range(1, 65)
 
 
 def tolerated(op, dtype, got, element, parameters):
-    """Whether a wrong result is due to a derivative beyond the dtype's range.
+    """Whether a deviating result is due to a derivative beyond the dtype's range.
 
-    One that underflows may have become 0 before it meets an infinite gradient, and one that
-    overflows may have become infinite before it meets a small or zero gradient.
+    A derivative that underflows may become 0 before it is multiplied by an infinite gradient, and
+    one that overflows may become infinite before it is multiplied by a small or zero gradient.
     """
     if op.n_data == 1:
         return False
@@ -49,7 +49,7 @@ def tolerated(op, dtype, got, element, parameters):
 
 
 def assert_close(op, dtype, actual, inputs, parameters):
-    """Every element within the bounds of the contract, at NaN, zero and infinity exactly."""
+    """Check the bounds of the contract, and exact results at NaN, zero and infinity."""
     elements = list(zip(*(column.tolist() for column in inputs), strict=True))
     values = [op.value(element, parameters, dtype) for element in elements]
     finite = np.array([mp.isfinite(value) for value in values])
@@ -107,7 +107,7 @@ def test_is_a_ufunc_or_a_function_over_one(op):
     assert isinstance(op.ufunc, np.ufunc)
     parameters = len(op.parameter_sets[0])
     assert (op.ufunc.nin, op.ufunc.nout) == (op.n_data + parameters, 1)
-    # Without parameters, and where the parameter is learnt, the public name is the ufunc.
+    # Without parameters, or with a learnable one, the public name is the ufunc itself.
     bare = not parameters or op.reference.parameter_derivative is not None
     assert (op.function is op.ufunc) == (bare and op.row["name"] != "gelu")
     if op.function is not op.ufunc:
@@ -167,7 +167,7 @@ def test_special_values(op, dtype):
 @each_op
 @each_dtype
 def test_special_values_at_every_length_and_position(op, dtype):
-    """A span's vector body, its tail and each lane must treat them as a single element is."""
+    """The vectorized body, its tail and each lane must give the result of a single element."""
     for parameters in op.parameter_sets:
         rounded = [dtype(p) for p in parameters]
         inputs = special_inputs(op, parameters, dtype)
@@ -175,8 +175,8 @@ def test_special_values_at_every_length_and_position(op, dtype):
         single = [op.function(*element, *rounded) for element in zip(*inputs, strict=True)]
         single = np.array(single, dtype)
         for length in LENGTHS:
-            # A row for each shift, so that every special value comes to every position. With a
-            # mask NumPy hands each of its runs to the loop, which so sees rows of this length.
+            # There is a row for each shift, so that every special value is in every position.
+            # NumPy calls the loop for each run of the mask, and so for rows of this length.
             index = np.add.outer(np.arange(count), np.arange(length + 1)) % count
             rows, expected = [column[index] for column in inputs], single[index]
             mask = np.arange(length + 1) < length
@@ -195,13 +195,13 @@ def test_special_values_at_every_length_and_position(op, dtype):
 @each_dtype
 def test_nan_in_data_gives_nan(op, dtype):
     for parameters in op.parameter_sets:
-        for place in range(op.n_data):
+        for k in range(op.n_data):
             inputs = special_inputs(op, parameters, dtype)
-            inputs[place] = np.full_like(inputs[place], np.nan)
+            inputs[k] = np.full_like(inputs[k], np.nan)
             actual = op.function(*inputs, *parameters)
             bad = np.flatnonzero(~np.isnan(actual))
             assert not bad.size, (
-                f"{op}{parameters} {dtype.__name__}, NaN as input {place}: {actual[bad[0]]} "
+                f"{op}{parameters} {dtype.__name__}, NaN as input {k}: {actual[bad[0]]} "
                 f"at {bad[0]}, other inputs {[column[bad[0]] for column in inputs]}"
             )
 

@@ -1,4 +1,4 @@
-"""The table of how each library computes each activation; `case` says how to read it."""
+"""The table of the statements by which each library computes each activation; see case.py."""
 
 from .axis import AXIS
 from .case import Case

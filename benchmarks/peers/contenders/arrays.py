@@ -1,10 +1,10 @@
-"""The arrays that the table's statements name."""
+"""The arrays that are available to the table's statements."""
 
 import numpy as np
 
 
-def filled(values, place, step=1):
-    """A copy that begins on a cache line, in another place of its page than the other arrays.
+def filled(values, index, step=1):
+    """A copy that is aligned to a cache line, at another offset in its page than other arrays.
 
     It takes every `step`-th element of its memory, along the last axis.
     """
@@ -12,7 +12,7 @@ def filled(values, place, step=1):
     shape = (*rows, step * n)
     size = step * values.nbytes
     memory = np.zeros(size + 8192, np.uint8)
-    start = -memory.ctypes.data % 4096 + 576 * place % 4096
+    start = -memory.ctypes.data % 4096 + 576 * index % 4096
     array = memory[start : start + size].view(values.dtype).reshape(shape)[..., ::step]
     array[...] = values
     return array
@@ -38,14 +38,14 @@ def shapes(case, n):
 
 
 def operands(case, n, dtype, step=1, names=None):
-    """The arrays that statements may name: all, or of the large ones those of `names`.
+    """The arrays available to statements: all of them, or only those large ones in `names`.
 
     With a step, those of data are strided.
     """
     into, of = shapes(case, n)
     shape_of = dict.fromkeys(["x", "a", "b", "t", "u", "buffer", "dx", "da", "db"], into)
     shape_of |= dict.fromkeys(["y", "g", "out"], of)
-    made = {  # each with a seed of its own, so that it does not depend on which others are made
+    made = {  # each has its own seed, so that it does not depend on which others are made
         name: np.random.default_rng(seed).standard_normal(shape, np.float32)
         for seed, (name, shape) in enumerate(shape_of.items())
         if names is None or name in {"x", *names}
@@ -60,8 +60,8 @@ def operands(case, n, dtype, step=1, names=None):
         made |= {"s": x.sum(case.axis, keepdims=True), "w": np.full(100, 0.25), "dw": np.ones(100)}
     steps = {name: 1 if name in ("s", "w", "dw") else step for name in made}
     made = {
-        name: filled(array.astype(dtype), place, steps[name])
-        for place, (name, array) in enumerate(made.items())
+        name: filled(array.astype(dtype), index, steps[name])
+        for index, (name, array) in enumerate(made.items())
     }
     made |= {"m": np.zeros(into, bool), "which": np.zeros(of, np.intp)}
     if case.kind == "crelu":

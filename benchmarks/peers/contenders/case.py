@@ -1,4 +1,4 @@
-"""What a contender of the table is.
+"""The contenders of one function in the table.
 
 An entry gives (forward, backward) for each library that has the function or can be brought to
 compute it; of several ways, a list, the fastest counts. They are statements over these names:
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """A function and its contenders; a way that a library does not have is empty."""
+    """A function and its contenders; the entry of a library without it is empty."""
 
     numpy: tuple = ("", "")
     torch: tuple = ("", "")

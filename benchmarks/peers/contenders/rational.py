@@ -1,4 +1,4 @@
-"""Functions without an exponential inside, but for tanhshrink's, that are no rectifiers."""
+"""Functions without an exponential (except tanhshrink) that are not rectifiers."""
 
 from .case import Case
 

@@ -32,8 +32,8 @@ class Fit(NamedTuple):
 
     reset: Callable  # to the initial weights, a fresh optimizer and random state
     run: Callable  # run(epochs, n) trains on the first n rows, and is what is timed
-    weights: Callable  # the present ones, as in a Problem
+    weights: Callable  # returns the current weights, as in a Problem
 
 
 class NotBuilt(Exception):
-    """What is asked for does not exist yet."""
+    """The requested function does not exist yet."""

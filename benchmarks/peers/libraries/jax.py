@@ -15,7 +15,7 @@ from . import Fit
 
 
 def set_up(threads, **arguments):
-    """XLA's are as many as the process has CPUs; of one, it need not be told to share work."""
+    """Check the affinity: XLA uses as many threads as the process has CPUs."""
     assert len(os.sched_getaffinity(0)) == threads
 
 

@@ -1,4 +1,4 @@
-"""NumPy as one writes it by hand: float32, in place where that is natural."""
+"""Idiomatic handwritten NumPy: float32, in place where that is natural."""
 
 import os
 
@@ -9,7 +9,7 @@ from . import Fit
 
 
 def set_up(threads, **arguments):
-    """NumPy's BLAS reads it when it is loaded."""
+    """Nothing to do: NumPy's BLAS reads the number of threads when it is loaded."""
     assert os.environ["OPENBLAS_NUM_THREADS"] == str(threads)
 
 
@@ -84,7 +84,7 @@ def prediction(problem):
 
 
 def layer(problem):
-    """The product alone, into memory that is there."""
+    """The matrix product alone, with out=."""
     weight, _ = problem.weights[0]
     out = np.ones((len(problem.X), weight.shape[1]), np.float32)
     return lambda: np.matmul(problem.X, weight, out=out)

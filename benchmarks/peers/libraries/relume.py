@@ -15,7 +15,7 @@ def set_up(threads, **arguments):
 
 
 def network(problem, sparse=None):
-    """With the problem's weights, and a random state from which nothing was drawn."""
+    """A network with the problem's weights and a fresh random state."""
     options = {} if sparse is None else {"sparse": sparse}
     if missing := set(options) - set(inspect.signature(nn.Network).parameters):
         raise NotBuilt(f"nn.Network has no argument {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier, and relume's of the same interface.
+"""scikit-learn's MLPClassifier, and relume's with the same interface.
 
 Both are given the initial weights in place and the problem's order of rows by a random state. It
 adds eps to the root of v as it is, others to the corrected one: the loss differs in the 6th digit.
@@ -17,7 +17,7 @@ warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations")
 
 
 def set_up(threads, package):
-    """OpenBLAS and relume have read theirs when they were loaded."""
+    """Nothing to do: OpenBLAS and relume read the number of threads when they are loaded."""
     importlib.import_module(package)
     assert os.environ["OPENBLAS_NUM_THREADS"] == os.environ["RELUME_NUM_THREADS"] == str(threads)
 
@@ -31,14 +31,14 @@ class Orders(np.random.RandomState):
     def shuffle(self, x):
         if self.last is None:
             self.last = np.arange(len(x))
-        place = np.empty_like(self.last)
-        place[self.last] = np.arange(len(x))
+        rank = np.empty_like(self.last)
+        rank[self.last] = np.arange(len(x))
         self.last = self.rng.permutation(len(x))
-        x[:] = place[self.last]
+        x[:] = rank[self.last]
 
 
 def classifier(problem, package):
-    """Fitted, so that there are weights to replace."""
+    """A fitted estimator, which has weights to replace."""
     mlp = importlib.import_module(package).MLPClassifier(
         problem.layers[1:-1], alpha=0, batch_size=problem.batch_size, max_iter=1,
         learning_rate_init=LEARNING_RATE, beta_1=BETAS[0], beta_2=BETAS[1], epsilon=EPS,

@@ -1,4 +1,4 @@
-"""The demonstration: one network on real data with four activations in its hidden layers."""
+"""The command `relume demo`: train the same network with four activations on real data."""
 
 import time
 
@@ -7,10 +7,10 @@ from relume import nn
 from relume.datasets.held_out import load_digits, load_fashion_mnist
 
 HIDDEN_ACTIVATIONS = ["relu", "leaky_relu", "tanh", "sigmoid"]
-GOAL = 0.95  # of held-out accuracy, for the epochs it takes
+GOAL = 0.95  # held-out accuracy; the table gives the number of epochs to reach it
 
 
-# name: (loader, units of the hidden layers, batch size, epochs)
+# data set: (loader, units of the hidden layers, batch size, epochs)
 JOBS = {
     "digits": (load_digits, [256, 128], 32, 60),
     "fashion-mnist": (load_fashion_mnist, [256, 128], 128, 10),
@@ -18,7 +18,7 @@ JOBS = {
 
 
 def hidden_outputs(net, X):
-    """The outputs of each hidden layer, by relume's functions from the network's weights."""
+    """Compute the outputs of each hidden layer from the network's weights."""
     values = list(net.state_dict().values())
     for layer, weight, bias in zip(net.layers[:-1], values[::2], values[1::2], strict=False):
         X = getattr(relume, layer.activation.name)(
@@ -28,13 +28,13 @@ def hidden_outputs(net, X):
 
 
 def run(name, out=print):
-    """Train with each activation, then print the table; return its rows."""
+    """Train the network with each activation and print a table; return the table's rows."""
     load, units, batch_size, epochs = JOBS[name]
     X, y, X_test, y_test = load()
     shape = "-".join(map(str, [X.shape[1], *units, 10]))
     out(
-        f"{name}: {len(X)} images to train on, {len(X_test)} held out; network {shape}, "
-        f"Adam, batches of {batch_size}, {epochs} epochs"
+        f"{name}: {len(X)} training images, {len(X_test)} held-out images; network {shape}, "
+        f"Adam, batch size {batch_size}, {epochs} epochs"
     )
     table = []
     for activation in HIDDEN_ACTIVATIONS:
@@ -57,7 +57,7 @@ def run(name, out=print):
 
 
 def row_of(activation, net, history, X, seconds):
-    """What the table says of one network."""
+    """The row of the table for one network."""
     accuracy = history["val_accuracy"]
     reached = [epoch for epoch, share in enumerate(accuracy, 1) if share >= GOAL]
     zeros, units, dead = 0.0, 0, 0
@@ -77,7 +77,7 @@ def row_of(activation, net, history, X, seconds):
 
 
 def format_table(table):
-    """The rows as text, a column each for what was measured."""
+    """The table as text, with one column for each measurement."""
     formats = {"seconds": "{:.2f}", "held-out accuracy": "{:.2%}", "zeros": "{:.1%}"}
     cells = [
         {

@@ -1,15 +1,15 @@
-"""The command `relume inspect`: a saved network and data, a report."""
+"""The command `relume inspect`: print a report on a saved network and its data."""
 
 import sys
 
 import numpy as np
 
 NAMES = ("digits", "fashion-mnist")
-HEALTHY, ILL, WRONG = 0, 1, 2  # exit statuses
+NO_ADVICE, ADVICE, ERROR = 0, 1, 2  # exit statuses
 
 
 def run(model, data, out=print):
-    """Print the report; return 0 if nothing was found, 1 if there is advice, 2 at an error."""
+    """Print the report; return 0 if it has no advice, 1 if it has advice, 2 after an error."""
     try:
         from relume import diagnostics, nn
 
@@ -17,13 +17,13 @@ def run(model, data, out=print):
         report = diagnostics.inspect(net, *data_of(data))
     except (OSError, ValueError, TypeError, RuntimeError, FloatingPointError) as error:
         print(f"relume inspect: {error}", file=sys.stderr)
-        return WRONG
+        return ERROR
     out(str(report))
-    return ILL if report.advice else HEALTHY
+    return ADVICE if report.advice else NO_ADVICE
 
 
 def data_of(name):
-    """X and y, or X alone: of a data set, its held-out rows; or of a .npz or .npy file."""
+    """(X, y) or (X,): the held-out rows of a data set, or the content of a .npz or .npy file."""
     from relume.datasets import held_out
 
     if name in NAMES:
@@ -31,11 +31,13 @@ def data_of(name):
         return load()[2:]
     if not name.endswith((".npz", ".npy")):
         raise ValueError(
-            f"--data must be {' or '.join(NAMES)}, or a .npz or .npy file, got {name!r}"
+            f"--data must be {', '.join(NAMES)}, or a .npz or .npy file, got {name!r}"
         )
     if name.endswith(".npy"):
         return (np.load(name, mmap_mode="r", allow_pickle=False),)
     with np.load(name, allow_pickle=False) as arrays:
         if "X" not in arrays:
-            raise ValueError(f"{name} must hold X, and y if it is known; got {arrays.files}")
+            raise ValueError(
+                f"{name} must contain an array X, and optionally y; it contains {arrays.files}"
+            )
         return tuple(arrays[key] for key in ("X", "y") if key in arrays)

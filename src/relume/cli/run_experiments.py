@@ -1,4 +1,4 @@
-"""The command ``relume experiments``."""
+"""The command `relume experiments`."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from relume.experiments.run import checked_names, run
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Run what was asked for; return the exit status."""
+    """Run the requested experiments, or list them; return the exit status."""
     if options.list:
         for experiment in EXPERIMENTS.values():
             print(f"{experiment.name:<20} {experiment.question}")

@@ -1,4 +1,4 @@
-"""Two small data sets to train on, read from local files; nothing is downloaded."""
+"""Two small data sets, which are read from local files; nothing is downloaded."""
 
 from relume.datasets._bunch import Bunch
 from relume.datasets._loaders import load_digits, load_fashion_mnist

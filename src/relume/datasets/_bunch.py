@@ -1,21 +1,23 @@
-"""What a loader returns: a dict whose keys are attributes."""
+"""The return type of the loaders: a dict whose keys are also attributes."""
 
 import reprlib
 from typing import Any
 
+from numpy.typing import NDArray
+
 
 class Bunch(dict[str, Any]):
-    """A dict whose keys are attributes too; it is made as a dict is.
+    """A dict whose keys are also attributes. Its constructor is that of dict.
 
-    Its ``repr`` has one line a key and gives an array's dtype and shape, not its values.
-    A key that is also the name of a dict method, such as ``"items"``, is reached by
-    subscript only.
+    The ``repr`` has one line per key and shows the dtype and shape of an array instead of its
+    values. A key that is also the name of a dict method, such as ``"items"``, is available by
+    subscription only.
 
     Raises
     ------
     AttributeError
-        Where an attribute is read that is neither a key nor a dict method. The message
-        lists the keys.
+        If an attribute is read that is neither a key nor a dict method. The message lists the
+        keys.
 
     See Also
     --------
@@ -41,7 +43,7 @@ class Bunch(dict[str, Any]):
             return self[name]
         except KeyError:
             keys = ", ".join(map(str, self)) or "none"
-            raise AttributeError(f"Bunch has no attribute {name!r}; its keys: {keys}") from None
+            raise AttributeError(f"Bunch has no attribute {name!r}; its keys are {keys}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -55,9 +57,9 @@ class Bunch(dict[str, Any]):
 
 
 class _Summary(reprlib.Repr):
-    """Shortens long strings and lists as reprlib does; an array becomes its dtype and shape."""
+    """A reprlib.Repr that shows the dtype and shape of an array instead of its values."""
 
-    def repr_ndarray(self, array, level):
+    def repr_ndarray(self, array: NDArray[Any], level: int) -> str:
         return f"<{array.dtype} {array.shape}>"
 
 

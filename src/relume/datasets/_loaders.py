@@ -1,8 +1,9 @@
-"""The data sets. Each is kept in gzipped IDX files, the format of the MNIST family.
+"""The loaders of the data sets, which are stored in gzipped IDX files, the format of MNIST.
 
-An IDX file is a header of big-endian 32-bit integers, then the values in C order. The
-header is a magic number and one size a dimension; the magic number's third byte is the
-type of the values (8: unsigned byte, the only one here), its fourth the number of dimensions.
+An IDX file has a header of big-endian 32-bit integers, followed by the values in C order. The
+header consists of a magic number and the size of each dimension. The third byte of the magic
+number is the type of the values (8, unsigned byte, in all files here), and the fourth byte is the
+number of dimensions.
 """
 
 import gzip
@@ -24,12 +25,12 @@ Optical recognition of handwritten digits (the test set)
 
 1797 images of 8 x 8 pixels, each a digit from 0 to 9 written by one of 13 people. A pixel
 is an integer from 0 to 16: how many dots are set in one 4 x 4 block of the scanned 32 x 32
-bitmap. Images a class: 178, 182, 177, 183, 181, 182, 181, 179, 174, 180.
+bitmap. Images per class: 178, 182, 177, 183, 181, 182, 181, 179, 174, 180.
 
 Source: E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits,
 UCI Machine Learning Repository, https://doi.org/10.24432/C50P49
 Licence: CC BY 4.0, https://creativecommons.org/licenses/by/4.0/
-Changes: stored as IDX, in the original order; no value is changed.
+Changes: stored in IDX format, in the original order, with unchanged values.
 """
 
 _FASHION_DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
@@ -39,8 +40,8 @@ _FASHION_FILES = [
     for kind in ("images-idx3", "labels-idx1")
 ]
 _FASHION_HOW_TO_GET = (
-    "On Debian: apt install dataset-fashion-mnist. Elsewhere: put the four files "
-    f"({', '.join(_FASHION_FILES)}) in a folder and pass it as path, or set RELUME_DATA to it."
+    "On Debian, run: apt install dataset-fashion-mnist. Elsewhere, put the four files "
+    f"({', '.join(_FASHION_FILES)}) in a directory and pass it as path or set RELUME_DATA to it."
 )
 _FASHION_CLASSES = [
     "T-shirt/top",
@@ -57,9 +58,9 @@ _FASHION_CLASSES = [
 _FASHION_DESCR = """\
 Fashion-MNIST
 
-Images of 28 x 28 pixels, each a grey-scale picture of one article of clothing, a pixel from
-0 (background) to 255. 60000 images to train with and 10000 to test with, in ten classes of
-the same size.
+Grey-scale images of articles of clothing, 28 x 28 pixels each. A pixel is an integer from
+0 (background) to 255. There are 60000 training images and 10000 test images, in ten classes
+of equal size.
 
 Source: H. Xiao, K. Rasul and R. Vollgraf (2017), Fashion-MNIST: a Novel Image Dataset for
 Benchmarking Machine Learning Algorithms, https://arxiv.org/abs/1708.07747
@@ -74,21 +75,21 @@ def load_digits(*, return_X_y: Literal[True]) -> tuple[NDArray[np.float64], NDAr
 def load_digits(
     *, return_X_y: bool = False
 ) -> Bunch | tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Load 1797 handwritten digits of 8 x 8 pixels; the file is part of relume.
+    """Load 1797 images of handwritten digits of 8 x 8 pixels, which are part of relume.
 
     Names, shapes, dtypes and values are those of ``sklearn.datasets.load_digits``.
 
     Parameters
     ----------
-    return_X_y : bool, default False
-        Return the tuple ``(data, target)`` instead of a `Bunch`.
+    return_X_y : bool, default=False
+        Whether to return the tuple ``(data, target)`` instead of a `Bunch`.
 
     Returns
     -------
     Bunch or tuple
-        A `Bunch` with these keys, or its ``(data, target)`` alone:
+        The tuple ``(data, target)``, or a `Bunch` with these keys:
 
-        - ``data``: (1797, 64) float64, the pixels row by row, whole numbers from 0 to 16.
+        - ``data``: (1797, 64) float64, the pixels row by row, integers from 0 to 16.
         - ``images``: (1797, 8, 8) float64, a view of ``data``.
         - ``target``: (1797,) int64, the digit.
         - ``feature_names``: list of 64 str, ``"pixel_0_0"`` (row, column) to ``"pixel_7_7"``.
@@ -101,7 +102,7 @@ def load_digits(
 
     Notes
     -----
-    This is the test set of the source [1]_, in its order, under licence CC BY 4.0.
+    This is the test set of the source [1]_ in its original order, under the licence CC BY 4.0.
 
     References
     ----------
@@ -133,23 +134,23 @@ def load_digits(
 
 
 def load_fashion_mnist(path: str | os.PathLike[str] | None = None) -> Bunch:
-    """Load Fashion-MNIST, 70000 images of clothes in ten classes, from a local folder.
+    """Load Fashion-MNIST, 70000 images of clothes in ten classes, from a local directory.
 
-    The folder holds the four files as published: ``train-images-idx3-ubyte.gz``,
+    The directory must contain the four published files: ``train-images-idx3-ubyte.gz``,
     ``train-labels-idx1-ubyte.gz``, ``t10k-images-idx3-ubyte.gz`` and
-    ``t10k-labels-idx1-ubyte.gz``. Nothing is downloaded. On Debian
-    ``apt install dataset-fashion-mnist`` puts them into the default folder.
+    ``t10k-labels-idx1-ubyte.gz``. Nothing is downloaded. On Debian,
+    ``apt install dataset-fashion-mnist`` installs them in the default directory.
 
     Parameters
     ----------
     path : str or os.PathLike, optional
-        The folder. By default the environment variable ``RELUME_DATA`` where it is set and
-        not empty, else ``/usr/share/datasets/fashion-mnist``.
+        Directory of the files. The default is the environment variable ``RELUME_DATA`` if it is
+        set and not empty, else ``/usr/share/datasets/fashion-mnist``.
 
     Returns
     -------
     Bunch
-        With these keys (a folder with fewer images gives fewer rows):
+        Data with these keys (files with fewer images give fewer rows):
 
         - ``X_train``: (60000, 784) uint8, the pixels row by row, from 0 to 255.
         - ``y_train``: (60000,) int64, the class, from 0 to 9.
@@ -161,20 +162,20 @@ def load_fashion_mnist(path: str | os.PathLike[str] | None = None) -> Bunch:
     Raises
     ------
     FileNotFoundError
-        Where the folder or one of its four files is missing.
+        If the directory or one of its four files is missing.
     TypeError
-        Where `path` is neither a str nor an os.PathLike.
+        If `path` is neither a str nor an os.PathLike.
     ValueError
-        Where a file is not such an IDX file (magic number, image size, length), where there
-        are not as many labels as images, or where a label is above 9.
+        If a file has an unexpected format (magic number, image size or length), if the numbers
+        of labels and images differ, or if a label is greater than 9.
 
     See Also
     --------
-    load_digits : 1797 images of 8 x 8 pixels, part of relume.
+    load_digits : 1797 images of 8 x 8 pixels, which are part of relume.
 
     Notes
     -----
-    The data set is by Xiao, Rasul and Vollgraf [1]_, under the MIT licence.
+    The data set by Xiao, Rasul and Vollgraf [1]_ is under the MIT licence.
 
     References
     ----------
@@ -202,14 +203,16 @@ def load_fashion_mnist(path: str | os.PathLike[str] | None = None) -> Bunch:
 
 
 def _fashion_mnist_folder(path):
-    """Return the folder to read, which has all four files."""
+    """Return the directory to read, after checking that it has all four files."""
     if path is None:
         path = os.environ.get("RELUME_DATA") or _FASHION_DEBIAN_FOLDER
     elif not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a str, an os.PathLike or None, got {path!r}")
     folder = Path(path)
     if not folder.is_dir():
-        raise FileNotFoundError(f"Fashion-MNIST: no folder {folder}. {_FASHION_HOW_TO_GET}")
+        raise FileNotFoundError(
+            f"Fashion-MNIST: {folder} is not a directory. {_FASHION_HOW_TO_GET}"
+        )
     missing = [name for name in _FASHION_FILES if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
@@ -219,21 +222,21 @@ def _fashion_mnist_folder(path):
 
 
 def _read_fashion_mnist(folder, split):
-    """Return the images, one a row, and the labels of one split."""
+    """Return the images, one per row, and the labels of one split."""
     images = _read_idx(folder / f"{split}-images-idx3-ubyte.gz", (28, 28))
     labels_file = folder / f"{split}-labels-idx1-ubyte.gz"
     labels = _read_idx(labels_file, ())
     if len(labels) != len(images):
         raise ValueError(
-            f"{labels_file}: has {len(labels)} labels; must have {len(images)}, one an image"
+            f"{labels_file}: has {len(labels)} labels; must have {len(images)}, one per image"
         )
     if np.any(labels > 9):
-        raise ValueError(f"{labels_file}: has label {labels.max()}; a label must be 0 to 9")
+        raise ValueError(f"{labels_file}: has label {labels.max()}; labels must be 0 to 9")
     return images.reshape(len(images), 28 * 28), labels.astype(np.int64)
 
 
 def _read_idx(file, item_shape):
-    """Return the uint8 array of a gzipped IDX file, of any length, whose items have item_shape."""
+    """Return the uint8 array in a gzipped IDX file, of any length, with items of item_shape."""
     content = _gunzip(file)
     ndim = 1 + len(item_shape)
     n_header = 4 * (1 + ndim)
@@ -249,7 +252,7 @@ def _read_idx(file, item_shape):
         raise ValueError(
             f"{file}: has {n_values} values; shape {tuple(shape)} must have {math.prod(shape)}"
         )
-    # The copy makes it writable, as users expect of an array they loaded.
+    # The copy makes the array writable, as users expect.
     return np.frombuffer(content, np.uint8, offset=n_header).reshape(shape).copy()
 
 
@@ -258,4 +261,4 @@ def _gunzip(file):
         with gzip.open(file) as stream:
             return stream.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{file}: must be a whole gzip file; {error}") from error
+        raise ValueError(f"{file}: must be a complete gzip file; {error}") from error

@@ -1,20 +1,26 @@
-"""What a network's layers do to data: dead units, gradients, and advice where they are ill."""
+"""What a network's layers do to data: dead units, gradients, and advice on what to fix."""
 
 from typing import Any
 
+from relume.diagnostics.inspect_pass import collect
 from relume.diagnostics.inspected_model import inspected_model_of
-from relume.diagnostics.inspecting import collect
-from relume.diagnostics.layers import report_of
-from relume.diagnostics.probing import probe
-from relume.diagnostics.report import Advice, Distribution, GradientFigures, LayerReport, Report
-from relume.diagnostics.reviving import revive
+from relume.diagnostics.layer_reports import report_of
+from relume.diagnostics.report import (
+    Advice,
+    Distribution,
+    GradientStatistics,
+    LayerReport,
+    Report,
+)
+from relume.diagnostics.revive_units import revive
+from relume.diagnostics.trial_step import try_step
 from relume.nn.data.row_blocks import RowBlocks
 from relume.public_names import set_module as _set_module
 
 __all__ = [
     "Advice",
     "Distribution",
-    "GradientFigures",
+    "GradientStatistics",
     "LayerReport",
     "Report",
     "inspect",
@@ -23,42 +29,41 @@ __all__ = [
 
 
 def inspect(net: Any, X: Any, y: Any = None) -> Report:
-    """Look at what each layer of a network makes of data, and say what is ill.
+    """Inspect what each layer of a network does to data, and give advice on problems found.
 
     Parameters
     ----------
     net : Network, estimator or Pipeline
-        A built `relume.nn.Network`; a fitted estimator of `relume.sklearn`, or MLPClassifier or
-        MLPRegressor of scikit-learn; or a Pipeline of scikit-learn that ends in one of these,
-        whose other steps transform X.
+        A built `relume.nn.Network`, a fitted estimator of `relume.sklearn`, a fitted MLPClassifier
+        or MLPRegressor of scikit-learn, or a scikit-learn Pipeline that ends in one of these. The
+        other steps of a Pipeline transform X.
     X : array_like, sparse matrix or DataFrame of shape (n, n_features)
-        Any number of rows: they are read in blocks, in one pass, and memory does not depend on
-        how many they are. A memory map is never read as a whole.
+        Input rows. They are read once, in blocks, so memory use does not depend on their number.
+        A memory map is never read as a whole.
     y : array_like of shape (n,) or (n, n_outputs), or None, default=None
-        What the network is to predict. With it gradients, learning rate and labels are looked at
-        too.
+        Targets. If given, gradients, learning rate and labels are checked too.
 
     Returns
     -------
     Report
-        Figures of each layer, and advice. A unit is dead if it is 0 on all rows and the slope of
-        its activation is 0 there; nearly dead if it is active on under 1 % of rows; saturated if
-        it is within 1 % of an end of its activation's range on 99 % of rows.
+        Statistics of each layer, and advice. A unit is dead if it is 0 on all rows and the slope
+        of its activation is 0 there. It is nearly dead if it is active on under 1 % of rows, and
+        saturated if it is within 1 % of an end of its activation's range on 99 % of rows.
 
     Raises
     ------
     TypeError
-        If `net` is none of these.
+        If `net` is none of the models listed above.
     RuntimeError, ValueError
-        If it is not built, or not fitted; if X has another width, is empty or not finite; if y
-        does not fit.
+        If `net` is not built or not fitted; if X has the wrong number of features, is empty or is
+        not finite; if y does not match the loss or the length of X.
 
     Notes
     -----
-    Values are those of prediction: nothing is dropped out, and ``BatchNorm`` goes by its running
-    statistics. Gradients are those of each row's loss by the pre-activations, and their norm is
-    the root mean square over rows. Histograms, and the step that the learning rate is judged by,
-    are of a fixed sample of 256 rows at most. ``net`` is not changed.
+    Values are those of prediction: `Dropout` keeps every value, and ``BatchNorm`` uses its running
+    statistics. Gradients are those of each row's loss at the pre-activations; their norm is the
+    root mean square over rows. Histograms, and the trial step by which the learning rate is
+    judged, use a fixed sample of at most 256 rows. ``net`` is not changed.
 
     References
     ----------
@@ -79,8 +84,9 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
     """
     inspected = inspected_model_of(net)
     evidence = collect(inspected, RowBlocks(inspected, X, y))
-    if y is not None:
-        evidence.probe = probe(inspected.net, *evidence.sample)
+    X_sample, y_sample = evidence.sample
+    if y_sample is not None:
+        evidence.trial = try_step(inspected.net, X_sample, y_sample)
     return report_of(evidence)
 
 

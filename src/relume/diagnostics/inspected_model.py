@@ -1,4 +1,7 @@
-"""What is inspected: the network in a model, and its data, a block of rows at a time."""
+"""The inspected model: the network inside an estimator or pipeline, and its data by row blocks."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -6,32 +9,39 @@ from relume.nn.data.row_blocks import NetworkRows
 from relume.nn.interop.from_sklearn import from_sklearn
 from relume.nn.network import Network
 
+Transform = Callable[[Any], Any]
+
 
 class InspectedModel(NetworkRows):
-    """A built network, and how rows of X and y are turned into what it takes."""
+    """A built network, and how rows of X and y become its inputs and targets."""
 
-    def __init__(self, net, transform=None, encode=None):
+    def __init__(
+        self,
+        net: Network,
+        transform: Transform | None = None,
+        encode: Transform | None = None,
+    ) -> None:
         super().__init__(net)
         self._transform, self._encode = transform, encode
 
     def features(self, X):
-        """Rows of X, through the transforms of a pipeline."""
+        """Rows of X, transformed by the earlier steps of a pipeline."""
         return super().features(X if self._transform is None else self._transform(X))
 
     def targets(self, y):
-        """Rows of y, with the model's classes encoded."""
+        """Rows of y, with class labels encoded as the model encodes them."""
         return super().targets(y if self._encode is None else self._encode(np.asarray(y)))
 
 
-def inspected_model_of(model):
-    """The network in a relume network or estimator, a perceptron of scikit-learn, a Pipeline.
+def inspected_model_of(model: Any) -> InspectedModel:
+    """The network of a relume network or estimator, a scikit-learn perceptron, or a Pipeline.
 
     Raises
     ------
     TypeError
-        If there is none in it.
+        If `model` contains no network.
     ValueError, RuntimeError
-        If it is not fitted, or not built.
+        If `model` is not fitted or not built.
     """
     if isinstance(model, Network):
         return InspectedModel(model)
@@ -51,12 +61,12 @@ def inspected_model_of(model):
 
 
 def _transform_of(pipeline):
-    """What comes before the last step."""
+    """The transform of all steps but the last; None if there is only one step."""
     return pipeline[:-1].transform if len(pipeline.steps) > 1 else None
 
 
-def _composed(functions):
-    """One function after the other; None where there are none."""
+def _composed(functions: list[Transform]) -> Transform | None:
+    """The functions applied one after another; None if there are none."""
     if not functions:
         return None
 
@@ -69,21 +79,21 @@ def _composed(functions):
 
 
 def _is_own(model):
-    """Whether it is an estimator of relume, which may not be fitted."""
+    """Whether `model` is an estimator of relume, fitted or not."""
     return any(cls.__module__.startswith("relume.sklearn") for cls in type(model).__mro__)
 
 
 def _encoder_of(mlp):
-    """What makes targets of a network of the y of a scikit-learn perceptron; None: nothing."""
+    """The function that encodes y as a scikit-learn perceptron does; None if y stays as it is."""
     classes = getattr(mlp, "classes_", None)
     if classes is None or mlp._label_binarizer.y_type_.startswith("multilabel"):
         return None
 
     def encode(y):
         positions = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-        strange = y[classes[positions] != y]
-        if strange.size:
-            raise ValueError(f"y must hold classes of the model, {classes}, got {strange[0]!r}")
+        unknown = y[classes[positions] != y]
+        if unknown.size:
+            raise ValueError(f"y must hold classes of the model, {classes}, got {unknown[0]!r}")
         return positions
 
     return encode

@@ -1,9 +1,9 @@
-"""What `inspect` returns: figures a layer, advice, and how they are shown."""
+"""What `inspect` returns: statistics of each layer, advice, and how they are displayed."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Values of a layer: moments and extremes over all rows, a histogram of a sample of rows."""
+    """Values of a layer: mean, std, min and max over all rows, and a histogram of a sample."""
 
     mean: float
-    deviation: float
-    least: float
-    most: float
+    std: float
+    min: float
+    max: float
     edges: list[float] = field(repr=False)
     counts: list[int] = field(repr=False)
 
 
 @dataclass(frozen=True)
-class GradientFigures:
+class GradientStatistics:
     """The gradient of each row's loss at a layer's pre-activations.
 
-    ``norm`` is the root mean square over rows of its norm.
+    ``norm`` is the norm of a row's gradient, root mean square over rows.
     """
 
     norm: float
@@ -35,7 +35,7 @@ class GradientFigures:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What was found in one layer."""
+    """Statistics of one layer."""
 
     name: str
     description: str
@@ -49,27 +49,27 @@ class LayerReport:
     constant_units: list[int]
     activations: Distribution
     pre_activations: Distribution | None
-    gradient: GradientFigures | None
+    gradient: GradientStatistics | None
     update_ratio: float | None
     checks: list[str]
     inner: list[LayerReport]
 
     @property
     def dead_fraction(self) -> float:
-        """The share of units that are dead."""
+        """The share of the layer's units that are dead."""
         return len(self.dead_units) / self.units
 
     @property
     def walk(self) -> list[LayerReport]:
-        """The layer, and all within it."""
+        """The layer, followed by the layers inside it."""
         return [self, *(deeper for layer in self.inner for deeper in layer.walk)]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One illness: its kind, the layer that has it (None: the whole), reason and remedy.
+    """One problem: its kind, the layer that has it (None: the network), the cause and a remedy.
 
-    ``suggestion`` holds what to try by name, such as ``{"lr": 0.01}``.
+    ``suggestion`` holds the values to try by name, such as ``{"lr": 0.01}``.
     """
 
     kind: str
@@ -88,19 +88,20 @@ class Report:
     Attributes
     ----------
     rows : int
-        How many were seen.
+        Number of rows inspected.
     loss : float or None
-        Their mean loss, if y was given.
+        Mean loss of the rows; None if y was not given.
     inputs : Distribution
-        Of all features together, as the first layer gets them.
+        Distribution of all features together, as the first layer gets them.
     constant_features : list of int
-        Features that have the same value, not 0, on all rows.
+        Indices of the features that have the same nonzero value on all rows.
     layers : list of LayerReport
-        One a layer given to the Network; those of a ``Residual`` are in its ``inner``.
+        One entry per layer given to the Network; the layers of a ``Residual`` are in its
+        ``inner``.
     advice : list of Advice
-        Empty for a healthy network.
+        Problems found; empty for a healthy network.
     notes : list of str
-        Which checks do not apply, and why.
+        Checks that do not apply, and why.
 
     Examples
     --------
@@ -123,48 +124,50 @@ class Report:
 
     @property
     def all_layers(self) -> list[LayerReport]:
-        """The layers, those within a ``Residual`` too."""
+        """All layers, including those inside a ``Residual``."""
         return [each for layer in self.layers for each in layer.walk]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it.
+        """The whole report as a dict that JSON can hold.
 
         Returns
         -------
         report : dict
             ``"layers"`` is a list of dicts with ``"name"``, ``"units"``, ``"dead_units"`` (their
-            indices), ``"zero_fraction"`` and so on; ``"advice"`` a list of dicts with ``"kind"``,
-            ``"layer"``, ``"text"`` and ``"suggestion"``, empty for a healthy network.
+            indices), ``"zero_fraction"`` and so on. ``"advice"`` is a list of dicts with
+            ``"kind"``, ``"layer"``, ``"text"`` and ``"suggestion"``; it is empty for a healthy
+            network. NaN and infinity become None.
         """
         return plain(self)
 
     def __str__(self) -> str:
-        from relume.diagnostics.text_table import text_of
+        from relume.diagnostics.text_report import text_of
 
         return text_of(self)
 
     def to_html(self) -> str:
-        """The report as a page of its own, which loads nothing.
+        """The report as an HTML page that loads no other files.
 
         Returns
         -------
         html : str
         """
-        from relume.diagnostics.html import page_of
+        from relume.diagnostics.html_report import page_of
 
         return page_of(self)
 
     def _repr_html_(self) -> str:
-        from relume.diagnostics.html import fragment_of
+        from relume.diagnostics.html_report import fragment_of
 
         return fragment_of(self)
 
     def plot(self, theme: str = "light") -> Figure:
-        """Histograms of each layer's values.
+        """Draw histograms of each layer's values.
 
         Parameters
         ----------
         theme : {"light", "dark"}, default="light"
+            Colors for a light or a dark background.
 
         Returns
         -------
@@ -173,17 +176,17 @@ class Report:
         Raises
         ------
         ImportError
-            If matplotlib is missing, saying how to install it.
+            If matplotlib is not installed.
         """
-        from relume.diagnostics.plotting import plots
+        from relume.plots import layer_histograms
 
-        return plots().layer_histograms(self, theme=theme)
+        return layer_histograms(self, theme=theme)
 
 
 def plain(value: Any) -> Any:
-    """Lists, dicts and numbers of a report; what is not finite is None, as JSON has no such."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    """A report as dicts, lists and numbers; NaN and infinity become None, as JSON has neither."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, dict):
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Figures of a plan's units: what observer.pyx implements and training.pyx lets look."""
+"""Statistics of a plan's units: implemented in observer.pyx, called by training.pyx."""
 
 from libc.stdint cimport uint8_t
 
@@ -8,21 +8,21 @@ from relume.kernels.table cimport Loss
 
 
 cdef enum:
-    SLOTS = 16                  # parts whose totals are summed apart, whatever thread does them
-    VALUES = 1                  # what is watched of a node:
-    GRADIENTS = 2               # bits that may be joined
+    SLOTS = 16                  # separate totals, so that sums do not depend on the threads
+    VALUES = 1                  # what is observed of a node; the two bits
+    GRADIENTS = 2               # may be combined
 
 
 cdef class Observer:
     cdef Plan plan
-    cdef readonly Py_ssize_t rows, looks
+    cdef readonly Py_ssize_t rows, observations
     cdef public Py_ssize_t every
     cdef Py_ssize_t size, waited
-    cdef readonly object watching
+    cdef readonly object observed
     cdef object totals, bounds_array, offsets_array
     cdef Py_ssize_t slots
     cdef double* total          # `slots` parts of `size`: values of all nodes, then gradients
-    cdef const uint8_t* watched
+    cdef const uint8_t* observed_bits
     cdef const double* bounds
     cdef const Py_ssize_t* offsets
     cdef object python_loss, error, owners
@@ -34,7 +34,7 @@ cdef class Observer:
     cdef char* losses
     cdef Py_ssize_t n
 
-    cdef void look(self, const Pass* p) noexcept nogil
+    cdef void observe_minibatch(self, const Pass* p) noexcept nogil
     cdef void add(self, const Pass* p, const char* x, Py_ssize_t node, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil
     cdef bint bounded(self, Py_ssize_t node) noexcept nogil

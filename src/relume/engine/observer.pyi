@@ -7,23 +7,23 @@ from typing_extensions import disjoint_base
 
 from relume.engine.plan import Plan
 
-FIGURES: tuple[str, ...]
-WATCH_VALUES: int
-WATCH_GRADIENTS: int
+STATISTICS: tuple[str, ...]
+OBSERVE_VALUES: int
+OBSERVE_GRADIENTS: int
 
 @disjoint_base
 class Observer:
     every: int
     @property
-    def watching(self) -> NDArray[np.uint8]: ...
+    def observed(self) -> NDArray[np.uint8]: ...
     @property
     def rows(self) -> int: ...
     @property
-    def looks(self) -> int: ...
+    def observations(self) -> int: ...
     def __new__(
         cls,
         plan: Plan,
-        watched: NDArray[np.uint8],
+        observed: NDArray[np.uint8],
         bounds: NDArray[np.float64],
         every: int = 1,
         slots: int = 16,
@@ -31,7 +31,7 @@ class Observer:
     def clear(self) -> None: ...
     def sums(self) -> list[tuple[float, ...]]: ...
     def active(self, node: int) -> NDArray[np.float64]: ...
-    def figures(self) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]: ...
+    def statistics(self) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]: ...
     def observe(
         self,
         parameters: NDArray[Any],

@@ -1,13 +1,14 @@
-"""Figures of the units of a plan: of rows that are brought through it, or as training goes by.
+"""Statistics of the units of a plan, over given rows or during training.
 
-An `Observer` watches nodes: node 0 is the input, node i + 1 the output of op i. Of each
-watched node it sums figures of every unit (how often it was active, its least and its most, and
-so on: relume.kernels.table has the list), and of the gradient by it. Where an op works in place,
-its input is seen before it is overwritten, since ops are gone through one by one.
+An `Observer` observes nodes: node 0 is the input, node i + 1 the output of op i. For every unit of
+an observed node it accumulates statistics (how often the unit was active, its min and max, and so
+on: relume.kernels.table has the list), and the same for the gradient at the node. Ops run one by
+one, so the input of an op that works in place is read before it is overwritten.
 
-`observe` brings rows through the plan as prediction does, by shards. The shards are dealt to
-slots, each with totals of its own, which are summed in order at the end: so no bit depends on the
-number of threads. `look` takes what a minibatch of a training has left on its tape.
+`observe` runs rows through the plan as prediction does, in shards. The shards are dealt out to
+slots. Each slot has its own totals, which are added in a fixed order at the end, so the bits do
+not depend on the number of threads. `observe_minibatch` reads what a training minibatch has left
+on the tape.
 """
 
 cimport numpy as cnp
@@ -23,35 +24,36 @@ from relume.engine.plan cimport SHARD, Plan, ceil_div
 from relume.engine.ops cimport NOWHERE, Op, Pass, backward, delta_at, forward, value_at
 from relume.runtime.threads cimport Region, begin, done, end
 from relume.kernels.table cimport (
-    ACTIVE, CLIPPED, LEAST, MOST, N_FIGURES, SQUARES, SUM, LossRow,
+    ACTIVE, CLIPPED, MINIMUM, MAXIMUM, N_STATISTICS, SQUARES, SUM, LossRow,
 )
 
 import numpy as np
 
 cnp.import_array()
 
-FIGURES = ("active", "clipped", "sum", "squares", "least", "most")
-WATCH_VALUES, WATCH_GRADIENTS = VALUES, GRADIENTS
+STATISTICS = ("active", "clipped", "sum", "squares", "min", "max")
+OBSERVE_VALUES, OBSERVE_GRADIENTS = VALUES, GRADIENTS
 
 
 cdef class Observer:
-    """Figures of the units at the watched nodes of a plan.
+    """Statistics of the units at the observed nodes of a plan.
 
     Parameters
     ----------
     plan : Plan
-    watched : ndarray of uint8, one a node
-        WATCH_VALUES, WATCH_GRADIENTS, both or 0. `watching` is the same without gradients that
-        training does not compute.
+    observed : ndarray of uint8 of shape (n_nodes,)
+        OBSERVE_VALUES, OBSERVE_GRADIENTS, both or 0 for each node. The attribute of that name
+        lacks the gradients that training does not compute.
     bounds : ndarray of float64 of shape (n_nodes, 2)
-        A value counts as clipped if it is at most the first or at least the second.
+        A value counts as clipped if it is at most the first or at least the second bound.
     every : int
-        Of how many minibatches of a training one is looked at.
+        During training, one minibatch out of this many is observed.
     slots : int
-        Of the totals; 1 does for a training, whose minibatches come one by one.
+        The number of separate totals. One is enough for training, whose minibatches come one by
+        one.
     """
 
-    def __cinit__(self, Plan plan not None, watched, bounds, Py_ssize_t every=1,
+    def __cinit__(self, Plan plan not None, observed, bounds, Py_ssize_t every=1,
                   Py_ssize_t slots=SLOTS):
         cdef Py_ssize_t i
         if slots < 1:
@@ -60,13 +62,13 @@ cdef class Observer:
         nodes = plan.n_ops + 1
         widths = [plan.n_in, *(plan.ops[i].n_out for i in range(plan.n_ops))]
         starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
-        self.size = 2 * N_FIGURES * int(starts[-1])
-        self.watching = watched.copy()
-        self.watched = <const uint8_t*> data_of(
-            self.watching, np.dtype(np.uint8), nodes, "watched")
+        self.size = 2 * N_STATISTICS * int(starts[-1])
+        self.observed = observed.copy()
+        self.observed_bits = <const uint8_t*> data_of(
+            self.observed, np.dtype(np.uint8), nodes, "observed")
         for i in range(plan.n_ops):
             if plan.ops[i].delta_out == NOWHERE:      # nothing before it learns
-                self.watching[i + 1] &= VALUES
+                self.observed[i + 1] &= VALUES
         self.bounds_array, self.offsets_array = bounds, starts
         self.bounds = <const double*> data_of(
             bounds, np.dtype(np.float64), 2 * nodes, "bounds")
@@ -76,40 +78,43 @@ cdef class Observer:
         self.clear()
 
     def clear(self):
-        """Begin anew."""
+        """Reset all totals."""
         cdef Py_ssize_t _slot, k, j, n, nodes = self.plan.n_ops + 1
         cdef double* totals = self.total
-        self.rows = self.looks = self.waited = 0
+        self.rows = self.observations = self.waited = 0
         memset(totals, 0, self.slots * self.size * sizeof(double))
         for _slot in range(self.slots):
             for k in range(2 * nodes):
                 n = self.offsets[k % nodes + 1] - self.offsets[k % nodes]
                 for j in range(n):
-                    totals[LEAST * n + j], totals[MOST * n + j] = INFINITY, -INFINITY
-                totals += N_FIGURES * n
+                    totals[MINIMUM * n + j], totals[MAXIMUM * n + j] = INFINITY, -INFINITY
+                totals += N_STATISTICS * n
 
     def _by_node(self, totals):
-        """Views of shape (slots, N_FIGURES, units): values of each node, then gradients."""
+        """Views of shape (slots, N_STATISTICS, units): values of each node, then gradients."""
         starts = self.offsets_array
         for half in range(2):
-            base = half * N_FIGURES * starts[-1]
+            base = half * N_STATISTICS * starts[-1]
             for first, last in zip(starts, starts[1:]):
-                part = totals[:, base + N_FIGURES * first:base + N_FIGURES * last]
-                yield part.reshape(len(totals), N_FIGURES, last - first)
+                part = totals[:, base + N_STATISTICS * first:base + N_STATISTICS * last]
+                yield part.reshape(len(totals), N_STATISTICS, last - first)
 
-    def figures(self):
-        """What was summed: (values, gradients), each a list of arrays (N_FIGURES, units)."""
+    def statistics(self):
+        """The totals: (values, gradients), each a list of arrays (N_STATISTICS, units)."""
         merged = []
         for part in self._by_node(self.totals):
             whole = part.sum(axis=0)
-            whole[LEAST], whole[MOST] = part[:, LEAST].min(axis=0), part[:, MOST].max(axis=0)
+            whole[MINIMUM] = part[:, MINIMUM].min(axis=0)
+            whole[MAXIMUM] = part[:, MAXIMUM].max(axis=0)
             merged.append(whole)
         nodes = self.plan.n_ops + 1
         return merged[:nodes], merged[nodes:]
 
     def sums(self):
-        """Of a training, over all units of each node, and then of the gradient by each: how often
-        they were active, were clipped, their sum, their squares; and how many were ever active.
+        """Totals of a training over all units of each node, then of the gradient at each node.
+
+        Each is a tuple: how often units were active and clipped, the sum of their values and of
+        the squares, and how many units were ever active.
         """
         cdef Py_ssize_t k, j, n, nodes = self.plan.n_ops + 1
         cdef const double* totals = self.total
@@ -118,7 +123,7 @@ cdef class Observer:
         for k in range(2 * nodes):
             n = self.offsets[k % nodes + 1] - self.offsets[k % nodes]
             active = clipped = total = squares = alive = 0
-            if self.watched[k % nodes] & (GRADIENTS if k >= nodes else VALUES):
+            if self.observed_bits[k % nodes] & (GRADIENTS if k >= nodes else VALUES):
                 for j in range(n):
                     active += totals[ACTIVE * n + j]
                     clipped += totals[CLIPPED * n + j]
@@ -126,73 +131,74 @@ cdef class Observer:
                     squares += totals[SQUARES * n + j]
                     alive += totals[ACTIVE * n + j] != 0
             found.append((active, clipped, total, squares, alive))
-            totals += N_FIGURES * n
+            totals += N_STATISTICS * n
         return found
 
     def active(self, Py_ssize_t node):
-        """Of a training: on which share of rows each unit of a node was active."""
+        """The share of training rows on which each unit of a node was active."""
         cdef Py_ssize_t first, n
         if not 0 <= node <= self.plan.n_ops:
             raise IndexError(f"node must be between 0 and {self.plan.n_ops}, got {node}")
         first, n = self.offsets[node], self.offsets[node + 1] - self.offsets[node]
-        first = N_FIGURES * first + ACTIVE * n
+        first = N_STATISTICS * first + ACTIVE * n
         return self.totals[0, first:first + n] / self.rows
 
     cdef void add(self, const Pass* p, const char* x, Py_ssize_t node, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil:
         """Add rows of values, or gradients, of a node to the totals."""
         cdef Py_ssize_t first = self.offsets[node], n = self.offsets[node + 1] - first
-        cdef double* totals = self.total + slot * self.size + N_FIGURES * first
-        if x == NULL:                                   # a gradient that has no offset on the tape
+        cdef double* totals = self.total + slot * self.size + N_STATISTICS * first
+        if x == NULL:                                   # this gradient is not on the tape
             return
         if gradient:
             totals += self.size // 2
-        p.spans.column_figures(x, rows, n, whole, self.bounds[2 * node],
-                               self.bounds[2 * node + 1], totals)
+        p.spans.column_statistics(x, rows, n, whole, self.bounds[2 * node],
+                                  self.bounds[2 * node + 1], totals)
 
     cdef bint bounded(self, Py_ssize_t node) noexcept nogil:
-        """Whether its values can count as clipped."""
+        """Whether values of the node can count as clipped."""
         return isfinite(self.bounds[2 * node]) or isfinite(self.bounds[2 * node + 1])
 
-    # -- as training goes by ---------------------------------------------------------------------
+    # -- during training -------------------------------------------------------------------------
 
-    cdef void look(self, const Pass* p) noexcept nogil:
-        """Take what a minibatch left on its tape, if it is its turn, but for LEAST and MOST."""
+    cdef void observe_minibatch(self, const Pass* p) noexcept nogil:
+        """Add what a minibatch left on the tape, without MINIMUM and MAXIMUM, if it is due."""
         cdef Py_ssize_t i
         cdef const Op* op
         self.waited += 1
         if self.waited < self.every:
             return
         self.waited = 0
-        self.looks += 1
+        self.observations += 1
         self.rows += p.rows
         for i in range(self.plan.n_ops):
             op = &self.plan.ops[i]
-            if self.watched[i + 1] & VALUES:
+            if self.observed_bits[i + 1] & VALUES:
                 self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False,
                          self.bounded(i + 1), 0, p.rows)
-            if self.watched[i + 1] & GRADIENTS:
+            if self.observed_bits[i + 1] & GRADIENTS:
                 self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, False, 0, p.rows)
 
-    # -- rows of one's own -----------------------------------------------------------------------
+    # -- over given rows -------------------------------------------------------------------------
 
     def observe(self, parameters, X, y=None, loss=None):
-        """Bring the rows of X through the plan as prediction does, and sum their figures.
+        """Run the rows of X through the plan as prediction does, and add their statistics.
 
         Parameters
         ----------
         parameters : ndarray
         X : ndarray of shape (n, plan.n_in)
         y : ndarray or None
-            What the loss takes; with it the gradients of each row's loss are watched too.
+            Targets as the loss takes them. If given, the gradients of each row's loss are observed
+            too.
         loss : tuple (kernel, numbers) or callable or None
             As `Training` takes it.
 
         Returns
         -------
-        outputs : ndarray of shape (n, plan.n_out), or None where X is not finite
+        outputs : ndarray of shape (n, plan.n_out), or None if X is not finite
         losses : ndarray of shape (n,)
-            Of each row; zeros without y.
+            The loss of each row; zeros without y.
         """
         cdef Py_ssize_t slot, n = X.shape[0], size
         cdef int threads, bad = 0
@@ -228,7 +234,7 @@ cdef class Observer:
         return (None if bad else outputs), losses
 
     def record(self, parameters, X):
-        """The values of some rows of X at all nodes, as prediction has them: a list of copies."""
+        """The values of rows of X at all nodes, as in prediction: a list of copies."""
         cdef Py_ssize_t i, rows = X.shape[0]
         cdef const Op* op
         tape = self.plan.new_tape(rows)
@@ -244,7 +250,7 @@ cdef class Observer:
         return found
 
     def take_loss(self, y, loss):
-        """Point to y and to what makes gradients of it."""
+        """Set the pointers to y and to the loss that makes gradients of it."""
         cdef const LossRow* row
         self.loss, self.python_loss, self.y, self.owners = NULL, None, NULL, None
         if y is None:
@@ -263,7 +269,7 @@ cdef class Observer:
         self.owners = (y, loss)
 
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil:
-        """The shards of one slot on a tape of its thread; returned is how many are not finite."""
+        """Run the shards of one slot on the thread's tape; return how many are not finite."""
         cdef Py_ssize_t k, first, rows, shards = ceil_div(self.n, SHARD)
         cdef int bad = 0
         cdef const char* x = p.x
@@ -278,18 +284,18 @@ cdef class Observer:
 
     cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
                     Py_ssize_t rows) noexcept nogil:
-        """Forward, and back if there is a loss, op by op; tells whether X is finite."""
+        """Run a shard forward, and backward if there is a loss; return whether X is finite."""
         cdef Py_ssize_t i
         cdef const Op* op
         cdef const Op* last = self.plan.last_op()
         if not p.spans.all_finite(p.x, rows * self.plan.n_in):
             return False
-        if self.watched[0] & VALUES:
+        if self.observed_bits[0] & VALUES:
             self.add(p, p.x, 0, False, True, slot, rows)
         for i in range(self.plan.n_ops):
             op = &self.plan.ops[i]
             forward(p, op, 0, rows)
-            if self.watched[i + 1] & VALUES:
+            if self.observed_bits[i + 1] & VALUES:
                 self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False, True, slot, rows)
         memcpy(self.outputs + first * last.n_out * p.itemsize,
                value_at(p, last.output, 0, last.n_out), rows * last.n_out * p.itemsize)
@@ -297,13 +303,13 @@ cdef class Observer:
             return True
         for i in range(self.plan.n_ops - 1, -1, -1):
             op = &self.plan.ops[i]
-            if self.watched[i + 1] & GRADIENTS:
+            if self.observed_bits[i + 1] & GRADIENTS:
                 self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, True, slot, rows)
             backward(p, op, 0, rows)
         return True
 
     cdef bint row_losses(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-        """The loss of each row and its gradient by the outputs; tells whether there is one."""
+        """Compute each row's loss and its gradient at the outputs; return whether that worked."""
         cdef const Op* last = self.plan.last_op()
         if self.loss == NULL:
             return self.ask_python(p, first, rows)
@@ -314,7 +320,7 @@ cdef class Observer:
 
     cdef bint ask_python(self, const Pass* p, Py_ssize_t first,
                          Py_ssize_t rows) noexcept with gil:
-        """A function of Python's gives a shard's mean loss and the gradient of that."""
+        """The same for a loss written in Python, which gives a shard's mean loss and gradient."""
         cdef const Op* last = self.plan.last_op()
         cdef Py_ssize_t size = rows * last.n_out
         if self.error is not None:
@@ -335,7 +341,7 @@ cdef class Observer:
         return True
 
     cdef void be_deterministic(self, const Pass* p) noexcept nogil:
-        """Write on the tape what backward reads, as if the ops had worked as in prediction."""
+        """Fill the tape so that the backward pass has no noise, as in prediction."""
         cdef Py_ssize_t i
         cdef const Op* op
         for i in range(self.plan.n_ops):

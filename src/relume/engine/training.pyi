@@ -7,6 +7,7 @@ from typing_extensions import disjoint_base
 
 from relume.engine.observer import Observer
 from relume.engine.plan import Plan
+from relume.engine.protocols import OptimizerSettings, TrainedValues
 
 _Sparse = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
 
@@ -25,11 +26,11 @@ class Training:
     def __new__(
         cls,
         plan: Plan,
-        weights: Any,
+        weights: TrainedValues,
         rows: int,
         loss: tuple[str, NDArray[Any]] | Callable[..., tuple[float, NDArray[Any]]],
         y_like: NDArray[Any],
-        optimizer: Any,
+        optimizer: OptimizerSettings,
         mean_penalty: bool = False,
         scale: float = 1,
         loss_scale: float = 1,

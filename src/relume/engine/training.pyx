@@ -58,12 +58,12 @@ cdef class Training:
     weights : relume.nn.parameters.weights.Weights
         Its parameters, optimizer state, average and number of steps are changed in place.
     rows : int
-        The most rows that a minibatch has.
+        Maximum number of rows of a minibatch.
     loss : tuple (kernel, numbers) or callable
         The name of a kernel and its numbers; or a function of y and outputs that returns the mean
         loss and its gradient by the outputs.
     y_like : ndarray
-        Of the dtype of y, and the shape of any number of its rows.
+        An array with y's dtype and trailing shape; its length is ignored.
     optimizer : relume.nn.optimizers.optimizers.Optimizer
     mean_penalty : bool
         As scikit-learn does it: see `Updates`; and in the loss of an epoch, that of a minibatch
@@ -72,7 +72,7 @@ cdef class Training:
         What the kernel's gradient and its losses are multiplied by. They differ for scikit-learn's
         squared error of several outputs, whose loss is a mean over them and whose gradient a sum.
     loss_limit : float
-        The most that the kernel's loss of a row is taken for; 0: no limit.
+        Upper limit of the kernel's loss of a row; 0 is no limit.
     """
 
     cdef Plan plan
@@ -164,9 +164,9 @@ cdef class Training:
                 raise TypeError(f"an observer must be a relume.engine Observer, got {each!r}")
         self.observers = [each for each in observers if (<Observer> each).plan is self.plan]
 
-    cdef int let_look(self) except -1:
+    cdef int show_observers(self) except -1:
         for observer in self.observers:
-            (<Observer> observer).look(&self.p)
+            (<Observer> observer).observe_minibatch(&self.p)
 
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
@@ -181,9 +181,9 @@ cdef class Training:
         rates : ndarray of float64
             The learning rate of each minibatch.
         batch_size : int
-            At most the rows that the training was made for.
+            At most `rows`.
         key : int
-            Of random numbers.
+            Seed of the random numbers.
 
         Returns
         -------
@@ -226,7 +226,7 @@ cdef class Training:
                 if status != FINE:
                     return self._failed(status, step, sum)
                 if self.observers:
-                    self.let_look()
+                    self.show_observers()
                 share = self.p.rows if self.mean_penalty else self.batch_total
                 sum += self.batch_loss * share
                 total += share
@@ -259,7 +259,7 @@ cdef class Training:
         if status != FINE:
             return self._failed(status, 0, 0.0)
         if self.observers:
-            self.let_look()
+            self.show_observers()
         return FINE, self.batch_total, self.batch_loss
 
     def gradients(self, X, y, weight, gradients, uint64_t key=0):
@@ -286,7 +286,7 @@ cdef class Training:
         if status != FINE:
             return self._failed(status, 0, 0.0)
         if self.observers:
-            self.let_look()
+            self.show_observers()
         return FINE, self.batch_total, self.batch_loss
 
     def _failed(self, Status status, Py_ssize_t step, double loss):

@@ -4,6 +4,7 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from relume.engine.plan import Plan
+from relume.engine.protocols import OptimizerSettings, TrainedValues
 
 @disjoint_base
 class Updates:
@@ -12,8 +13,8 @@ class Updates:
     def __new__(
         cls,
         plan: Plan,
-        weights: Any,
-        optimizer: Any,
+        weights: TrainedValues,
+        optimizer: OptimizerSettings,
         threads: int,
         mean_penalty: bool = False,
         rows: int = 0,

@@ -39,7 +39,7 @@ cdef class Updates:
     mean_penalty : bool
         Whether l1 and l2 are divided by the weight of the minibatch, as scikit-learn does.
     rows : int
-        The most that a minibatch has whose gradients are derived here.
+        Maximum number of rows of a minibatch whose gradients are derived here.
     """
 
     def __cinit__(self, Plan plan not None, weights, optimizer, int threads,

@@ -1,7 +1,7 @@
-"""Claims about ReLU, each put to the test: a question, a method, seeds, a rule, a verdict.
+"""Experiments that test claims about ReLU: a question, a method, seeds, a rule and a verdict.
 
-``relume experiments`` runs them and writes one page, as `run` does. What the rules read is `Data`
-alone, so that each can be tried on data of any kind.
+``relume experiments`` and `run` run them and write one page. A rule reads nothing but `Data`, so
+each rule can be tested on made-up data.
 """
 
 from relume.experiments.data import Data, Interval, interval

@@ -1,4 +1,4 @@
-"""The page: one HTML file that loads nothing, in light and dark, wide and narrow."""
+"""The page: one HTML file that loads nothing, for light and dark themes and any width."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -9,19 +9,19 @@ import relume
 from relume.experiments.charts import BAND, cells, chart
 from relume.experiments.data import Data
 from relume.experiments.experiment import VERDICTS, Part, Quantity
-from relume.experiments.look import CSS
+from relume.experiments.page_style import CSS
 from relume.plots import text_alternative, to_svg
 
 if TYPE_CHECKING:
     from relume.experiments.run import Result
 
-# Of each verdict a sign and a class, so that it is not told by colour alone.
+# The symbol and CSS class of each verdict, so that it does not depend on color alone.
 SIGNS = dict(zip(VERDICTS, (("✓", "yes"), ("◐", "part"), ("✗", "no")), strict=True))
 
 
 def page(results: Sequence["Result"], quick: bool, machine: str) -> str:
     """The whole page."""
-    seeds = "few seeds and epochs (--quick)" if quick else "all seeds and epochs"
+    seeds = "few seeds and epochs (--quick)" if quick else "the full number of seeds and epochs"
     total = sum(result.seconds for result in results)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -29,17 +29,17 @@ def page(results: Sequence["Result"], quick: bool, machine: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>Claims about ReLU, put to the test</title>
+<title>Claims about ReLU, tested</title>
 <style>{CSS}</style>
 </head>
 <body>
 <header>
-<h1>Claims about ReLU, put to the test</h1>
+<h1>Claims about ReLU, tested</h1>
 <p>relume {escape(relume.__version__)} ran {len(results)} experiments with {seeds} in
-{total:,.0f} seconds. Every verdict follows from the data by a rule that was written before they
-were measured; the rule and its source stand beside it. Where an interval is given in brackets, it
-is the {BAND}: what differs from seed to seed stands in each method. What holds here, on small
-networks and data sets, need not hold elsewhere.</p>
+{total:,.0f} seconds. Every verdict follows from the data by a rule that was written before the
+measurement. The rule and its source code are shown with each experiment. Brackets and bands show
+the {BAND}; each method says what differs from seed to seed. The networks and data sets are small,
+so a result may not hold for larger ones.</p>
 </header>
 <nav aria-labelledby="verdicts"><h2 id="verdicts">Verdicts</h2>
 {_summary(results)}
@@ -49,7 +49,7 @@ networks and data sets, need not hold elsewhere.</p>
 </main>
 <footer><h2>The machine</h2>
 <pre>{escape(machine)}</pre>
-<p>All values, seed by seed, are in <code>results.json</code> beside this page.</p>
+<p>The file <code>results.json</code> next to this page has all values for each seed.</p>
 </footer>
 </body>
 </html>
@@ -62,7 +62,7 @@ def _verdict(verdict: str) -> str:
 
 
 def _summary(results: Sequence["Result"]) -> str:
-    """The contents and the verdicts, which are one list."""
+    """The table of contents, which also shows the verdicts."""
     rows = [
         f'<tr><td><a href="#{each.experiment.name}">{escape(each.experiment.title)}</a></td>'
         f"<td>{escape(each.experiment.claim)}</td><td>{_verdict(each.verdict)}<br>"
@@ -77,7 +77,7 @@ def _summary(results: Sequence["Result"]) -> str:
 def _section(result: "Result") -> str:
     experiment = result.experiment
     settings = ", ".join(f"{name} = {value}" for name, value in result.settings.items())
-    pictures = "".join(_figure(result.data, each) for each in experiment.quantities)
+    images = "".join(_figure(result.data, each) for each in experiment.quantities)
     tables = "".join(
         f'<div class="wide">{_table(*cells(result.data, each), caption=each.title)}</div>'
         for each in experiment.quantities
@@ -89,13 +89,13 @@ def _section(result: "Result") -> str:
 <p><strong>Claim.</strong> {escape(experiment.claim)}</p>
 <p><strong>Method.</strong> {escape(experiment.method)} <small>({escape(settings)};
 {result.seconds:.1f} seconds)</small></p>
-<p><strong>Rule.</strong> {escape(experiment.rule)} The claim holds if all parts do, in part if
-some do.</p>
+<p><strong>Rule.</strong> {escape(experiment.rule)} The claim holds if all parts
+hold, and holds in part if some do.</p>
 {_parts(result.parts)}
 </div>
-<div>{pictures}</div></div>
+<div>{images}</div></div>
 <details><summary>Values</summary>{tables}</details>
-<details><summary>The rule's source</summary>
+<details><summary>Source code of the rule</summary>
 <pre>{escape(experiment.rule_source())}</pre></details>
 <p><a href="#verdicts">Back to the verdicts</a></p>
 </section>
@@ -114,7 +114,7 @@ def _parts(parts: Iterable[Part]) -> str:
 
 
 def _figure(data: Data, quantity: Quantity) -> str:
-    """Both themes of a picture, of which a browser shows one, and its words."""
+    """A chart in both themes, of which a browser shows one, and its text alternative."""
     light, dark = (chart(data, quantity, theme) for theme in ("light", "dark"))
     words = escape(text_alternative(light), quote=True)
     return (

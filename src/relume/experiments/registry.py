@@ -1,15 +1,15 @@
-"""The experiments, in the order of the page."""
+"""All experiments, in the order in which the page shows them."""
 
-from relume.experiments.costs import EXP, SPARSITY
-from relume.experiments.dying import CURES, DYING
+from relume.experiments.claims.costs import EXP, SPARSITY
+from relume.experiments.claims.dying import CURES, DYING
+from relume.experiments.claims.gradients import RESIDUAL, VANISHING
+from relume.experiments.claims.inputs import SKEWED, SMALL, SPARSE
+from relume.experiments.claims.recipes import BATCHES, DROPOUT
+from relume.experiments.claims.speed import SIX_TIMES
+from relume.experiments.claims.tasks import AUTOENCODER, MIXTURE, PERIODIC
+from relume.experiments.claims.variance import VARIANCE
+from relume.experiments.claims.zeros import HALF, HOMOGENEITY
 from relume.experiments.experiment import Experiment
-from relume.experiments.gradients import RESIDUAL, VANISHING
-from relume.experiments.inputs import SKEWED, SMALL, SPARSE
-from relume.experiments.recipes import BATCHES, DROPOUT
-from relume.experiments.speed import SIX_TIMES
-from relume.experiments.tasks import AUTOENCODER, MIXTURE, PERIODIC
-from relume.experiments.variance import VARIANCE
-from relume.experiments.zeros import HALF, HOMOGENEITY
 
 EXPERIMENTS: dict[str, Experiment] = {
     each.name: each

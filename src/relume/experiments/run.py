@@ -1,4 +1,4 @@
-"""Running experiments: the page and the JSON file that come of it."""
+"""Running experiments and writing the page and the JSON file of their results."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ from relume.plots.style import matplotlib_or_raise
 
 @dataclass(frozen=True)
 class Result:
-    """An experiment, what it was run with, and what came out."""
+    """An experiment, the settings it was run with, and its results."""
 
     experiment: Experiment
     settings: dict[str, Any]
@@ -31,11 +31,11 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """Holds, holds in part, or does not hold here."""
+        """One of "holds", "holds in part" and "does not hold here"."""
         return verdict_of(self.parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """The result in a form that JSON can hold."""
         texts = ("name", "title", "question", "claim", "method", "rule")
         return {
             **{text: getattr(self.experiment, text) for text in texts},
@@ -49,7 +49,7 @@ class Result:
 
 
 def run_one(experiment: Experiment, quick: bool) -> Result:
-    """Measure and judge."""
+    """Run one experiment and judge its data."""
     settings = experiment.quick if quick else experiment.full
     begin = time.perf_counter()
     data = experiment.measure(**settings)
@@ -63,18 +63,18 @@ def run(
     out: str | os.PathLike[str] = "experiments",
     report: Callable[[str], Any] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> list[Result]:
-    """Run experiments, and write ``index.html`` and ``results.json``.
+    """Run experiments and write ``index.html`` and ``results.json``.
 
     Parameters
     ----------
     names : iterable of str or None, default=None
-        Which ones; None takes all.
+        Names of the experiments to run; None runs all.
     quick : bool, default=False
-        Whether to make do with fewer seeds and epochs: minutes instead of half an hour.
+        Whether to use fewer seeds and epochs, which takes minutes instead of half an hour.
     out : str or path-like, default="experiments"
-        The folder to write to; made if need be.
+        Folder for the two files; it is created if necessary.
     report : callable, default=print to stderr
-        Called with a line of text when an experiment is done.
+        Called with a line of text after each experiment.
 
     Returns
     -------
@@ -85,13 +85,13 @@ def run(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If a name is not that of an experiment: all are listed.
+        If a name is not that of an experiment. The message lists all names.
     """
     from relume.experiments.page import page
 
     quick, folder = validation.flag(quick, "quick"), Path(validation.path(out, "out"))
     chosen = [EXPERIMENTS[name] for name in checked_names(names)]
-    matplotlib_or_raise()  # before, not after half an hour
+    matplotlib_or_raise()  # now, rather than after half an hour of measuring
     folder.mkdir(parents=True, exist_ok=True)
     results = []
     for experiment in chosen:
@@ -105,7 +105,7 @@ def run(
 
 
 def checked_names(names: Iterable[str] | None) -> list[str]:
-    """Names of experiments, each once; ValueError lists all there are."""
+    """Names of experiments without repetitions; ValueError lists all names if one is unknown."""
     if isinstance(names, str):
         raise TypeError(f"names must be a list of names, got the string {names!r}")
     wanted = list(dict.fromkeys(names or ()))
@@ -113,7 +113,7 @@ def checked_names(names: Iterable[str] | None) -> list[str]:
 
 
 def to_dict(results: Sequence[Result], quick: bool) -> dict[str, Any]:
-    """What ``results.json`` holds."""
+    """The content of ``results.json``."""
     return {
         "relume": relume.__version__,
         "machine": machine(),
@@ -125,7 +125,7 @@ def to_dict(results: Sequence[Result], quick: bool) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """What `relume.show_config` prints: no names of machines or folders."""
+    """The output of `relume.show_config`, which names no machine or folder."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         relume.show_config()

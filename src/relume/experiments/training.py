@@ -1,4 +1,4 @@
-"""What the experiments share: pictures to learn, networks, and what is read off them."""
+"""What experiments share: data sets of images, networks, training and measurements."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from relume.datasets.held_out import stratified_split
 
 
 class Split(NamedTuple):
-    """Rows to train on and rows held out."""
+    """Training rows and held-out rows."""
 
     X: NDArray[Any]
     y: NDArray[Any]
@@ -21,13 +21,13 @@ class Split(NamedTuple):
 
 
 def digits(seed: int, rows: int | None = None) -> Split:
-    """The digits, pixels from 0 to 1; a stratified quarter, another for each seed, is held out."""
+    """The digits, with pixels from 0 to 1; each seed holds out another stratified quarter."""
     X, y = datasets.load_digits(return_X_y=True)
     return _split((X / 16).astype(np.float32), y, seed, rows)
 
 
 def fashion(seed: int, rows: int | None = None) -> Split:
-    """8,000 images of Fashion-MNIST, drawn by the seed, a quarter of them held out."""
+    """8,000 random images of Fashion-MNIST, of which a quarter is held out."""
     data = _fashion_mnist()
     chosen = np.random.default_rng(seed).choice(len(data.X_train), 8000, replace=False)
     return _split(data.X_train[chosen].astype(np.float32) / 255, data.y_train[chosen], seed, rows)
@@ -42,8 +42,8 @@ def _split(X, y, seed, rows):
     return Split(X[train], y[train], X[test], y[test])
 
 
-def picture_sets() -> dict[str, Callable[..., Split]]:
-    """The data sets that are here: the digits, and Fashion-MNIST where its files are present."""
+def image_sets() -> dict[str, Callable[..., Split]]:
+    """The available data sets: the digits, and Fashion-MNIST if its files are present."""
     try:
         _fashion_mnist()
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def picture_sets() -> dict[str, Callable[..., Split]]:
 
 
 def hidden(activation: Any, units: int, depth: int, **options: Any) -> list[nn.Layer]:
-    """Hidden layers of one kind."""
+    """Equal hidden layers."""
     return [nn.Dense(units, activation, **options) for _ in range(depth)]
 
 
@@ -62,19 +62,19 @@ def classifier(layers: Sequence[Any], seed: int, **options: Any) -> nn.Network:
 
 
 def train(net: nn.Network, split: Split, epochs: int, **options: Any) -> nn.Network:
-    """Fit; where the loss stops being finite, stay as before that epoch."""
+    """Fit the network. If the loss overflows, training ends with the state before that epoch."""
     options = {"callbacks": [nn.TerminateOnNaN()]} | options
     net.fit(split.X, split.y, epochs=epochs, **options)
     return net
 
 
 def accuracy(net: nn.Network, split: Split) -> float:
-    """Held out, in per cent."""
+    """Accuracy on the held-out rows in per cent."""
     return 100 * net.evaluate(split.X_test, split.y_test)["accuracy"]
 
 
 def layer_outputs(net: nn.Network, X: NDArray[Any]) -> Iterator[tuple[Any, NDArray[Any]]]:
-    """Each layer given to the network, and its outputs: those of the network cut off after it."""
+    """Each layer of the network with its outputs, from a network that ends after that layer."""
     state = net.state_dict()
     for end, layer in enumerate(net.layers, 1):
         part = nn.Network(net.layers[:end], loss="mse", dtype=net.dtype).build(X.shape[1])
@@ -92,6 +92,6 @@ def hidden_outputs(net: nn.Network, X: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def dead_share(net: nn.Network, X: NDArray[Any]) -> float:
-    """Hidden units that are 0 for every row, in per cent."""
+    """Share of hidden units that are 0 for every row, in per cent."""
     dead = [(outputs == 0).all(axis=0) for outputs in hidden_outputs(net, X)]
     return 100 * float(np.concatenate(dead).mean())

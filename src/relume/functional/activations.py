@@ -1,34 +1,39 @@
-"""The public activation functions, made from the kernels' table.
+"""The public activation functions, generated from the kernels' table.
 
-A row without parameters, or whose parameter is learnable, is its ufunc. A row with parameters is a
-thin function over a ufunc in which each parameter is one more broadcasting input. `gelu`, which
-has two forms, is written by hand.
+A row of the table without parameters, or with a learnable parameter, becomes a plain ufunc. A row
+with parameters becomes a thin function over a ufunc that takes each parameter as one more
+broadcasting input. `gelu` has two forms and is written by hand.
 """
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
 from relume.functional.docstrings import INPUTS, docstring, domain_of
 from relume.ufuncs import elementwise
+from relume.ufuncs.rows import ActivationRow
 
-ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in elementwise.rows()}
+ROWS: dict[str, ActivationRow] = {row["name"]: row for row in elementwise.rows()}
 
 
-def parameters_of(row: dict[str, Any]) -> dict[str, float | None]:
-    """The parameters of a row as {name: default, or None where it has none}."""
+def parameters_of(row: ActivationRow) -> dict[str, float | None]:
+    """The parameters of a row as {name: default}; the default is None if the row gives none."""
     pairs = (text.partition("=") for text in row["parameters"].split(",") if text)
     return {name.strip(): float(value) if value else None for name, _, value in pairs}
 
 
-def holds(domain: str, values: dict[str, Any]) -> bool:
-    """Whether a domain, a Python expression in the parameters' names, is true of these values."""
+def holds(domain: str, values: Mapping[str, float]) -> bool:
+    """Whether the values satisfy a domain, which is a Python expression in the parameter names."""
     return not domain or bool(eval(domain, {"inf": math.inf}, dict(values)))
 
 
 def _require(condition, domain, values, arrays):
-    """Raise unless a condition on parameters holds; on arrays it counts only if `arrays`."""
+    """Raise ValueError unless the parameters satisfy a condition.
+
+    Array parameters are checked only if `arrays` is true.
+    """
     values = {
         name: value if isinstance(value, int | float) else np.asarray(value)
         for name, value in values.items()
@@ -37,15 +42,15 @@ def _require(condition, domain, values, arrays):
     if np.all(fulfilled) or (np.ndim(fulfilled) and not arrays):
         return
     got = ", ".join(f"{name}={value!r}" for name, value in values.items())
-    raise ValueError(f"{got} is outside the domain; allowed is {domain}")
+    raise ValueError(f"{got} is outside the allowed domain, which is {domain}")
 
 
 def _function(row, direction, name, ufunc):
-    """The function `name(*inputs, <parameter>[=<default>], *, out=None, **kwargs)` over a ufunc.
+    """Make `name(*inputs, <parameter>[=<default>], *, out=None, **kwargs)`, which calls a ufunc.
 
-    Written as source and compiled, as dataclasses does, so that it costs a call no more than a
-    function written by hand, and has its signature. A call that unpacks no kwargs takes 1.0 us
-    instead of 1.3.
+    The function is generated as source and compiled, as dataclasses does. It therefore has the
+    signature of a handwritten function and is as fast to call. A call without keyword arguments
+    takes 1.0 us instead of 1.3 us because it unpacks none.
     """
     parameters = parameters_of(row)
     names = ", ".join(parameters)
@@ -76,7 +81,7 @@ def _function(row, direction, name, ufunc):
 
 
 def _make(row, direction):
-    """The public function or ufunc of one direction of a row."""
+    """The name and the public function or ufunc for one direction of a row."""
     name = row["name"] if direction == "forward" else f"{row['name']}_{direction}"
     parameters = {} if direction == "parameter_gradient" else parameters_of(row)
     shared = list(ROWS.values())[row["same_kernel_as"]]
@@ -91,12 +96,12 @@ def _make(row, direction):
 
 
 def _public():
-    """The public names and what they are."""
+    """The public functions as {name: function}."""
     functions = {}
     for row in ROWS.values():
         for direction in row["directions"]:
             name, made = _make(row, direction)
-            # A learnable parameter's row gives its two gradients together, by hand.
+            # For a learnable parameter, a handwritten function returns both gradients together.
             if direction == "forward" or "parameter_gradient" not in row["directions"]:
                 functions[name] = made
                 if row["alias"]:
@@ -113,7 +118,7 @@ __all__ = [*_functions]
 
 
 def _gelu(approximate, exact, by_tanh):
-    """The ufunc that `approximate` names."""
+    """The ufunc selected by `approximate`."""
     if approximate == "none":
         return exact
     if approximate == "tanh":
@@ -137,6 +142,6 @@ for _function_by_hand in (gelu, gelu_backward):
     _function_by_hand.__doc__ = _ufunc.__doc__.partition(")\n\n")[2].replace(
         "**kwargs : optional",
         'approximate : {"none", "tanh"}, default="none"\n'
-        "    Whether to compute the function itself, or `gelu_tanh`.\n"
+        '    "none" computes the exact function; "tanh" computes the approximation `gelu_tanh`.\n'
         "**kwargs : optional",
     )

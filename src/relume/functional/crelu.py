@@ -1,4 +1,4 @@
-"""The concatenated ReLU, which doubles an axis: Shang et al., 2016."""
+"""The concatenated ReLU (Shang et al., 2016), which doubles the size of an axis."""
 
 import math
 import operator
@@ -19,7 +19,7 @@ def _doubled(shape, axis):
 
 
 def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Concatenated rectified linear unit: both signs of the input, each rectified.
+    """Concatenated rectified linear unit: rectify `x` and `-x` and join the results.
 
     Computes ``concatenate([max(x, 0), max(-x, 0)])`` along an axis.
 
@@ -28,25 +28,26 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
     x : array_like
         Input.
     axis : int, default=-1
-        The axis along which the two are joined.
+        Axis along which the two halves are joined.
     out : ndarray, optional
-        Where the result goes.
+        Array into which the result is written.
 
     Returns
     -------
     ndarray
-        Of the dtype of ``relu(x)``, twice as long along `axis`.
+        Array with the dtype of ``relu(x)`` and the shape of `x`, twice as long along `axis`.
 
     Raises
     ------
     ValueError
-        If `out` has not the shape of the result.
+        If `out` does not have the shape of the result.
     numpy.exceptions.AxisError
-        If `axis` is out of range, a ValueError and an IndexError.
+        If `axis` is out of range. It is both a ValueError and an IndexError.
 
     Notes
     -----
-    The derivative at 0 is 0 in both. NaN in x gives NaN in both. Exact.
+    The derivative at 0 is 0 in both halves. NaN in `x` gives NaN in both halves. The result is
+    exact.
 
     References
     ----------
@@ -83,7 +84,8 @@ def crelu_backward(
 ) -> NDArray[Any]:
     """Gradient of `crelu`.
 
-    Computes ``first half of grad where x > 0, less second half where x < 0``.
+    Computes ``grad1 where x > 0, -grad2 where x < 0, else 0``, where ``grad1`` and ``grad2`` are
+    the halves of `grad`.
 
     Parameters
     ----------
@@ -92,25 +94,25 @@ def crelu_backward(
     x : array_like
         Input of the forward pass.
     axis : int, default=-1
-        The axis along which the two were joined.
+        Axis along which the two halves were joined.
     out : ndarray, optional
-        Where the result goes.
+        Array into which the result is written.
 
     Returns
     -------
     ndarray
-        Of the inputs' common floating dtype and the shape of `x`.
+        Array with the inputs' common floating dtype and the shape of `x`.
 
     Raises
     ------
     ValueError
         If `grad` is not twice as long as `x` along `axis`.
     numpy.exceptions.AxisError
-        If `axis` is out of range, a ValueError and an IndexError.
+        If `axis` is out of range. It is both a ValueError and an IndexError.
 
     Notes
     -----
-    The derivative at 0 is 0. NaN in x or grad gives NaN. Exact.
+    The derivative at 0 is 0. NaN in `x` or `grad` gives NaN. The result is exact.
 
     References
     ----------
@@ -141,9 +143,10 @@ def crelu_backward(
 
 
 def _merged(arrays, axis):
-    """The arrays as matrices whose last axis is `axis` and all after it, if none has gaps.
+    """Reshape contiguous arrays to matrices by merging `axis` with all axes after it.
 
-    Along the last axis all of these functions go, so the longer it is the better.
+    The kernels work along the last axis, so a longer last axis is faster. Arrays that are not
+    contiguous are returned unchanged.
     """
     if axis == arrays[0].ndim - 1:
         return arrays, axis

@@ -1,4 +1,4 @@
-"""The docstrings of the functions that are made from the kernels' table."""
+"""Docstrings of the functions that are generated from the kernels' table."""
 
 import textwrap
 
@@ -12,7 +12,7 @@ _EXPRESSION = {
     "forward": "{formula}",
     "backward": "grad * ({derivative})",
     "backward_from_output": "grad * ({derivative})`` from ``y = {name}(x)",
-    "parameter_gradient": "grad * (derivative by the parameter)",
+    "parameter_gradient": "grad * (derivative with respect to the parameter)",
 }
 _INPUT_DOC = {
     "x": "x : array_like\n    Input.",
@@ -27,19 +27,20 @@ Parameters
 ----------
 {parameters}
 out : ndarray, optional
-    Where the result goes.
+    Array into which the result is written.
 **kwargs : optional
-    ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every `numpy.ufunc`.
+    ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for any `numpy.ufunc`.
 
 Returns
 -------
 ndarray or scalar
-    Of float16, float32 or float64 as the inputs are{integers}; of their broadcast shape.
+    Array with the inputs' broadcast shape and common dtype: {dtypes}.
+    The result is a scalar if all inputs are scalars.
 
 Raises
 ------
 TypeError
-    If an input has a dtype that cannot be cast safely to one of these.
+    If an input's dtype cannot be cast safely to one of these dtypes.
 ValueError
     If the shapes do not broadcast{domain}.
 
@@ -64,15 +65,15 @@ _GATED_DOC = """{summary}
 Parameters
 ----------
 {grad}a : array_like
-    The first factor; without `b`, both factors side by side along `axis`.
+    First input. If `b` is not given, `a` holds both inputs, joined along `axis`.
 b : array_like, optional
-    The second factor, broadcast against `a`.
+    Second input, which broadcasts against `a`.
 axis : int, default=-1
-    Without `b`, the axis along which `a` is split into halves.
+    Axis along which `a` is split into halves if `b` is not given.
 out : {out_type}, optional
-    Where the result goes.
+    {out}
 **kwargs : optional
-    ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every `numpy.ufunc`.
+    ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for any `numpy.ufunc`.
 
 Returns
 -------
@@ -81,11 +82,11 @@ Returns
 Raises
 ------
 TypeError
-    If `b` is an int: an axis is given by its name.
+    If `b` is an int: an axis must be passed as a keyword argument.
 ValueError
-    If the shapes do not broadcast, or `a` cannot be halved.
+    If the shapes do not broadcast, or if `a` must be split and has an odd size along `axis`.
 numpy.exceptions.AxisError
-    If `axis` is out of range, a ValueError and an IndexError.
+    If `axis` is out of range. It is both a ValueError and an IndexError.
 
 Notes
 -----
@@ -102,11 +103,16 @@ Examples
 {example}
 """
 _RETURNS = {
-    "forward": "ndarray or scalar\n    Of the inputs' dtype and broadcast shape; without `b` of "
-    "`a`'s shape with half as many\n    along `axis`.",
-    "backward": "ndarray or tuple of ndarray\n    The gradients by `a` and by `b`; without `b` "
-    "one array of the shape of `a`.",
+    "forward": "ndarray or scalar\n    Array with the inputs' common dtype and broadcast shape. If"
+    " `b` is not given, the shape is\n    that of `a` with half the size along `axis`.",
+    "backward": "ndarray or tuple of ndarray\n    The gradients with respect to `a` and `b`. If "
+    "`b` is not given, one array with the shape\n    of `a`.",
 }
+_OUT = {
+    "forward": "Array into which the result is written.",
+    "backward": "Array or arrays into which the result is written.",
+}
+_FLOATS = "float16, float32 or float64"
 
 
 def _paragraph(text):
@@ -114,12 +120,12 @@ def _paragraph(text):
 
 
 def domain_of(row, direction):
-    """What parameters must fulfil in a direction, as a Python expression; empty if nothing."""
+    """The condition on the parameters in a direction, as a Python expression; may be empty."""
     return row["from_output_domain" if direction == "backward_from_output" else "domain"]
 
 
 def _example(row, direction, function, required):
-    """A call at -2, 0 and 3, with the values that the row states."""
+    """A call at -2, 0 and 3, with the results that are stated in the row."""
     values = "".join(f", {value}" for value in ["0.5", "0.0"][:required])
     x = "np.array([-2.0, 0.0, 3.0])"
     if direction == "forward":
@@ -133,24 +139,30 @@ def _example(row, direction, function, required):
 
 
 def docstring(row, direction, function, parameters):
-    """The docstring of one direction of an activation."""
+    """The docstring for one direction of an activation."""
     documented = [_INPUT_DOC[name] for name in INPUTS[direction]]
     for name, default in parameters.items():
         optional = "" if default is None else f", default={default:g}"
-        documented.append(f"{name} : array_like{optional}\n    Broadcast against the inputs.")
+        documented.append(
+            f"{name} : array_like{optional}\n"
+            "    Parameter of the formula above, which broadcasts against the inputs."
+        )
     domain = domain_of(row, direction)
     required = sum(default is None for default in parameters.values())
     ulp = row["ulp"] if direction == "forward" else 4
+    integers = direction == "forward" and row["integers"]
+    inputs = " or ".join(f"``{name}``" for name in reversed(INPUTS[direction]))
     return _DOC.format(
         summary=row["summary"] if direction == "forward" else f"Gradient of `{row['name']}`.",
         computes=_paragraph(f"Computes ``{_EXPRESSION[direction].format(**row)}``."),
         parameters="\n".join(documented),
-        integers=", or integer" if direction == "forward" and row["integers"] else "",
-        domain=f", or if not ``{domain}``" if domain else "",
+        dtypes=f"an integer dtype, {_FLOATS}" if integers else _FLOATS,
+        domain=f", or unless ``{domain}``" if domain else "",
         notes=_paragraph(
-            f"The derivative is {row['derivative']}. {row['special']} NaN in x or grad gives NaN. "
-            f"The error is at most {ulp} ULP in float32 and float64, 0.51 in float16. Results do "
-            "not depend on array length, strides or number of threads."
+            f"The derivative is {row['derivative']}. {row['special']} NaN in {inputs} gives NaN. "
+            f"The error is at most {ulp} ULP in float32 and float64, and 0.51 ULP in float16. "
+            "Results do not depend on the length or the strides of the arrays, or on the number "
+            "of threads."
         ),
         reference=_paragraph(row["reference"]),
         example=_example(row, direction, function, required),
@@ -158,7 +170,7 @@ def docstring(row, direction, function, parameters):
 
 
 def gated_docstring(row, direction):
-    """The docstring of a gated function, for two arrays and for one that is split."""
+    """The docstring for one direction of a gated function."""
     forward = direction == "forward"
     name = row["name"] if forward else f"{row['name']}_backward"
     return _GATED_DOC.format(
@@ -166,16 +178,17 @@ def gated_docstring(row, direction):
         computes=_paragraph(
             f"Computes ``{row['formula']}``."
             if forward
-            else f"Of ``{row['formula']}`` the derivative is {row['derivative']}; each is "
-            "multiplied by `grad`."
+            else f"Computes `grad` times the derivatives of ``{row['formula']}``, which are "
+            f"{row['derivative']}."
         ),
         grad="" if forward else _INPUT_DOC["grad"] + "\n",
         out_type="ndarray" if forward else "ndarray or tuple of ndarray",
+        out=_OUT[direction],
         returns=_RETURNS[direction],
         notes=_paragraph(
-            "NaN in an input gives NaN; a factor of exactly 0 gives 0 for an infinite other too. "
-            f"The error is at most {4 if forward else 5} ULP in float32 and float64 while the "
-            "activation is a normal number."
+            "NaN in an input gives NaN. A factor of exactly 0 gives 0, even if the other factor "
+            f"is infinite. The error is at most {4 if forward else 5} ULP in float32 and float64 "
+            "as long as the activation is not a subnormal number."
         ),
         reference=_paragraph(row["reference"]),
         example=f">>> round(float(relume.{name}(2.0, 3.0)), 4)\n{row['values']}"

@@ -1,4 +1,7 @@
-"""The gated linear units, made from the kernels' table: of two arrays, or of one that is split."""
+"""The gated linear units, generated from the kernels' table.
+
+Each takes two arrays, or one array that it splits into halves.
+"""
 
 import numpy as np
 
@@ -11,7 +14,7 @@ ROWS = elementwise.gated_rows()
 
 def _refuse_int(b):
     if type(b) is int:
-        raise TypeError(f"b must be an array or a float, got {b!r}; an axis is given as axis={b}")
+        raise TypeError(f"b must be an array or a float, got {b!r}; pass an axis as axis={b}")
 
 
 def _forward(ufunc, name):
@@ -32,7 +35,7 @@ def _backward(ufunc, name):
             _refuse_int(b)
             return ufunc(grad, a, b, out=(None, None) if out is None else out, **kwargs)
         a = np.asanyarray(a)
-        parts = halves(a, axis, "a")
+        inputs = halves(a, axis, "a")
         if out is None:
             dtype = kwargs.get("dtype") or np.result_type(*ufunc.resolve_dtypes(
                 (np.asanyarray(grad).dtype, a.dtype, a.dtype, None, None))[3:])  # fmt: skip
@@ -40,8 +43,8 @@ def _backward(ufunc, name):
         elif isinstance(out, tuple):
             (out,) = out
         if out.shape != a.shape:
-            raise ValueError(f"out must have the shape {a.shape} of a, got {out.shape}")
-        ufunc(grad, *parts, out=halves(out, axis, "out"), **kwargs)
+            raise ValueError(f"out must have the shape of a, {a.shape}, got {out.shape}")
+        ufunc(grad, *inputs, out=halves(out, axis, "out"), **kwargs)
         return out
 
     function.__name__ = function.__qualname__ = name

@@ -1,4 +1,4 @@
-"""The largest of several pieces along an axis: Goodfellow et al., 2013."""
+"""Maxout (Goodfellow et al., 2013): the maximum of several pieces along an axis."""
 
 import operator
 from typing import Any
@@ -13,40 +13,44 @@ __all__ = ["maxout", "maxout_backward"]
 
 
 def maxout(
-    x: ArrayLike, axis: int = -1, *, out: Any = None, **kwargs: Any
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    out: tuple[NDArray[Any], NDArray[np.intp]] | None = None,
+    **kwargs: Any,
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Largest of several pieces, and which it is.
+    """Maximum of several pieces, with its index.
 
     Computes ``max(x)`` and ``argmax(x)`` along an axis.
 
     Parameters
     ----------
     x : array_like
-        The pieces side by side along `axis`.
+        Input, whose pieces lie along `axis`.
     axis : int, default=-1
-        The axis of the pieces.
+        Axis of the pieces.
     out : tuple of ndarray, optional
-        Where both results go.
+        Arrays into which the maximum and the index are written.
     **kwargs : optional
-        ``casting``, ``order``, ``dtype`` and ``subok``, as for every `numpy.ufunc`.
+        ``casting``, ``order``, ``dtype`` and ``subok``, as for any `numpy.ufunc`.
 
     Returns
     -------
     best : ndarray
-        The maximum, of `x`'s floating dtype and its shape without the axis.
+        Maximum, with the floating dtype of `x` and its shape without the axis.
     which : ndarray of intp
-        The index of the first maximum, for `maxout_backward`.
+        Index of the first maximum, as `maxout_backward` expects it.
 
     Raises
     ------
     ValueError
         If there are no pieces.
     numpy.exceptions.AxisError
-        If `axis` is out of range, a ValueError and an IndexError.
+        If `axis` is out of range. It is both a ValueError and an IndexError.
 
     Notes
     -----
-    NaN counts as the largest, the first one among several. Exact.
+    NaN counts as the maximum; among several NaNs, the first one counts. The result is exact.
 
     References
     ----------
@@ -62,7 +66,9 @@ def maxout(
     """
     x = np.asanyarray(x)
     if x.shape[normalize_axis_index(operator.index(axis), x.ndim)] == 0:
-        raise ValueError(f"maxout needs at least one piece, got shape {x.shape} and axis={axis}")
+        raise ValueError(
+            f"x must have at least one piece along axis={axis}, got an array of shape {x.shape}"
+        )
     if out is not None:
         kwargs["out"] = out
     return along_axis.maxout(x, axis=axis, **kwargs)
@@ -78,34 +84,34 @@ def maxout_backward(
 ) -> NDArray[Any]:
     """Gradient of `maxout`.
 
-    Computes ``grad where the piece is the one that was chosen, else 0``.
+    Computes ``grad`` at the index of the maximum, and 0 at all other indices.
 
     Parameters
     ----------
     grad : array_like
         Gradient with respect to the maximum.
     which : array_like of int
-        The indices that `maxout` returned.
+        Indices returned by `maxout`.
     pieces : int
-        How many there were.
+        Number of pieces.
     axis : int, default=-1
-        The axis of the pieces in the result.
+        Axis of the pieces in the result.
     out : ndarray, optional
-        Where the result goes.
+        Array into which the result is written.
 
     Returns
     -------
     ndarray
-        Of `grad`'s dtype, with the axis of the pieces inserted.
+        Array with the dtype of `grad` and its shape, with the axis of the pieces inserted.
 
     Raises
     ------
     IndexError
-        If an index is not below `pieces`.
+        If an index is out of bounds for the number of pieces.
     ValueError
-        If `out` has not the shape of the result.
+        If `out` does not have the shape of the result.
     numpy.exceptions.AxisError
-        If `axis` is out of range, a ValueError and an IndexError.
+        If `axis` is out of range. It is both a ValueError and an IndexError.
 
     References
     ----------

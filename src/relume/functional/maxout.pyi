@@ -13,7 +13,11 @@ def maxout(
 ) -> tuple[FloatArray, NDArray[np.intp]]: ...
 @overload
 def maxout(
-    x: ArrayLike, axis: int = -1, *, out: Any = None, **kwargs: Any
+    x: ArrayLike,
+    axis: int = -1,
+    *,
+    out: tuple[NDArray[Any], NDArray[np.intp]] | None = None,
+    **kwargs: Any,
 ) -> tuple[NDArray[Any], NDArray[np.intp]]: ...
 @overload
 def maxout_backward(

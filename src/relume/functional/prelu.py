@@ -1,4 +1,4 @@
-"""The gradients of prelu: with respect to its input and to its weight, summed over its axes."""
+"""The gradients of prelu with respect to its input and its weight."""
 
 import functools
 from typing import Any
@@ -13,9 +13,9 @@ __all__ = ["prelu", "prelu_backward"]
 
 
 def _merged(shape, weight_shape):
-    """Axes that follow each other and are all summed for the weight, or all not, made one.
+    """Merge neighbouring axes that are all summed for the weight gradient, or all kept.
 
-    Returns the sizes of what is left, and whether they are summed.
+    Returns the sizes of the merged axes, and for each whether it is summed.
     """
     sizes, summed = [], []
     for n, kept in zip(shape, (1,) * (len(shape) - len(weight_shape)) + weight_shape, strict=True):
@@ -31,10 +31,11 @@ def _merged(shape, weight_shape):
 
 @functools.lru_cache(maxsize=128)
 def _summation(shape, weight_shape):
-    """How to sum for the weight; None if there is nothing to sum.
+    """How to sum the weight gradient, or None if there is nothing to sum.
 
-    The sizes of the inputs, the axis that the kernel sums along, which is the longest, the sizes
-    of weight and sums there, and the few axes along which the sums are added up after it.
+    Returns the merged shape of the inputs, the axis that the kernel sums along (the longest of
+    the summed axes), the shapes of the weight and of the kernel's sums without that axis, and the
+    remaining axes to sum after the kernel has run.
     """
     sizes, summed = _merged(shape, weight_shape)
     if True not in summed:
@@ -47,7 +48,7 @@ def _summation(shape, weight_shape):
 
 
 def _alike(ufunc, *inputs):
-    """The dtype to which a ufunc of one output brings its inputs, and these as arrays of it."""
+    """The dtype in which a ufunc with one output computes, and its inputs as arrays of it."""
     dtype = getattr(inputs[0], "dtype", None)
     same = [a for a in inputs if dtype is not None and getattr(a, "dtype", None) is dtype]
     if len(same) < len(inputs) or dtype.char not in "efd" or not dtype.isnative:
@@ -71,14 +72,14 @@ def prelu_backward(
     x : array_like
         Input of the forward pass.
     weight : array_like
-        Slopes of the forward pass, broadcast against `x` as NumPy does (last axes).
+        Slopes of the forward pass. Broadcasts against `x` along the last axes, as in NumPy.
 
     Returns
     -------
     grad_x : ndarray
-        Of the inputs' common dtype and broadcast shape.
+        Gradient with respect to `x`, with the inputs' common dtype and broadcast shape.
     grad_weight : ndarray
-        Of the same dtype and the shape of `weight`.
+        Gradient with respect to `weight`, with the same dtype and the shape of `weight`.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def prelu_backward(
 
     Notes
     -----
-    At 0 the derivatives are ``weight`` and 0, as PyTorch's. NaN in x or grad gives NaN.
+    At 0 the derivatives are ``weight`` and 0, as in PyTorch. NaN in `x` or `grad` gives NaN.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The randomised leaky ReLU, which draws a slope for each element: Xu et al., 2015."""
+"""The randomized leaky ReLU (Xu et al., 2015), which draws a slope for each element."""
 
 import functools
 import math
@@ -15,15 +15,16 @@ __all__ = ["rrelu", "rrelu_backward"]
 def _mean_slope(lower, upper):
     if not -math.inf < lower <= upper < math.inf:
         raise ValueError(
-            f"lower={lower!r}, upper={upper!r}: lower <= upper, both finite, is needed"
+            f"lower and upper must be finite with lower <= upper, got lower={lower!r} and "
+            f"upper={upper!r}"
         )
     return (lower + upper) / 2
 
 
 @functools.lru_cache(maxsize=16)
 def _interval(lower, upper, dtype):
-    """Of the slopes of a dtype: that of the numbers drawn, the least one, the width, the most."""
-    # Rounding may reach `upper`, which the interval does not hold.
+    """The dtype of the random numbers, and in it the minimum, width and maximum of the slopes."""
+    # Rounding could give `upper`, which the half-open interval excludes.
     below = np.nextafter(dtype.type(upper), dtype.type(-math.inf))
     drawn = np.promote_types(dtype, np.float32)
     ends = (lower, upper - lower, max(below, dtype.type(lower)))
@@ -31,26 +32,28 @@ def _interval(lower, upper, dtype):
 
 
 def _drawn(lower, upper, x, rng):
-    """A slope in [lower, upper) for each element of x, of the dtype of the result."""
+    """A slope in [lower, upper) for each element of x, with the dtype of the result."""
     x = np.asarray(x)
     dtype = elementwise.sigmoid.resolve_dtypes((x.dtype, None))[1]
-    drawn, least, width, most = _interval(float(lower), float(upper), dtype)
-    # Two float32 from one double.
+    drawn, min_slope, width, max_slope = _interval(float(lower), float(upper), dtype)
+    # One double makes two float32 slopes.
     numbers = rng.random(x.size if drawn == np.float64 else (x.size + 1) // 2).view(drawn)
-    slope = elementwise.uniform(numbers, least, width, most)[: x.size].reshape(x.shape)
-    return slope if drawn == dtype else np.minimum(slope.astype(dtype), most.astype(dtype))
+    slope = elementwise.uniform(numbers, min_slope, width, max_slope)[: x.size].reshape(x.shape)
+    return slope if drawn == dtype else np.minimum(slope.astype(dtype), max_slope.astype(dtype))
 
 
 @overload
 def rrelu(
     x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
-    rng: np.random.Generator | None = ..., return_slope: Literal[False] = ..., out: Any = ...,
+    rng: np.random.Generator | None = ..., return_slope: Literal[False] = ...,
+    out: NDArray[Any] | None = ...,
     **kwargs: Any,
 ) -> NDArray[Any]: ...  # fmt: skip
 @overload
 def rrelu(
     x: ArrayLike, lower: float = ..., upper: float = ..., training: bool = ..., *,
-    rng: np.random.Generator | None = ..., return_slope: Literal[True], out: Any = ...,
+    rng: np.random.Generator | None = ..., return_slope: Literal[True],
+    out: NDArray[Any] | None = ...,
     **kwargs: Any,
 ) -> tuple[NDArray[Any], Any]: ...  # fmt: skip
 def rrelu(
@@ -66,42 +69,44 @@ def rrelu(
 ):
     """Randomized leaky rectified linear unit.
 
-    Computes ``x where x > 0, else slope * x``, the slope drawn for each element in training.
+    Computes ``x where x > 0, else slope * x``. In training, a slope is drawn for each element.
 
     Parameters
     ----------
     x : array_like
         Input.
     lower, upper : float, default=1/8, 1/3
-        The slopes are uniform in [lower, upper).
+        Bounds of the slopes, which are drawn uniformly from [lower, upper).
     training : bool, default=False
-        Whether to draw the slopes. Otherwise each is their mean.
+        Whether to draw the slopes. If false, every slope is ``(lower + upper) / 2``.
     rng : numpy.random.Generator, optional
-        What draws the slopes; needed in training.
+        Random number generator for the slopes. Required if `training` is true.
     return_slope : bool, default=False
-        Whether to return the slopes too, as the backward pass needs them.
+        Whether to return the slopes too, for use in the backward pass.
     out : ndarray, optional
-        Where the result goes.
+        Array into which the result is written.
     **kwargs : optional
-        As for `prelu`, which computes it.
+        ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for any `numpy.ufunc`.
 
     Returns
     -------
     y : ndarray or scalar
-        Of the floating dtype and shape of `x`.
+        Result with the floating dtype and shape of `x`.
     slope : ndarray or float
-        With ``return_slope=True``: of the same dtype and shape; the mean slope out of training.
+        Slopes with the same dtype and shape, or the mean slope if `training` is false. Returned
+        only if `return_slope` is true.
 
     Raises
     ------
     TypeError
-        If `rng` is no Generator in training.
+        If `training` is true and `rng` is not a Generator.
     ValueError
-        If not ``lower <= upper``, both finite.
+        Unless ``lower <= upper`` and both are finite.
 
     Notes
     -----
-    The derivative at 0 is the slope, as PyTorch's. NaN in x gives NaN. The error is at most 2 ULP.
+    The derivative at 0 is the slope, as in PyTorch. NaN in `x` gives NaN. The error is at most
+    2 ULP.
 
     References
     ----------
@@ -122,7 +127,7 @@ def rrelu(
     slope = _mean_slope(lower, upper)
     if training:
         if not isinstance(rng, np.random.Generator):
-            raise TypeError(f"rng must be a numpy.random.Generator in training, got {rng!r}")
+            raise TypeError(f"rng must be a numpy.random.Generator if training, got {rng!r}")
         slope = _drawn(lower, upper, x, rng)
     y = (
         elementwise.prelu(x, slope, out=out, **kwargs)
@@ -139,7 +144,7 @@ def rrelu_backward(
     upper: float = 1 / 3,
     *,
     slope: ArrayLike | None = None,
-    out: Any = None,
+    out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
     """Gradient of `rrelu`.
@@ -153,28 +158,28 @@ def rrelu_backward(
     x : array_like
         Input of the forward pass.
     lower, upper : float, default=1/8, 1/3
-        Where no slopes are given, each is their mean.
+        Bounds of the slopes. If `slope` is not given, every slope is ``(lower + upper) / 2``.
     slope : array_like, optional
-        The slopes that the forward pass returned.
+        Slopes returned by the forward pass.
     out : ndarray, optional
-        Where the result goes.
+        Array into which the result is written.
     **kwargs : optional
-        As for every `numpy.ufunc`.
+        ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for any `numpy.ufunc`.
 
     Returns
     -------
     ndarray or scalar
-        Of the inputs' common dtype and shape.
+        Gradient with the inputs' common dtype and broadcast shape.
 
     Raises
     ------
     ValueError
-        If not ``lower <= upper``, both finite.
+        Unless ``lower <= upper`` and both are finite.
 
     Notes
     -----
-    The derivative at 0 is the slope, as PyTorch's. NaN in x or grad gives NaN. The error is at
-    most 2 ULP.
+    The derivative at 0 is the slope, as in PyTorch. NaN in `x` or `grad` gives NaN. The error is
+    at most 2 ULP.
 
     References
     ----------

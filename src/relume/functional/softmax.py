@@ -1,4 +1,4 @@
-"""Softmax and its relatives, along an axis."""
+"""Softmax, log-softmax and logsumexp along an axis, with their gradients."""
 
 from typing import Any
 
@@ -27,29 +27,29 @@ Parameters
 ----------
 {inputs}
 axis : int, default=-1
-    The axis along which it is computed.
+    Axis along which to compute.
 {keepdims}out : ndarray, optional
-    Where the result goes.
+    Array into which the result is written.
 **kwargs : optional
-    ``casting``, ``order``, ``dtype`` and ``subok``, as for every `numpy.ufunc`.
+    ``casting``, ``order``, ``dtype`` and ``subok``, as for any `numpy.ufunc`.
 
 Returns
 -------
 ndarray
-    Of float16, float32 or float64 as the inputs are, and of {shape}.
+    Array with the inputs' common dtype (float16, float32 or float64) and {shape}.
 
 Raises
 ------
 TypeError
-    If an input has a dtype that cannot be cast safely to one of these.
+    If an input's dtype cannot be cast safely to one of these dtypes.
 numpy.exceptions.AxisError
-    If `axis` is out of range, a ValueError and an IndexError.
+    If `axis` is out of range. It is both a ValueError and an IndexError.
 
 Notes
 -----
-{notes}
-NaN in a row makes the whole row NaN. The error is at most 4 ULP, of 1 where the result is smaller,
-and 0.51 ULP in float16. Results do not depend on strides or number of threads.
+A row is the elements along `axis`. {notes}
+NaN in a row makes the whole row NaN. The error is at most 4 ULP of max(1, abs(result)) in float32
+and float64, and 0.51 ULP in float16. Results do not depend on strides or the number of threads.
 
 References
 ----------
@@ -65,21 +65,21 @@ Examples
 _X = "x : array_like\n    Input."
 _GRAD = "grad : array_like\n    Gradient with respect to the output.\n"
 _Y = "y : array_like\n    Output of the forward pass."
-_KEEPDIMS = "keepdims : bool, default=False\n    Whether the reduced axis is kept, with size 1.\n"
-_MAXIMUM = """A row of only -inf is NaN, as is one that holds inf, where the limit is not unique.
-An element of -inf beside finite ones has a probability of 0."""
+_KEEPDIMS = "keepdims : bool, default=False\n    Whether to keep the reduced axis with size 1.\n"
+_MAXIMUM = """A row that contains only -inf, or that contains inf, gives NaN, because the
+limit is not unique. An element of -inf in a row with finite elements has probability 0."""
 
 
 def _checked(x, axis):
-    """The axis; where x has none, NumPy's error of an axis and not of a signature."""
+    """The axis. If x has no axes, raise NumPy's AxisError instead of an error on the signature."""
     if getattr(x, "ndim", 0) or np.ndim(x):
         return axis
     return normalize_axis_index(axis, 0)
 
 
 def _documented(**fields):
-    """Give a function the docstring that these fields make."""
-    fields = {"keepdims": "", "notes": _MAXIMUM, "shape": "their shape", **fields}
+    """Fill these fields into the docstring template and set it on a function."""
+    fields = {"keepdims": "", "notes": _MAXIMUM, "shape": "broadcast shape", **fields}
 
     def decorate(function):
         function.__doc__ = _DOC.format(**fields)
@@ -89,7 +89,7 @@ def _documented(**fields):
 
 
 @_documented(
-    summary="Turn numbers into probabilities, in proportion to their exponentials.",
+    summary="Convert numbers into probabilities proportional to their exponentials.",
     formula="exp(x) / sum(exp(x))",
     inputs=_X,
     example=">>> relume.softmax(np.array([0.0, 1.0, 2.0])).round(4)\n"
@@ -98,7 +98,7 @@ def _documented(**fields):
 def softmax(
     x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, **kwargs: Any
 ) -> NDArray[Any]:
-    if kwargs:  # to unpack none saves 0.2 us
+    if kwargs:  # not unpacking an empty dict saves 0.2 us
         return along_axis.softmax(x, axis=_checked(x, axis), out=out, **kwargs)
     return along_axis.softmax(x, axis=_checked(x, axis), out=out)
 
@@ -123,8 +123,9 @@ def log_softmax(
     formula="log(sum(exp(x)))",
     inputs=_X,
     keepdims=_KEEPDIMS,
-    shape="their shape without the axis",
-    notes="A row of only -inf, or of nothing, gives -inf; one that holds inf gives inf.",
+    shape="the shape of `x` without the axis",
+    notes="A row that is empty or contains only -inf gives -inf; a row that\n"
+    "contains inf gives inf.",
     example=">>> float(relume.logsumexp(np.array([1000.0, 1000.0])).round(4))\n1000.6931",
 )
 def logsumexp(
@@ -157,7 +158,7 @@ def softmax_backward(
 
 
 @_documented(
-    summary="Gradient of `softmax`, from its output.",
+    summary="Gradient of `softmax`, computed from its output.",
     formula="y * (grad - sum(grad * y))",
     inputs=_GRAD + _Y,
     notes="",
@@ -196,7 +197,7 @@ def log_softmax_backward(
 
 
 @_documented(
-    summary="Gradient of `log_softmax`, from its output.",
+    summary="Gradient of `log_softmax`, computed from its output.",
     formula="grad - exp(y) * sum(grad)",
     inputs=_GRAD + _Y,
     notes="",
@@ -222,7 +223,7 @@ def log_softmax_backward_from_output(
     formula="grad * softmax(x)",
     inputs="grad : array_like\n    Gradient with respect to the output, without the axis.\n" + _X,
     keepdims="keepdims : bool, default=False\n"
-    "    Whether `grad` has kept the reduced axis, with size 1.\n",
+    "    Whether `grad` has the reduced axis with size 1.\n",
     shape="the shape of `x`",
     example=">>> relume.logsumexp_backward(1.0, np.array([0.0, 0.0]))\narray([0.5, 0.5])",
 )

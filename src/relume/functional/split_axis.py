@@ -1,4 +1,4 @@
-"""An array split into halves along an axis."""
+"""Split an array into halves along an axis."""
 
 import operator
 from typing import Any
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 
 def halves(x: NDArray[Any], axis: int, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two views of the array `name` along an axis."""
+    """The two halves of x along an axis, as views; `name` is the argument named in errors."""
     axis = normalize_axis_index(operator.index(axis), x.ndim)
     half, odd = divmod(x.shape[axis], 2)
     if odd:
         raise ValueError(f"{name} must have an even size along axis {axis}, got {2 * half + 1}")
-    if axis == x.ndim - 1:  # two thirds of the time
+    if axis == x.ndim - 1:  # takes two thirds of the general case's time
         return x[..., :half], x[..., half:]
     before = (slice(None),) * axis
     return x[(*before, slice(half))], x[(*before, slice(half, None))]

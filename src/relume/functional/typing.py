@@ -1,9 +1,10 @@
-"""Types for what relume's ufuncs take and return, since `numpy.ufunc`'s own say nothing.
+"""Types for the arguments and results of relume's ufuncs, which `numpy.ufunc` leaves untyped.
 
-Floats come back as what they were: an array or NumPy scalar with its dtype, a Python float as
-float64, `out` as itself, and another library's array or table of its own class. Of everything else
-NumPy promotes the dtype: an array of Any. As in NumPy's own types what has no dimensions counts as
-an array there. tools/stubs.py writes the signatures made of these.
+A floating array or NumPy scalar gives a result of the same type, a Python float gives a float64,
+`out` is returned as it is, and an array or table of another library gives one of the same class.
+For all other inputs NumPy promotes the dtype, so the result is an array of Any. As in NumPy's own
+types, a zero-dimensional result counts as an array there. tools/stubs.py writes the signatures
+that use these types.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class SupportsArrayUfunc(Protocol):
-    """What handles ufuncs itself: arrays of Dask and xarray, objects of pandas."""
+    """An object that handles ufuncs itself, such as arrays of Dask, xarray and pandas."""
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **kwargs: Any) -> Any: ...
 
@@ -27,7 +28,7 @@ Anything = ArrayLike | SupportsArrayUfunc
 
 
 class Options(TypedDict, total=False):
-    """The keywords of a ufunc that leave the type of its result as it is."""
+    """The keyword arguments of a ufunc that do not affect the type of its result."""
 
     where: ArrayLike
     casting: Literal["no", "equiv", "safe", "same_kind", "unsafe"]

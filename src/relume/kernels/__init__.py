@@ -1,1 +1,1 @@
-"""The compiled kernels, the choice between their builds, and the ufuncs made of them."""
+"""The compiled kernels, and the choice between their builds for different instruction sets."""

@@ -1,4 +1,4 @@
-"""The table of the one kernel build in use."""
+"""The table of the kernel build in use."""
 
 from relume.kernels.table cimport Table
 

@@ -1,7 +1,8 @@
-"""Chooses the kernel build for this CPU, imports that one and no other, and shares its table.
+"""Chooses the kernel build for this CPU, imports only that build, and shares its table.
 
-A build is imported by name, never cimported: the very import of one that the CPU cannot run could
-stop the process. What each build needs comes from setup.py, which compiled it (RELUME_BUILDS).
+A build is imported by name and never cimported, because importing a build that the CPU cannot run
+may crash the process. setup.py, which compiles the builds, defines the CPU features that each of
+them needs (RELUME_BUILDS).
 """
 
 import importlib
@@ -24,18 +25,18 @@ cdef extern from *:
 
 
 def builds():
-    """The compiled builds, best last, with the CPU features that each needs."""
+    """The compiled builds as {name: CPU features that it needs}, the best build last."""
     entries = (entry.partition(":") for entry in RELUME_BUILDS.decode().split(";"))
     return {name: needs.split(",") if needs else [] for name, _, needs in entries}
 
 
 def missing_features(needs):
-    """Those of the features that CPU or operating system does not support."""
+    """The features that the CPU or the operating system does not support."""
     return [feature for feature in needs if not cpu_supports(feature.encode())]
 
 
 def choose():
-    """The build that RELUME_SIMD names, or else the best that this CPU runs."""
+    """The build named by RELUME_SIMD, or else the best build that this CPU supports."""
     lacks = {name: missing_features(needs) for name, needs in builds().items()}
     supported = [name for name in lacks if not lacks[name]]
     wanted = os.environ.get("RELUME_SIMD")
@@ -46,22 +47,24 @@ def choose():
                 f"{', '.join(lacks)}")
         if lacks[wanted]:
             raise ImportError(
-                f"RELUME_SIMD={wanted!r} cannot run here: CPU or operating system lacks "
+                f"RELUME_SIMD={wanted!r} cannot run here: the CPU or operating system lacks "
                 f"{', '.join(lacks[wanted])}; supported are: {', '.join(supported) or 'none'}")
         return wanted
     if not supported:
         raise ImportError(
             "relume cannot run on this CPU: it lacks "
-            f"{', '.join(next(iter(lacks.values())))}, which even the baseline build needs")
+            f"{', '.join(next(iter(lacks.values())))}, which even the baseline build requires")
     return supported[-1]
 
 
 cdef const Table* load(str name) except NULL:
-    """Import a build and check that it fits this module."""
+    """Import a build and check that it was compiled from the same sources as this module."""
     cdef const Table* loaded = <const Table*> PyCapsule_GetPointer(
         importlib.import_module(f"relume.kernels.{name}").capsule, b"relume.kernels.table")
     if loaded.version != TABLE_VERSION or loaded.size != sizeof(Table):
-        raise ImportError(f"relume.kernels.{name} was built from other sources; build again")
+        raise ImportError(
+            f"relume.kernels.{name} was built from other sources than relume.kernels.dispatch; "
+            "rebuild relume")
     return loaded
 
 

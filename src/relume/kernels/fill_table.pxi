@@ -1,5 +1,6 @@
-# Everything the kernels are, in reading order. baseline.pyx, avx2.pyx and avx512.pyx include it,
-# and setup.py builds each with the flags of its instruction set. The table leaves in a capsule.
+# Includes all kernels, in reading order, and fills the table. baseline.pyx, avx2.pyx and
+# avx512.pyx include this file, and setup.py compiles each with the flags of its instruction set.
+# The module exports the table as a capsule.
 
 from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
@@ -8,14 +9,14 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.table cimport (
-    ACTIVE, CLIPPED, COLUMNS, CRELU, CRELU_BACKWARD, FIGURE_TILE, LEAST, LOGSUMEXP,
+    ACTIVE, CLIPPED, COLUMN_TILE, COLUMNS, CRELU, CRELU_BACKWARD, LOGSUMEXP,
     LOGSUMEXP_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
-    MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MOST, N_FIGURES, PER_OUTPUT,
-    PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM,
-    TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, ColumnFigures, ColumnProducts,
-    ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels, LimitColumns, Loss,
-    LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Softmax, Spans, SparseTimesDense,
-    Table, Total, Update, Weigh,
+    MAXIMUM, MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MINIMUM, N_STATISTICS,
+    PER_OUTPUT, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES,
+    SUM, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, ColumnProducts,
+    ColumnStatistics, ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels,
+    LimitColumns, Loss, LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Softmax,
+    Spans, SparseTimesDense, Table, Total, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -65,7 +66,7 @@ cdef void fill_axis(Spans* spans, int function, AxisKernel rows, AxisKernel colu
 
 
 cdef void fill_spans(Spans* spans, floating like) noexcept:
-    """Enter the kernels of one dtype; `like` only tells which."""
+    """Fill in the kernels of one dtype, which is the type of `like`."""
     fill_axis(spans, SOFTMAX, <AxisKernel> softmax_rows[floating],
               <AxisKernel> softmax_columns[floating])
     fill_axis(spans, LOG_SOFTMAX, <AxisKernel> log_softmax_rows[floating],
@@ -129,7 +130,7 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.scale = <InPlace> scale[floating]
     spans.average = <Average> average[floating]
     spans.penalize = <Penalize> penalize[floating]
-    spans.column_figures = <ColumnFigures> column_figures[floating]
+    spans.column_statistics = <ColumnStatistics> column_statistics[floating]
     add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL, 6)
     add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL, 6)
     add_optimizer(spans, b"adam", <Update> adam[floating], NULL, 7)

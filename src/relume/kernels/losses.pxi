@@ -1,31 +1,32 @@
-# Losses over a minibatch of rows: the loss of each row, and scale * d loss / d z for all. `scale`
-# is 1 / (rows of the minibatch), so that shards of a minibatch add up to its mean. z are outputs
-# before any softmax, sigmoid or exponential: each loss holds its own, which is what makes it
-# stable. A row's loss is the mean over its outputs, but for cross entropy, which is one number.
+# Losses over a minibatch: the loss of each row, and scale * d loss / d z. `scale` is 1 / (rows of
+# the minibatch), so that the shards of a minibatch add up to its mean. z is the output before any
+# softmax, sigmoid or exponential, which each loss includes for numerical stability. The loss of a
+# row is the mean over its outputs, except for cross entropy, which is one number per row.
 
 # -- cross entropy --------------------------------------------------------------------------------
 
 cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows, Py_ssize_t n,
                         double scale, const floating* numbers, floating* dz,
                         floating* row_loss) noexcept nogil:
-    """-log softmax(z) . t, where t is onehot(label), smoothed; its gradient is softmax(z) - t.
+    """-log softmax(z) . t, where t is the smoothed onehot(label); the gradient is softmax(z) - t.
 
-    numbers: label smoothing, which goes to all classes alike, Szegedy et al., CVPR 2016.
+    numbers: label smoothing, which is distributed equally over all classes (Szegedy et al., CVPR
+    2016).
     """
     cdef Py_ssize_t i, j
-    cdef floating most, factor, smoothing = numbers[0], distance = 0
+    cdef floating row_max, factor, smoothing = numbers[0], distance = 0
     cdef floating everywhere = <floating> (scale * smoothing / n)
     cdef floating label_weight = <floating> (scale * (1 - <double> smoothing))
     cdef double sum
     for i in range(rows):
-        most = maximum_of[floating](z + i * n, n)
-        if smoothing != 0:              # else it could be 0 times infinity
+        row_max = maximum_of[floating](z + i * n, n)
+        if smoothing != 0:              # avoids 0 times infinity
             for j in range(n):
-                dz[i * n + j] = most - z[i * n + j]
+                dz[i * n + j] = row_max - z[i * n + j]
             distance = smoothing * <floating> (total[floating](dz + i * n, n) / n)
-        sum = exp_sum[floating](z + i * n, most, dz + i * n, True, n)
+        sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n)
         row_loss[i] = (<floating> log(sum)
-                       - (<floating> 1 - smoothing) * (z[i * n + label[i]] - most) + distance)
+                       - (<floating> 1 - smoothing) * (z[i * n + label[i]] - row_max) + distance)
         factor = <floating> (scale / sum)
         for j in range(n):
             dz[i * n + j] = dz[i * n + j] * factor - everywhere
@@ -35,34 +36,34 @@ cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows
 cdef void soft_cross_entropy(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
                              double scale, const floating* numbers, floating* dz,
                              floating* row_loss) noexcept nogil:
-    """-log softmax(z) . t for rows t of y, smoothed; its gradient is sum(t) softmax(z) - t.
+    """-log softmax(z) . t for smoothed rows t of y; the gradient is sum(t) softmax(z) - t.
 
-    Rows that do not sum to 1 count by their sum, as in torch. numbers: label smoothing.
+    A row that does not sum to 1 is weighted by its sum, as in torch. numbers: label smoothing.
     """
     cdef Py_ssize_t i, j
-    cdef floating most, factor, distance, by = <floating> scale
+    cdef floating row_max, factor, distance, by = <floating> scale
     cdef floating keep = <floating> (1 - <double> numbers[0]), even = numbers[0] / n
     cdef double sum, weight
     for i in range(rows):
-        most = maximum_of[floating](z + i * n, n)
+        row_max = maximum_of[floating](z + i * n, n)
         for j in range(n):
-            dz[i * n + j] = (keep * y[i * n + j] + even) * (most - z[i * n + j])
+            dz[i * n + j] = (keep * y[i * n + j] + even) * (row_max - z[i * n + j])
         distance = <floating> total[floating](dz + i * n, n)
         weight = keep * total[floating](y + i * n, n) + numbers[0]
-        sum = exp_sum[floating](z + i * n, most, dz + i * n, True, n)
+        sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n)
         row_loss[i] = <floating> (weight * log(sum)) + distance
         factor = <floating> (scale * weight / sum)
         for j in range(n):
             dz[i * n + j] = dz[i * n + j] * factor - by * (keep * y[i * n + j] + even)
 
 
-# -- losses of each output for itself, their mean over a row --------------------------------------
+# -- elementwise losses, averaged over a row ------------------------------------------------------
 
 cdef inline void each_output(
         void (*f)(floating, floating, floating, floating*, floating*) noexcept nogil,
         const floating* z, const floating* y, const floating* a, bint scalar, floating factor,
         Py_ssize_t n, floating* dz, floating* loss) noexcept nogil:
-    """loss and slope of f(z, y, a); dz is the slope times factor."""
+    """Apply f(z, y, a), which gives loss and slope, to each output; dz is slope * factor."""
     cdef floating value, slope, a0 = a[0]
     cdef Py_ssize_t j
     if scalar:
@@ -118,7 +119,7 @@ cdef inline void absolute_error(floating z, floating y, floating unused, floatin
                                 floating* slope) noexcept nogil:
     cdef floating d = z - y
     loss[0] = absolute(d)
-    slope[0] = sign(d)                          # at 0 it is 0, as in torch
+    slope[0] = sign(d)                          # 0 at 0, as in torch
 
 cdef void mae(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n, double scale,
               const floating* numbers, floating* dz, floating* row_loss) noexcept nogil:
@@ -150,7 +151,7 @@ cdef inline void quantile_error(floating z, floating y, floating q, floating* lo
     cdef floating d = z - y
     cdef floating s = <floating> 1 - q if d > 0 else -q
     loss[0] = s * d
-    slope[0] = s if absolute(d) > 0 else d      # at 0 it is 0, as mae's, whose half is q = 0.5
+    slope[0] = s if absolute(d) > 0 else d      # 0 at 0, as mae; q = 0.5 is half of mae
 
 cdef void quantile(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
                    double scale, const floating* numbers, floating* dz,
@@ -168,12 +169,12 @@ cdef inline void poisson_error(floating z, floating y, floating unused, floating
 cdef void poisson(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
                   double scale, const floating* numbers, floating* dz,
                   floating* row_loss) noexcept nogil:
-    """mean_j exp(z_j) - y_j z_j, z being the logarithm of the rate; infinite where exp(z) is."""
+    """mean_j exp(z_j) - y_j z_j, where z is the log of the rate; infinite where exp(z) is."""
     cdef floating none = 0
     mean_of_outputs[floating](poisson_error, z, y, rows, n, scale, &none, True, dz, row_loss)
 
 
-# With e = exp(-|z|), softplus(z) = max(z, 0) + log(1 + e): neither it nor a slope cancels.
+# With e = exp(-|z|), softplus(z) = max(z, 0) + log(1 + e). Neither this nor the slope cancels.
 cdef inline void binary_error(floating z, floating y, floating weight, floating* loss,
                               floating* slope) noexcept nogil:
     cdef floating scaled = exp_below[floating](z), e = unscaled[floating](scaled)
@@ -188,13 +189,16 @@ cdef inline void binary_error(floating z, floating y, floating weight, floating*
 cdef void binary_cross_entropy(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
                                double scale, const floating* numbers, floating* dz,
                                floating* row_loss) noexcept nogil:
-    """mean_j (1 - y_j) softplus(z_j) + w_j y_j softplus(-z_j); numbers: w, n of them."""
+    """mean_j (1 - y_j) softplus(z_j) + w_j y_j softplus(-z_j).
+
+    numbers: the weights w of the positive class, one for each of the n outputs.
+    """
     mean_of_outputs[floating](binary_error, z, y, rows, n, scale, numbers, False, dz, row_loss)
 
 
 cdef void weigh(const floating* weight, Py_ssize_t rows, Py_ssize_t n, floating* dz,
                 floating* row_loss) noexcept nogil:
-    """Multiply row i of dz, and row_loss[i], by weight[i]; what weighs 0 may be infinite."""
+    """Multiply row i of dz and row_loss[i] by weight[i]; weight 0 gives 0 even for infinity."""
     cdef Py_ssize_t i, j
     for i in range(rows):
         for j in range(n):

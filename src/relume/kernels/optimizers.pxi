@@ -1,8 +1,8 @@
-# Optimizers: one fused loop over a span of parameters p, gradients g and state s1, s2 (same
-# length). Every loop begins with the coupled weight decay and ends with the decoupled one, whose
-# product with the learning rate is subtracted along with the step: 1 - lr decay, rounded to float,
-# would be off by some thousandths of lr decay. Each is built a second time without either, since
-# they cost 0.6 us of Adam's 6.5 on 16,384 parameters; the bits are the same.
+# Optimizers: one fused loop over spans of equal length of parameters p, gradients g and state s1
+# and s2. Every loop begins with the coupled weight decay and ends with the decoupled one. The
+# decoupled decay is subtracted together with the step, because 1 - lr decay rounded to float would
+# be off by some thousandths of lr decay. Each loop is also compiled without weight decay, which
+# costs 0.6 us of Adam's 6.5 us on 16,384 parameters. The bits are the same.
 
 cdef extern from "math/divide_by_root.h" nogil:
     void over_root_float(const float* x, const float* v, float eps, Py_ssize_t n, float* out)
@@ -18,7 +18,7 @@ cdef inline void over_root(const floating* x, const floating* v, floating eps, P
 
 
 cdef inline floating sign(floating x) noexcept nogil:
-    """1, -1, or at 0 and NaN x itself."""
+    """1 or -1; x itself if it is 0 or NaN."""
     cdef floating one = with_sign_of(<floating> 1, x)
     return one if absolute(x) > 0 else x
 
@@ -43,22 +43,22 @@ cdef inline void built_twice(
         steps(p, g, s1, s2, n, hyper, t, False)
 
 
-# -- SGD: as torch.optim.SGD without dampening; Sutskever et al., ICML 2013 -----------------------
+# -- SGD: like torch.optim.SGD without dampening; Sutskever et al., ICML 2013 ---------------------
 
 cdef inline void sgd_steps(floating* p, const floating* g, floating* s1, floating* s2,
                            Py_ssize_t n, const double* hyper, int64_t t,
                            bint decaying) noexcept nogil:
     """v = momentum v + g; p -= lr (v, or g + momentum v with Nesterov); s1 is v.
 
-    hyper: momentum, nesterov, and whether v holds the learning rate, as scikit-learn's velocities
-    do: v = momentum v + lr g; p -= v. It differs where lr changes.
+    hyper: momentum, nesterov, and whether v includes the learning rate, as in scikit-learn:
+    v = momentum v + lr g; p -= v. The two forms differ if lr changes.
     """
     cdef Py_ssize_t i
     cdef floating lr = <floating> hyper[0], decay = <floating> hyper[1]
     cdef floating shrink = <floating> (hyper[0] * hyper[2])
     cdef floating momentum = <floating> hyper[3]
-    cdef floating ahead = momentum if hyper[4] else 1       # Nesterov's weight of v
-    cdef floating now = 1 if hyper[4] else 0                # and of g
+    cdef floating ahead = momentum if hyper[4] else 1       # weight of v with Nesterov
+    cdef floating now = 1 if hyper[4] else 0                # and weight of g
     cdef floating lr_in = lr if hyper[5] else 1
     cdef floating lr_out = 1 if hyper[5] else lr
     cdef floating v, gradient
@@ -78,12 +78,12 @@ cdef void sgd(floating* p, const floating* g, floating* s1, floating* s2, Py_ssi
     built_twice[floating](sgd_steps, p, g, s1, s2, n, hyper, t)
 
 
-# -- RMSprop: as torch.optim.RMSprop; Tieleman and Hinton, Coursera lecture 6.5, 2012 -------------
+# -- RMSprop: like torch.optim.RMSprop; Tieleman and Hinton, Coursera lecture 6.5, 2012 -----------
 
 cdef inline void rmsprop_steps(floating* p, const floating* g, floating* s1, floating* s2,
                                Py_ssize_t n, const double* hyper, int64_t t,
                                bint decaying) noexcept nogil:
-    """v: running mean of g^2; b = momentum b + g / (sqrt(v) + eps); p -= lr b; s1, s2 are b, v.
+    """b = momentum b + g / (sqrt(v) + eps); p -= lr b; v is the running mean of g^2; s1, s2: b, v.
 
     hyper: alpha, eps, momentum.
     """
@@ -114,15 +114,15 @@ cdef void rmsprop(floating* p, const floating* g, floating* s1, floating* s2, Py
     built_twice[floating](rmsprop_steps, p, g, s1, s2, n, hyper, t)
 
 
-# -- Adam: Kingma and Ba, ICLR 2015; AdamW is its decoupled weight decay, Loshchilov and Hutter ---
+# -- Adam: Kingma and Ba, ICLR 2015; AdamW with decoupled decay: Loshchilov and Hutter ------------
 
 cdef inline void adam_steps(floating* p, const floating* g, floating* s1, floating* s2,
                             Py_ssize_t n, const double* hyper, int64_t t,
                             bint decaying) noexcept nogil:
-    """m, v: running means of g and g^2 (s1, s2); p -= lr m^ / (sqrt(v^) + eps).
+    """p -= lr m^ / (sqrt(v^) + eps), where m and v (s1, s2) are running means of g and g^2.
 
-    Both bias corrections are taken out of the loop. hyper: beta1, beta2, eps, and whether eps is
-    added to the root of v as it is, uncorrected, as in scikit-learn.
+    Both bias corrections are moved out of the loop. hyper: beta1, beta2, eps, and whether eps is
+    added to the root of v before its bias correction, as in scikit-learn.
     """
     cdef Py_ssize_t block, start, size, i
     cdef double beta1 = hyper[3], beta2 = hyper[4]
@@ -150,17 +150,17 @@ cdef void adam(floating* p, const floating* g, floating* s1, floating* s2, Py_ss
     built_twice[floating](adam_steps, p, g, s1, s2, n, hyper, t)
 
 
-# -- NAdam: as torch.optim.NAdam; Dozat, ICLR 2016 workshop ---------------------------------------
+# -- NAdam: like torch.optim.NAdam; Dozat, ICLR 2016 workshop -------------------------------------
 
 cdef inline double nadam_momentum(const double* hyper, double t) noexcept nogil:
     return hyper[3] * (1 - 0.5 * pow(0.96, t * hyper[6]))
 
 
 cdef void nadam_prepare(double* hyper, int64_t t) noexcept nogil:
-    """hyper[7] becomes the product of the momenta of steps 1 to t; it was that of hyper[8] steps.
+    """Advance hyper[7], the product of the momenta of the first hyper[8] steps, to step t.
 
-    A product that 1 no longer notices is as good as any smaller: it stays, so that a fit that goes
-    on after many steps begins at once, with the same bits.
+    A product that no longer changes 1 - product is left as it is, so that a fit that continues
+    after many steps starts without delay and gives the same bits.
     """
     while hyper[8] < t and hyper[7] > 1e-20:
         hyper[8] += 1
@@ -170,9 +170,9 @@ cdef void nadam_prepare(double* hyper, int64_t t) noexcept nogil:
 cdef inline void nadam_steps(floating* p, const floating* g, floating* s1, floating* s2,
                              Py_ssize_t n, const double* hyper, int64_t t,
                              bint decaying) noexcept nogil:
-    """Adam with a look ahead: m^ is a mean of g and m, weighted by this and the next momentum.
+    """Adam with Nesterov momentum: m^ is a mean of g and m, weighted by two successive momenta.
 
-    hyper: beta1, beta2, eps, momentum_decay, and what nadam_prepare keeps.
+    hyper: beta1, beta2, eps, momentum_decay, and the two numbers of nadam_prepare.
     """
     cdef Py_ssize_t block, start, size, i
     cdef double beta1 = hyper[3], beta2 = hyper[4], product = hyper[7]
@@ -211,7 +211,7 @@ cdef inline void lion_steps(floating* p, const floating* g, floating* s1, floati
                             bint decaying) noexcept nogil:
     """p -= lr sign(beta1 m + (1 - beta1) g), then m = beta2 m + (1 - beta2) g; s1 is m.
 
-    hyper: beta1, beta2. A gradient that is NaN makes p NaN, so that it is noticed.
+    hyper: beta1, beta2. A NaN gradient makes p NaN, so that it is detected.
     """
     cdef Py_ssize_t i
     cdef floating lr = <floating> hyper[0], decay = <floating> hyper[1]
@@ -231,10 +231,10 @@ cdef void lion(floating* p, const floating* g, floating* s1, floating* s2, Py_ss
     built_twice[floating](lion_steps, p, g, s1, s2, n, hyper, t)
 
 
-# -- beside an update: clipping, averaging, penalties ---------------------------------------------
+# -- clipping, averaging and penalties ------------------------------------------------------------
 
 cdef double sum_squares(const floating* x, Py_ssize_t n) noexcept nogil:
-    """The sum of x^2, made in double as `total` makes it."""
+    """The sum of x^2, computed in double like `total`."""
     cdef double sum = 0, error = 0
     cdef double terms[SHORT]
     cdef Py_ssize_t block, start, size, j
@@ -247,11 +247,11 @@ cdef double sum_squares(const floating* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef void clip(floating* x, Py_ssize_t n, double limit) noexcept nogil:
-    """x within -limit and limit; NaN stays."""
-    cdef floating most = <floating> limit
+    """Clip x to [-limit, limit]; NaN stays NaN."""
+    cdef floating bound = <floating> limit
     cdef Py_ssize_t i
     for i in range(n):
-        x[i] = at_most[floating](at_least[floating](x[i], -most), most)
+        x[i] = at_most[floating](at_least[floating](x[i], -bound), bound)
 
 
 cdef void scale(floating* x, Py_ssize_t n, double factor) noexcept nogil:
@@ -272,7 +272,7 @@ cdef void average(floating* mean, const floating* p, Py_ssize_t n, double keep) 
 
 cdef double penalize(floating* g, const floating* p, Py_ssize_t n, double l1,
                      double l2) noexcept nogil:
-    """g += l1 sign(p) + 2 l2 p; what is returned is the penalty l1 sum(|p|) + l2 sum(p^2)."""
+    """g += l1 sign(p) + 2 l2 p; returns the penalty l1 sum(|p|) + l2 sum(p^2)."""
     cdef floating l1_slope = <floating> l1, l2_slope = <floating> (2 * l2)
     cdef floating l1_term = <floating> l1, l2_term = <floating> l2, size_of
     cdef double sum = 0, error = 0
@@ -296,11 +296,11 @@ cdef double penalize(floating* g, const floating* p, Py_ssize_t n, double l1,
 
 # -- max_norm: Srebro and Shraibman, 2005 ---------------------------------------------------------
 
-cdef void limit_columns(floating* w, Py_ssize_t rows, Py_ssize_t n, double most,
+cdef void limit_columns(floating* w, Py_ssize_t rows, Py_ssize_t n, double max_norm,
                         floating* factor) noexcept nogil:
-    """Shorten each column of a matrix that is longer than `most` to that; `factor` is scratch."""
+    """Scale each column of a matrix down to a norm of at most max_norm; `factor` is scratch."""
     cdef Py_ssize_t i, j
-    cdef floating limit = <floating> most
+    cdef floating limit = <floating> max_norm
     memset(factor, 0, n * sizeof(floating))
     for i in range(rows):
         for j in range(n):

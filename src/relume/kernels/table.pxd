@@ -1,11 +1,11 @@
-"""What a kernel is, what a table is. Only C types: all of relume is built on these."""
+"""The C types of the kernels and of the kernel table. They depend on no other module of relume."""
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "matmul/interface.h" nogil:
     enum:
         COMPRESS_ROWS
-    ctypedef struct Product:    # see there
+    ctypedef struct Product:    # documented in interface.h
         Py_ssize_t m, n, k
         const void* a
         Py_ssize_t a_row, a_column
@@ -26,13 +26,13 @@ cdef enum:
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
     MAX_LOSSES = 16
     MAX_OPTIMIZERS = 16
-    N_HYPER = 10                # an optimizer's numbers at most, see Update
+    N_HYPER = 10                # maximum number of hyperparameters, see Update
     PER_OUTPUT = -1             # a loss that reads one number for each output
 
-# A kernel maps contiguous spans of one dtype: args holds the inputs in the ufunc's order, then the
-# outputs, each of which may be exactly one of the inputs. Parameters come last among the inputs;
-# `scalar` says that each of them is one value instead of a span. A kernel knows nothing else: no
-# strides, no threads, no Python, no allocation.
+# A kernel works on contiguous spans of one dtype. args holds the inputs in the ufunc's order, then
+# the outputs; an output may be the same span as an input. Parameters are the last inputs; if
+# `scalar` is true, each of them is one value instead of a span. A kernel deals with nothing else:
+# no strides, threads, Python objects or allocation.
 ctypedef void (*Kernel)(void** args, bint scalar, Py_ssize_t n) noexcept nogil
 
 cdef struct Kernels:            # one direction of one activation; NULL where there is none
@@ -40,26 +40,26 @@ cdef struct Kernels:            # one direction of one activation; NULL where th
     Kernel float64
     Kernel integer[N_INTEGERS]
 
-cdef struct Activation:         # one row of the table; the text is what docstrings are made of
+cdef struct Activation:         # one row of the table; the docstrings are made from its texts
     const char* name
     const char* alias           # a second public name, or NULL
-    const char* layer           # the class of relume.nn, named as torch.nn's
+    const char* layer           # the class of relume.nn, named as in torch.nn
     const char* summary
     const char* formula
     const char* derivative
     const char* special         # the values at kinks and infinities
     const char* reference
-    const char* parameters      # "negative_slope=0.01"; without a default: the ufunc itself
-    const char* domain          # what a scalar parameter must fulfil, as a Python expression
+    const char* parameters      # "negative_slope=0.01"; a parameter may lack a default
+    const char* domain          # condition on scalar parameters, as a Python expression
     const char* from_output_domain
-    const char* initializer     # the family that keeps the variance: he, glorot, lecun
+    const char* initializer     # the initializer that preserves the variance: he, glorot, lecun
     const char* values          # f(-2), f(0) and f(3) with the defaults, for the docstring
-    const char* slopes          # and f' there
-    int ulp                     # the forward error that is promised
+    const char* slopes          # f'(-2), f'(0) and f'(3)
+    int ulp                     # the documented maximum forward error
     Kernels forward                 # (x, *parameters)
     Kernels backward                # (grad, x, *parameters)
     Kernels backward_from_output    # (grad, y, *parameters)
-    Kernels parameter_gradient      # (grad, x): by the parameter, an element each, not reduced
+    Kernels parameter_gradient      # (grad, x): gradient by the parameter, elementwise, not summed
 
 # What the engine needs beside activations, once per dtype. A matrix is row-major without gaps.
 # An update of parameters p by gradients g, with two spans of state. hyper[0] is the learning rate,
@@ -151,15 +151,15 @@ ctypedef void (*SparseTimesDense)(const void* values, const int32_t* index, cons
                                   const void* matrix, Py_ssize_t rows, Py_ssize_t height,
                                   Py_ssize_t n, const void* bias, bint accumulate,
                                   void* out) noexcept nogil
-ctypedef void (*LimitColumns)(void* w, Py_ssize_t rows, Py_ssize_t n, double most,
+ctypedef void (*LimitColumns)(void* w, Py_ssize_t rows, Py_ssize_t n, double max_norm,
                               void* factor) noexcept nogil
 
-# A function along an axis takes rows of n elements: inputs, then outputs, which overlap none of
-# them but may be one of them. Either rows that are contiguous each, row i from
-# args[k] + i * steps[k] on (in elements), or at most COLUMNS columns side by side, element j of
+# A function along an axis takes rows of n elements: inputs, then outputs, each of which may be an
+# input's memory but must not overlap it in part. Either each row is contiguous, row i from
+# args[k] + i * steps[k] on (in elements), or up to COLUMNS columns side by side, element j of
 # column c at args[k][j * steps[k] + c]. Where the axis is reduced away, a row is one element, at
-# args[k][i * steps[k]] or args[k][c]. The indices of maxout are intp; maxout_backward takes a bint
-# after its output, which it sets where an index is none.
+# args[k][i * steps[k]] or args[k][c]. The indices of maxout are intp. maxout_backward takes a bint
+# after its output, which it sets if an index is out of bounds.
 ctypedef void (*AxisKernel)(void** args, const Py_ssize_t* steps, Py_ssize_t count,
                             Py_ssize_t n) noexcept nogil
 
@@ -167,7 +167,7 @@ cdef enum:
     PADDING = 16
 
 cdef enum:
-    COLUMNS = 128               # in float64 their lanes take 16 KB
+    COLUMNS = 128               # their lanes take 16 KB in float64
 
 cdef enum:
     SOFTMAX
@@ -185,22 +185,23 @@ cdef enum:
     CRELU_BACKWARD
     N_AXIS_KERNELS
 
-# Figures of each column, added to N_FIGURES vectors of n numbers: `low` and `high` are the bounds
-# that CLIPPED counts by; it, LEAST and MOST are left out unless `whole`, in a quarter of the time.
-ctypedef void (*ColumnFigures)(const void* x, Py_ssize_t rows, Py_ssize_t n, bint whole,
-                               double low, double high, double* totals) noexcept nogil
+# Statistics of each column, added to N_STATISTICS vectors of n numbers. CLIPPED counts values that
+# are at most `low` or at least `high`. Unless `whole`, CLIPPED, MINIMUM and MAXIMUM are skipped,
+# which takes a quarter of the time.
+ctypedef void (*ColumnStatistics)(const void* x, Py_ssize_t rows, Py_ssize_t n, bint whole,
+                                  double low, double high, double* totals) noexcept nogil
 
 cdef enum:
-    FIGURE_TILE = 64            # columns whose figures stay in the first cache
+    COLUMN_TILE = 64            # columns whose statistics stay in the L1 cache
 
-cdef enum Figure:
+cdef enum UnitStatistic:
     ACTIVE                      # how many values are not 0,
     CLIPPED                     # how many are at most `low` or at least `high`,
     SUM
     SQUARES
-    LEAST
-    MOST
-    N_FIGURES
+    MINIMUM
+    MAXIMUM
+    N_STATISTICS
 
 cdef struct Spans:
     AxisKernel rows[N_AXIS_KERNELS]
@@ -244,16 +245,16 @@ cdef struct Spans:
     InPlace scale
     Average average
     Penalize penalize
-    ColumnFigures column_figures
+    ColumnStatistics column_statistics
 
 cdef struct Table:
     int version
-    size_t size                 # with the version, tells a stale build apart
+    size_t size                 # detects a stale build together with the version
     int n_activations
     Activation activations[MAX_ACTIVATIONS]
     int n_gated
     Activation gated[MAX_GATED]     # forward (a, b), backward (grad, a, b) to two outputs
-    Kernels uniform                 # the slopes of rrelu: (numbers, lower, width, most)
+    Kernels uniform                 # the slopes of rrelu: (numbers, lower, width, max_slope)
     Spans float32
     Spans float64
     void (*half_to_float)(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil

@@ -1,22 +1,26 @@
-"""Units that say nothing on some data, taken out of a network.
+"""Removing units that are constant on given data from a network.
 
-A unit whose activation is 0 for every row adds nothing to the next layer, and one whose activation
-is some other constant adds the same to every row, which the next bias can do instead. Between a
-`Dense` and the next one only what works on each unit for itself may stand, since what mixes units,
-as a normalization does, or adds them to others, as a `Residual` does, would miss the ones removed.
+A unit that is 0 for every row contributes nothing to the next layer. A unit that has another
+constant value adds the same to every row, which the bias of the next layer can do instead. Between
+a `Dense` and the next one there may only be layers that treat each unit separately: a
+normalization, which mixes units, or a `Residual`, which adds them to others, would change without
+the removed units.
 """
 
 import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relume.nn.data import check_data
-from relume.nn.data.rows import CHUNK
+from relume.nn.data.rows import CHUNK, MappedRows, SparseRows
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.residual import Residual, width_of
+
+if TYPE_CHECKING:
+    from relume.nn.network import Network
 
 
 @dataclass(frozen=True)
@@ -31,35 +35,39 @@ class CompactedLayer:
 
     @property
     def left(self) -> int:
-        """The units that are left."""
+        """The number of units that remain."""
         return self.units - self.dead - self.constant
 
 
 class CompactReport:
-    """What `Network.compact` removed, and for which inputs that makes no difference.
+    """What `Network.compact` removed, and for which inputs the outputs stay the same.
 
     Attributes
     ----------
     layers : list of CompactedLayer
-        One for each `Dense` and `Residual` in the list of layers: ``units`` before, how many of
-        them were ``dead`` (0 for every row) and ``constant`` (another value, the same for every
-        row), how many are ``left``, and a ``note`` where the layer was left as it is.
+        One entry for each `Dense` and `Residual` among the network's layers. It has the number of
+        ``units`` before, how many of them were ``dead`` (0 for every row) and ``constant``
+        (another value, the same for every row), how many are ``left``, and a ``note`` if the layer
+        was not changed.
     parameters : tuple of int
-        The network's parameters before and after.
+        Number of the network's parameters before and after.
     """
 
     def __init__(
-        self, layers: list[CompactedLayer], parameters: tuple[int, int], removed: Any
+        self,
+        layers: list[CompactedLayer],
+        parameters: tuple[int, int],
+        removed: list["RemovedUnits"],
     ) -> None:
         self.layers: list[CompactedLayer] = layers
         self.parameters: tuple[int, int] = parameters
-        self._removed = removed  # (network up to there, units removed, their values)
+        self._removed = removed
 
     def same_for(self, X: ArrayLike) -> NDArray[np.bool_]:
-        """For which rows the smaller network gives the same outputs, up to rounding.
+        """Find the rows for which the smaller network gives the same outputs, up to rounding.
 
-        These are the rows for which all units that were removed are what they were. For other
-        rows the outputs may differ.
+        These are the rows for which all removed units have the values that they had when they were
+        removed. For other rows the outputs may differ.
 
         Parameters
         ----------
@@ -72,7 +80,7 @@ class CompactReport:
         Raises
         ------
         TypeError, ValueError
-            If X is not as said, or not finite.
+            If X has the wrong shape or type, or is not finite.
         """
         if not self._removed:
             return np.ones(np.shape(X)[0], bool)
@@ -92,15 +100,23 @@ class CompactReport:
         return "\n".join([*lines, f"parameters: {before:,} before, {after:,} after"])
 
 
-class Compacted(NamedTuple):
-    """A smaller network, and what was removed."""
+class RemovedUnits(NamedTuple):
+    """Units removed from one layer, and the values that they had."""
 
-    network: Any
+    network: "Network"  # the layers up to these units
+    units: NDArray[np.intp]
+    values: NDArray[np.floating]
+
+
+class Compacted(NamedTuple):
+    """A smaller network, and the report on what was removed."""
+
+    network: "Network"
     report: CompactReport
 
 
-def compact(net, X):
-    """Take units out of a network that are the same for all rows of X; see `Network.compact`."""
+def compact(net: "Network", X: Any) -> Compacted:
+    """Remove the units that are the same for all rows of X; see `Network.compact`."""
     net._built()
     features = check_data.features(net, X)
     layers, state = list(net.layers), net.state_dict()
@@ -110,62 +126,60 @@ def compact(net, X):
             continue
         end, note = _next(net.layers, i)
         dead = constant = 0
-        if not note:
+        if end is not None:
             start = _beginning(net, end)
             values, keep, note = _survivors(net, start, end, features)
             dead, constant = int((values[~keep] == 0).sum()), int((values[~keep] != 0).sum())
             if dead + constant:
                 _take_out(net, i, end, state, values, keep)
                 layers[i] = Dense(**layer.config() | {"units": int(keep.sum())})
-                removed.append((start, np.flatnonzero(~keep), values[~keep]))
-        units = width_of(net.layers[: i + 1])
+                removed.append(RemovedUnits(start, np.flatnonzero(~keep), values[~keep]))
+        units = width_of(net.layers[: i + 1]) or 0
         found.append(CompactedLayer(_named(layer, i), units, dead, constant, note))
     small = _copy_with(net, layers, state)
     sizes = (_size(net.state_dict()), _size(state))
     return Compacted(small, CompactReport(found, sizes, removed))
 
 
-def _next(layers, i):
-    """The Dense that reads the units of layers[i] one by one, or why they must stay."""
+def _next(layers, i) -> tuple[int | None, str]:
+    """The index of the Dense that reads layers[i]; or None, and why the units must stay."""
     if isinstance(layers[i], Residual):
-        return None, "a Residual adds its units to those of its input; left as it is"
+        return None, "not changed: a Residual adds its units to those of its input"
     for end in range(i + 1, len(layers)):
         if isinstance(layers[end], Dense):
             return end, ""
         if not layers[end].unitwise:
             name = type(layers[end]).__name__
-            return None, f"a {name} follows, which would miss its units; left as it is"
-    return None, "the outputs"
+            return None, f"not changed: a {name} follows, which mixes units"
+    return None, "not changed: these are the outputs"
 
 
 def _survivors(net, start, end, features):
-    """The value of each unit for the first row, and which units must stay; a note why some do."""
-    low = high = None
-    for part in _outputs(start, features):
-        least, most = part.min(axis=0), part.max(axis=0)
-        low = least if low is None else np.minimum(low, least)
-        high = most if high is None else np.maximum(high, most)
+    """The min of each unit over all rows, which units must stay, and a note on why some do."""
+    parts = [(part.min(axis=0), part.max(axis=0)) for part in _outputs(start, features)]
+    low = np.minimum.reduce([part_low for part_low, _ in parts])
+    high = np.maximum.reduce([part_high for _, part_high in parts])
     keep, note = low != high, ""
     if not net.layers[end].use_bias and (low[~keep] != 0).any():
         keep |= low != 0
-        note = "constant units stay, since the next layer has no bias"
+        note = "constant units stay, because the next layer has no bias"
     if not keep.any():  # a layer has at least one unit
         keep[0] = True
     return low, keep, note
 
 
 def _take_out(net, i, end, state, values, keep):
-    """Remove units of layers[i] from a state, and let the bias of layers[end] stand for them."""
+    """Remove units of layers[i] from a state, and add their values to the bias of layers[end]."""
     first, last = _module(net.layers, i), _module(net.layers, end)
     for name, value in state.items():
-        # The layers in between have parameters of each unit, or of all alike: PReLU's one slope.
+        # The layers in between have one parameter per unit, or one for all, such as PReLU's slope.
         if first <= int(name.partition(".")[0]) < last and value.shape[:1] == keep.shape:
             state[name] = value[keep]
     weight = state[f"{last}.weight"]
     state[f"{last}.weight"] = weight[:, keep]
     if f"{last}.bias" in state:
-        told = weight[:, ~keep].astype(np.float64) @ values[~keep].astype(np.float64)
-        state[f"{last}.bias"] = (state[f"{last}.bias"] + told).astype(net.dtype)
+        shift = weight[:, ~keep].astype(np.float64) @ values[~keep].astype(np.float64)
+        state[f"{last}.bias"] = (state[f"{last}.bias"] + shift).astype(net.dtype)
 
 
 def _module(layers, i):
@@ -173,7 +187,7 @@ def _module(layers, i):
 
 
 def _beginning(net, end):
-    """The network of the layers before layers[end]: its outputs are what that one reads."""
+    """The network of the layers before layers[end], whose outputs are the input of that layer."""
     layers = net.layers[:end]
     names = {f"{module}" for module in range(_module(net.layers, end))}
     state = {k: v for k, v in net.state_dict().items() if k.partition(".")[0] in names}
@@ -183,8 +197,8 @@ def _beginning(net, end):
 
 
 def _outputs(net, X):
-    """The outputs for some rows at a time."""
-    features = check_data.features(net, X) if not hasattr(X, "part") else X
+    """The outputs for the rows of X, chunk by chunk."""
+    features = X if isinstance(X, MappedRows | SparseRows) else check_data.features(net, X)
     for first in range(0, features.shape[0], CHUNK):
         rows = slice(first, first + CHUNK)
         yield net._outputs(features[rows] if isinstance(features, np.ndarray) else
@@ -192,7 +206,7 @@ def _outputs(net, X):
 
 
 def _copy_with(net, layers, state):
-    """The network with other layers and parameters; its optimizer begins afresh."""
+    """A copy of the network with other layers and parameters; its optimizer starts afresh."""
     small = copy.copy(net)
     small._weights = None
     small.layers = layers

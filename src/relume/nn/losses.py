@@ -1,6 +1,6 @@
 """Losses: what y must be, and what the outputs mean. The arithmetic is in the kernels.
 
-An output z is what the last layer gives: a logit, the logarithm of a rate, or a value.
+An output z of the last layer is a logit, the logarithm of a rate, or a value.
 """
 
 import numbers
@@ -16,7 +16,7 @@ from relume.nn.configurable import Configurable
 
 
 class Loss(Configurable):
-    """What all losses have in common; as it stands, that of one whose outputs are values.
+    """What all losses have in common, and what holds for losses whose outputs are values.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Loss(Configurable):
         return _of_outputs(validation.finite(y, name, dtype), y, name, n_out)
 
     def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
-        """What the outputs say y is: here the outputs themselves."""
+        """The predictions that outputs stand for: here the outputs themselves."""
         return _without_column(z)
 
     def expected(self, y: NDArray[Any]) -> NDArray[Any]:
@@ -117,12 +117,12 @@ class CrossEntropy(Loss):
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        At least 0 and at most 1: this share of a target is spread over all classes alike.
+        Share of a target that is spread evenly over all classes, from 0 to 1.
 
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     References
     ----------
@@ -166,7 +166,7 @@ class CrossEntropy(Loss):
         return z.argmax(axis=1)
 
     def expected(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Labels; of probabilities the most probable."""
+        """Labels; for probabilities, the most probable label."""
         return y if y.ndim == 1 else y.argmax(axis=1)
 
     def probabilities(self, z: NDArray[Any]) -> NDArray[Any]:
@@ -179,17 +179,17 @@ class BinaryCrossEntropy(Loss):
 
     One output for two classes, y of shape (n_samples,), or an output for each of n labels of which
     any number may hold, y of shape (n_samples, n); y holds 0 and 1: as
-    ``torch.nn.BCEWithLogitsLoss``. What is predicted is whether z is greater than 0.
+    ``torch.nn.BCEWithLogitsLoss``. The prediction is 1 where z is greater than 0.
 
     Parameters
     ----------
     pos_weight : float, sequence of float or None, default=None
-        The w above, greater than 0; one for all outputs, or one for each. None is 1.
+        Weight w of the positives, greater than 0: one for all outputs, or one each. None is 1.
 
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     Examples
     --------
@@ -282,7 +282,7 @@ class Huber(Loss):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     References
     ----------
@@ -302,7 +302,7 @@ class Huber(Loss):
         self.delta: float = validation.positive(delta, "delta")
 
     def numbers(self, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
-        """The place where the parabola ends."""
+        """The difference at which the parabola ends."""
         return np.array([self.delta], dtype)
 
 
@@ -320,7 +320,7 @@ class Quantile(Loss):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     References
     ----------
@@ -349,7 +349,7 @@ class Poisson(Loss):
     """``exp(z) - y * z``, the mean over outputs: for counts y whose rate is ``exp(z)``.
 
     As ``torch.nn.PoissonNLLLoss`` with its defaults, without the part that depends on y alone.
-    What is predicted is the rate.
+    The prediction is the rate.
 
     Examples
     --------
@@ -376,8 +376,8 @@ class Poisson(Loss):
 class PythonLoss(Loss):
     """A loss written in Python: a function of y and the outputs, ``(y_true, y_pred)``.
 
-    It returns the mean loss of these rows, a number, and its gradient by ``y_pred``, an array of
-    its shape (n_samples, n_outputs). y comes as it was given, so many rows of it.
+    It returns the mean loss of these rows, a number, and its gradient with respect to ``y_pred``,
+    an array of the same shape (n_samples, n_outputs). y comes as it was given, row by row.
 
     Parameters
     ----------
@@ -440,7 +440,7 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def loss_of(value: Any) -> Loss:
-    """A loss from what a user may give for one: itself, a name, or a function."""
+    """A loss from a loss, its name, or a function."""
     if isinstance(value, Loss):
         return value
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""Metrics: figures of predictions beside the loss, computed in float64.
+"""Metrics of predictions, computed in float64.
 
-Each is a function of y as the predictions are, of the predictions, and of the outputs z (logits)
-that they were made of.
+Each is a function of the targets y in the form of the predictions, of the predictions, and of the
+outputs z (logits) from which the predictions were made.
 """
 
 import numbers
@@ -9,31 +9,33 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume import validation
+from relume.nn.losses import Loss
 
 
 def _accuracy(y, predicted, z):
-    """The share of rows that are right, with all their labels if there are many."""
+    """The share of rows predicted correctly; with several labels a row, all must be right."""
     right = predicted == y
     return right.mean() if right.ndim == 1 else right.all(axis=1).mean()
 
 
 def _one_label(y, name):
     if y.ndim != 1:
-        raise ValueError(f"metric {name!r} needs one label a row, got shape {y.shape}")
+        raise ValueError(f"metric {name!r} needs one label per row, got y of shape {y.shape}")
 
 
 def _balanced_accuracy(y, predicted, z):
-    """The mean over the classes in y of the share of each that was found."""
+    """The mean recall of the classes in y."""
     _one_label(y, "balanced_accuracy")
     return np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)])
 
 
 def _f1(y, predicted, z):
-    """Of class 1 if there are two classes; else the mean over labels, or classes that occur.
+    """F1 of class 1 if there are two classes, else the mean over the labels or occurring classes.
 
-    2 tp / (2 tp + fp + fn), and 0 where that is 0 / 0.
+    F1 is 2 tp / (2 tp + fp + fn), or 0 where that is 0 / 0.
     """
     if y.ndim == 2:
         pairs = [(y[:, j] == 1, predicted[:, j] == 1) for j in range(y.shape[1])]
@@ -44,7 +46,7 @@ def _f1(y, predicted, z):
 
 
 def _log_loss(y, predicted, z):
-    """-log of the probability of what is true, unweighted and without label smoothing."""
+    """The negative log-likelihood of y, without weights or label smoothing."""
     z = z.astype(np.float64)
     if y.ndim == 2 or z.shape[1] == 1:
         return np.logaddexp(0, np.where(y.reshape(z.shape) == 1, -z, z)).mean()
@@ -52,7 +54,7 @@ def _log_loss(y, predicted, z):
 
 
 def _top_5_accuracy(y, predicted, z):
-    """The share of rows of which fewer than five outputs are larger than the true one."""
+    """The share of rows in which fewer than five outputs are larger than that of the label."""
     _one_label(y, "top_5_accuracy")
     if z.shape[1] == 1:
         return 1.0
@@ -76,9 +78,10 @@ def _rmse(y, predicted, z):
 
 
 def _r2(y, predicted, z):
-    """1 - squared errors / squares about the mean, the mean over outputs, as scikit-learn.
+    """The coefficient of determination, averaged over the outputs, as in scikit-learn.
 
-    Where y is constant it is 1 if nothing is wrong, else 0; NaN for a single row.
+    For an output whose y is constant it is 1 if all predictions are right, else 0. It is NaN for a
+    single row.
     """
     if len(y) < 2:
         return np.nan
@@ -101,16 +104,17 @@ OF_VALUES: dict[str, Callable[..., Any]] = {"mae": _mae, "mse": _mse, "r2": _r2,
 
 
 class Metric(NamedTuple):
-    """A figure: its name, and a function of y, the predictions and the outputs."""
+    """A metric: its name, and a function of y, the predictions and the outputs."""
 
     name: str
     function: Callable[..., Any]
 
 
-def metrics_of(values: Iterable[Any] | None, loss: Any) -> list[Metric]:
-    """Metrics from names and callables; None is the accuracy where the loss classifies.
+def metrics_of(values: Iterable[str | Callable[..., float]] | None, loss: Loss) -> list[Metric]:
+    """Metrics from names and callables; None means the accuracy under a classification loss.
 
-    A callable is a function ``(y_true, y_pred) -> float`` of what `predict` returns.
+    A callable is a function ``(y_true, y_pred) -> float``, where ``y_pred`` is what `predict`
+    returns.
     """
     if values is None:
         values = ["accuracy"] if loss.classifies else []
@@ -120,7 +124,7 @@ def metrics_of(values: Iterable[Any] | None, loss: Any) -> list[Metric]:
     names = [metric.name for metric in metrics]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or "loss" in names:
-        raise ValueError(f"metrics must have names of their own, got {twice or ['loss']}")
+        raise ValueError(f"metrics must have different names, none of them 'loss'; got {names}")
     return metrics
 
 
@@ -132,17 +136,19 @@ def _metric_of(value, loss):
         raise TypeError(f"metrics must be names or callables, got {value!r}")
     name = getattr(value, "__name__", type(value).__name__)
 
-    def figure(y, predicted, z):
+    def metric(y, predicted, z):
         result = value(y, predicted)
         if not isinstance(result, numbers.Real) and np.ndim(result) != 0:
             raise TypeError(f"metric {name} must return a number, got {result!r}")
         return result
 
-    return Metric(name, figure)
+    return Metric(name, metric)
 
 
-def figures(metrics: list[Metric], loss: Any, z: Any, y: Any) -> dict[str, float]:
-    """The metrics of outputs z against y, as the loss's `targets` gives it."""
+def metric_values(
+    metrics: list[Metric], loss: Loss, z: NDArray[np.floating], y: NDArray[np.generic]
+) -> dict[str, float]:
+    """The metrics of the outputs z against y, which is what the loss's `targets` returned."""
     if not metrics:
         return {}
     y, predicted = loss.expected(y), loss.predictions(z)

@@ -32,7 +32,7 @@ from relume.nn.layers.ops import ops_of
 from relume.nn.layers.regularization import ActivityL1
 from relume.nn.layers.residual import Residual, width_of
 from relume.nn.losses import CrossEntropy, Loss, PythonLoss, loss_of
-from relume.nn.metrics import Metric, figures, metrics_of
+from relume.nn.metrics import Metric, metric_values, metrics_of
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import Optimizer, optimizer_of
 from relume.nn.optimizers.schedule import Schedule, learning_rates, schedule_of
@@ -92,7 +92,8 @@ class Network:
         from the epoch as a float (0.0 at the start of training, 1.5 in the middle of the second
         epoch) to a factor of at least 0. None keeps the learning rate constant. `train_on_batch`
         and `step` take the factor at the beginning of the next epoch. A network pickles if its
-        schedule does. The network keeps a copy of a `Schedule`.
+        schedule does; a pickle is promised to load in the same version of relume only. The network
+        keeps a copy of a `Schedule`.
     sparse : {"auto", "never", "always"}, default="auto"
         Whether matrix products skip the zeros that a relu leaves. "auto" skips them where a table
         of measurements says that it takes less time. The results are the same bits.
@@ -193,7 +194,6 @@ class Network:
     @layers.setter
     def layers(self, value: Sequence[Layer | Activation]) -> None:
         layers = checked_layers(value, "layers")
-        _outputs_of(layers)
         before = vars(self).get("_layers", layers)
         self._layers = layers
         try:
@@ -310,7 +310,7 @@ class Network:
     @property
     def _weights(self) -> Weights | None:
         """The weights with a plan of the present layers; None before the network is built."""
-        if self._changes != Changes.count or self._lists != self._lists_seen:
+        if self._changes != Changes.count:
             self._follow_layers()
         return self._values
 
@@ -330,8 +330,6 @@ class Network:
         _outputs_of(layers)
         if self._values is not None and self._values.recompile(layers, self._sparse):
             self._tape = None
-        self._lists = _lists_of(self._layers)
-        self._lists_seen = [list(each) for each in self._lists]
         self._changes = changes
 
     def _built(self) -> Weights:
@@ -435,8 +433,6 @@ class Network:
             "_schedule": copy.copy(self._schedule),
             "_rng": rng,
             "_tape": None,
-            "_lists": [],
-            "_lists_seen": [],
             "_changes": -1,
         }
 
@@ -447,7 +443,8 @@ class Network:
         -------
         snapshot : object
             For `restore`: weights, the optimizer and its state, the schedule's state, the random
-            state, and the number of epochs. It can be pickled.
+            state, and the number of epochs. It can be pickled; a pickle is promised to load in the
+            same version of relume only.
         """
         return Snapshot.of(self)
 
@@ -821,7 +818,7 @@ class Network:
         TypeError, ValueError
             If X is invalid, or not finite.
         """
-        return self.loss.predictions(self._outputs_of(X))
+        return self._loss.predictions(self._outputs_of(X))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Class probabilities: the softmax of the logits, or the sigmoid under the binary loss.
@@ -888,7 +885,7 @@ class Network:
         else:
             losses, _ = self._row_losses(z, y)
             loss = np.average(losses.astype(np.float64), weights=weight)
-        return {"loss": float(loss), **figures(self._metrics, self.loss, z, y)}
+        return {"loss": float(loss), **metric_values(self._metrics, self.loss, z, y)}
 
     def _row_losses(self, z: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Loss of each row of outputs z, and its gradient, under a loss of the kernels."""
@@ -900,7 +897,9 @@ class Network:
 
     def _outputs_of(self, X: Any, softmax: bool = False) -> NDArray[Any]:
         """The outputs for a user's X; at once where the engine can read it as it is."""
-        weights = self._built()
+        weights = self._values if self._changes == Changes.count else self._weights
+        if weights is None:
+            weights = self._built()
         z = predict_array(weights.plan, weights.parameters, X, softmax)
         return self._outputs(check_data.features(self, X), softmax) if z is None else z
 
@@ -1077,12 +1076,3 @@ def _holds_standardize(layer):
         return False
     Residual(layer.layers)  # raises where the list was changed in place to what it must not be
     return any(isinstance(each, Standardize) or _holds_standardize(each) for each in layer.layers)
-
-
-def _lists_of(layers):
-    """All lists in which layers may be replaced: the network's own and those of `Residual`."""
-    lists = [layers]
-    for layer in layers:
-        if isinstance(layer, Residual):
-            lists += _lists_of(layer.layers)
-    return lists

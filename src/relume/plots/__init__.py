@@ -1,9 +1,9 @@
-"""Pictures of activations, of what a network does, and of how it was trained.
+"""Plots of activations, of the layers of a network, and of its training.
 
-They need matplotlib, ``pip install 'relume[plots]'``, which is imported when the first is drawn.
-Each function returns a ``matplotlib.figure.Figure`` that belongs to no window and to no pyplot; a
-notebook shows it, ``figure.savefig("picture.svg")`` writes it. `text_alternative` says what it
-shows in words.
+They need matplotlib, ``pip install 'relume[plots]'``, which is imported when the first plot is
+drawn. Each function returns a ``matplotlib.figure.Figure`` that is not registered with pyplot and
+opens no window. A notebook displays it, and ``figure.savefig("plot.svg")`` saves it.
+`text_alternative` describes a plot in words.
 """
 
 from relume.plots.curves import activations, losses

@@ -1,4 +1,4 @@
-"""Curves: of activation functions, and of losses by epoch."""
+"""Curves of activation functions, and of losses by epoch."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,17 +21,17 @@ COLUMNS = 2
 def activations(
     names: Iterable[str] | None = None, *, derivatives: bool = True, theme: str = "light"
 ) -> "Figure":
-    """Draw activation functions and their derivatives, a panel each.
+    """Plot activation functions and their derivatives, one panel per function.
 
     Parameters
     ----------
     names : iterable of str or None, default=None
-        Functions of relume without obligatory parameters, such as ``"relu"``; None takes eight
-        usual ones.
+        Names of relume functions without required parameters, such as ``"relu"``. None plots
+        eight common ones.
     derivatives : bool, default=True
-        Whether to draw the derivatives too.
+        Whether to plot the derivatives too.
     theme : {"light", "dark"}, default="light"
-        For which background.
+        Colors for a light or a dark background.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def activations(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def activations(
         _panel(each, name, x, derivatives, theme)
     for each in axes.flat[len(names) :]:
         each.set_visible(False)
-    for each in axes.flat[max(0, len(names) - COLUMNS) : len(names)]:  # with none below them
+    for each in axes.flat[max(0, len(names) - COLUMNS) : len(names)]:  # the bottom panels
         each.tick_params(labelbottom=True)
         each.set_xlabel("input x (no unit)")
     for each in axes[:, 0]:
@@ -74,7 +74,7 @@ def activations(
 
 
 def _checked(names):
-    """The names as a list; ValueError for what cannot be drawn without parameters."""
+    """The names as a list; ValueError for a function that has required parameters."""
     if isinstance(names, str):
         raise TypeError(f"names must be a list of names, got the string {names!r}")
     drawable = [name for name in ACTIVATIONS if _has_defaults(name)]
@@ -90,13 +90,13 @@ def _has_defaults(name):
 
 
 def _panel(axes, name, x, derivatives, theme):
-    look = style.looks(theme)
+    styles = style.series_styles(theme)
     axes.set_title(name)
     lines = [("function f(x)", getattr(relume, name)(x))]
     if derivatives:
         lines.append(("derivative f'(x)", getattr(relume, f"{name}_backward")(np.ones(len(x)), x)))
     for label, y in lines:
-        axes.plot(x, y, label=label, **next(look) | {"marker": ""})
+        axes.plot(x, y, label=label, **next(styles) | {"marker": ""})
 
 
 def _words(names, x, derivatives):
@@ -109,15 +109,15 @@ def _words(names, x, derivatives):
 def losses(
     histories: Mapping[str, Mapping[str, Sequence[float]]], *, theme: str = "light"
 ) -> "Figure":
-    """Draw the loss curves of several runs.
+    """Plot the loss curves of one or more runs.
 
     Parameters
     ----------
     histories : dict of str to History
-        What ``fit`` returned, by labels. Training losses are drawn as they are, those of the
-        validation, where there are some, thinner and dotted.
+        Return values of ``fit``, by label. Training losses are drawn as styled lines, validation
+        losses as thinner dotted lines.
     theme : {"light", "dark"}, default="light"
-        For which background.
+        Colors for a light or a dark background.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def losses(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If an argument is not as said, or a history is empty.
+        If an argument is invalid, or a history is empty.
 
     Examples
     --------
@@ -143,19 +143,19 @@ def losses(
     words = [_run_in_words(label, history) for label, history in histories.items()]
     alternative = f"Loss curves by epoch. {' '.join(words)}"
     figure, axes = style.new_figure("Loss by epoch", alternative, theme, 3.8)
-    for (label, history), look in zip(histories.items(), style.looks(theme), strict=False):
+    for (label, history), line in zip(histories.items(), style.series_styles(theme), strict=False):
         epochs = np.arange(1, len(history["loss"]) + 1)
-        look["markevery"] = max(1, len(epochs) // 10)
-        axes.plot(epochs, history["loss"], label=label, **look)
+        line["markevery"] = max(1, len(epochs) // 10)
+        axes.plot(epochs, history["loss"], label=label, **line)
         if "val_loss" in history:
-            thin = look | {"linestyle": ":", "linewidth": 1.2, "markerfacecolor": "none"}
+            thin = line | {"linestyle": ":", "linewidth": 1.2, "markerfacecolor": "none"}
             axes.plot(epochs, history["val_loss"], label=f"{label}, validation", **thin)
     axes.set_xlabel("epoch")
-    axes.set_ylabel("loss, mean of an epoch (log scale)")
+    axes.set_ylabel("mean loss per epoch (log scale)")
     if all(_all_positive(history) for history in histories.values()):
         axes.set_yscale("log")
     else:
-        axes.set_ylabel("loss, mean of an epoch")
+        axes.set_ylabel("mean loss per epoch")
     style.whole_numbers(axes.xaxis)
     style.legend(figure, theme)
     return figure
@@ -170,7 +170,9 @@ def _check_histories(histories: Any) -> None:
         if not isinstance(history, Mapping):
             raise TypeError(f"histories[{label!r}] must be a history, got {history!r}")
         if not len(history.get("loss", [])):
-            raise ValueError(f"histories[{label!r}] must have epochs with a loss, got {history!r}")
+            raise ValueError(
+                f"histories[{label!r}] must have at least one epoch with a loss, got {history!r}"
+            )
 
 
 def _all_positive(history):

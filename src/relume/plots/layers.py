@@ -1,7 +1,7 @@
-"""Layers: what goes through them, which units are dead, how much gradient arrives."""
+"""Plots of layers: distributions of values, norms of gradients, and dead units."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -10,31 +10,42 @@ from relume.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SIDES = {"pre_activations": "before the activation", "activations": "after it"}
+SIDES = {"pre_activations": "before the activation", "activations": "after the activation"}
 
 
-def _layers_of(report: Any) -> list[dict[str, Any]]:
-    """The layers of a report, or of what its ``to_dict`` gave."""
-    as_dict = report if isinstance(report, Mapping) else getattr(report, "to_dict", dict)()
-    if not as_dict.get("layers"):
+@runtime_checkable
+class ReportLike(Protocol):
+    """A report of `relume.diagnostics.inspect`, or an object with the same dict."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as a dict."""
+
+
+Report = ReportLike | Mapping[str, Any]
+
+
+def _layers_of(report: Report) -> list[dict[str, Any]]:
+    """The layers of a report, or of the dict that its ``to_dict`` returned."""
+    as_dict: object = report.to_dict() if isinstance(report, ReportLike) else report
+    if not (isinstance(as_dict, Mapping) and as_dict.get("layers")):
         raise TypeError(f"report must be a report of relume.diagnostics.inspect, got {report!r}")
     return _flat(as_dict["layers"])
 
 
 def _flat(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The layers, each followed by those within it."""
+    """The layers, each followed by those inside it."""
     return [each for layer in layers for each in (layer, *_flat(layer.get("inner", [])))]
 
 
-def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
-    """Draw the distributions of each layer's values before and after its activation.
+def layer_histograms(report: Report, *, theme: str = "light") -> "Figure":
+    """Plot the distributions of each layer's values before and after its activation.
 
     Parameters
     ----------
     report : Report
-        What ``relume.diagnostics.inspect`` returned, or its ``to_dict()``.
+        Return value of ``relume.diagnostics.inspect``, or its ``to_dict()``.
     theme : {"light", "dark"}, default="light"
-        For which background.
+        Colors for a light or a dark background.
 
     Returns
     -------
@@ -45,15 +56,15 @@ def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Examples
     --------
     >>> from relume import plots
-    >>> values = {"mean": 0.1, "deviation": 1.0, "edges": [-1.0, 0.0, 2.0], "counts": [30, 70]}
+    >>> values = {"mean": 0.1, "std": 1.0, "edges": [-1.0, 0.0, 2.0], "counts": [30, 70]}
     >>> report = {"layers": [{"name": "layer 1", "pre_activations": values}]}
     >>> plots.text_alternative(plots.layer_histograms(report))
-    'Histograms by layer. layer 1: before the activation mean 0.1, deviation 1.'
+    'Histograms by layer. layer 1: before the activation mean 0.1, std 1.'
     """
     layers = [layer for layer in _layers_of(report) if any(layer.get(side) for side in SIDES)]
     if not layers:
@@ -65,25 +76,25 @@ def layer_histograms(report: Any, *, theme: str = "light") -> "Figure":
     )  # fmt: skip
     for layer, each in zip(layers, axes[:, 0], strict=True):
         each.set_title(layer["name"])
-        each.set_ylabel("share, %")
-        for (side, label), look in zip(SIDES.items(), style.looks(theme), strict=False):
+        each.set_ylabel("values, %")
+        for (side, label), line in zip(SIDES.items(), style.series_styles(theme), strict=False):
             if layer.get(side):
-                _steps(each, layer[side], label, look)
+                _steps(each, layer[side], label, line)
     axes[-1, 0].set_xlabel("value (no unit)")
     style.legend(figure, theme)
     return figure
 
 
-def _steps(axes, histogram, label, look):
+def _steps(axes, histogram, label, line):
     counts = np.asarray(histogram["counts"], float)
     share = 100 * counts / max(counts.sum(), 1)
-    look = {key: look[key] for key in ("color", "linestyle", "linewidth")}
-    axes.stairs(share, histogram["edges"], label=label, **look)
+    line = {key: line[key] for key in ("color", "linestyle", "linewidth")}
+    axes.stairs(share, histogram["edges"], label=label, **line)
 
 
 def _spread_in_words(layer):
     sides = [
-        f"{label} mean {layer[side]['mean']:.3g}, deviation {layer[side]['deviation']:.3g}"
+        f"{label} mean {layer[side]['mean']:.3g}, std {layer[side]['std']:.3g}"
         for side, label in SIDES.items()
         if layer.get(side)
     ]
@@ -91,16 +102,16 @@ def _spread_in_words(layer):
 
 
 def gradient_norms(
-    reports: Any | Mapping[str, Any] | Sequence[Any], *, theme: str = "light"
+    reports: Report | Mapping[str, Report] | Sequence[Report], *, theme: str = "light"
 ) -> "Figure":
-    """Draw the norm of the gradient at each layer, by depth.
+    """Plot the norm of the gradient at each layer, by depth.
 
     Parameters
     ----------
     reports : Report, or dict of str to Report, or list of Report
-        What ``relume.diagnostics.inspect`` returned with ``y``: one, or several to compare.
+        Return value of ``relume.diagnostics.inspect`` with ``y``, or several of them to compare.
     theme : {"light", "dark"}, default="light"
-        For which background.
+        Colors for a light or a dark background.
 
     Returns
     -------
@@ -111,7 +122,7 @@ def gradient_norms(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If an argument is not as said, or a report has no gradients.
+        If an argument is invalid, or a report has no gradients.
 
     Examples
     --------
@@ -128,20 +139,20 @@ def gradient_norms(
     ]
     alternative = " ".join(["Norm of the gradient by layer.", *words])
     figure, axes = style.new_figure("Gradient by depth", alternative, theme)
-    for (label, by_layer), look in zip(norms.items(), style.looks(theme), strict=False):
+    for (label, by_layer), line in zip(norms.items(), style.series_styles(theme), strict=False):
         depth = np.arange(1, len(by_layer) + 1)
         values = np.array(list(by_layer.values()))
-        # A logarithmic axis has no zero: a layer that gets no gradient is a gap.
-        axes.plot(depth, np.where(values > 0, values, np.nan), label=label, **look)
+        # A logarithmic axis has no zero, so a layer without any gradient becomes a gap.
+        axes.plot(depth, np.where(values > 0, values, np.nan), label=label, **line)
     axes.set_yscale("log")
     axes.set_xlabel("layer, counted from the input")
-    axes.set_ylabel("norm of the gradient, loss per unit\n(log scale)")
+    axes.set_ylabel("norm of the gradient of the loss\n(log scale)")
     style.whole_numbers(axes.xaxis)
     style.legend(figure, theme)
     return figure
 
 
-def _labelled(reports: Any) -> dict[str, Any]:
+def _labelled(reports: Any) -> dict[str, Report]:
     if isinstance(reports, Mapping) and "layers" not in reports:
         if not reports:
             raise ValueError("reports must hold at least one report, got none")
@@ -151,7 +162,7 @@ def _labelled(reports: Any) -> dict[str, Any]:
     return {"gradient": reports}
 
 
-def _norms(report, label):
+def _norms(report: Report, label: str) -> dict[str, float]:
     norms = {
         layer["name"]: layer["gradient"]["norm"]
         for layer in _layers_of(report)
@@ -163,15 +174,15 @@ def _norms(report, label):
 
 
 def dead_units(history: Any, *, theme: str = "light") -> "Figure":
-    """Draw a map of units by epochs: which units were dead, and when.
+    """Plot a map of units by epochs that shows which units were dead, and when.
 
     Parameters
     ----------
     history : History, or list of dict
-        What ``fit`` returned with an ``nn.Monitor`` among its callbacks, or that monitor's
-        ``records``. Drawn are the layers in which a unit was ever dead; all, if there are none.
+        Return value of ``fit`` with an ``nn.Monitor`` among its callbacks, or the ``records`` of
+        the monitor. Only layers in which a unit was ever dead are shown, or all if there are none.
     theme : {"light", "dark"}, default="light"
-        For which background.
+        Colors for a light or a dark background.
 
     Returns
     -------
@@ -182,13 +193,13 @@ def dead_units(history: Any, *, theme: str = "light") -> "Figure":
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If an argument is not as said, or nothing was recorded.
+        If an argument is invalid, or nothing was recorded.
 
     Examples
     --------
     >>> import numpy as np
     >>> from relume import plots
-    >>> shares = np.array([0.5, 0.0, 0.2])  # of rows on which each unit is active
+    >>> shares = np.array([0.5, 0.0, 0.2])  # share of rows on which each unit is active
     >>> records = [{"layer 1": {"active": shares, "dead_fraction": 1 / 3}}] * 2
     >>> plots.text_alternative(plots.dead_units(records))
     'Map of dead units by epoch. layer 1: 1 of 3 units dead in epoch 1, 1 in epoch 2.'
@@ -201,7 +212,7 @@ def dead_units(history: Any, *, theme: str = "light") -> "Figure":
     ]
     alternative = " ".join(["Map of dead units by epoch.", *words])
     figure, axes = style.new_figure(
-        "Dead units while training", alternative, theme, 1 + 1.9 * len(maps),
+        "Dead units during training", alternative, theme, 1 + 1.9 * len(maps),
         nrows=len(maps), sharex=True, squeeze=False,
     )  # fmt: skip
     for (name, dead), each in zip(maps.items(), axes[:, 0], strict=True):
@@ -214,16 +225,16 @@ def dead_units(history: Any, *, theme: str = "light") -> "Figure":
         each.set_title(name)
         each.set_ylabel("unit (its index)")
         style.whole_numbers(each.yaxis)
-    axes[-1, 0].set_xlabel("epoch looked at, counted from 1")
+    axes[-1, 0].set_xlabel("recorded epoch, counted from 1")
     style.whole_numbers(axes[-1, 0].xaxis)
     _key(figure, image, theme)
     return figure
 
 
 def _maps(records):
-    """By layer an array (epochs, units) that is True where a unit was dead."""
+    """By layer name, an array (epochs, units) that is True where a unit was dead."""
     if not isinstance(records, list) or not all(isinstance(each, Mapping) for each in records):
-        raise TypeError(f"history must be one with an nn.Monitor's records, got {type(records)}")
+        raise TypeError(f"history must be a History with Monitor records, got {type(records)}")
     if not records:
         raise ValueError("history must have records: fit with callbacks=[nn.Monitor()]")
     maps = {
@@ -235,17 +246,17 @@ def _maps(records):
 
 
 def _dead(layer):
-    """Which units; a layer without a rectifier has none that is dead, though one may be 0."""
+    """Which units are dead. Without a rectifier none is, even if it is 0 on all rows."""
     return (np.asarray(layer["active"]) == 0) & (layer["dead_fraction"] > 0)
 
 
 def _key(figure, image, theme):
-    """What both colours of the map mean."""
+    """Add a legend for the two colors of the map."""
     from matplotlib.patches import Patch
 
     patches = [
         Patch(facecolor=image.cmap(float(alive)), edgecolor=style.THEMES[theme].text, label=label)
-        for alive, label in ((0, "dead"), (1, "active on some row"))
+        for alive, label in ((0, "dead"), (1, "active on at least one row"))
     ]
     figure.legend(
         handles=patches, loc="outside lower center", ncols=2, fontsize=style.TICKS, frameon=False,

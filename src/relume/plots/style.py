@@ -1,11 +1,11 @@
-"""One style for every picture: colours for a light and a dark page, sizes, text alternatives.
+"""The common style of all plots: light and dark colors, sizes, and text alternatives.
 
-The series colours are those of M. Okabe and K. Ito, "Color Universal Design: how to make figures
+The series colors are those of M. Okabe and K. Ito, "Color Universal Design: how to make figures
 and presentations that are friendly to colorblind people" (2008, jfly.uni-koeln.de/color), ordered
-for contrast with each background; yellow is left out on white, blue and black on black. No series
-is told by its colour alone: markers and dashes differ too. Areas are coloured by cividis (J. Nunez
-et al., PLoS ONE 13, 2018). Everything is set on the figure: matplotlib's rcParams stay as they
-are, and pyplot is never imported.
+by contrast with each background. Yellow is omitted on white, blue and black on black. Series
+differ in markers and dashes as well as in color. Areas use the colormap cividis (J. Nunez et al.,
+PLoS ONE 13, 2018). Everything is set on the figure itself: matplotlib's rcParams are not changed,
+and pyplot is never imported.
 """
 
 import io
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Theme(NamedTuple):
-    """The colours of a picture."""
+    """The colors of a plot."""
 
     background: str
     text: str
@@ -42,14 +42,14 @@ MARKERS = "osD^vPX"
 DASHES = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2))]
 AREAS = "cividis"
 
-# In points. A picture 5.4 inches (390 points) wide fills a phone's 360 pixels and stays legible.
-WIDTH = 5.4
-TITLE, TEXT, TICKS = 12, 11, 10
-SHORT = 22  # letters of a label of which two find room side by side
+# A plot 5.4 inches (390 points) wide fills a phone's 360 pixels and stays legible.
+WIDTH = 5.4  # inches
+TITLE, TEXT, TICKS = 12, 11, 10  # font sizes in points
+SHORT = 22  # characters of a legend label: two such labels fit side by side
 
 
 def matplotlib_or_raise() -> Any:
-    """The module matplotlib; ImportError says how to get it."""
+    """The module matplotlib; ImportError says how to install it."""
     try:
         import matplotlib.backends.backend_agg
         import matplotlib.figure
@@ -61,20 +61,20 @@ def matplotlib_or_raise() -> Any:
 
 
 def new_figure(title: str, alternative: str, theme: str, height: float = 3.6, **grid: Any) -> Any:
-    """A figure that belongs to no window, and its axes: an array if `grid` asks for several.
+    """A figure outside of pyplot, and its axes: an array if `grid` asks for several.
 
     Parameters
     ----------
     title : str
-        Above the whole figure.
+        Title of the whole figure.
     alternative : str
-        What the picture shows, in words: see `text_alternative`.
+        Description of the plot in words; see `text_alternative`.
     theme : {"light", "dark"}
-        Colours.
+        Colors for a light or a dark background.
     height : float, default=3.6
-        In inches.
+        Height in inches.
     **grid : optional
-        As for ``Figure.subplots``.
+        Arguments of ``Figure.subplots``.
 
     Returns
     -------
@@ -82,33 +82,33 @@ def new_figure(title: str, alternative: str, theme: str, height: float = 3.6, **
     axes : matplotlib.axes.Axes or ndarray of Axes
     """
     matplotlib = matplotlib_or_raise()
-    colours = THEMES[validation.choice(theme, "theme", THEMES)]
+    colors = THEMES[validation.choice(theme, "theme", THEMES)]
     figure = matplotlib.figure.Figure(
-        figsize=(WIDTH, height), facecolor=colours.background, layout="constrained"
+        figsize=(WIDTH, height), facecolor=colors.background, layout="constrained"
     )
     matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=TITLE, color=colours.text)
-    figure.set_label(alternative)  # goes wherever the figure goes, pickles too
+    figure.suptitle(title, fontsize=TITLE, color=colors.text)
+    figure.set_label(alternative)  # part of the figure, so it is copied and pickled with it
     axes = figure.subplots(**grid)
     for each in figure.axes:
-        style_axes(each, colours)
+        style_axes(each, colors)
     return figure, axes
 
 
-def style_axes(axes: Any, colours: Theme) -> None:
-    """Give axes the colours of a theme and the sizes of the style."""
-    axes.set_facecolor(colours.background)
-    axes.tick_params(colors=colours.text, labelsize=TICKS)
-    axes.grid(True, color=colours.faint, linewidth=0.6)
+def style_axes(axes: Any, colors: Theme) -> None:
+    """Apply the colors of a theme and the sizes of the style to axes."""
+    axes.set_facecolor(colors.background)
+    axes.tick_params(colors=colors.text, labelsize=TICKS)
+    axes.grid(True, color=colors.faint, linewidth=0.6)
     axes.set_axisbelow(True)
     for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        text.set(color=colours.text, fontsize=TEXT)
+        text.set(color=colors.text, fontsize=TEXT)
     for side, spine in axes.spines.items():
-        spine.set(color=colours.faint, visible=side in ("left", "bottom"))
+        spine.set(color=colors.faint, visible=side in ("left", "bottom"))
 
 
-def looks(theme: str) -> Iterator[dict[str, Any]]:
-    """What sets each series apart, as arguments of ``Axes.plot``: never the colour alone."""
+def series_styles(theme: str) -> Iterator[dict[str, Any]]:
+    """The style of each series, as arguments of ``Axes.plot``; never the color alone."""
     series = THEMES[validation.choice(theme, "theme", THEMES)].series
     for i in itertools.count():
         yield {
@@ -121,7 +121,7 @@ def looks(theme: str) -> Iterator[dict[str, Any]]:
 
 
 def legend(figure: Any, theme: str) -> None:
-    """A legend below the axes, where it hides nothing; short labels in two columns."""
+    """Add a legend below the axes, where it covers nothing; short labels in two columns."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -134,24 +134,24 @@ def legend(figure: Any, theme: str) -> None:
 
 
 def whole_numbers(axis: Any) -> None:
-    """Ticks at whole numbers only: of epochs, layers and units."""
+    """Put ticks at whole numbers only, for epochs, layers and units."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def text_alternative(figure: "Figure") -> str:
-    """What a picture of relume shows, in words: for those who cannot see it.
+    """Return the description of a plot in words, for readers who cannot see it.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        Made by a function of `relume.plots`.
+        A figure made by a function of `relume.plots`.
 
     Returns
     -------
     str
-        For the ``alt`` of an image, or a caption.
+        Text for the ``alt`` attribute of an image, or for a caption.
 
     Examples
     --------
@@ -163,17 +163,17 @@ def text_alternative(figure: "Figure") -> str:
 
 
 def to_svg(figure: "Figure") -> str:
-    """A picture as SVG, its text alternative within.
+    """Return a plot as SVG that includes its text alternative.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        Made by a function of `relume.plots`.
+        A figure made by a function of `relume.plots`.
 
     Returns
     -------
     str
-        A whole document; letters are drawn as outlines and need no font.
+        A complete SVG document. Letters are drawn as outlines, so no font is needed.
 
     Examples
     --------

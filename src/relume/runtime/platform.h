@@ -1,4 +1,5 @@
-/* What depends on processor and operating system: CPU features, floating-point flags, fork. */
+/* Code that depends on the processor or the operating system: clock, atomics, floating-point flags,
+ * CPU features. */
 #ifndef RELUME_PLATFORM_H
 #define RELUME_PLATFORM_H
 
@@ -21,14 +22,14 @@
 
 #if defined(_WIN32)
 #include <windows.h>
-static inline double seconds(void)                  /* of a clock that never goes back */
+static inline double seconds(void)                  /* of a monotonic clock */
 {
     LARGE_INTEGER count, frequency;
     QueryPerformanceCounter(&count);
     QueryPerformanceFrequency(&frequency);
     return (double)count.QuadPart / (double)frequency.QuadPart;
 }
-static inline long process_id(void) { return 0; }          /* no fork */
+static inline long process_id(void) { return 0; }          /* Windows has no fork */
 #else
 #include <time.h>
 #include <unistd.h>
@@ -41,23 +42,23 @@ static inline double seconds(void)
 static inline long process_id(void) { return (long)getpid(); }
 #endif
 
-/* Put a pointer in a place and return what was there, as one step for all threads. */
-static inline void *exchange_pointer(void **place, void *pointer)
+/* Atomically store a pointer at an address and return the previous one. */
+static inline void *exchange_pointer(void **address, void *pointer)
 {
 #if defined(_MSC_VER)
-    return InterlockedExchangePointer(place, pointer);
+    return InterlockedExchangePointer(address, pointer);
 #else
-    return __atomic_exchange_n(place, pointer, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(address, pointer, __ATOMIC_ACQ_REL);
 #endif
 }
 
-/* The parts of a thread that nobody has taken yet, first .. end - 1, in one number, so that the thread
- * can take the first and others the last one at the same time. */
+/* The parts of a thread that are not taken yet, first to end - 1, packed in one number, so that the
+ * thread can atomically take the first part while other threads take the last one. */
 static inline void set_parts(uint64_t *parts, ptrdiff_t first, ptrdiff_t end)
 {
     *parts = (uint64_t)first << 32 | (uint64_t)end;
 }
-static inline ptrdiff_t take_part(uint64_t *parts, int last)           /* -1: none is left */
+static inline ptrdiff_t take_part(uint64_t *parts, int last)           /* -1 if no part is left */
 {
     for (;;) {
 #if defined(_MSC_VER)
@@ -79,7 +80,7 @@ static inline ptrdiff_t take_part(uint64_t *parts, int last)           /* -1: no
 }
 
 /* A comparison with NaN or an underflow sets flags that NumPy would report as warnings. Saving and
- * restoring keeps the caller's own flags, and on x86 costs a few ns (feclearexcept: 95 ns). */
+ * restoring the flags keeps those of the caller and costs a few ns on x86 (feclearexcept: 95 ns). */
 #if RELUME_X86
 typedef unsigned int float_flags;
 static inline float_flags save_float_flags(void) { return _mm_getcsr(); }
@@ -101,8 +102,8 @@ static inline void restore_float_flags(float_flags flags)
 }
 #endif
 
-/* From here to `restore_float_mode` this thread takes subnormal numbers for 0, in and out: a network
- * that has converged makes many, and each costs 150 cycles. */
+/* Until `restore_float_mode`, this thread treats subnormal inputs and results as 0. A converged
+ * network produces many of them, and each costs 150 cycles. */
 #if RELUME_X86
 typedef unsigned int float_mode;
 static inline float_mode flush_subnormals(void)
@@ -140,7 +141,7 @@ static inline void cpuid(unsigned leaf, unsigned r[4])
     __cpuid_count(leaf, 0, r[0], r[1], r[2], r[3]);
 #endif
 }
-/* The register states that the operating system saves (XCR0). */
+/* The register states that the operating system saves on a context switch (XCR0). */
 static inline unsigned saved_states(void)
 {
 #if defined(_MSC_VER)
@@ -153,12 +154,12 @@ static inline unsigned saved_states(void)
 }
 #endif
 
-/* Whether CPU and operating system support a feature, named as GCC's -m flags name it; 0 for
- * a name that is not known. */
+/* Whether the CPU and the operating system support a feature, which is named as in GCC's -m flags.
+ * Returns 0 for an unknown name. */
 static inline int cpu_supports(const char *feature)
 {
 #if RELUME_X86
-    enum { VECTOR = 0, YMM = 0x6, ZMM = 0xe6 };      /* the states a feature needs saved */
+    enum { VECTOR = 0, YMM = 0x6, ZMM = 0xe6 };      /* the saved states that a feature needs */
     static const struct { const char *name; int leaf, reg, bit; unsigned states; } known[] = {
         {"sse3", 1, 2, 0, VECTOR},    {"ssse3", 1, 2, 9, VECTOR},   {"sse4.1", 1, 2, 19, VECTOR},
         {"sse4.2", 1, 2, 20, VECTOR}, {"popcnt", 1, 2, 23, VECTOR}, {"cx16", 1, 2, 13, VECTOR},
@@ -169,7 +170,7 @@ static inline int cpu_supports(const char *feature)
     unsigned highest[4], basic[4], r[4], states = 0;
     cpuid(0, highest);
     cpuid(1, basic);
-    if (basic[2] >> 27 & 1) states = saved_states();   /* OSXSAVE: xgetbv may be used */
+    if (basic[2] >> 27 & 1) states = saved_states();   /* OSXSAVE: xgetbv is enabled */
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, feature) != 0) continue;
         if ((unsigned)known[i].leaf > highest[0]) return 0;

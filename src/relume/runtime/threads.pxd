@@ -1,7 +1,7 @@
-"""How many threads a compiled loop may use, and whether they pay off.
+"""The number of threads of a compiled loop, and the decision whether they pay off.
 
     cdef Region region
-    threads = begin(&region)                # 1: go without OpenMP
+    threads = begin(&region)                # if 1, do not enter OpenMP
     for i in prange(n, schedule="dynamic", num_threads=threads):
         ...
         done(&region, threadid())
@@ -12,29 +12,29 @@ from libc.stdint cimport uint64_t
 
 cdef struct Region:
     double begin                # seconds
-    double last                 # when the calling thread had done its last part
-    Py_ssize_t own              # parts that it did
+    double last                 # time when the calling thread finished its last part, in seconds
+    Py_ssize_t own              # number of parts done by the calling thread
 
 cdef int available_threads() noexcept nogil
 cdef int begin(Region* region) noexcept nogil
 cdef void done(Region* region, int thread) noexcept nogil
 cdef void end(const Region* region, Py_ssize_t n) noexcept nogil
 
-# Parts of a region that stay with their thread from one region to the next, and with them what the
-# thread has of them in its cache; a thread that has done its own takes others' last ones.
+# Parts of a region that stay with their thread from one region to the next, so that their data
+# stay in its cache. A thread that has finished its own parts takes the last parts of others.
 cdef enum:
-    APART = 8                   # numbers from one thread's parts to the next's: a cache line
+    APART = 8                   # elements between the parts of two threads: one cache line
 
 cdef void share_out(uint64_t* parts, int threads, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nogil
 
-# One thread or all for work that is done again and again, by the time that each took.
+# The choice between one thread and all threads for repeated work, by the measured times of both.
 cdef struct Choice:
     int all_threads
-    int threads                 # chosen for now
-    int looked                  # times since one and all were compared
-    double begin
-    double fastest[2]           # seconds, by all and by one
+    int threads                 # current choice
+    int runs                    # runs since the last comparison began
+    double begin                # seconds
+    double fastest[2]           # fastest time of all threads and of one thread, in seconds
 
 cdef void begin_choice(Choice* choice, int all_threads) noexcept nogil
 cdef int choose(Choice* choice) noexcept nogil

@@ -1,13 +1,15 @@
-"""The number of threads: what was asked for, what OpenMP allows, and one where they do not pay.
+"""The number of threads: as requested, as OpenMP allows, and one where threads do not pay off.
 
-libgomp hangs in a child whose parent had used it, so a child works on one thread. It is told by
-its process id, which is asked only where threads would start: no fork handler, nothing global.
+libgomp hangs in a forked child whose parent has used it, so a child uses one thread. A fork is
+detected by its process ID, which is checked only before threads start. This needs no fork handler
+and no global state.
 
-At the end of a region OpenMP waits for all threads, also for one that a busy machine does not
-run: then a call of 30 us takes 16 ms, by luck, and no wait policy of ours could help where another
-library loaded its OpenMP first. So each region is measured: the calling thread's own parts tell
-what one thread would have taken. Where STRIKES regions in a row took longer, threads rest for
-PAUSE times as long, which bounds what they can cost. The bits of a result do not depend on it.
+At the end of a region OpenMP waits for all threads, even for one that a busy machine does not
+schedule. A call of 30 us then occasionally takes 16 ms, and a wait policy of our own has no
+effect if another library loaded OpenMP first. Therefore each region is timed, and the time that
+one thread would have taken is estimated from the parts done by the calling thread. After STRIKES
+regions in a row that took longer than that, relume uses one thread for PAUSE times the last
+region's time, which bounds the loss. The bits of a result do not depend on this.
 """
 
 import math
@@ -33,12 +35,13 @@ cdef extern from *:
     """
     int RELUME_OPENMP
 
-cdef double WORTH = 1.1         # of the one-thread time: a region that took longer did not pay
-cdef int STRIKES = 3            # such regions in a row: the first may only have woken a thread
-cdef double PAUSE = 64          # of the last one's time: so STRIKES / PAUSE of the time is lost
+# A region that took more than WORTH times the estimated time of one thread did not pay off.
+cdef double WORTH = 1.1
+cdef int STRIKES = 3            # more than 1, as the first region may only have woken a thread
+cdef double PAUSE = 64          # at most STRIKES / PAUSE of the time is lost
 
-cdef int TRIALS = 3             # of all threads, and as many of one,
-cdef int AGAIN = 500            # and so many times later again: the machine may be busy by then
+cdef int TRIALS = 3             # timed runs of all threads, and as many of one thread
+cdef int AGAIN = 500            # runs until the next comparison: the machine may be busy by then
 
 cdef int n_threads = 1
 cdef int strikes = 0
@@ -53,7 +56,7 @@ cdef int available_threads() noexcept nogil:
 
 
 cdef int begin(Region* region) noexcept nogil:
-    """The threads for a region that begins now."""
+    """Begin a region; return its number of threads."""
     cdef int threads = available_threads()
     if threads > 1:
         region.begin = region.last = seconds()
@@ -64,14 +67,14 @@ cdef int begin(Region* region) noexcept nogil:
 
 
 cdef void done(Region* region, int thread) noexcept nogil:
-    """Note that a thread has done a part; only the calling thread's count."""
+    """Record that a thread has finished a part. Only those of the calling thread count."""
     if thread == 0:
         region.own += 1
         region.last = seconds()
 
 
 cdef void end(const Region* region, Py_ssize_t n) noexcept nogil:
-    """Judge a region of n parts that has ended: did it take less than one thread would have?"""
+    """End a region of n parts and decide whether its threads paid off."""
     global strikes, resting_until
     cdef double now = seconds()
     cdef double alone = (region.last - region.begin) * n / max(region.own, <Py_ssize_t> 1)
@@ -85,14 +88,14 @@ cdef void end(const Region* region, Py_ssize_t n) noexcept nogil:
 
 
 cdef void share_out(uint64_t* parts, int threads, Py_ssize_t n) noexcept nogil:
-    """Give each thread its share of n parts, the same in each region of so many."""
+    """Assign n parts to the threads, in the same way in each region with n parts."""
     cdef int t
     for t in range(threads):
         set_parts(parts + t * APART, n * t // threads, n * (t + 1) // threads)
 
 
 cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nogil:
-    """The next part of a thread, or of another that still has one; -1 if all are taken."""
+    """The next part of a thread, or the last part of another one; -1 if all parts are taken."""
     cdef Py_ssize_t part = take_part(parts + thread * APART, False)
     cdef int k
     for k in range(1, threads):
@@ -104,53 +107,53 @@ cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nog
 
 cdef void begin_choice(Choice* choice, int all_threads) noexcept nogil:
     choice.all_threads = choice.threads = all_threads
-    choice.looked = AGAIN
+    choice.runs = AGAIN
 
 
 cdef int choose(Choice* choice) noexcept nogil:
-    """The threads for the next time: first all and one in turn, then what was the faster."""
+    """The number of threads for the next run: all and one in turn, then whichever was faster."""
     if choice.all_threads == 1:
         return 1
-    if choice.looked == AGAIN:
-        choice.looked, choice.fastest[0], choice.fastest[1] = 0, INFINITY, INFINITY
-    if choice.looked < 2 * TRIALS:
-        choice.threads = 1 if choice.looked % 2 else choice.all_threads
-    elif choice.looked == 2 * TRIALS:
+    if choice.runs == AGAIN:
+        choice.runs, choice.fastest[0], choice.fastest[1] = 0, INFINITY, INFINITY
+    if choice.runs < 2 * TRIALS:
+        choice.threads = 1 if choice.runs % 2 else choice.all_threads
+    elif choice.runs == 2 * TRIALS:
         choice.threads = 1 if choice.fastest[1] < choice.fastest[0] else choice.all_threads
     choice.begin = seconds()
     return choice.threads
 
 
 cdef void chosen(Choice* choice) noexcept nogil:
-    """Note how long it took."""
+    """Record the time that the run took."""
     cdef int alone = choice.threads == 1
     if choice.all_threads > 1:
         choice.fastest[alone] = min(choice.fastest[alone], seconds() - choice.begin)
-        choice.looked += 1
+        choice.runs += 1
 
 
 def openmp_version():
-    """OpenMP's version as yyyymm, 0 if relume was built without it."""
+    """The version of OpenMP as yyyymm, or 0 if relume was built without OpenMP."""
     return RELUME_OPENMP
 
 
 def set_num_threads(n):
-    """Set how many threads relume's functions and networks may use in this process.
+    """Set the number of threads that relume may use in this process.
 
-    Results do not depend on it. A process forked from this one works on one thread, whatever it
-    asks for, and so does a build without OpenMP.
+    Results do not depend on the number of threads. A forked child process and a build without
+    OpenMP always use one thread.
 
     Parameters
     ----------
     n : int
-        At least 1.
+        Maximum number of threads, from 1 to 4096.
 
     Raises
     ------
     TypeError
         If `n` is not an integer.
     ValueError
-        If `n` is less than 1.
+        If `n` is less than 1 or greater than 4096.
 
     Examples
     --------
@@ -164,12 +167,12 @@ def set_num_threads(n):
 
 
 def get_num_threads():
-    """The number of threads that relume may use in this process.
+    """Return the number of threads that relume may use in this process.
 
     Returns
     -------
     n : int
-        1 in a forked child, and in a build without OpenMP.
+        Maximum number of threads. It is 1 in a forked child process and in a build without OpenMP.
 
     Examples
     --------
@@ -182,21 +185,21 @@ def get_num_threads():
 
 
 class num_threads:
-    """Set the number of threads for the length of a ``with`` block.
+    """Context manager that sets the number of threads within a ``with`` block.
 
-    The number belongs to the process: other Python threads see it too.
+    The number is a setting of the process, so it affects other Python threads too.
 
     Parameters
     ----------
     n : int
-        At least 1.
+        Maximum number of threads, from 1 to 4096.
 
     Raises
     ------
     TypeError
         If `n` is not an integer.
     ValueError
-        If `n` is less than 1.
+        If `n` is less than 1 or greater than 4096.
 
     Examples
     --------
@@ -207,7 +210,7 @@ class num_threads:
 
     def __init__(self, n):
         self.n = checked(n, "n")
-        self.before = []            # a stack, since one object may be entered again inside itself
+        self.before = []            # a stack, because the same object may be entered again
 
     def __enter__(self):
         self.before.append(n_threads)
@@ -219,19 +222,20 @@ class num_threads:
 
 
 def checked(n, argument):
+    """n as an int from 1 to 4096; an error names the argument."""
     try:
         number = None if isinstance(n, bool) else operator.index(n)
     except TypeError:
         number = None
     if number is None:
-        raise TypeError(f"{argument} must be an integer of at least 1, got {n!r}")
+        raise TypeError(f"{argument} must be an integer between 1 and 4096, got {n!r}")
     if not 1 <= number <= 4096:
         raise ValueError(f"{argument} must be between 1 and 4096, got {n!r}")
     return number
 
 
 def default_num_threads():
-    """RELUME_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use."""
+    """RELUME_NUM_THREADS, else OMP_NUM_THREADS, else the number of CPUs this process may use."""
     for variable in ("RELUME_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "").partition(",")[0].strip()
         if value:
@@ -240,13 +244,14 @@ def default_num_threads():
             except ValueError:
                 if variable == "RELUME_NUM_THREADS":
                     raise ValueError(
-                        f"{variable} must be an integer of at least 1, got {value!r}") from None
+                        f"{variable} must be an integer between 1 and 4096, got {value!r}"
+                    ) from None
     affinity = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))
     return max(1, min(len(affinity(0)), cgroup_quota()))
 
 
 def cgroup_quota():
-    """The CPUs that the cgroup may use, rounded up; many if there is no limit (v2, then v1)."""
+    """The number of CPUs that the cgroup (v2 or v1) may use, rounded up; 4096 without a limit."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
     except (OSError, ValueError):

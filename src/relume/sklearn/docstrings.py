@@ -26,7 +26,7 @@ learning_rate_init : float, default=0.001
 power_t : float, default=0.5
     Exponent of "invscaling".
 max_iter : int, default=200
-    The most epochs of a fit; the most iterations of L-BFGS.
+    Maximum number of epochs of a fit, or of iterations of L-BFGS.
 shuffle : bool, default=True
     Whether rows are put in a new order for each epoch.
 random_state : int, RandomState instance or None, default=None
@@ -36,7 +36,7 @@ tol : float, default=1e-4
     than this for more than `n_iter_no_change` epochs; L-BFGS when no element of the gradient is
     larger.
 verbose : bool, default=False
-    Whether to print the figures of each epoch.
+    Whether to print the loss and score of each epoch.
 warm_start : bool, default=False
     Whether `fit` goes on from the values of the fit before.
 momentum : float, default=0.9
@@ -55,7 +55,7 @@ epsilon : float, default=1e-8
 n_iter_no_change : int, default=10
     See `tol`.
 max_fun : int, default=15000
-    The most evaluations of the loss by L-BFGS.
+    Maximum number of evaluations of the loss by L-BFGS.
 """
 RELUME = """
 dropout : float or list of float, default=0.0
@@ -79,7 +79,7 @@ schedule : Schedule, callable or None, default=None
 clip_norm : float or None, default=None
     Gradients are scaled down where the norm of all of them together is larger.
 callbacks : list or None, default=None
-    Callbacks such as ``nn.EarlyStopping()`` or functions ``f(net, epoch, figures)``, where ``net``
+    Callbacks such as ``nn.EarlyStopping()`` or functions ``f(net, epoch, logs)``, where ``net``
     is `network_`; one that returns True ends the fit.
 dtype : {"float32", "float64"} or None, default=None
     What is computed in. None is the dtype of X: float32, else float64.
@@ -96,7 +96,7 @@ loss_ : float
 loss_curve_ : list of float
     The loss of each epoch, not of L-BFGS.
 best_loss_ : float or None
-    The least of them; None under `early_stopping`.
+    The lowest of them; None under `early_stopping`.
 validation_scores_ : list of float or None
     Under `early_stopping`, the score after each epoch.
 best_validation_score_ : float or None

@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score
 from relume.nn.callbacks.callback import Hooks
 from relume.nn.data.check_data import check_enough_rows
 from relume.nn.data.minibatches import ArrayBatches
-from relume.nn.optimizers.schedule import LearningSchedule
+from relume.nn.optimizers.schedule import learn
 from relume.nn.training.run import Diverged, Run
 from relume.sklearn.warned import warn
 
@@ -119,8 +119,7 @@ class EstimatorFit(Run):
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
         logs = {"loss": e.loss_, **self._validate()}
         self._count_epochs_without_improvement()
-        if isinstance(network.schedule, LearningSchedule):
-            network.schedule.update(logs)
+        learn(network.schedule, logs)
         if e._learning_rate == "invscaling":
             network.optimizer.lr = e.learning_rate_init / (e.t_ + 1) ** e.power_t
         converged = e._no_improvement_count > e.n_iter_no_change and self._converges()

@@ -27,7 +27,7 @@ class Classes:
         return 1 if self.kind == "binary" else len(self.classes)
 
     def _positions(self, y):
-        """The places of labels among the classes; None where that takes a closer look."""
+        """The indices of labels among the classes; None where they need a full check."""
         if self.kind == "multilabel-indicator" or y.ndim != 1 or y.dtype.kind == "O":
             return None
         if (y.dtype.kind in "US") != (self.classes.dtype.kind in "US"):

@@ -1,10 +1,10 @@
 """Functions along an axis, as generalized ufuncs: NumPy moves the axis, broadcasts and casts.
 
-The one inner loop hands a kernel whole rows where they are contiguous, else columns where these
-lie side by side, as they do when the axis is not the last one. What is neither is packed into
-scratch memory a tile at a time, and so are short rows, as columns. float16 becomes float32 a tile
-at a time, laid out without gaps in the same order, and then goes the same ways. Threads take
-chunks of rows.
+The inner loop passes whole rows to a kernel if they are contiguous, or else columns if these lie
+side by side, as they do when the axis is not the last one. Other layouts are packed into scratch
+memory, one tile at a time. Short rows are packed too, as columns. float16 is converted to float32
+one tile at a time, in the same order but without gaps, and is then handled in the same ways.
+Threads process chunks of rows.
 """
 
 cimport numpy as cnp
@@ -36,25 +36,25 @@ cdef enum:
     MAX_OPERANDS = 5
     N_LOOPS = 3                 # float16, float32, float64
     CHUNK = 16384               # elements of a thread's chunk, at least one row
-    PARALLEL = 32768            # elements from which threads are used, as in ufuncs.pyx
-    TILE = 16                   # rows packed together, but no more than these elements
-    TILE_ELEMENTS = 65536
-    FEW = 8                     # fewer columns do not fill a vector
-    TILE_OF_COLUMNS = 16384     # elements packed together as columns, if these are not too few
-    TILE_OF_HALVES = 2048       # elements of whole rows converted together
-    TILE_OF_HALF_COLUMNS = 262144   # and of columns: these want to be many
+    PARALLEL = 32768            # minimum elements for threads, as in elementwise.pyx
+    TILE = 16                   # maximum number of rows that are packed together
+    TILE_ELEMENTS = 65536       # maximum number of their elements
+    FEW = 8                     # fewer columns than this do not fill a vector
+    TILE_OF_COLUMNS = 16384     # elements packed together as columns, of which there are >= FEW
+    TILE_OF_HALVES = 2048       # float16 elements of whole rows that are converted together
+    TILE_OF_HALF_COLUMNS = 262144   # and of columns, which are efficient only if there are many
 
 cdef struct Operand:
-    bint row                    # a row of n elements, else one
+    bint row                    # a row of n elements, else one element per row
     bint half                   # float16
     Py_ssize_t itemsize         # in the caller's memory
 
-cdef struct Loop:               # what NumPy hands back to the inner loop
+cdef struct Loop:               # the data that NumPy passes to the inner loop
     AxisKernel rows
     AxisKernel columns
-    const Loop* single          # for float16 the loop of float32, else NULL
-    Py_ssize_t shortest         # rows that are faster as columns, though these are packed
-    Py_ssize_t longest
+    const Loop* single          # the float32 loop for float16, else NULL
+    Py_ssize_t min_packed       # rows from this length
+    Py_ssize_t max_packed       # to this length are faster if they are packed as columns
     int n_in
     int n_operands
     Operand operands[MAX_OPERANDS]
@@ -63,14 +63,14 @@ cdef struct Call:
     const Loop* loop
     char* args[MAX_OPERANDS]
     Py_ssize_t outer[MAX_OPERANDS]      # bytes from row to row
-    Py_ssize_t inner[MAX_OPERANDS]      # and along a row
+    Py_ssize_t inner[MAX_OPERANDS]      # bytes from element to element of a row
     Py_ssize_t n
     bint out_of_memory
     bint bad_index
 
 cdef struct Tile:
-    bint across                 # columns: a line is an element of each row; else it is a row
-    Py_ssize_t rows             # at most
+    bint across                 # a line is a column, with one element of each row; else a row
+    Py_ssize_t rows             # maximum number of rows
     Py_ssize_t line             # elements from line to line
     char* packed[MAX_OPERANDS]
 
@@ -111,11 +111,13 @@ cdef void set_error(const Call* call) noexcept with gil:
     if call.out_of_memory:
         PyErr_SetNone(MemoryError)
     else:
-        PyErr_SetString(IndexError, b"an index is out of bounds for the number of pieces")
+        PyErr_SetString(
+            IndexError,
+            b"which has an index that is out of bounds; allowed are -pieces to pieces - 1")
 
 
 cdef bint side_by_side(const Call* call) noexcept nogil:
-    """Whether neighbours in memory belong to different rows."""
+    """Whether neighbouring elements in memory belong to different rows."""
     cdef int k
     for k in range(call.loop.n_operands):
         if call.loop.operands[k].row:
@@ -125,9 +127,9 @@ cdef bint side_by_side(const Call* call) noexcept nogil:
 
 
 cdef inline bint in_place(const Call* call, int k, bint across) noexcept nogil:
-    """Whether a kernel can work in the caller's memory."""
+    """Whether a kernel can use an operand in the caller's memory."""
     cdef const Operand* operand = &call.loop.operands[k]
-    # A kernel of two inputs writes its output before it has read the gradient.
+    # A kernel with two inputs writes its output before it has read all of the gradient.
     if k == 0 and call.loop.n_in == 2 and call.args[0] == call.args[2]:
         return False
     if across:
@@ -152,7 +154,7 @@ cdef void run(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
 
 
 cdef void run_halves(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    """The same in float32, a tile at a time."""
+    """`run` for float16: convert to float32 and back, one tile at a time."""
     cdef Call single = call[0]
     cdef bint across = side_by_side(call)
     cdef Py_ssize_t tile, size, elements, i, n = max(<Py_ssize_t> 1, call.n)
@@ -200,14 +202,14 @@ cdef void run_tile_of_halves(const Call* call, Py_ssize_t start, Py_ssize_t rows
 
 cdef void convert(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, bint across,
                   float* single, uint16_t* halves) noexcept nogil:
-    """An input to float32 without gaps, or an output back; `halves` is room for a line."""
+    """Convert an input to contiguous float32, or an output back; `halves` is scratch memory."""
     cdef char* x = call.args[k] + start * call.outer[k]
     cdef Py_ssize_t size = sizeof(uint16_t), n = call.n if call.loop.operands[k].row else 1
     cdef Py_ssize_t lines = rows, line = call.outer[k], step = call.inner[k], i
     if across:
         lines, line, n, step = n, step, rows, line
     if (step == size or n == 1) and (line == n * size or lines == 1):
-        lines, n, step = 1, lines * n, size         # all of it without a gap
+        lines, n, step = 1, lines * n, size         # contiguous, so convert it all at once
     for i in range(lines):
         if k < call.loop.n_in and step == size:
             table.half_to_float(<const uint16_t*> (x + i * line), single + i * n, n)
@@ -222,11 +224,11 @@ cdef void convert(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, bi
 
 
 cdef void run_floats(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    """Rows start .. start + rows, as rows or as columns, in the caller's memory or from tiles."""
+    """Run rows start to start + rows, as rows or as columns, in place or packed into tiles."""
     cdef Tile tile
     cdef Py_ssize_t i, n = call.n
     cdef int k
-    cdef bint short = rows >= FEW and call.loop.shortest <= n <= call.loop.longest
+    cdef bint short = rows >= FEW and call.loop.min_packed <= n <= call.loop.max_packed
     tile.across = False
     tile.rows = max(<Py_ssize_t> 1, rows)
     for k in range(MAX_OPERANDS):
@@ -245,14 +247,14 @@ cdef void run_floats(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nog
 
 
 cdef bint allocate(const Call* call, Tile* tile) noexcept nogil:
-    """The sizes of a tile, and its memory."""
+    """Set the sizes of a tile and allocate its memory; False if there is not enough."""
     cdef Py_ssize_t size, lines, n = call.n
     cdef int k
     if tile.across:
         tile.rows = max(<Py_ssize_t> FEW, min(<Py_ssize_t> COLUMNS, TILE_OF_COLUMNS // (n + 1)))
         tile.line, lines = tile.rows, n
     else:
-        # Where the axis is not the last, the rows of a tile share cache lines.
+        # If the axis is not the last one, the rows of a tile share cache lines.
         tile.rows = max(<Py_ssize_t> 1, min(<Py_ssize_t> TILE, TILE_ELEMENTS // (n + 1)))
         tile.line, lines = n + 8, tile.rows
     size = tile.line * sizeof(double)
@@ -314,17 +316,17 @@ cdef void unpack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
 cdef void copy_tile(const char* x, Py_ssize_t x_outer, Py_ssize_t x_inner, char* out,
                     Py_ssize_t out_outer, Py_ssize_t out_inner, Py_ssize_t rows, Py_ssize_t n,
                     Py_ssize_t itemsize) noexcept nogil:
-    """Copy rows of n items, across the rows first."""
+    """Copy rows of n items; the inner loop runs across the rows."""
     cdef Py_ssize_t j
     for j in range(n):
         copy_strided(x + j * x_inner, x_outer, out + j * out_inner, out_outer, itemsize, rows)
 
 
 # -- generalized ufuncs ---------------------------------------------------------------------------
-# NumPy keeps the pointers that it is given, so what they point to lives as long as the module.
+# NumPy keeps the pointers that it is given, so their targets must live as long as the module.
 
-# Name, kernel, signature, the shortest and longest rows that are faster as columns. A `backward`
-# takes the gradient first, as everywhere.
+# Name, kernel, signature, and the minimum and maximum length of rows that are packed as columns. A
+# `backward` function takes the gradient first, as everywhere.
 FUNCTIONS = [
     ("softmax", SOFTMAX, "(n)->(n)", 1, 32),
     ("log_softmax", LOG_SOFTMAX, "(n)->(n)", 1, 32),
@@ -351,10 +353,10 @@ cnp.import_array()
 cnp.import_ufunc()
 
 
-cdef object make(str name, int kernel, str signature, Py_ssize_t shortest,
-                 Py_ssize_t longest):
+cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
+                 Py_ssize_t max_packed):
     inputs, _, outputs = signature.partition("->")
-    operands = [part == "(n)" for part in f"{inputs},{outputs}".split(",")]
+    is_row = [operand == "(n)" for operand in f"{inputs},{outputs}".split(",")]
     cdef int n_in = len(inputs.split(",")), j, k
     cdef Loop* loop
     cdef const Spans* spans
@@ -364,26 +366,26 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t shortest,
         spans = &table.float64 if dtype == cnp.NPY_DOUBLE else &table.float32
         loop.single = &loops[kernel][1] if dtype == NPY_HALF else NULL
         loop.rows, loop.columns = spans.rows[kernel], spans.columns[kernel]
-        loop.shortest, loop.longest = shortest, longest
-        loop.n_in, loop.n_operands = n_in, len(operands)
-        for k, row in enumerate(operands):
+        loop.min_packed, loop.max_packed = min_packed, max_packed
+        loop.n_in, loop.n_operands = n_in, len(is_row)
+        for k, row in enumerate(is_row):
             index = (kernel, k) in ((MAXOUT, 2), (MAXOUT_BACKWARD, 1))
             number = cnp.NPY_INTP if index else dtype
             if (kernel, k) == (PRELU_BACKWARD, 4) and dtype == NPY_HALF:
-                number = cnp.NPY_FLOAT      # a sum, which may be one of several to be added
+                number = cnp.NPY_FLOAT      # partial sums stay in float32
             loop.operands[k].row = row
             loop.operands[k].half = number == NPY_HALF
             loop.operands[k].itemsize = cnp.PyArray_DescrFromType(number).itemsize
-            types[kernel][j * len(operands) + k] = number
+            types[kernel][j * len(is_row) + k] = number
         data[kernel][j] = loop
     texts.append((name.encode(), signature.encode()))
     ufunc = cnp.PyUFunc_FromFuncAndDataAndSignature(
-        inner_loops, data[kernel], types[kernel], N_LOOPS, n_in, len(operands) - n_in,
+        inner_loops, data[kernel], types[kernel], N_LOOPS, n_in, len(is_row) - n_in,
         cnp.PyUFunc_None, texts[-1][0], NULL, 0, texts[-1][1])
-    with contextlib.suppress(AttributeError):       # an older NumPy: pickle then looks for it
+    with contextlib.suppress(AttributeError):       # older NumPy: pickle searches the modules
         ufunc.__module__ = __name__
     return ufunc
 
 
-for _name, _kernel, _signature, _shortest, _longest in FUNCTIONS:
-    globals()[_name] = make(_name, _kernel, _signature, _shortest, _longest)
+for _name, _kernel, _signature, _min_packed, _max_packed in FUNCTIONS:
+    globals()[_name] = make(_name, _kernel, _signature, _min_packed, _max_packed)

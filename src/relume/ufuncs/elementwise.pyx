@@ -1,12 +1,12 @@
-"""The one inner loop behind every ufunc, and the making of ufuncs from the table.
+"""The inner loop of all elementwise ufuncs, and the construction of the ufuncs from the table.
 
-NumPy broadcasts, casts and calls `inner_loop` with pointers and strides. In this order it
-  1. goes element by element where an output partly overlaps an input or has a stride of 0, since
-     NumPy leaves such calls uncopied for loops that work in sequence;
-  2. splits large calls into chunks over OpenMP threads (NumPy has released the GIL);
-  3. hands contiguous spans straight to the kernel, and packs strided operands, and float16 as
+NumPy broadcasts, casts and calls `inner_loop` with pointers and strides. `inner_loop`
+  1. goes element by element if an output partly overlaps an input or has a stride of 0, because
+     NumPy passes such operands without a copy to loops that it assumes to be sequential;
+  2. splits large calls into chunks for OpenMP threads (NumPy has released the GIL);
+  3. passes contiguous spans directly to the kernel, and packs strided operands, and float16 as
      float32, into a block on the stack.
-A kernel never sees a stride, so a strided result has the bits of a contiguous one.
+A kernel never sees a stride, so a strided result has the same bits as a contiguous one.
 """
 
 cimport numpy as cnp
@@ -33,27 +33,29 @@ cdef enum:
     MAX_LOOPS = N_INTEGERS + 3
 
     # Measured on two CPUs of an AMD EPYC (Zen 3), AVX2, float32.
-    # Elements of a packed block: with every second element of 200,000 relu takes 166 us at 256,
-    # 151 at 512 and 143 at 1,024, of which six of float64 would be 48 KB of stack.
+    # Elements of a packed block. relu of every second element of 200,000 takes 166 us with blocks
+    # of 256, 151 us with 512 and 143 us with 1,024, but six float64 blocks of 1,024 would take
+    # 48 KB of stack.
     BLOCK = 512
     # Elements of a thread's chunk: 2.4 us of relu, 24 us of sigmoid.
     CHUNK = 16384
-    # Elements from which threads are used: two take 1.0 of one's time for relu and 0.54 for
-    # sigmoid at 32,768, 0.76 and 0.53 at 65,536, 0.64 and 0.51 at 131,072.
+    # Minimum number of elements for which threads are used. At 32,768 elements, two threads take
+    # 1.0 of the time of one for relu and 0.54 for sigmoid; at 65,536, 0.76 and 0.53; at 131,072,
+    # 0.64 and 0.51.
     PARALLEL = 32768
 
-cdef struct Loop:               # what NumPy hands back to the inner loop
+cdef struct Loop:               # the data that NumPy passes to the inner loop
     Kernel kernel
     int n_in
     int n_out
-    int n_parameters            # how many of the inputs, from the right, are parameters
+    int n_parameters            # number of parameters, which are the last inputs
     Py_ssize_t itemsize
     bint half
 
-cdef enum Source:               # where a kernel's operand is
-    IN_PLACE                    # contiguous in the caller's memory
-    ONCE                        # in the block, the same for all blocks
-    PACKED                      # in the block, packed anew for each block
+cdef enum Source:               # where a kernel finds an operand
+    IN_PLACE                    # in the caller's memory, which is contiguous
+    ONCE                        # in a block that is packed once for all iterations
+    PACKED                      # in a block that is packed in each iteration
 
 
 cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* steps,
@@ -72,7 +74,7 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
         if threads == 1:
             run(loop, args, steps, 0, n)
         else:
-            # Dynamic: a thread that the busy machine does not run leaves its chunks to the others.
+            # With dynamic scheduling, other threads do the chunks of a thread that is not running.
             for i in prange(chunks, schedule="dynamic", num_threads=threads):
                 run(loop, args, steps, i * CHUNK, min(<Py_ssize_t> CHUNK, n - i * CHUNK))
                 done(&region, threadid())
@@ -82,7 +84,7 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
 
 cdef bint in_order_only(const Loop* loop, char** args, const cnp.npy_intp* steps,
                         Py_ssize_t n) noexcept nogil:
-    """Whether an element of an output may be read as an element of an input, later or earlier."""
+    """Whether elements must be processed in order, as an output partly overlaps an operand."""
     cdef int k, out
     cdef Py_ssize_t size = loop.itemsize
     if n < 2:
@@ -92,7 +94,7 @@ cdef bint in_order_only(const Loop* loop, char** args, const cnp.npy_intp* steps
             return True
         for k in range(out):
             if args[k] == args[out] and steps[k] == steps[out]:
-                continue                                # exactly in place: each its own element
+                continue                                # exactly in place: elements do not mix
             if (lowest(args[k], steps[k], n) < highest(args[out], steps[out], n, size)
                     and lowest(args[out], steps[out], n) < highest(args[k], steps[k], n, size)):
                 return True
@@ -110,7 +112,7 @@ cdef inline uintptr_t highest(char* start, Py_ssize_t step, Py_ssize_t n,
 
 cdef void run(const Loop* loop, char** args, const cnp.npy_intp* steps, Py_ssize_t start,
               Py_ssize_t n) noexcept nogil:
-    """Elements start .. start + n: straight to the kernel if all is contiguous, else packed."""
+    """Run the kernel on elements start to start + n, packed unless all operands are contiguous."""
     cdef void* spans[MAX_OPERANDS]
     cdef int k, first_parameter = loop.n_in - loop.n_parameters
     cdef bint scalar = True, contiguous = not loop.half
@@ -127,7 +129,7 @@ cdef void run(const Loop* loop, char** args, const cnp.npy_intp* steps, Py_ssize
 
 cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, bint scalar,
                      Py_ssize_t n) noexcept nogil:
-    # On a cache line: a vector that crosses two costs twice.
+    # Aligned to a cache line, because a vector that crosses two lines costs twice as much.
     cdef double memory[MAX_OPERANDS * BLOCK + 7]
     cdef double* blocks = <double*> ((<uintptr_t> memory + 63) & ~(<uintptr_t> 63))
     cdef void* spans[MAX_OPERANDS]
@@ -158,7 +160,7 @@ cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, b
 
 cdef void pack(const Loop* loop, const char* x, Py_ssize_t step, void* block,
                Py_ssize_t n) noexcept nogil:
-    """Bring n strided elements into a block; float16 becomes float32 on the way."""
+    """Copy n strided elements into a block, converting float16 to float32."""
     cdef uint16_t halves[BLOCK]
     if not loop.half:
         copy_strided(x, step, <char*> block, loop.itemsize, loop.itemsize, n)
@@ -181,8 +183,8 @@ cdef void unpack(const Loop* loop, const void* block, char* out, Py_ssize_t step
         copy_strided(<const char*> halves, sizeof(uint16_t), out, step, sizeof(uint16_t), n)
 
 
-# -- from the table to ufuncs ---------------------------------------------------------------------
-# NumPy keeps the pointers that it is given, so what they point to lives as long as the module.
+# -- construction of the ufuncs from the table ----------------------------------------------------
+# NumPy keeps the pointers that it is given, so their targets must live as long as the module.
 
 cdef cnp.PyUFuncGenericFunction inner_loops[MAX_LOOPS]
 cdef Loop loops[MAX_UFUNCS][MAX_LOOPS]
@@ -206,14 +208,16 @@ cdef const Kernels* kernels_of(const Activation* row, str direction) except NULL
         return &row.backward_from_output
     elif direction == "parameter_gradient":
         return &row.parameter_gradient
-    raise ValueError(f"no direction {direction!r}")
+    raise ValueError(
+        "direction must be 'forward', 'backward', 'backward_from_output' or "
+        f"'parameter_gradient', got {direction!r}")
 
 
 cdef str text(const char* value):
     return value.decode() if value != NULL else ""
 
 
-cdef dict describe(const Activation* row):
+cdef dict texts_of(const Activation* row):
     return {
         "name": text(row.name),
         "alias": text(row.alias),
@@ -236,16 +240,16 @@ cdef dict describe(const Activation* row):
 
 
 def rows():
-    """The table as dicts: the texts of each activation, and which directions it has."""
+    """The table as a list of dicts, with the texts and the directions of each activation."""
     cdef int i, j
     result = []
     for i in range(table.n_activations):
-        entry = describe(&table.activations[i])
+        entry = texts_of(&table.activations[i])
         entry["index"] = i
         for direction in ("forward", "backward", "backward_from_output", "parameter_gradient"):
             if kernels_of(&table.activations[i], direction).float32 != NULL:
                 entry["directions"].append(direction)
-        for j in range(i, -1, -1):          # the first row that computes the same
+        for j in range(i, -1, -1):          # the first row with the same kernel
             if table.activations[j].forward.float32 == table.activations[i].forward.float32:
                 entry["same_kernel_as"] = j
         result.append(entry)
@@ -253,12 +257,12 @@ def rows():
 
 
 def gated_rows():
-    """The table's gated functions as dicts; they go forward and backward."""
-    return [describe(&table.gated[i]) for i in range(table.n_gated)]
+    """The table's gated functions as a list of dicts; each has a forward and a backward kernel."""
+    return [texts_of(&table.gated[i]) for i in range(table.n_gated)]
 
 
 def make_ufunc(int index, str direction, int n_parameters, str name, str doc):
-    """Make the ufunc of one direction of a row, and keep it here under its name, for pickle."""
+    """Make the ufunc of one direction of a row, as an attribute of this module for pickle."""
     cdef const Kernels* kernels = kernels_of(&table.activations[index], direction)
     return made(kernels, n_parameters + (1 if direction == "forward" else 2), 1, n_parameters,
                 name, doc)
@@ -278,7 +282,7 @@ cdef object made(const Kernels* kernels, int n_in, int n_out, int n_parameters, 
     cdef Loop loop = Loop(NULL, n_in, n_out, n_parameters, 0, False)
     cdef int k, n_loops = 0
     if n_ufuncs == MAX_UFUNCS or n_in + n_out > MAX_OPERANDS:
-        raise SystemError("MAX_UFUNCS or MAX_OPERANDS in ufuncs.pyx is too small")
+        raise SystemError("MAX_UFUNCS or MAX_OPERANDS in elementwise.pyx is too small")
     for k in range(N_INTEGERS):
         if kernels.integer[k] != NULL:
             n_loops = add_loop(n_loops, kernels.integer[k], loop, cnp.NPY_BYTE + k)
@@ -291,7 +295,7 @@ cdef object made(const Kernels* kernels, int n_in, int n_out, int n_parameters, 
         texts[-1][0], texts[-1][1], 0)
     n_ufuncs += 1
     globals()[name] = ufunc
-    with contextlib.suppress(AttributeError):       # an older NumPy: pickle then looks for it
+    with contextlib.suppress(AttributeError):       # older NumPy: pickle searches the modules
         ufunc.__module__ = __name__
     return ufunc
 
@@ -308,4 +312,4 @@ cdef int add_loop(int n_loops, Kernel kernel, Loop loop, int dtype) except -1:
     return n_loops + 1
 
 
-uniform = made(&table.uniform, 4, 1, 3, "uniform", "Random slopes, from the memory of doubles.")
+uniform = made(&table.uniform, 4, 1, 3, "uniform", "Random slopes from uniform doubles.")

@@ -1,4 +1,4 @@
-"""Strided memory to strided memory, an item at a time."""
+"""Copy strided memory to strided memory, one item at a time."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -46,7 +46,7 @@ def test_calls_in_order():
         X, Y, epochs=2, batch_size=50, validation_data=VALIDATION, callbacks=[Recorder(calls)]
     )
     losses = [call[-1] for call in calls if call[0] == "on_batch_end"]
-    figures = [
+    logs = [
         {key: history[key][i] for key in ("loss", "val_loss", "val_accuracy")} for i in range(2)
     ]
     expected = [("on_fit_begin", 0)]
@@ -55,7 +55,7 @@ def test_calls_in_order():
         for batch in (1, 2):
             expected.append(("on_batch_begin", epoch - 1, batch))
             expected.append(("on_batch_end", epoch - 1, batch, losses[2 * epoch + batch - 3]))
-        expected.append(("on_epoch_end", epoch, epoch, figures[epoch - 1]))
+        expected.append(("on_epoch_end", epoch, epoch, logs[epoch - 1]))
     assert calls == [*expected, ("on_fit_end", 2)]
     assert history["loss"][0] == pytest.approx(np.mean(losses[:2]), rel=1e-12)
     net.fit(X, Y, callbacks=[Recorder(calls := [])])
@@ -124,7 +124,7 @@ def test_looking_on_changes_no_bit(batch_size, schedule):
 @pytest.mark.parametrize("answer", [True, np.True_])
 def test_true_ends_the_fit_and_calls_all(answer):
     calls, net = [], network()
-    ending = [lambda net, epoch, figures: epoch == 3 and answer, Recorder(calls)]
+    ending = [lambda net, epoch, logs: epoch == 3 and answer, Recorder(calls)]
     history = net.fit(X, Y, epochs=9, callbacks=ending)
     assert len(history["loss"]) == net.epoch == 3
     assert [call[0] for call in calls[-2:]] == ["on_epoch_end", "on_fit_end"]

@@ -1,4 +1,4 @@
-"""Monitor: figures of each epoch, from what training computes anyway, and warnings."""
+"""Monitor: statistics of each epoch, from what training computes anyway, and warnings."""
 
 import warnings
 
@@ -12,19 +12,19 @@ from tests.support.ill_networks import DIGITS, digits_net, mlp
 X, Y, X_TEST, Y_TEST = DIGITS
 
 
-def test_figures_stand_in_the_history():
+def test_statistics_are_in_the_history():
     net = digits_net(sizes=(64, 32), epochs=0, seed=0)
     history = net.fit(X, Y, epochs=3, callbacks=[nn.Monitor()])
     assert len(history.layers) == 3
     assert list(history.layers[0]) == ["layer 1", "layer 2", "layer 3"]
     assert list(history) == ["loss", "skipped", "seconds"]
     layer = history.layers[-1]["layer 1"]
-    assert {"zero_fraction", "dead_fraction", "mean", "deviation", "gradient_norm"} <= set(layer)
+    assert {"zero_fraction", "dead_fraction", "mean", "std", "gradient_norm"} <= set(layer)
     assert layer["active"].shape == (64,)
     assert net.fit(X, Y, epochs=1).layers == []
 
 
-def test_figures_of_one_large_minibatch_are_those_of_numpy():
+def test_statistics_of_one_large_minibatch_are_those_of_numpy():
     """The whole data as one minibatch, with a rate so small that the weights stay."""
     net = mlp([32], "relu", 10, seed=0, optimizer=nn.SGD(1e-12)).build(64)
     state = net.state_dict()
@@ -43,10 +43,10 @@ def test_figures_of_one_large_minibatch_are_those_of_numpy():
 
 
 def test_training_is_the_same_with_a_monitor():
-    plain, watched = (digits_net(epochs=0, seed=3) for _ in range(2))
+    plain, monitored = (digits_net(epochs=0, seed=3) for _ in range(2))
     plain.fit(X, Y, epochs=2)
-    watched.fit(X, Y, epochs=2, callbacks=[nn.Monitor(), nn.Monitor(X_TEST)])
-    for a, b in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True):
+    monitored.fit(X, Y, epochs=2, callbacks=[nn.Monitor(), nn.Monitor(X_TEST)])
+    for a, b in zip(plain.state_dict().values(), monitored.state_dict().values(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

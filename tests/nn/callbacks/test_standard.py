@@ -48,7 +48,7 @@ class Fake:
 
 
 def told(callback, values, name="loss", net=None):
-    """Tell a callback the figures of epochs; return the epoch after which it ends the fit."""
+    """Give a callback the logs of epochs; return the epoch after which it ends the fit."""
     net = net or Fake()
     callback.on_fit_begin(net)
     for epoch, value in enumerate(values, 1):
@@ -121,7 +121,7 @@ def test_early_stopping_takes_the_validation_if_there_is_one():
     assert stopping.on_epoch_end(net, 3, {"loss": 0.0, "val_loss": 1.0})
 
 
-def test_early_stopping_of_a_missing_figure():
+def test_early_stopping_on_a_missing_metric():
     with pytest.raises(ValueError, match=r"monitor must be one of loss; got 'val_loss'"):
         network().fit(X, Y, callbacks=[nn.EarlyStopping("val_loss")])
 
@@ -313,7 +313,7 @@ def test_terminate_on_nan(batch_size):
     with pytest.raises(FloatingPointError, match=r"epoch (\d+) of this fit, step \d") as caught:
         nets[0].fit(x, y, epochs=1000, batch_size=batch_size)
     calls, guard = [], nn.TerminateOnNaN()
-    callbacks = [guard, lambda net, epoch, figures: calls.append(epoch)]
+    callbacks = [guard, lambda net, epoch, logs: calls.append(epoch)]
     history = nets[1].fit(x, y, epochs=1000, batch_size=batch_size, callbacks=callbacks)
     assert f"epoch {guard.stopped_epoch} of" in str(caught.value)
     assert calls == list(range(1, guard.stopped_epoch))
@@ -325,7 +325,7 @@ def test_terminate_on_nan(batch_size):
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
-def test_terminate_on_another_figure(value):
+def test_terminate_on_another_metric(value):
     guard = nn.TerminateOnNaN()
     assert not guard.on_epoch_end(Fake(), 1, {"loss": 1.0, "val_loss": 2.0})
     assert guard.on_epoch_end(Fake(), 2, {"loss": 1.0, "val_loss": value})
@@ -376,5 +376,5 @@ def test_bad_arguments(call, error, words):
     plain.assert_raises(error, words, call)
 
 
-def test_mode_lets_any_figure_be_watched():
+def test_mode_lets_any_metric_be_monitored():
     assert told(nn.EarlyStopping("gain", 1, mode="max"), [1, 2, 2], "gain")[0] == 3

@@ -13,6 +13,7 @@ from relume.engine.plan import Plan
 from relume.engine.updates import Updates
 from relume.nn.optimizers.optimizers import OPTIMIZERS
 from tests.support import twin as plain
+from tests.support.optimizer_settings import SETTINGS
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
 by_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
@@ -75,28 +76,7 @@ TWINS = {
     "NAdam": nadam,
     "Lion": lion,
 }
-DECAY = {"weight_decay": 0.1}
-CASES = {
-    "sgd": ("SGD", {"lr": 0.1}),
-    "sgd-decay": ("SGD", {"lr": 0.1, **DECAY}),
-    "momentum": ("SGD", {"lr": 0.1, "momentum": 0.9, **DECAY}),
-    "nesterov": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, **DECAY}),
-    "rmsprop": ("RMSprop", {}),
-    "rmsprop-momentum": ("RMSprop", {"alpha": 0.9, "eps": 1e-3, "momentum": 0.8, **DECAY}),
-    "adam": ("Adam", {}),
-    "adam-parameters": ("Adam", {"lr": 0.1, "betas": (0.7, 0.95), "eps": 1e-3, **DECAY}),
-    "adamw": ("AdamW", {}),
-    "adamw-parameters": ("AdamW", {"lr": 0.1, "betas": (0.0, 0.5), "eps": 1e-3, **DECAY}),
-    "nadam": ("NAdam", {}),
-    "nadam-parameters": (
-        "NAdam",
-        {"lr": 0.1, "betas": (0.5, 0.9), "momentum_decay": 0.5, **DECAY},
-    ),
-    "nadam-no-momentum": ("NAdam", {"betas": (0.0, 0.9), "momentum_decay": 0.0, "eps": 1e-3}),
-    "lion": ("Lion", {}),
-    "lion-parameters": ("Lion", {"lr": 0.01, "betas": (0.5, 0.8), **DECAY}),
-}
-by_case = pytest.mark.parametrize(("name", "options"), CASES.values(), ids=CASES)
+by_case = pytest.mark.parametrize(("name", "options"), SETTINGS.values(), ids=SETTINGS)
 
 
 def stepped(optimizer, dtype, steps=50, lr=None):

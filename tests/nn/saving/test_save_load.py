@@ -57,8 +57,8 @@ def test_every_class_has_an_example():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=repr)
 def test_objects_come_back_from_json(example):
-    text = json.dumps(serialize.described(example, "it"), allow_nan=False)
-    back = serialize.rebuilt(json.loads(text), "it")
+    text = json.dumps(serialize.to_config(example, "it"), allow_nan=False)
+    back = serialize.from_config(json.loads(text), "it")
     assert type(back) is type(example)
     assert back == example
     assert repr(back) == repr(example)
@@ -66,8 +66,8 @@ def test_objects_come_back_from_json(example):
 
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), 5e-324, 0.1, -0.0, 2**70, "ä", []])
 def test_values_come_back_from_json(value):
-    text = json.dumps(serialize.described(value, "it"), allow_nan=False)
-    assert repr(serialize.rebuilt(json.loads(text), "it")) == repr(value)
+    text = json.dumps(serialize.to_config(value, "it"), allow_nan=False)
+    assert repr(serialize.from_config(json.loads(text), "it")) == repr(value)
 
 
 # -- Networks --
@@ -274,7 +274,7 @@ def largest_error(y, predicted):
 
 
 class Halving(nn.Schedule):
-    """Halves the rate whenever it is told figures; holds a figure that JSON has not."""
+    """Halves the rate at each epoch's logs; its state has a number that JSON cannot hold."""
 
     def __init__(self):
         self.seen, self.worst = [], {"loss": float("-inf")}
@@ -285,8 +285,8 @@ class Halving(nn.Schedule):
     def factors(self, epoch, steps):
         return np.full(steps, self(epoch))
 
-    def update(self, figures):
-        self.seen.append(figures["loss"])
+    def update(self, logs):
+        self.seen.append(logs["loss"])
 
     def state(self):
         return {"seen": self.seen, "worst": self.worst}
@@ -357,13 +357,13 @@ def test_summary_counts_what_state_dict_holds():
     assert net.summary().splitlines()[1].split()[-2:] == ["-", "-"]
     state = net.build(6).state_dict()
     statistics = ("running_mean", "running_var", "num_batches_tracked", "mean", "scale")
-    learnt = {k: v.size for k, v in state.items() if k.rpartition(".")[2] not in statistics}
+    learned = {k: v.size for k, v in state.items() if k.rpartition(".")[2] not in statistics}
     lines = net.summary().splitlines()
-    assert lines[-2].split() == ["total", str(sum(learnt.values()))]
-    frozen = [size for key, size in learnt.items() if key.startswith("8.")]
+    assert lines[-2].split() == ["total", str(sum(learned.values()))]
+    frozen = [size for key, size in learned.items() if key.startswith("8.")]
     assert len(frozen) == 2
-    assert lines[-1].split() == ["trainable", str(sum(learnt.values()) - sum(frozen))]
+    assert lines[-1].split() == ["trainable", str(sum(learned.values()) - sum(frozen))]
     counts = [int(line.split()[-1]) for line in lines[1:-2]]
-    assert sum(counts) == sum(learnt.values())
+    assert sum(counts) == sum(learned.values())
     assert len({len(line) for line in lines}) == 1
     assert "  Residual" in net.summary()

@@ -1,10 +1,10 @@
-# THE list of activations: one block each, holding its formula, its derivative and its row of the
-# table, in the four files included at the end. To add one, add a block there and a row to
-# tests/support/reference.py; ufuncs, docstrings, stubs, public names, the trainer's choices, tests
-# and benchmarks follow.
+# THE list of activations. Each has one block, with its formula, its derivative and its row of the
+# table, in one of the files included at the end. To add an activation, add a block there and a row
+# to tests/support/reference.py. The ufuncs, docstrings, stubs, public names, choices of
+# `activation=`, tests and benchmarks are generated from the table.
 #
-# A block writes load first, compute both sides, select last: then GCC vectorizes it. NaN in x or
-# grad gives NaN, and the derivative at a kink is PyTorch's.
+# A block loads first, computes both sides, and selects last, because GCC vectorizes only such
+# code. NaN in x or grad gives NaN, and the derivative at a kink is PyTorch's.
 
 ctypedef void (*SpanFloat)(float** args, bint scalar, Py_ssize_t n) noexcept nogil
 ctypedef void (*SpanDouble)(double** args, bint scalar, Py_ssize_t n) noexcept nogil
@@ -24,9 +24,9 @@ cdef Activation* row
 
 
 cdef Activation* new_row(const char* name) except NULL:
-    """The next row of the table; all its entries are NULL."""
+    """Add a row to the table; entries without a default are NULL."""
     if table.n_activations == MAX_ACTIVATIONS:
-        raise SystemError("MAX_ACTIVATIONS in types.pxd is too small")
+        raise SystemError("MAX_ACTIVATIONS in table.pxd is too small for the activations")
     cdef Activation* added = &table.activations[table.n_activations]
     table.n_activations += 1
     added.name = name
@@ -36,9 +36,9 @@ cdef Activation* new_row(const char* name) except NULL:
 
 
 cdef Activation* new_gated_row(const char* name) except NULL:
-    """The next row of the table's gated functions; all its entries are NULL."""
+    """Add a row to the table's gated functions; all its entries are NULL."""
     if table.n_gated == MAX_GATED:
-        raise SystemError("MAX_GATED in types.pxd is too small")
+        raise SystemError("MAX_GATED in table.pxd is too small for the gated functions")
     cdef Activation* added = &table.gated[table.n_gated]
     table.n_gated += 1
     added.name = name

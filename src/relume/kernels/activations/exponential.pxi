@@ -1,4 +1,4 @@
-# Activations by one exponential: sigmoids, and rectifiers that are curved below 0.
+# Activations that take one exponential: sigmoids, and rectifiers that are curved below 0.
 
 # -- elu: Clevert, Unterthiner and Hochreiter, 2016 -----------------------------------------------
 
@@ -8,7 +8,7 @@ cdef inline floating elu(floating x, floating alpha) noexcept nogil:
 
 cdef inline floating elu_backward(floating g, floating x, floating alpha) noexcept nogil:
     cdef floating below = product(g, alpha * exp_negative[floating](x))
-    return keep_nan[floating](g if x > 0 else below, x)               # at 0 alpha, as PyTorch
+    return keep_nan[floating](g if x > 0 else below, x)               # alpha at 0, as PyTorch
 
 cdef inline floating elu_backward_from_output(
         floating g, floating y, floating alpha) noexcept nogil:
@@ -29,7 +29,7 @@ row.layer = b"ELU"
 row.summary = b"Exponential linear unit."
 row.formula = b"x where x > 0, else alpha * (exp(x) - 1)"
 row.derivative = b"1 where x > 0, else alpha * exp(x)"
-row.special = b"The derivative at 0 is ``alpha``, as PyTorch's. ``-alpha`` at -inf."
+row.special = b"The derivative at 0 is ``alpha``, as in PyTorch. The value at -inf is ``-alpha``."
 row.reference = (b"D.-A. Clevert, T. Unterthiner and S. Hochreiter, \"Fast and accurate deep "
                  b"network learning by exponential linear units (ELUs)\", ICLR 2016.")
 row.parameters = b"alpha=1.0"
@@ -48,7 +48,7 @@ cdef inline floating selu_scale(floating like) noexcept nogil:
     return <floating> 1.05070098735548049342
 
 cdef inline floating selu_scale_alpha(floating like) noexcept nogil:
-    return <floating> 1.75809934084737685994            # the product, rounded once
+    return <floating> 1.75809934084737685994            # scale * alpha, rounded once
 
 cdef inline floating selu(floating x) noexcept nogil:
     cdef floating below = selu_scale_alpha(x) * expm1_negative[floating](x)
@@ -74,11 +74,11 @@ cdef void selu_from_output_span(floating** args, bint scalar, Py_ssize_t n) noex
 
 row = new_row(b"selu")
 row.layer = b"SELU"
-row.summary = b"Scaled exponential linear unit, which keeps mean 0 and variance 1."
+row.summary = b"Scaled exponential linear unit, which preserves mean 0 and variance 1."
 row.formula = b"scale * (x where x > 0, else alpha * (exp(x) - 1))"
 row.derivative = b"scale where x > 0, else scale * alpha * exp(x)"
-row.special = (b"Here scale = 1.0507009873554805 and alpha = 1.6732632423543772. The derivative "
-               b"at 0 is scale * alpha, as PyTorch's.")
+row.special = (b"The constants are scale = 1.0507009873554805 and alpha = 1.6732632423543772. The "
+               b"derivative at 0 is scale * alpha, as in PyTorch.")
 row.reference = (b"G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, \"Self-normalizing "
                  b"neural networks\", NeurIPS 2017.")
 row.initializer = b"lecun"
@@ -94,7 +94,7 @@ fill(&row.backward_from_output, selu_from_output_span, selu_from_output_span)
 cdef inline floating celu(floating x, floating alpha) noexcept nogil:
     cdef floating t = x / alpha
     cdef floating straight = <floating> 1e-4 if floating is float else <floating> 1e-8
-    cdef floating small = mul_add(<floating> 0.5 * x, t, x)   # t may be subnormal, where x is not
+    cdef floating small = mul_add(<floating> 0.5 * x, t, x)   # t may be subnormal where x is not
     cdef floating curved = alpha * expm1[floating](t)
     cdef floating below = small if absolute(t) < straight else curved
     return x if x > 0 else below
@@ -124,7 +124,7 @@ row.layer = b"CELU"
 row.summary = b"Continuously differentiable exponential linear unit."
 row.formula = b"max(x, 0) + min(alpha * (exp(x / alpha) - 1), 0)"
 row.derivative = b"1 where x > 0, else exp(x / alpha)"
-row.special = b"Smooth at 0. ``-alpha`` at -inf for alpha > 0."
+row.special = b"It is continuous at 0. For alpha > 0 the value at -inf is ``-alpha``."
 row.reference = (b"J. T. Barron, \"Continuously differentiable exponential linear units\", "
                  b"arXiv:1704.07483.")
 row.parameters = b"alpha=1.0"
@@ -165,10 +165,11 @@ cdef void softplus_from_output_span(floating** args, bint scalar, Py_ssize_t n) 
 
 row = new_row(b"softplus")
 row.layer = b"Softplus"
-row.summary = b"A smooth ReLU."
+row.summary = b"Smooth approximation of the ReLU."
 row.formula = b"log(1 + exp(beta * x)) / beta"
 row.derivative = b"1 / (1 + exp(-beta * x))"
-row.special = b"0 at -inf; the derivative is 0 at -inf and 1 at inf. No threshold makes it a line."
+row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. There is "
+               b"no threshold above which the function becomes linear.")
 row.reference = (b"C. Dugas, Y. Bengio, F. Belisle, C. Nadeau and R. Garcia, \"Incorporating "
                  b"second-order functional knowledge for better option pricing\", NeurIPS 2001.")
 row.parameters = b"beta=1.0"
@@ -207,7 +208,7 @@ row.layer = b"LogSigmoid"
 row.summary = b"Logarithm of the logistic sigmoid."
 row.formula = b"-log(1 + exp(-x))"
 row.derivative = b"1 / (1 + exp(x))"
-row.special = b"0 at inf; the derivative is 1 at -inf and 0 at inf."
+row.special = b"The value is 0 at inf; the derivative is 1 at -inf and 0 at inf."
 row.reference = b"NIST Digital Library of Mathematical Functions, sections 4.2 and 4.6."
 row.initializer = b"glorot"
 row.ulp = 4
@@ -243,7 +244,7 @@ row.layer = b"Sigmoid"
 row.summary = b"Logistic sigmoid."
 row.formula = b"1 / (1 + exp(-x))"
 row.derivative = b"sigmoid(x) * (1 - sigmoid(x))"
-row.special = b"0 at -inf, 1 at inf; the derivative is 0 at both."
+row.special = b"The value is 0 at -inf and 1 at inf; the derivative is 0 at both."
 row.reference = b"NIST Digital Library of Mathematical Functions, section 4.2 (the exponential)."
 row.initializer = b"glorot"
 row.values = b"[0.1192, 0.5   , 0.9526]"
@@ -279,7 +280,8 @@ row.layer = b"Tanh"
 row.summary = b"Hyperbolic tangent."
 row.formula = b"(exp(x) - exp(-x)) / (exp(x) + exp(-x))"
 row.derivative = b"1 - tanh(x)**2"
-row.special = b"-1 at -inf, 1 at inf; the derivative is 0 at both. ``tanh(-0.0)`` is ``-0.0``."
+row.special = (b"The value is -1 at -inf and 1 at inf; the derivative is 0 at both. "
+               b"``tanh(-0.0)`` is ``-0.0``.")
 row.reference = b"NIST Digital Library of Mathematical Functions, section 4.28."
 row.initializer = b"glorot"
 row.values = b"[-0.964 ,  0.    ,  0.9951]"
@@ -307,7 +309,7 @@ cdef void tanhshrink_backward_span(floating** args, bint scalar, Py_ssize_t n) n
 
 row = new_row(b"tanhshrink")
 row.layer = b"Tanhshrink"
-row.summary = b"What the hyperbolic tangent takes away."
+row.summary = b"Difference between the identity and the hyperbolic tangent."
 row.formula = b"x - tanh(x)"
 row.derivative = b"tanh(x)**2"
 row.special = b"The derivative is 1 at both infinities. ``tanhshrink(-0.0)`` is ``-0.0``."

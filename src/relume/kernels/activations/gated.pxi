@@ -1,5 +1,5 @@
-# Gated linear units: the product of one half of the features and an activation of the other. The
-# backward passes have two results, the gradients of both halves.
+# Gated linear units: one half of the features times an activation of the other half. A backward
+# pass has two results, the gradients with respect to both halves.
 
 # -- glu: Dauphin et al., 2017 --------------------------------------------------------------------
 
@@ -8,8 +8,8 @@ cdef inline floating glu(floating a, floating b) noexcept nogil:
 
 cdef inline void glu_backward(floating g, floating a, floating b, floating* grad_a,
                               floating* grad_b) noexcept nogil:
-    # With e = exp(-|b|) and w = 1 / (1 + e), e w is the sigmoid below 0, 1 - e w that above, and
-    # e w w its derivative.
+    # With e = exp(-|b|) and w = 1 / (1 + e), the sigmoid is e w below 0 and 1 - e w above 0, and
+    # its derivative is e w w.
     cdef floating scaled = exp_below[floating](b)
     cdef floating w = <floating> 1 / plus_unscaled[floating](1, scaled), part = scaled * w
     cdef floating signed_part = flipped_by[floating](part, b)
@@ -25,7 +25,8 @@ cdef void glu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept
 row = new_gated_row(b"glu")
 row.summary = b"Gated linear unit."
 row.formula = b"a / (1 + exp(-b))"
-row.derivative = b"s by a, and a * s * (1 - s) by b, with s = 1 / (1 + exp(-b))"
+row.derivative = (b"s with respect to `a` and a * s * (1 - s) with respect to `b`, where "
+                  b"s = 1 / (1 + exp(-b))")
 row.reference = (b"Y. N. Dauphin, A. Fan, M. Auli and D. Grangier, \"Language modeling with gated "
                  b"convolutional networks\", ICML 2017.")
 row.values = b"1.9051"
@@ -64,7 +65,7 @@ cdef inline void swiglu_backward(floating g, floating a, floating b, floating* g
     cdef floating slope = sigmoid_bump_slope[floating](power, q, silu_sum(power, q, size))
     cdef floating bump = sigmoid_bump[floating](size, mul_add(power, q, power))
     grad_a[0] = product(g, slope_of_bump[floating](b, a, slope))
-    grad_b[0] = product(g, less_bump[floating](a, bump))
+    grad_b[0] = product(g, minus_bump[floating](a, bump))
 
 cdef void reglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map2[floating](reglu, args, n)
@@ -85,9 +86,9 @@ cdef void swiglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexc
     map3_to2[floating](swiglu_backward, args, n)
 
 row = new_gated_row(b"reglu")
-row.summary = b"Gated linear unit whose gate is the ReLU."
+row.summary = b"Gated linear unit with a ReLU as its gate."
 row.formula = b"max(a, 0) * b"
-row.derivative = b"(b where a > 0, else 0) by a, and max(a, 0) by b"
+row.derivative = b"(b where a > 0, else 0) with respect to `a` and max(a, 0) with respect to `b`"
 row.reference = b"N. Shazeer, \"GLU variants improve transformer\", arXiv:2002.05202."
 row.values = b"6.0"
 row.slopes = b"[3., 2.]"
@@ -95,9 +96,9 @@ fill(&row.forward, reglu_span, reglu_span)
 fill(&row.backward, reglu_backward_span, reglu_backward_span)
 
 row = new_gated_row(b"geglu")
-row.summary = b"Gated linear unit whose gate is the GELU."
+row.summary = b"Gated linear unit with a GELU as its gate."
 row.formula = b"gelu(a) * b"
-row.derivative = b"gelu'(a) * b by a, and gelu(a) by b"
+row.derivative = b"gelu'(a) * b with respect to `a` and gelu(a) with respect to `b`"
 row.reference = b"N. Shazeer, \"GLU variants improve transformer\", arXiv:2002.05202."
 row.values = b"5.8635"
 row.slopes = b"[3.2557, 1.9545]"
@@ -105,9 +106,9 @@ fill(&row.forward, geglu_span, geglu_span)
 fill(&row.backward, geglu_backward_span, geglu_backward_span)
 
 row = new_gated_row(b"swiglu")
-row.summary = b"Gated linear unit whose gate is the SiLU."
+row.summary = b"Gated linear unit with a SiLU as its gate."
 row.formula = b"silu(a) * b"
-row.derivative = b"silu'(a) * b by a, and silu(a) by b"
+row.derivative = b"silu'(a) * b with respect to `a` and silu(a) with respect to `b`"
 row.reference = b"N. Shazeer, \"GLU variants improve transformer\", arXiv:2002.05202."
 row.values = b"5.2848"
 row.slopes = b"[3.2724, 1.7616]"

@@ -1,5 +1,5 @@
-# prelu's two gradients in one pass: by x, and by a weight that all of an axis shares, summed along
-# it as everywhere (rows.pxi, columns.pxi).
+# prelu's two gradients in one pass: with respect to x, and with respect to a weight that is shared
+# along an axis. The latter is summed in the same order as all sums (rows.pxi, columns.pxi).
 
 cdef inline double prelu_gradients(const floating* grad, const floating* x, floating weight,
                                    floating* out, Py_ssize_t n) noexcept nogil:
@@ -8,7 +8,8 @@ cdef inline double prelu_gradients(const floating* grad, const floating* x, floa
     cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        # First: out may be grad. Two loops, since in one GCC 14 makes branches of the choices.
+        # The terms come first because out may be grad. There are two loops because GCC 14 turns
+        # the selections of a single loop into branches.
         for j in range(size):
             terms[j] = prelu_weight_gradient[floating](grad[start + j], x[start + j])
         for j in range(size):

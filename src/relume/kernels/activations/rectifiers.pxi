@@ -1,4 +1,4 @@
-# Piecewise activations: straight lines, their products, and nothing transcendental.
+# Activations that are piecewise polynomials: straight lines and products of two of them.
 
 cdef inline floating within_slope(floating g, floating x, floating low,
                                   floating high) noexcept nogil:
@@ -33,7 +33,7 @@ row.layer = b"ReLU"
 row.summary = b"Rectified linear unit."
 row.formula = b"max(x, 0)"
 row.derivative = b"1 where x > 0, else 0"
-row.special = b"The derivative at 0 is 0, as PyTorch's. ``relu(-0.0)`` is ``+0.0``."
+row.special = b"The derivative at 0 is 0, as in PyTorch. ``relu(-0.0)`` is ``+0.0``."
 row.reference = (b"V. Nair and G. E. Hinton, \"Rectified linear units improve restricted "
                  b"Boltzmann machines\", ICML 2010.")
 row.values = b"[0., 0., 3.]"
@@ -57,14 +57,15 @@ cdef inline floating crelu_gradient(floating g, floating g_minus, floating x) no
     return keep_nans[floating](<floating> 0 if x == 0 else either, g, g_minus, x)
 
 cdef inline bint gapless(const Py_ssize_t* steps, int operands, Py_ssize_t n) noexcept nogil:
-    """Whether rows of n follow each other in each operand."""
+    """Whether the rows of n elements follow each other without gaps in each operand."""
     cdef bint result = True
     cdef int k
     for k in range(operands):
         result &= steps[k] == n
     return result
 
-# Along an axis: for a ufunc, NumPy copies the halves of an array where rows are short.
+# crelu is a function along an axis because, for a ufunc, NumPy copies the halves of an array whose
+# rows are short.
 cdef void crelu_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
                      Py_ssize_t n) noexcept nogil:
     cdef floating* spans[3]
@@ -118,10 +119,10 @@ cdef void relu6_integer_span(integer** args, bint scalar, Py_ssize_t n) noexcept
 
 row = new_row(b"relu6")
 row.layer = b"ReLU6"
-row.summary = b"Rectified linear unit that ends at 6."
+row.summary = b"Rectified linear unit capped at 6."
 row.formula = b"min(max(x, 0), 6)"
 row.derivative = b"1 where 0 < x < 6, else 0"
-row.special = b"The derivative at 0 and at 6 is 0, as PyTorch's. ``relu6(-0.0)`` is ``+0.0``."
+row.special = b"The derivative at 0 and at 6 is 0, as in PyTorch. ``relu6(-0.0)`` is ``+0.0``."
 row.reference = (b"A. Krizhevsky, \"Convolutional deep belief networks on CIFAR-10\", "
                  b"University of Toronto, 2010.")
 row.values = b"[0., 0., 3.]"
@@ -137,13 +138,13 @@ fill_integers(&row.forward, relu6_integer_span, relu6_integer_span, relu6_intege
 # -- prelu: He et al., "Delving deep into rectifiers", 2015; leaky_relu: Maas et al., 2013 --------
 
 cdef inline floating leaky_relu(floating x, floating negative_slope) noexcept nogil:
-    cdef floating below = product(x, negative_slope)                  # a slope of 0: 0 at -inf too
+    cdef floating below = product(x, negative_slope)                  # slope 0 gives 0 at -inf
     return x if x > 0 else below
 
 cdef inline floating leaky_relu_backward(
         floating g, floating x, floating negative_slope) noexcept nogil:
     cdef floating below = product(g, negative_slope)
-    return keep_nan[floating](g if x > 0 else below, x)               # at 0 the slope, as PyTorch
+    return keep_nan[floating](g if x > 0 else below, x)               # the slope at 0, as PyTorch
 
 cdef inline floating prelu_weight_gradient(floating g, floating x) noexcept nogil:
     cdef floating below = x if x < 0 else <floating> 0
@@ -162,7 +163,7 @@ row = new_row(b"prelu")
 row.summary = b"Parametric rectified linear unit: a leaky ReLU with a slope for each element."
 row.formula = b"x where x > 0, else weight * x"
 row.derivative = b"1 where x > 0, else weight"
-row.special = b"The derivative at 0 is ``weight``, as PyTorch's; a weight of 0 gives 0 at -inf."
+row.special = b"The derivative at 0 is ``weight``, as in PyTorch; a weight of 0 gives 0 at -inf."
 row.reference = (b"K. He, X. Zhang, S. Ren and J. Sun, \"Delving deep into rectifiers: surpassing "
                  b"human-level performance on ImageNet classification\", ICCV 2015.")
 row.parameters = b"weight"
@@ -172,14 +173,14 @@ fill(&row.backward, leaky_relu_backward_span, leaky_relu_backward_span)
 fill(&row.parameter_gradient, prelu_weight_gradient_span, prelu_weight_gradient_span)
 
 # -- rrelu: Xu et al., 2015: prelu with random slopes, which functional/rrelu.py draws ------------
-# uniform in [lower, lower + width), but at most `most`: (numbers in [0, 1), lower, width, most).
-# The numbers are doubles. For float32 one, of 53 bits, makes two slopes of 24 bits, in half the
-# time that NumPy takes for two floats.
+# The inputs are (numbers in [0, 1), lower, width, max_slope); the slopes are uniform in
+# [lower, lower + width), clamped to max_slope. The numbers are doubles. For float32, the 53 bits
+# of one double make two slopes of 24 bits each, in half the time that NumPy takes for two floats.
 
 cdef void uniform_float(float** args, bint scalar, Py_ssize_t n) noexcept nogil:
     cdef const double* u = <const double*> args[0]
     cdef float* out = args[4]
-    cdef float lower = args[1][0], width = args[2][0] / 16777216, most = args[3][0]
+    cdef float lower = args[1][0], width = args[2][0] / 16777216, max_slope = args[3][0]
     cdef double scaled
     cdef int high, low
     cdef Py_ssize_t i
@@ -187,17 +188,17 @@ cdef void uniform_float(float** args, bint scalar, Py_ssize_t n) noexcept nogil:
         scaled = u[i] * 16777216                # 2^24
         high = <int> scaled
         low = <int> ((scaled - high) * 16777216)
-        out[2 * i] = at_most[float](lower + width * <float> high, most)
-        out[2 * i + 1] = at_most[float](lower + width * <float> low, most)
+        out[2 * i] = at_most[float](lower + width * <float> high, max_slope)
+        out[2 * i + 1] = at_most[float](lower + width * <float> low, max_slope)
 
 
 cdef void uniform_double(double** args, bint scalar, Py_ssize_t n) noexcept nogil:
     cdef const double* u = args[0]
     cdef double* out = args[4]
-    cdef double lower = args[1][0], width = args[2][0], most = args[3][0]
+    cdef double lower = args[1][0], width = args[2][0], max_slope = args[3][0]
     cdef Py_ssize_t i
     for i in range(n):
-        out[i] = at_most[double](lower + width * u[i], most)
+        out[i] = at_most[double](lower + width * u[i], max_slope)
 
 fill(&table.uniform, uniform_float, uniform_double)
 
@@ -207,8 +208,8 @@ row.layer = b"LeakyReLU"
 row.summary = b"Leaky rectified linear unit."
 row.formula = b"x where x > 0, else negative_slope * x"
 row.derivative = b"1 where x > 0, else negative_slope"
-row.special = (b"The derivative at 0 is ``negative_slope``, as PyTorch's; a slope of 0 gives 0 at "
-               b"-inf.")
+row.special = (b"The derivative at 0 is ``negative_slope``, as in PyTorch; a slope of 0 gives 0 "
+               b"at -inf.")
 row.reference = (b"A. L. Maas, A. Y. Hannun and A. Y. Ng, \"Rectifier nonlinearities improve "
                  b"neural network acoustic models\", ICML 2013.")
 row.parameters = b"negative_slope=0.01"
@@ -245,11 +246,11 @@ cdef void threshold_integer_span(integer** args, bint scalar, Py_ssize_t n) noex
 
 row = new_row(b"threshold")
 row.layer = b"Threshold"
-row.summary = b"Replace values up to a threshold by another value."
+row.summary = b"Replace values at or below a threshold by another value."
 row.formula = b"x where x > threshold, else value"
 row.derivative = b"1 where x > threshold, else 0"
-row.special = (b"The derivative at the threshold is 0, as PyTorch's. With ``value=0`` this is the "
-               b"thresholded ReLU.")
+row.special = (b"The derivative at the threshold is 0, as in PyTorch. With ``value=0``, this is "
+               b"the thresholded ReLU.")
 row.reference = (b"K. Konda, R. Memisevic and D. Krueger, \"Zero-bias autoencoders and the "
                  b"benefits of co-adapting features\", ICLR 2015.")
 row.parameters = b"threshold,value"
@@ -281,10 +282,10 @@ cdef void hardtanh_backward_span(floating** args, bint scalar, Py_ssize_t n) noe
 
 row = new_row(b"hardtanh")
 row.layer = b"Hardtanh"
-row.summary = b"Identity between two bounds, which end it."
+row.summary = b"Identity clipped to two bounds."
 row.formula = b"min(max(x, min_val), max_val)"
 row.derivative = b"1 where min_val < x < max_val, else 0"
-row.special = b"The derivative at both bounds is 0, as PyTorch's."
+row.special = b"The derivative at both bounds is 0, as in PyTorch."
 row.reference = (b"R. Collobert, \"Large scale machine learning\", PhD thesis, Universite Paris "
                  b"VI, 2004.")
 row.parameters = b"min_val=-1.0,max_val=1.0"
@@ -318,7 +319,7 @@ row.layer = b"ReLUSquared"
 row.summary = b"Square of the rectified linear unit."
 row.formula = b"max(x, 0)**2"
 row.derivative = b"2 * max(x, 0)"
-row.special = b"Smooth at 0."
+row.special = b"It is continuous at 0."
 row.reference = (b"D. R. So et al., \"Primer: searching for efficient transformers for language "
                  b"modeling\", NeurIPS 2021.")
 row.values = b"[0., 0., 9.]"
@@ -351,10 +352,10 @@ cdef void shrink_backward_span(floating** args, bint scalar, Py_ssize_t n) noexc
 
 row = new_row(b"hardshrink")
 row.layer = b"Hardshrink"
-row.summary = b"Identity without the values around 0."
+row.summary = b"Identity with the values around 0 set to 0."
 row.formula = b"x where abs(x) > lambd, else 0"
 row.derivative = b"1 where abs(x) > lambd, else 0"
-row.special = b"The derivative at -lambd and lambd is 0, as PyTorch's."
+row.special = b"The derivative at -lambd and lambd is 0, as in PyTorch."
 row.reference = (b"D. L. Donoho, \"De-noising by soft-thresholding\", IEEE Transactions on "
                  b"Information Theory 41, 1995.")
 row.parameters = b"lambd=0.5"
@@ -367,10 +368,10 @@ fill(&row.backward, shrink_backward_span, shrink_backward_span)
 
 row = new_row(b"softshrink")
 row.layer = b"Softshrink"
-row.summary = b"Shrink towards 0 by a constant."
+row.summary = b"Shrink values towards 0 by a constant."
 row.formula = b"x - min(max(x, -lambd), lambd)"
 row.derivative = b"1 where abs(x) > lambd, else 0"
-row.special = b"The derivative at -lambd and lambd is 0, as PyTorch's."
+row.special = b"The derivative at -lambd and lambd is 0, as in PyTorch."
 row.reference = (b"D. L. Donoho, \"De-noising by soft-thresholding\", IEEE Transactions on "
                  b"Information Theory 41, 1995.")
 row.parameters = b"lambd=0.5"
@@ -420,10 +421,10 @@ cdef void hardswish_backward_span(floating** args, bint scalar, Py_ssize_t n) no
 
 row = new_row(b"hardsigmoid")
 row.layer = b"Hardsigmoid"
-row.summary = b"Logistic sigmoid as three straight lines."
+row.summary = b"Piecewise linear approximation of the logistic sigmoid."
 row.formula = b"min(max(x + 3, 0), 6) / 6"
 row.derivative = b"1/6 where -3 < x < 3, else 0"
-row.special = b"The derivative at -3 and 3 is 0, as PyTorch's."
+row.special = b"The derivative at -3 and 3 is 0, as in PyTorch."
 row.reference = b"A. Howard et al., \"Searching for MobileNetV3\", ICCV 2019."
 row.initializer = b"glorot"
 row.values = b"[0.1667, 0.5   , 1.    ]"
@@ -434,10 +435,10 @@ fill(&row.backward_from_output, hardsigmoid_from_output_span, hardsigmoid_from_o
 
 row = new_row(b"hardswish")
 row.layer = b"Hardswish"
-row.summary = b"SiLU with the hard sigmoid."
+row.summary = b"Approximation of the SiLU by the hard sigmoid."
 row.formula = b"x * min(max(x + 3, 0), 6) / 6"
 row.derivative = b"0 where x <= -3, 1 where x >= 3, else x / 3 + 1/2"
-row.special = b"The derivative is 0 at -3 and 1 at 3, as PyTorch's. ``hardswish(-inf)`` is 0."
+row.special = b"The derivative is 0 at -3 and 1 at 3, as in PyTorch. ``hardswish(-inf)`` is 0."
 row.reference = b"A. Howard et al., \"Searching for MobileNetV3\", ICCV 2019."
 row.values = b"[-0.3333,  0.    ,  3.    ]"
 row.slopes = b"[-0.1667,  0.5   ,  1.    ]"

@@ -1,8 +1,10 @@
-# Activations that multiply x by a sigmoid of it. Each is max(x, 0) less a bump, which is even but
-# for mish: a * sigmoid(-u) with a = |x|, small and of the same relative error everywhere. So
-# f(x) = max(x, 0) - bump(a), and f'(x) is bump'(a) below 0 and 1 - bump'(a) above.
+# Activations that multiply x by a sigmoid-like function of x. Each is max(x, 0) minus a bump:
+# a * sigmoid(-u) with a = |x|, which is small and has the same relative error everywhere. Except
+# for mish, the bump is an even function of x. So f(x) = max(x, 0) - bump(a), and f'(x) is bump'(a)
+# below 0 and 1 - bump'(a) above 0.
 
-cdef inline floating less_bump(floating x, floating scaled_bump) noexcept nogil:
+cdef inline floating minus_bump(floating x, floating scaled_bump) noexcept nogil:
+    """max(x, 0) minus the bump."""
     return plus_unscaled[floating](above_0[floating](x), -scaled_bump)
 
 cdef inline floating slope_of_bump(floating g, floating x, floating scaled_slope) noexcept nogil:
@@ -10,14 +12,15 @@ cdef inline floating slope_of_bump(floating g, floating x, floating scaled_slope
     return product_at(g, plus_unscaled[floating](step[floating](x), -signed_slope), x)
 
 cdef inline floating sigmoid_bump(floating a, floating e) noexcept nogil:
-    """a e / (1 + e), scaled as e is."""
+    """a e / (1 + e), scaled like e."""
     return a * (e / plus_unscaled[floating](1, e))
 
 cdef inline floating sigmoid_bump_slope(floating power, floating q, floating sum) noexcept nogil:
-    """The derivative of a e / (1 + e), scaled, where power (1 + q) is e = exp(-u), scaled.
+    """The scaled derivative of a e / (1 + e), where power (1 + q) is the scaled e = exp(-u).
 
-    It is e sum / (1 + e)^2 with the sum 1 - a u'(a) + e, which crosses 0: it is made of the two
-    parts of e, so that little is rounded before it.
+    The derivative is e sum / (1 + e)^2 with sum = 1 - a u'(a) + e. The sum changes sign, so the
+    callers compute it from the two parts of e, which keeps the rounding before the cancellation
+    small.
     """
     cdef floating scaled = mul_add(power, q, power)
     cdef floating e = unscaled[floating](scaled)
@@ -29,10 +32,10 @@ cdef inline floating sigmoid_bump_slope(floating power, floating q, floating sum
 
 cdef inline floating silu(floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, last_exponential(x))
-    return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled[floating](-a)))
+    return minus_bump[floating](x, sigmoid_bump[floating](a, exp_scaled[floating](-a)))
 
 cdef inline floating silu_sum(floating power, floating q, floating a) noexcept nogil:
-    """1 - a + exp(-a), of the two parts of the exponential."""
+    """1 - a + exp(-a), computed from the two parts of the exponential."""
     return mul_add(unscaled[floating](power), q, plus_unscaled[floating](1, power) - a)
 
 cdef inline floating silu_slope(floating g, floating x) noexcept nogil:
@@ -52,9 +55,9 @@ row.alias = b"swish"
 row.layer = b"SiLU"
 row.summary = b"Sigmoid linear unit, also called swish."
 row.formula = b"x / (1 + exp(-x))"
-row.derivative = b"s * (1 + x * (1 - s)) with s = 1 / (1 + exp(-x))"
-row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
-               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.derivative = b"s * (1 + x * (1 - s)), where s = 1 / (1 + exp(-x))"
+row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. The derivative "
+               b"changes sign; where its magnitude is below 2**-6, its error is in ULP of 2**-6.")
 row.reference = (b"S. Elfwing, E. Uchibe and K. Doya, \"Sigmoid-weighted linear units for neural "
                  b"network function approximation in reinforcement learning\", Neural Networks "
                  b"107, 2018.")
@@ -68,7 +71,7 @@ fill(&row.backward, silu_backward_span, silu_backward_span)
 # -- quick_gelu: Hendrycks and Gimpel, 2016 -------------------------------------------------------
 
 cdef inline floating quick_gelu_exp(floating a) noexcept nogil:
-    """exp(-1.702 a), scaled."""
+    """The scaled exp(-1.702 a)."""
     cdef floating rate = <floating> 1.702
     cdef floating u = rate * a
     return exp_scaled_two[floating](-u, -product_error(rate, a, u))
@@ -78,7 +81,7 @@ cdef inline floating quick_gelu_last(floating like) noexcept nogil:
 
 cdef inline floating quick_gelu(floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, quick_gelu_last(x))
-    return less_bump[floating](x, sigmoid_bump[floating](a, quick_gelu_exp[floating](a)))
+    return minus_bump[floating](x, sigmoid_bump[floating](a, quick_gelu_exp[floating](a)))
 
 cdef inline floating quick_gelu_slope(floating g, floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, quick_gelu_last(g))
@@ -99,9 +102,9 @@ row = new_row(b"quick_gelu")
 row.layer = b"QuickGELU"
 row.summary = b"Gaussian error linear unit, approximated by a sigmoid."
 row.formula = b"x / (1 + exp(-1.702 * x))"
-row.derivative = b"s * (1 + 1.702 * x * (1 - s)) with s = 1 / (1 + exp(-1.702 * x))"
-row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
-               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.derivative = b"s * (1 + 1.702 * x * (1 - s)), where s = 1 / (1 + exp(-1.702 * x))"
+row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. The derivative "
+               b"changes sign; where its magnitude is below 2**-6, its error is in ULP of 2**-6.")
 row.reference = (b"D. Hendrycks and K. Gimpel, \"Gaussian error linear units (GELUs)\", "
                  b"arXiv:1606.08415.")
 row.ulp = 4
@@ -118,7 +121,7 @@ cdef inline floating gelu_last(floating like) noexcept nogil:
 
 cdef inline floating gelu(floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, gelu_last(x))
-    return less_bump[floating](x, times_exp_half_square[floating](normal_bump[floating](a), a))
+    return minus_bump[floating](x, times_exp_half_square[floating](normal_bump[floating](a), a))
 
 cdef inline floating gelu_slope(floating g, floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, gelu_last(g))
@@ -134,10 +137,11 @@ cdef void gelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcep
 row = new_row(b"gelu")
 row.layer = b"GELU"
 row.summary = b"Gaussian error linear unit."
-row.formula = b"x * Phi(x), Phi the standard normal distribution function"
-row.derivative = b"Phi(x) + x * phi(x), phi the standard normal density"
-row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
-               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.formula = b"x * Phi(x), where Phi is the standard normal distribution function"
+row.derivative = (b"Phi(x) + x * phi(x), where Phi and phi are the standard normal distribution "
+                  b"function and density")
+row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. The derivative "
+               b"changes sign; where its magnitude is below 2**-6, its error is in ULP of 2**-6.")
 row.reference = (b"D. Hendrycks and K. Gimpel, \"Gaussian error linear units (GELUs)\", "
                  b"arXiv:1606.08415.")
 row.ulp = 4
@@ -153,10 +157,10 @@ cdef inline floating gelu_tanh_linear(floating like) noexcept nogil:
     return <floating> 1.5957691216057308            # 2 sqrt(2 / pi)
 
 cdef inline floating gelu_tanh_argument(floating a, floating* low) noexcept nogil:
-    """u = a (linear + cubic a^2), in two words since it grows to a hundred.
+    """u = a (linear + cubic a^2), in two words because it can be as large as a hundred.
 
-    cubic is the product of linear and 0.044715, both rounded, as the formula has them. linear is
-    split, so that nothing is lost when its first part is taken from the sum again.
+    cubic is the product of linear and 0.044715, both rounded to the dtype as in the formula.
+    linear is split in two parts so that subtracting the first part from the sum is exact.
     """
     cdef floating linear = gelu_tanh_linear(a), first = <floating> 1.59375
     cdef floating cubic = linear * <floating> 0.044715
@@ -175,13 +179,13 @@ cdef inline floating gelu_tanh_last(floating like) noexcept nogil:
 cdef inline floating gelu_tanh(floating x) noexcept nogil:
     cdef floating low, a = magnitude_at_most[floating](x, gelu_tanh_last(x))
     cdef floating u = gelu_tanh_argument[floating](a, &low)
-    return less_bump[floating](x, sigmoid_bump[floating](a, exp_scaled_two[floating](-u, -low)))
+    return minus_bump[floating](x, sigmoid_bump[floating](a, exp_scaled_two[floating](-u, -low)))
 
 cdef inline floating gelu_tanh_slope(floating g, floating x) noexcept nogil:
     cdef floating low, a = magnitude_at_most[floating](x, gelu_tanh_last(g))
     cdef floating u = gelu_tanh_argument[floating](a, &low)
     cdef floating q, power = exp_parts_two[floating](-u, -low, &q)
-    # a u'(a) is u and twice its cubic part.
+    # a u'(a) is u plus twice its cubic part.
     cdef floating two_cubic = <floating> 2 * (gelu_tanh_linear(g) * <floating> 0.044715)
     cdef floating small = mul_add(unscaled[floating](power), q, -low)
     small = mul_add(-a, two_cubic * (a * a), small)
@@ -198,11 +202,11 @@ row = new_row(b"gelu_tanh")
 row.layer = b"GELUTanh"
 row.summary = b"Gaussian error linear unit, approximated by a hyperbolic tangent."
 row.formula = b"x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))"
-row.derivative = (b"s * (1 + x * (1 - s) * u') with s = 1 / (1 + exp(-u)), "
+row.derivative = (b"s * (1 + x * (1 - s) * u'), where s = 1 / (1 + exp(-u)) and "
                   b"u = 2 * sqrt(2 / pi) * (x + 0.044715 * x**3)")
-row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. sqrt(2 / pi) and 0.044715 "
-               b"are rounded to the dtype. Where the derivative is smaller than 2**-6, its error "
-               b"counts in ULP of that.")
+row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. The constants "
+               b"sqrt(2 / pi) and 0.044715 are rounded to the dtype. Where the magnitude of the "
+               b"derivative is below 2**-6, its error is in ULP of 2**-6.")
 row.reference = (b"D. Hendrycks and K. Gimpel, \"Gaussian error linear units (GELUs)\", "
                  b"arXiv:1606.08415.")
 row.ulp = 4
@@ -213,8 +217,8 @@ fill(&row.backward, gelu_tanh_backward_span, gelu_tanh_backward_span)
 
 
 # -- mish: Misra, 2020 ----------------------------------------------------------------------------
-# With e = exp(-a), tanh(log(1 + exp(x))) is e (2 + e) / (2 + 2 e + e^2) below 0, and 1 less
-# 2 e^2 / (1 + 2 e + 2 e^2) above.
+# With e = exp(-a), tanh(log(1 + exp(x))) is e (2 + e) / (2 + 2 e + e^2) below 0, and
+# 1 - 2 e^2 / (1 + 2 e + 2 e^2) above 0.
 
 cdef inline floating mish(floating x) noexcept nogil:
     cdef floating a = magnitude_at_most[floating](x, last_exponential(x))
@@ -222,14 +226,15 @@ cdef inline floating mish(floating x) noexcept nogil:
     cdef floating e = unscaled[floating](scaled)
     cdef floating above = <floating> 2 * e
     cdef floating under_above = <floating> 2 * mul_add(e, e, e) + <floating> 1
-    cdef floating below = mul_add(e, e, e)              # of which the other part of 1 is wanted
+    cdef floating below = mul_add(e, e, e)              # below 0 the bump needs 1 - quotient
     cdef floating under_below = mul_add(e, e, <floating> 2 * e) + <floating> 2
     cdef floating part = (above if x > 0 else below) / (under_above if x > 0 else under_below)
     cdef floating rest = scaled * part, other = mul_add(-scaled, part, scaled)
-    return less_bump[floating](x, a * (rest if x > 0 else other))
+    return minus_bump[floating](x, a * (rest if x > 0 else other))
 
 cdef inline floating mish_slope_near_0(floating a) noexcept nogil:
-    """The derivative of mish at -a for 0 <= a <= 2, its root as a factor."""
+    """The derivative of mish at -a for 0 <= a <= 2: its distance from the root times a polynomial.
+    """
     cdef floating c, from_root, t = a - <floating> 1
     cdef floating t2 = t * t
     if floating is float:
@@ -260,10 +265,11 @@ cdef inline floating mish_slope_near_0(floating a) noexcept nogil:
     return from_root * c
 
 cdef inline floating mish_slope(floating g, floating x) noexcept nogil:
-    """Above 0 it is 1 less 2 e^2 (d - 2 a (1 + e)) / d^2 with d = 1 + 2 e + 2 e^2.
+    """g times the derivative of mish.
 
-    Below it is e ((2 + e) d - 4 a (1 + e)) / d^2 with d = 2 + 2 e + e^2, and where that cancels a
-    polynomial.
+    Above 0 the derivative is 1 - 2 e^2 (d - 2 a (1 + e)) / d^2 with d = 1 + 2 e + 2 e^2. Below 0
+    it is e ((2 + e) d - 4 a (1 + e)) / d^2 with d = 2 + 2 e + e^2, or a polynomial where that
+    formula would cancel.
     """
     cdef floating a = magnitude_at_most[floating](x, last_exponential(g))
     cdef floating scaled = exp_scaled[floating](-a)
@@ -288,11 +294,11 @@ cdef void mish_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcep
 
 row = new_row(b"mish")
 row.layer = b"Mish"
-row.summary = b"A smooth, non-monotonic rectifier."
+row.summary = b"Smooth, non-monotonic rectifier."
 row.formula = b"x * tanh(log(1 + exp(x)))"
-row.derivative = b"t + x * (1 - t**2) / (1 + exp(-x)) with t = tanh(log(1 + exp(x)))"
-row.special = (b"0 at -inf; the derivative is 0 at -inf and 1 at inf. It crosses 0, and where it "
-               b"is smaller than 2**-6, its error counts in ULP of that.")
+row.derivative = b"t + x * (1 - t**2) / (1 + exp(-x)), where t = tanh(log(1 + exp(x)))"
+row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. The derivative "
+               b"changes sign; where its magnitude is below 2**-6, its error is in ULP of 2**-6.")
 row.reference = (b"D. Misra, \"Mish: a self regularized non-monotonic activation function\", "
                  b"BMVC 2020.")
 row.ulp = 4

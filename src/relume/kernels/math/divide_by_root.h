@@ -1,8 +1,8 @@
-/* x / (sqrt(v) + eps) over a span, the step of Adam and its kin. A division and a root, done exactly,
- * take 36 cycles for a vector, more than all the rest of a step: in float32 they are estimated, and
- * made good to a unit or two in the last place by one step of Newton's method each. */
-#ifndef RELUME_ROOTS_H
-#define RELUME_ROOTS_H
+/* x / (sqrt(v) + eps) over a span, as in the step of Adam and similar optimizers. An exact division
+ * and square root take 36 cycles for a vector, more than the rest of the step. In float32 they are
+ * therefore estimated and refined to within 1 or 2 ULP by one Newton iteration each. */
+#ifndef RELUME_DIVIDE_BY_ROOT_H
+#define RELUME_DIVIDE_BY_ROOT_H
 
 #include "reductions.h"
 #include <float.h>
@@ -32,12 +32,11 @@
 #endif
 
 #if defined(LANE)
-/* v is held within the normal floats, whose roots can be estimated; NaN stays NaN. */
+/* v is clamped to the normal floats, whose roots can be estimated. NaN stays NaN. */
 RELUME_INLINE LANE over_root(LANE x, LANE v, LANE eps)
 {
     const LANE half = SPLAT(0.5f), one = SPLAT(1.0f), two = SPLAT(2.0f);
-    const LANE most = SPLAT(FLT_MAX), least = SPLAT(FLT_MIN);
-    const LANE inside = CLAMP(v, least, most), r = INVERSE_ROOT(inside);
+    const LANE inside = CLAMP(v, SPLAT(FLT_MIN), SPLAT(FLT_MAX)), r = INVERSE_ROOT(inside);
     const LANE root = MUL(inside, r);
     const LANE error = LESS_PRODUCT(root, r, one);              /* 1 - v r^2 */
     const LANE below = ADD(MUL(MUL(root, half), error), ADD(root, eps));
@@ -46,11 +45,11 @@ RELUME_INLINE LANE over_root(LANE x, LANE v, LANE eps)
 }
 static void over_root_float(const float *x, const float *v, float eps, ptrdiff_t n, float *out)
 {
-    enum { STEP = sizeof(LANE) / sizeof(float) };
+    enum { WIDTH = sizeof(LANE) / sizeof(float) };
     const LANE added = SPLAT(eps);
     float x_tail[LANES], v_tail[LANES];
     ptrdiff_t i = 0;
-    for (; i + STEP <= n; i += STEP) STORE(out + i, over_root(LOAD(x + i), LOAD(v + i), added));
+    for (; i + WIDTH <= n; i += WIDTH) STORE(out + i, over_root(LOAD(x + i), LOAD(v + i), added));
     if (i < n) {
         pad_float(x + i, n - i, x_tail);
         pad_float(v + i, n - i, v_tail);

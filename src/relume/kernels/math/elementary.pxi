@@ -1,23 +1,24 @@
-# Elementary functions, branch-free, one value at a time, so that a compiler vectorizes every loop
-# that calls them. The only place where float and double differ: constants and polynomial degrees.
-#   - A tail that ends in subnormal numbers is carried multiplied by 2^64 (float) or 2^128 (double)
-#     and unscaled last, so that it is rounded once.
-#   - Arguments are clamped where the result has ended; NaN passes through every clamp.
-#   - Polynomials alternate two chains (Estrin), for less latency. tools/polynomials.py fits them.
-# A constant beside a `floating` is cast, <floating> 1, since Cython writes it as a C double, which
-# would carry a float expression to double and back; `make vec` fails on one that is forgotten.
+# Elementary functions of one value, without branches, so that a compiler vectorizes every loop
+# that calls them. Only here do float and double differ, in constants and polynomial degrees.
+#   - A result whose tail is subnormal is kept "scaled", multiplied by 2^64 (float) or 2^128
+#     (double), and unscaled at the end, so that it is rounded once.
+#   - Arguments are clamped where the result no longer changes; NaN passes through every clamp.
+#   - Polynomials are evaluated in two interleaved chains (Estrin) to reduce latency.
+#     tools/polynomials.py fits their coefficients.
+# A constant next to a `floating` value is cast, as in <floating> 1, because Cython writes it as a
+# C double and a float expression would be computed in double. `make vec` fails on a missing cast.
 
 cdef extern from "math/intrinsics.h" nogil:
     float mul_add_float(float a, float b, float c)
     double mul_add_double(double a, double b, double c)
     float product_error_float(float a, float b, float product)
     double product_error_double(double a, double b, double product)
-    float magnitude_at_most_float(float x, float most)
-    double magnitude_at_most_double(double x, double most)
-    float not_below_float(float x, float least)
-    double not_below_double(double x, double least)
-    float not_above_float(float x, float most)
-    double not_above_double(double x, double most)
+    float magnitude_at_most_float(float x, float high)
+    double magnitude_at_most_double(double x, double high)
+    float not_below_float(float x, float low)
+    double not_below_double(double x, double low)
+    float not_above_float(float x, float high)
+    double not_above_double(double x, double high)
     float step_float(float x)
     double step_double(double x)
     float flipped_by_float(float x, float y)
@@ -45,7 +46,7 @@ cdef inline floating mul_add(floating a, floating b, floating c) noexcept nogil:
 
 
 cdef inline floating product_error(floating a, floating b, floating product) noexcept nogil:
-    """a * b - product, where product is a * b rounded."""
+    """a * b - product, where product is the rounded a * b."""
     if floating is float:
         return product_error_float(a, b, product)
     else:
@@ -97,61 +98,63 @@ cdef inline floating flipped_by(floating x, floating y) noexcept nogil:
         return flipped_by_double(x, y)
 
 
-cdef inline floating at_least(floating x, floating least) noexcept nogil:
-    return least if x < least else x
+cdef inline floating at_least(floating x, floating low) noexcept nogil:
+    """max(x, low); NaN stays NaN."""
+    return low if x < low else x
 
 
-cdef inline floating at_most(floating x, floating most) noexcept nogil:
-    return most if x > most else x
+cdef inline floating at_most(floating x, floating high) noexcept nogil:
+    """min(x, high); NaN stays NaN."""
+    return high if x > high else x
 
 
-cdef inline floating magnitude_at_most(floating x, floating most) noexcept nogil:
-    """min(|x|, most), but NaN is lost, so that x itself has to carry it on."""
+cdef inline floating magnitude_at_most(floating x, floating high) noexcept nogil:
+    """min(|x|, high). A NaN in x is lost, so the caller must take it from x."""
     if floating is float:
-        return magnitude_at_most_float(x, most)
+        return magnitude_at_most_float(x, high)
     else:
-        return magnitude_at_most_double(x, most)
+        return magnitude_at_most_double(x, high)
 
 
-cdef inline floating not_below(floating x, floating least) noexcept nogil:
-    """at_least for least < 0, but NaN may be lost, so that x itself has to carry it on."""
+cdef inline floating not_below(floating x, floating low) noexcept nogil:
+    """max(x, low) for low < 0. A NaN in x may be lost, so the caller must take it from x."""
     if floating is float:
-        return not_below_float(x, least)
+        return not_below_float(x, low)
     else:
-        return not_below_double(x, least)
+        return not_below_double(x, low)
 
 
-cdef inline floating not_above(floating x, floating most) noexcept nogil:
-    """at_most for most > 0, but NaN may be lost, so that x itself has to carry it on."""
+cdef inline floating not_above(floating x, floating high) noexcept nogil:
+    """min(x, high) for high > 0. A NaN in x may be lost, so the caller must take it from x."""
     if floating is float:
-        return not_above_float(x, most)
+        return not_above_float(x, high)
     else:
-        return not_above_double(x, most)
+        return not_above_double(x, high)
 
 
 cdef inline floating above_0(floating x) noexcept nogil:
-    """max(x, 0), where NaN stays and -0.0 becomes 0.0."""
+    """max(x, 0). NaN stays NaN, and -0.0 becomes 0.0."""
     return <floating> 0 if x <= 0 else x
 
 
 cdef inline floating keep_nan(floating r, floating x) noexcept nogil:
-    """r, but NaN where x is NaN."""
+    """r, or NaN where x is NaN."""
     return r if x == x else x
 
 
 cdef inline floating keep_nans(floating r, floating x, floating y, floating z) noexcept nogil:
-    """r, but NaN where x, y or z is NaN."""
+    """r, or NaN where x, y or z is NaN."""
     return r if (x == x) & (y == y) & (z == z) else <floating> NAN
 
 
 cdef inline floating product(floating g, floating slope) noexcept nogil:
-    """g * slope, where a slope of 0 gives 0 for an infinite g too, and NaN gives NaN."""
+    """g * slope. A slope of 0 gives 0 even if g is infinite; NaN gives NaN."""
     cdef floating ordinary = g * slope
     return keep_nan[floating](<floating> 0 if slope == 0 else ordinary, g)
 
 
 cdef inline floating product_at(floating g, floating slope, floating x) noexcept nogil:
-    """product(g, slope), but NaN where x is NaN, of which slope does not know."""
+    """product(g, slope), or NaN where x is NaN, for a slope that has lost the NaN of x."""
     cdef floating ordinary = g * slope
     cdef floating r = <floating> 0 if slope == 0 else ordinary
     return r if (g == g) & (x == x) else <floating> NAN
@@ -160,7 +163,7 @@ cdef inline floating product_at(floating g, floating slope, floating x) noexcept
 # -- exponentials -------------------------------------------------------------------------------
 
 cdef inline floating last_exponential(floating like) noexcept nogil:
-    """An x > 0 from which exp(-x) and x * exp(-x) round to 0."""
+    """A bound on x from which on exp(-x) and x * exp(-x) round to 0."""
     return <floating> 110 if floating is float else <floating> 760
 
 
@@ -181,7 +184,7 @@ cdef inline floating plus_unscaled(floating x, floating scaled) noexcept nogil:
 
 
 cdef inline floating shift_of(floating like, int bias) noexcept nogil:
-    """The number that, added, rounds to an integer n and leaves the exponent of 2^(n + bias)."""
+    """A number whose addition rounds to an integer n, with the exponent bits of 2^(n + bias)."""
     if floating is float:
         return <float> 12583039.0 + <float> bias            # 1.5 * 2^23 + 127
     else:
@@ -189,7 +192,7 @@ cdef inline floating shift_of(floating like, int bias) noexcept nogil:
 
 
 cdef inline floating power_of_two(floating shifted) noexcept nogil:
-    """The normal number whose exponent is in the low bits of shifted."""
+    """The power of two whose exponent bits are the low bits of shifted."""
     if floating is float:
         return power_of_two_float(shifted)
     else:
@@ -215,7 +218,7 @@ cdef inline floating expm1_reduced(floating r) noexcept nogil:
 
 
 cdef inline floating reduced(floating x, floating n) noexcept nogil:
-    """x - n ln 2, with ln 2 in two parts of which the first has room for n."""
+    """x - n ln 2, with ln 2 in two parts, the first short enough that n times it is exact."""
     if floating is float:
         return mul_add(n, <float> 2.12194440e-4, mul_add(n, <float> -0.693359375, x))
     else:
@@ -233,12 +236,12 @@ cdef inline floating reduced_two(floating x, floating low, floating n) noexcept 
 
 
 cdef inline floating rounded(floating x, floating shift) noexcept nogil:
-    """x / ln 2 rounded to an integer, in the low bits."""
+    """x / ln 2 rounded to an integer, which is in the low bits."""
     return mul_add(x, <floating> 1.4426950408889634, shift)
 
 
 cdef inline floating exp_parts(floating x, floating* q) noexcept nogil:
-    """The power of two that times 1 + q is exp(x), scaled, for -last_exponential() <= x <= 0."""
+    """A power of two p and q with p (1 + q) = exp(x), scaled; -last_exponential() <= x <= 0."""
     cdef floating shift = shift_of(x, 64 if floating is float else 128)
     cdef floating n = rounded[floating](x, shift)
     q[0] = expm1_reduced[floating](reduced[floating](x, n - shift))
@@ -246,7 +249,7 @@ cdef inline floating exp_parts(floating x, floating* q) noexcept nogil:
 
 
 cdef inline floating exp_parts_two(floating x, floating low, floating* q) noexcept nogil:
-    """The power of two that times 1 + q is exp(x + low), scaled, for the same x."""
+    """A power of two p and q with p (1 + q) = exp(x + low), scaled, for the same range of x."""
     cdef floating shift = shift_of(x, 64 if floating is float else 128)
     cdef floating n = rounded[floating](x, shift)
     q[0] = expm1_reduced[floating](reduced_two[floating](x, low, n - shift))
@@ -254,14 +257,14 @@ cdef inline floating exp_parts_two(floating x, floating low, floating* q) noexce
 
 
 cdef inline floating exp_scaled(floating x) noexcept nogil:
-    """exp(x), scaled, for the same x."""
+    """exp(x), scaled, for the same range of x."""
     cdef floating q
     cdef floating power = exp_parts[floating](x, &q)
     return mul_add(power, q, power)
 
 
 cdef inline floating exp_scaled_two(floating x, floating low) noexcept nogil:
-    """exp(x + low), scaled, for the same x."""
+    """exp(x + low), scaled, for the same range of x."""
     cdef floating q
     cdef floating power = exp_parts_two[floating](x, low, &q)
     return mul_add(power, q, power)
@@ -273,7 +276,7 @@ cdef inline floating exp_negative(floating x) noexcept nogil:
 
 
 cdef inline floating exp_below(floating x) noexcept nogil:
-    """exp(-|x|), scaled, for any x; for NaN a number."""
+    """exp(-|x|), scaled, for any x; NaN gives a number."""
     return exp_scaled[floating](-magnitude_at_most[floating](x, last_exponential(x)))
 
 
@@ -286,10 +289,10 @@ cdef inline floating exp_below_two(floating x, floating low) noexcept nogil:
 
 
 cdef inline floating expm1_parts(floating x, floating* q) noexcept nogil:
-    """The power of two that times 1 + q is exp(x) for x <= 0, but for NaN anything.
+    """A power of two p and q with p (1 + q) = exp(x) for x <= 0; NaN gives any value.
 
-    n ln 2 in one part is enough for exp(x) - 1, where the exponential counts the less the larger n
-    is.
+    A single part for n ln 2 is enough for exp(x) - 1, because the exponential contributes less to
+    it the larger n is.
     """
     cdef floating clamped = not_below[floating](x, -40), shift = shift_of(x, 0)
     cdef floating n = rounded[floating](clamped, shift)
@@ -299,23 +302,23 @@ cdef inline floating expm1_parts(floating x, floating* q) noexcept nogil:
 
 
 cdef inline floating expm1_negative(floating x) noexcept nogil:
-    """exp(x) - 1 for any x <= 0; for NaN anything."""
+    """exp(x) - 1 for any x <= 0; NaN gives any value."""
     cdef floating q
     cdef floating power = expm1_parts[floating](x, &q)
     return mul_add(power, q, power - <floating> 1)
 
 
 cdef inline floating exp_rest(floating x) noexcept nogil:
-    """1 - exp(x) for any x <= 0; for NaN anything."""
+    """1 - exp(x) for any x <= 0; NaN gives any value."""
     cdef floating q
     cdef floating power = expm1_parts[floating](x, &q)
     return mul_add(-power, q, <floating> 1 - power)
 
 
 cdef inline floating expm1(floating x) noexcept nogil:
-    """exp(x) - 1 for any x; half of it is made first, since 2^n itself may overflow."""
-    cdef floating most = <floating> 89 if floating is float else <floating> 710
-    cdef floating clamped = at_most[floating](at_least[floating](x, <floating> -40), most)
+    """exp(x) - 1 for any x. Computes half of it first, because 2^n itself may overflow."""
+    cdef floating high = <floating> 89 if floating is float else <floating> 710
+    cdef floating clamped = at_most[floating](at_least[floating](x, <floating> -40), high)
     cdef floating shift = shift_of(x, -1)
     cdef floating n = rounded[floating](clamped, shift)
     cdef floating q = expm1_reduced[floating](reduced[floating](clamped, n - shift))
@@ -324,7 +327,7 @@ cdef inline floating expm1(floating x) noexcept nogil:
 
 
 cdef inline floating exp_two(floating x, floating low) noexcept nogil:
-    """exp(x + low) for any x, scaled down above 0 as it is scaled up below, without a choice."""
+    """exp(x + low) for any x, scaled up for x < 0 and down for x > 0, without a branch."""
     cdef floating last = last_exponential(x)
     cdef floating clamped = at_most[floating](at_least[floating](x, -last), last)
     cdef floating bias = with_sign_of(<floating> 64 if floating is float else <floating> 128, -x)
@@ -364,15 +367,15 @@ cdef inline floating log1p_over(floating e) noexcept nogil:
 
 
 cdef inline floating log1p_of(floating scaled) noexcept nogil:
-    """log(1 + e), scaled as e is, for 0 <= e <= 1."""
+    """log(1 + e), scaled like e, for 0 <= e <= 1."""
     return scaled * log1p_over[floating](unscaled[floating](scaled))
 
 
 cdef inline floating sigmoid_reduced(floating n, floating r) noexcept nogil:
-    """scale / (scale + scale exp(-x)), of which only the quotient may be subnormal.
+    """scale / (scale + scale exp(-x)), scaled so that only the quotient may be subnormal.
 
-    The denominator is (scale + power) + power q, so that its larger part is rounded once; what the
-    first sum loses, at 2^24 (float), goes to the smaller part.
+    The denominator is (scale + power) + power q, so its larger part is rounded once. The rounding
+    error of the first sum, which is nonzero from 2^24 on (float), is added to the smaller part.
     """
     cdef floating q = expm1_reduced[floating](r), scale = unscaled[floating](<floating> 1)
     cdef floating power = power_of_two[floating](n)
@@ -381,7 +384,7 @@ cdef inline floating sigmoid_reduced(floating n, floating r) noexcept nogil:
 
 
 cdef inline floating sigmoid_of(floating x) noexcept nogil:
-    """1 / (1 + exp(-x)) for any x; for NaN anything."""
+    """1 / (1 + exp(-x)) for any x; NaN gives any value."""
     cdef floating t = not_above[floating](not_below[floating](x, -last_exponential(x)), 40)
     cdef floating shift = shift_of(x, -64 if floating is float else -128)
     cdef floating n = rounded[floating](-t, shift)
@@ -389,7 +392,7 @@ cdef inline floating sigmoid_of(floating x) noexcept nogil:
 
 
 cdef inline floating sigmoid_two(floating x, floating low) noexcept nogil:
-    """1 / (1 + exp(-x - low)) for any x; low may be NaN where x is infinite; for NaN anything."""
+    """1 / (1 + exp(-x - low)) for any x; NaN gives any value. low may be NaN if x is infinite."""
     cdef floating t = not_above[floating](not_below[floating](x, -last_exponential(x)), 40)
     cdef floating shift = shift_of(x, -64 if floating is float else -128)
     cdef floating n = rounded[floating](-t, shift), counted = low if t == x else <floating> 0
@@ -397,7 +400,7 @@ cdef inline floating sigmoid_two(floating x, floating low) noexcept nogil:
 
 
 cdef inline floating sigmoid_slope(floating scaled) noexcept nogil:
-    """e / (1 + e)^2 from the scaled e."""
+    """e / (1 + e)^2 for a scaled e."""
     cdef floating u = scaled / plus_unscaled[floating](1, scaled)
     return unscaled[floating](u * plus_unscaled[floating](1, -u))
 
@@ -405,8 +408,8 @@ cdef inline floating sigmoid_slope(floating scaled) noexcept nogil:
 cdef inline floating tanh_gap(floating a) noexcept nogil:
     """min(a, 1) - tanh(a) for a >= 0: a^3 / c(a^2) below 1, else 2 / (1 + exp(2 a)).
 
-    One division serves both. n ln 2 in one part is enough, since the exponential counts the less
-    the larger n is.
+    One division serves both cases. A single part for n ln 2 is enough, because the exponential
+    contributes less the larger n is.
     """
     cdef floating x = magnitude_at_most[floating](a, 20), shift = shift_of(a, 0), z = a * a, c, e
     cdef floating n = mul_add(x, <floating> 2.8853900817779268, shift)

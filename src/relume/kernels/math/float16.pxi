@@ -1,4 +1,4 @@
-# float16 is stored, never computed with: spans of it become float32 and back, eight at a time.
+# float16 is a storage format only. Spans are converted to float32 and back in blocks of eight.
 
 cdef extern from "math/intrinsics.h" nogil:
     enum: HALF_BLOCK
@@ -6,7 +6,7 @@ cdef extern from "math/intrinsics.h" nogil:
     void float_to_half_block(const float* x, uint16_t* out)
 
 cdef enum:
-    TURN = 4                    # blocks of one turn of a loop
+    TURN = 4                    # blocks per iteration
 
 
 cdef inline void half_to_float_short(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil:
@@ -27,8 +27,8 @@ cdef inline void float_to_half_short(const float* x, uint16_t* out, Py_ssize_t n
     memcpy(out, halves, n * sizeof(uint16_t))
 
 
-# Several blocks a turn, for fewer of the loop's own instructions. The last one may overlap the one
-# before it, with the same results.
+# An iteration converts several blocks to reduce loop overhead. The last block of a span may
+# overlap the one before it and writes the same values again.
 
 cdef void half_to_float(const uint16_t* x, float* out, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i, k, turns = n // (TURN * HALF_BLOCK)

@@ -1,10 +1,10 @@
-# The normal distribution for gelu, in the style of math.pxi.
+# The normal distribution for gelu, under the rules of elementary.pxi.
 
 cdef inline floating normal_bump(floating a) noexcept nogil:
-    """a exp(a^2 / 2) Phi(-a) for a >= 0, Phi the standard normal distribution function.
+    """a exp(a^2 / 2) Phi(-a) for a >= 0, where Phi is the standard normal distribution function.
 
-    A quotient of polynomials with positive coefficients, so that nothing cancels. From 1 on it is
-    its limit 1 / sqrt(2 pi) less a quotient over the same denominator, the smaller part.
+    Below 1 it is a quotient of polynomials with positive coefficients, which do not cancel. From 1
+    on it is the limit 1 / sqrt(2 pi) minus a smaller quotient with the same denominator.
     """
     cdef floating p, rest, q, limit = <floating> 0.3989422804014327, a2 = a * a
     if floating is float:
@@ -43,10 +43,10 @@ cdef inline floating normal_bump(floating a) noexcept nogil:
 
 
 cdef inline floating normal_bump_slope(floating a) noexcept nogil:
-    """exp(a^2 / 2) (Phi(-a) - a phi(a)) for a >= 0, the root as a factor, so that nothing cancels.
+    """exp(a^2 / 2) (Phi(-a) - a phi(a)) for a >= 0, as root - a times a factor without a root.
 
-    The other factor is its limit 1 / sqrt(2 pi) and a quotient, the smaller part. Its product with
-    root - a, which is in two parts, is rounded once.
+    With root - a factored out, nothing cancels. The other factor is the limit 1 / sqrt(2 pi) plus
+    a smaller quotient. root - a is in two parts, and the product is rounded once.
     """
     cdef floating p, q, root, root_low, limit = <floating> 0.3989422804014327, a2 = a * a
     if floating is float:
@@ -77,7 +77,7 @@ cdef inline floating normal_bump_slope(floating a) noexcept nogil:
 
 
 cdef inline floating times_exp_half_square(floating x, floating a) noexcept nogil:
-    """x exp(-a^2 / 2), scaled, for a up to 14.7 (float) or 39 (double); rounded once."""
+    """x exp(-a^2 / 2), scaled and rounded once, for a up to 14.7 (float) or 39 (double)."""
     cdef floating q, minus_half = <floating> -0.5 * a, u = minus_half * a
     cdef floating power = exp_parts_two[floating](u, product_error(minus_half, a, u), &q)
     return mul_add(power * q, x, power * x)

@@ -1,5 +1,5 @@
-/* The few things the kernels need and C or Cython cannot say, each with a portable fallback.
- * Everything here is branch-free, so that the loops calling it are vectorized. */
+/* Operations that the kernels need and that C or Cython cannot express, each with a portable
+ * fallback. All are free of branches, so that the loops that call them are vectorized. */
 #ifndef RELUME_INTRINSICS_H
 #define RELUME_INTRINSICS_H
 
@@ -17,8 +17,8 @@
 #define RELUME_INLINE static inline __attribute__((always_inline))
 #endif
 
-/* a * b + c, with one rounding where the instruction set has it, else with two. Contraction is off
- * (-ffp-contract=off), so a vector body and its scalar tail always round alike. */
+/* a * b + c, rounded once if the instruction set has a fused multiply-add, else twice. Contraction is
+ * off (-ffp-contract=off), so a vector body and its scalar tail always round in the same way. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 RELUME_INLINE float mul_add_float(float a, float b, float c) { return fmaf(a, b, c); }
 RELUME_INLINE double mul_add_double(double a, double b, double c) { return fma(a, b, c); }
@@ -32,8 +32,8 @@ RELUME_INLINE uint64_t bits_of_double(double x) { uint64_t u; memcpy(&u, &x, 8);
 RELUME_INLINE float float_of_bits(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 RELUME_INLINE double double_of_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 
-/* a * b - product, where product is a * b rounded: the other half of an exact product. Without a
- * fused multiply-add, by halves of which all products are exact (Dekker). */
+/* a * b - product, where product is the rounded a * b. Without a fused multiply-add, a and b are
+ * split into halves whose products are exact (Dekker). */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 RELUME_INLINE float product_error_float(float a, float b, float p) { return fmaf(a, b, -p); }
 RELUME_INLINE double product_error_double(double a, double b, double p) { return fma(a, b, -p); }
@@ -52,32 +52,34 @@ RELUME_INLINE double product_error_double(double a, double b, double product)
 }
 #endif
 
-/* Clamps of float as integers, which order numbers of one sign as they are ordered: an instruction
- * less each, and one that any port takes. NaN counts as the largest, so it may be lost. */
-RELUME_INLINE float magnitude_at_most_float(float x, float most)
+/* Clamps of floats as integers, whose order is that of the floats of one sign. Each clamp takes one
+ * instruction less, and any execution port can run it. NaN compares as larger than infinity, so it
+ * may be lost. */
+RELUME_INLINE float magnitude_at_most_float(float x, float high)
 {
-    const uint32_t u = bits_of_float(x) & 0x7fffffffu, v = bits_of_float(most);
+    const uint32_t u = bits_of_float(x) & 0x7fffffffu, v = bits_of_float(high);
     return float_of_bits(u < v ? u : v);
 }
-RELUME_INLINE float not_below_float(float x, float least)         /* for least < 0 */
+RELUME_INLINE float not_below_float(float x, float low)           /* for low < 0 */
 {
-    const uint32_t u = bits_of_float(x), v = bits_of_float(least);
+    const uint32_t u = bits_of_float(x), v = bits_of_float(low);
     return float_of_bits(u < v ? u : v);
 }
-RELUME_INLINE float not_above_float(float x, float most)          /* for most > 0 */
+RELUME_INLINE float not_above_float(float x, float high)          /* for high > 0 */
 {
-    const int32_t i = (int32_t)bits_of_float(x), j = (int32_t)bits_of_float(most);
+    const int32_t i = (int32_t)bits_of_float(x), j = (int32_t)bits_of_float(high);
     return float_of_bits((uint32_t)(i < j ? i : j));
 }
-RELUME_INLINE double magnitude_at_most_double(double x, double most)
+RELUME_INLINE double magnitude_at_most_double(double x, double high)
 {
     const double magnitude = fabs(x);
-    return magnitude < most ? magnitude : most;
+    return magnitude < high ? magnitude : high;
 }
-RELUME_INLINE double not_below_double(double x, double least) { return x < least ? least : x; }
-RELUME_INLINE double not_above_double(double x, double most) { return x > most ? most : x; }
+RELUME_INLINE double not_below_double(double x, double low) { return x < low ? low : x; }
+RELUME_INLINE double not_above_double(double x, double high) { return x > high ? high : x; }
 
-/* 0 where the sign of x is set, else 1; and x, negated where the sign of y is set. */
+/* step: 0 where the sign bit of x is set, else 1. flipped_by: -x where the sign bit of y is set,
+ * else x. */
 RELUME_INLINE float step_float(float x)
 {
     return float_of_bits(~(uint32_t)((int32_t)bits_of_float(x) >> 31) & 0x3f800000u);
@@ -95,7 +97,7 @@ RELUME_INLINE double flipped_by_double(double x, double y)
     return double_of_bits(bits_of_double(x) ^ (bits_of_double(y) & 0x8000000000000000u));
 }
 
-/* x / 6. A multiplication by 1/6 rounded would cost half a unit, so it takes 1/6 in two parts. */
+/* x / 6, as a product with 1/6 in two parts. A single rounded 1/6 would cost half a ULP. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 RELUME_INLINE float sixth_float(float x) { return fmaf(x, 0.16666667f, x * -4.967053731e-9f); }
 RELUME_INLINE double sixth_double(double x)
@@ -107,8 +109,9 @@ RELUME_INLINE float sixth_float(float x) { return x / 6; }
 RELUME_INLINE double sixth_double(double x) { return x / 6; }
 #endif
 
-/* 2^n for n = shifted - 1.5 * 2^23 - 127 (float) or - 1.5 * 2^52 - 1023 (double): adding those
- * constants rounds to an integer and leaves the exponent in the low bits, to be shifted. */
+/* 2^n for shifted = n + 1.5 * 2^23 + 127 (float) or n + 1.5 * 2^52 + 1023 (double). Adding these
+ * constants rounds to an integer and leaves the biased exponent in the low bits, from where it is
+ * shifted to the exponent's position. */
 RELUME_INLINE float power_of_two_float(float shifted)
 {
     return float_of_bits(bits_of_float(shifted) << 23);
@@ -118,8 +121,8 @@ RELUME_INLINE double power_of_two_double(double shifted)
     return double_of_bits(bits_of_double(shifted) << 52);
 }
 
-/* A power of two near 2^-12 (float) or 2^-27 (double) over the root of b, for finite b >= 0: half
- * the exponent, negative, and no mantissa. */
+/* A power of two near 2^-12 / sqrt(b) (float) or 2^-27 / sqrt(b) (double) for finite b >= 0. It
+ * negates half the exponent and clears the mantissa. */
 RELUME_INLINE float inverse_root_power_float(float b)
 {
     return float_of_bits((0x59000000u - (bits_of_float(b) >> 1)) & 0x7f800000u);
@@ -129,7 +132,7 @@ RELUME_INLINE double inverse_root_power_double(double b)
     return double_of_bits((0x5e30000000000000u - (bits_of_double(b) >> 1)) & 0x7ff0000000000000u);
 }
 
-/* float16 in blocks of eight: compilers do not vectorize _Float16 conversions. */
+/* float16 is converted in blocks of eight, because compilers do not vectorize _Float16 conversions. */
 enum { HALF_BLOCK = 8 };
 
 #if defined(__F16C__)
@@ -143,7 +146,7 @@ RELUME_INLINE void float_to_half_block(const float *x, uint16_t *out)
     _mm_storeu_si128((__m128i *)out, halves);
 }
 #else
-/* Subnormal halves are normal floats: they get their value from an exact float subtraction. */
+/* Subnormal halves are normal floats. An exact float subtraction computes their value. */
 RELUME_INLINE float half_to_float(uint16_t h)
 {
     const uint32_t magnitude = (uint32_t)(h & 0x7fffu) << 13, sign = (uint32_t)(h & 0x8000u) << 16;
@@ -156,8 +159,8 @@ RELUME_INLINE float half_to_float(uint16_t h)
     r = magnitude > 0x0f800000u ? r | 0x00400000u : r;        /* quiet, as the hardware does */
     return float_of_bits(r | sign);
 }
-/* Round to nearest even: for normal halves by integer carry, for subnormal ones by adding 0.5,
- * whose last place is the smallest half. */
+/* Rounds to nearest even: for normal halves by an integer carry, for subnormal halves by adding 0.5,
+ * whose ULP is the smallest half. */
 RELUME_INLINE uint16_t float_to_half(float x)
 {
     const uint32_t bits = bits_of_float(x), magnitude = bits & 0x7fffffffu;

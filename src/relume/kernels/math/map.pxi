@@ -1,5 +1,6 @@
-# Scalar functions made into kernels: a function handed over by name is inlined and its loop
-# vectorized. In each: inputs first, then parameters, one value (`scalar`) or a span, then out.
+# Loops that turn scalar functions into kernels. A function passed by name is inlined, and the loop
+# is vectorized. `args` holds the inputs, then the parameters, then the outputs; each parameter is
+# one value if `scalar` is true, else a span.
 
 cdef inline void map1(floating (*f)(floating) noexcept nogil,
                       floating** args, Py_ssize_t n) noexcept nogil:

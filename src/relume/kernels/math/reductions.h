@@ -1,31 +1,33 @@
-/* Reductions of a contiguous span: sum, dot product, maximum.
- * Element i goes to the accumulator, or lane, i % LANES, whatever the width of a vector; then halves
- * of the lanes are added until one is left. So the bits are the same on every instruction set.
- * They are in C, in the vectors that GCC and clang have in common, since compilers end lanes in an
- * array as scalars, added one by one, and vectorize a maximum of floats only with -ffast-math.
- * What is left over of a span is padded with zeros. A maximum needs no order: it has but one value. */
-#ifndef RELUME_LANES_H
-#define RELUME_LANES_H
+/* Reductions of a contiguous span: sum, dot product and maximum.
+ * Element i is added to accumulator ("lane") i % LANES for any vector width. Then the upper half of
+ * the lanes is added to the lower half until one lane is left. So the bits are the same on every
+ * instruction set.
+ * The loops are in C and use the vector types that GCC and clang share. Compilers would reduce an
+ * array of lanes as scalars, one by one, and vectorize a maximum of floats only with -ffast-math.
+ * The remainder of a span is padded with zeros. The order does not matter for a maximum. */
+#ifndef RELUME_REDUCTIONS_H
+#define RELUME_REDUCTIONS_H
 
 #include "intrinsics.h"
 
 enum { LANES = 16 };
 
-/* n < LANES elements, and zeros. A load of one vector just after a store of its parts would wait. */
+/* Copies n < LANES elements and fills up with zeros. The AVX2 forms store whole vectors, because
+ * loading a vector right after storing its parts stalls. */
 #if defined(__AVX2__)
 RELUME_INLINE void pad_float(const float *x, ptrdiff_t n, float *out)
 {
-    const __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     for (int k = 0; k < LANES; k += 8) {
-        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - k), place);
+        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - k), index);
         _mm256_storeu_ps(out + k, _mm256_maskload_ps(x + k, mask));
     }
 }
 RELUME_INLINE void pad_double(const double *x, ptrdiff_t n, double *out)
 {
-    const __m256i place = _mm256_setr_epi64x(0, 1, 2, 3);
+    const __m256i index = _mm256_setr_epi64x(0, 1, 2, 3);
     for (int k = 0; k < LANES; k += 4) {
-        const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n - k), place);
+        const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n - k), index);
         _mm256_storeu_pd(out + k, _mm256_maskload_pd(x + k, mask));
     }
 }
@@ -107,7 +109,7 @@ typedef double vector_double;
 DEFINE_SUMS(float)
 DEFINE_SUMS(double)
 
-/* The sum in double of floats, in the same order. */
+/* The sum of floats, computed in double in the same order. */
 #if defined(__GNUC__)
 RELUME_INLINE double total_float(const float *x, ptrdiff_t n)
 {
@@ -135,16 +137,16 @@ RELUME_INLINE double total_float(const float *x, ptrdiff_t n)
 #endif
 RELUME_INLINE double total_double(const double *x, ptrdiff_t n) { return sum_double(x, n); }
 
-/* The maximum, which passes over NaN or is one. */
+/* The maximum. If x contains NaN, the result is NaN or the maximum of other elements. */
 #if defined(__AVX2__)
 RELUME_INLINE float maximum_of_float(const float *x, ptrdiff_t n)
 {
-    float most = -INFINITY, rest[8];
+    float max = -INFINITY, rest[8];
     if (n < 8) {
-        for (ptrdiff_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
-        return most;
+        for (ptrdiff_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
+        return max;
     }
-    __m256 lane = _mm256_loadu_ps(x + n - 8);           /* the last ones, some of them twice */
+    __m256 lane = _mm256_loadu_ps(x + n - 8);       /* the last vector overlaps the one before it */
     for (ptrdiff_t i = 0; i + 8 < n; i += 8) lane = _mm256_max_ps(_mm256_loadu_ps(x + i), lane);
     _mm256_storeu_ps(rest, lane);
     for (int half = 4; half > 0; half /= 2)
@@ -153,10 +155,10 @@ RELUME_INLINE float maximum_of_float(const float *x, ptrdiff_t n)
 }
 RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
 {
-    double most = -INFINITY, rest[4];
+    double max = -INFINITY, rest[4];
     if (n < 4) {
-        for (ptrdiff_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
-        return most;
+        for (ptrdiff_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
+        return max;
     }
     __m256d lane = _mm256_loadu_pd(x + n - 4);
     for (ptrdiff_t i = 0; i + 4 < n; i += 4) lane = _mm256_max_pd(_mm256_loadu_pd(x + i), lane);
@@ -166,7 +168,7 @@ RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
     return rest[0];
 }
 #else
-/* Integers that are ordered as the numbers are: their maximum is vectorized, that of floats not. */
+/* Integers in the order of the floats. Compilers vectorize their maximum, but not that of floats. */
 RELUME_INLINE int32_t order_float(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
 RELUME_INLINE int64_t order_double(int64_t bits)
 {
@@ -174,21 +176,21 @@ RELUME_INLINE int64_t order_double(int64_t bits)
 }
 RELUME_INLINE float maximum_of_float(const float *x, ptrdiff_t n)
 {
-    int32_t most = order_float((int32_t)bits_of_float(-INFINITY));
+    int32_t max_order = order_float((int32_t)bits_of_float(-INFINITY));
     for (ptrdiff_t i = 0; i < n; i++) {
         const int32_t order = order_float((int32_t)bits_of_float(x[i]));
-        most = order > most ? order : most;
+        max_order = order > max_order ? order : max_order;
     }
-    return float_of_bits((uint32_t)order_float(most));
+    return float_of_bits((uint32_t)order_float(max_order));
 }
 RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
 {
-    int64_t most = order_double((int64_t)bits_of_double(-INFINITY));
+    int64_t max_order = order_double((int64_t)bits_of_double(-INFINITY));
     for (ptrdiff_t i = 0; i < n; i++) {
         const int64_t order = order_double((int64_t)bits_of_double(x[i]));
-        most = order > most ? order : most;
+        max_order = order > max_order ? order : max_order;
     }
-    return double_of_bits((uint64_t)order_double(most));
+    return double_of_bits((uint64_t)order_double(max_order));
 }
 #endif
 #endif

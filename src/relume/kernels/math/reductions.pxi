@@ -1,10 +1,10 @@
-# Reductions: maxima and sums of a row, sums over columns, gathering a minibatch. A reduction runs
-# over LANES accumulators that are combined in a fixed order: it is vectorized without reordering
-# anything and gives the same bits on every instruction set. Long sums are added up from short ones
-# together with their rounding errors.
+# Reductions: maxima and sums of a row, sums of columns, and gathering of a minibatch. A reduction
+# runs over LANES accumulators that are combined in a fixed order, so it is vectorized without any
+# reordering and gives the same bits on every instruction set. Long sums are the compensated sum of
+# short ones.
 
 cdef enum:
-    SHORT = 1024                        # elements of a sum that needs no correction
+    SHORT = 1024                        # elements of a sum that needs no compensation
 
 cdef extern from "math/reductions.h" nogil:
     enum: LANES
@@ -21,7 +21,7 @@ cdef extern from "math/reductions.h" nogil:
 
 
 cdef inline void pad(const floating* x, Py_ssize_t n, floating* out) noexcept nogil:
-    """Fewer elements than LANES, and zeros."""
+    """Copy n < LANES elements and fill up with zeros to LANES."""
     if floating is float:
         pad_float(x, n, out)
     else:
@@ -29,16 +29,16 @@ cdef inline void pad(const floating* x, Py_ssize_t n, floating* out) noexcept no
 
 
 cdef inline floating maximum_of(const floating* x, Py_ssize_t n) noexcept nogil:
-    """The maximum; the exponentials meet the NaN that it passes over."""
+    """The maximum. It ignores NaN, which the exponentials propagate instead."""
     if floating is float:
         return maximum_of_float(x, n)
     else:
         return maximum_of_double(x, n)
 
 
-cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil,
+cdef inline floating reduce(floating (*f)(floating, floating) noexcept nogil,
                             const floating* x, Py_ssize_t n) noexcept nogil:
-    """step(... step(0, x[0]) ..., x[n - 1]), lane by lane, then the lanes pairwise."""
+    """f(... f(0, x[0]) ..., x[n - 1]), lane by lane, and then the lanes pairwise."""
     cdef floating lane[LANES]
     cdef floating tail[LANES]
     cdef Py_ssize_t i, k, whole = n // LANES * LANES
@@ -46,22 +46,22 @@ cdef inline floating reduce(floating (*step)(floating, floating) noexcept nogil,
         lane[k] = 0
     for i in range(n // LANES):
         for k in range(LANES):
-            lane[k] = step(lane[k], x[i * LANES + k])
+            lane[k] = f(lane[k], x[i * LANES + k])
     if whole < n:
         pad[floating](x + whole, n - whole, tail)
         for k in range(LANES):
-            lane[k] = step(lane[k], tail[k])
-    return combined[floating](step, lane)
+            lane[k] = f(lane[k], tail[k])
+    return combined[floating](f, lane)
 
 
-cdef inline floating combined(floating (*step)(floating, floating) noexcept nogil,
+cdef inline floating combined(floating (*f)(floating, floating) noexcept nogil,
                               floating* lane) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(8):
-        lane[k] = step(lane[k], lane[k + 8])
+        lane[k] = f(lane[k], lane[k + 8])
     for k in range(4):
-        lane[k] = step(lane[k], lane[k + 4])
-    return step(step(lane[0], lane[2]), step(lane[1], lane[3]))
+        lane[k] = f(lane[k], lane[k + 4])
+    return f(f(lane[0], lane[2]), f(lane[1], lane[3]))
 
 
 cdef inline floating sum_of(const floating* x, Py_ssize_t n) noexcept nogil:
@@ -74,7 +74,7 @@ cdef inline floating sum_of(const floating* x, Py_ssize_t n) noexcept nogil:
 
 cdef inline floating sum_of_products(const floating* x, const floating* y,
                                      Py_ssize_t n) noexcept nogil:
-    """The same of x * y, of which each product is rounded."""
+    """`sum_of` the rounded products x * y."""
     if floating is float:
         return dot_float(x, y, n)
     else:
@@ -82,15 +82,15 @@ cdef inline floating sum_of_products(const floating* x, const floating* y,
 
 
 cdef inline floating add_nonfinite(floating sum, floating x) noexcept nogil:
-    return sum + (x - x)                # 0, but NaN for ever after an infinity or a NaN
+    return sum + (x - x)                # 0, or NaN from the first infinity or NaN on
 
-cdef inline floating maximum(floating most, floating x) noexcept nogil:
-    return x if x > most else most      # passes over NaN, which the exponentials then meet
+cdef inline floating maximum(floating x, floating y) noexcept nogil:
+    return y if y > x else x            # ignores NaN in y, which the exponentials propagate
 
 
 cdef inline void add_exactly(double* sum, double* error, double x) noexcept nogil:
-    """Add x; what the rounding of the sum lost goes to error (Knuth)."""
-    if sum[0] == 0:                     # a short sum needs none of it
+    """Add x to sum and the rounding error of the addition to error (Knuth's two-sum)."""
+    if sum[0] == 0:                     # the first term is added without an error
         sum[0] = x
         return
     cdef double total = sum[0] + x
@@ -100,7 +100,7 @@ cdef inline void add_exactly(double* sum, double* error, double x) noexcept nogi
 
 
 cdef inline double corrected(double sum, double error) noexcept nogil:
-    return sum + error if error == error else sum       # an infinite sum has no error
+    return sum + error if error == error else sum       # the error of an infinite sum is NaN
 
 
 cdef inline double short_total(const floating* x, Py_ssize_t n) noexcept nogil:
@@ -111,7 +111,7 @@ cdef inline double short_total(const floating* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
-    """The sum, made in double: its terms may cancel."""
+    """The sum, computed in double because the terms may cancel."""
     cdef double sum = 0, error = 0
     cdef Py_ssize_t block, start
     for block in range((n + SHORT - 1) // SHORT):       # by hand: in reductions.h
@@ -127,7 +127,7 @@ cdef bint all_finite(const floating* x, Py_ssize_t n) noexcept nogil:
 
 cdef bint gather(const floating* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
                  floating* out) noexcept nogil:
-    """Copy rows x[index[i]] to out; tell whether all they hold is finite."""
+    """Copy the rows x[index[i]] to out and return whether all their elements are finite."""
     cdef Py_ssize_t i
     cdef bint finite = True
     for i in range(rows):                       # by hand: memcpy
@@ -158,7 +158,7 @@ cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexc
 
 cdef void column_products(const floating* x, const floating* y, Py_ssize_t rows, Py_ssize_t n,
                           floating* out) noexcept nogil:
-    """The sum over rows of x y, for each column."""
+    """The sum of x * y over the rows, for each column."""
     cdef Py_ssize_t i, j
     memset(out, 0, n * sizeof(floating))
     for i in range(rows):

@@ -1,14 +1,14 @@
-/* Matrix products of the sizes that small networks have, of either precision.
- * A tile of rows x vectors of c stays in registers while k runs: an element of a is spread over a
- * vector and multiplied by vectors of b, which is row-major as weights are, so that nothing is packed
- * that lies well already. Where b is transposed, or its rows are so far apart that they fall on one
- * another in the cache, a panel of DEPTH of its rows is copied first. Bias, relu, and the gradient of
- * relu are applied to a tile before it leaves the registers.
- * Every element is summed over k in order, whatever the tile it falls in and however many rows there
- * are: its bits do not depend on m and n. On one AVX-512 core 64 x 256 x 784 takes 0.72 of the time
- * of OpenBLAS 0.3.30, 64 x 256 x 64 takes 0.66, 64 x 64 x 64 about the same. */
-#ifndef RELUME_PRODUCTS_H
-#define RELUME_PRODUCTS_H
+/* Matrix products for the sizes of small networks, in float and double.
+ * A tile of c, with a few rows and vectors, stays in registers during the loop over k. An element of a
+ * is broadcast to a vector and multiplied by vectors of b. As b is row-major like the weights, it is
+ * usually read in place. If b is transposed, or its rows are so far apart that they map to the same
+ * cache sets, a panel of DEPTH rows of b is copied first. Bias, relu and the gradient of relu are
+ * applied to a tile before it leaves the registers.
+ * Every element is summed over k in order, for any tile and any number of rows, so its bits do not
+ * depend on m and n. On one AVX-512 core, 64 x 256 x 784 takes 0.72 of the time of OpenBLAS 0.3.30,
+ * 64 x 256 x 64 takes 0.66, and 64 x 64 x 64 takes about the same time. */
+#ifndef RELUME_DENSE_H
+#define RELUME_DENSE_H
 
 #include "math/reductions.h"
 #include "matmul/interface.h"
@@ -17,9 +17,9 @@
 #include <arm_neon.h>
 #endif
 
-/* A tile's sums, and what is left of the registers for b and for the element of a. A single row is
- * bound by reading b, of which it takes WIDE vectors at once: with 16 of AVX-512's it takes 1.1 times
- * as long as with 8 for 784 x 256, and with 4 for 1024 x 1024 1.4 times. */
+/* The sums of a tile fill the registers but for those of b and of the element of a. A single row of a
+ * is bound by reading b and takes WIDE vectors of it at once. With AVX-512, 16 vectors take 1.1 times
+ * as long as 8 for 784 x 256, and 4 vectors take 1.4 times as long for 1024 x 1024. */
 #if defined(__AVX512F__)
 enum { ROWS = 8, VECTORS = 2, WIDE = 8 };
 #elif defined(__AVX2__)
@@ -29,15 +29,15 @@ enum { ROWS = 4, VECTORS = 2, WIDE = 8 };
 #endif
 enum {
     DEPTH = 256,
-    FAR = 4096,                 /* bytes between rows of b from which they are copied, for */
-    MANY = 64,                  /* so many rows of a or more: such rows crowd the second cache */
-    AHEAD = 8                   /* rows of b that are fetched ahead for a single row of a */
+    FAR = 4096,                 /* b is copied if its rows are this many bytes apart or more, which */
+    MANY = 64,                  /* crowds the L2 cache, and a has this many rows or more */
+    AHEAD = 8                   /* rows of b that are prefetched for a single row of a */
 };
 
 #if defined(__GNUC__)
 #define FETCH(p) __builtin_prefetch(p)
-#define FETCH_NEAR(p) __builtin_prefetch(p, 0, 2)   /* into the second cache */
-/* Hides a stride's value: GCC would make a loop for a stride of 1, and a worse one for all others. */
+#define FETCH_NEAR(p) __builtin_prefetch(p, 0, 2)   /* into the L2 cache */
+/* Hides the value of a stride. GCC would else make a loop for stride 1 and a worse one for others. */
 #define UNKNOWN(stride) __asm__("" : "+r"(stride))
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
@@ -56,7 +56,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #define WHERE_POSITIVE(x, y) ((y) <= 0 ? 0 : (x))
 #endif
 
-/* The two vectors that interleave a and b. */
+/* The lower and the upper vector of a and b interleaved. */
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector) && defined(__GNUC__)
 #define INTERLEAVES
@@ -73,7 +73,7 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), may_alias));
 #endif
 #endif
 
-/* A compiler without vector types (MSVC) has one element in a `vector`, and vectorizes as it likes. */
+/* For a compiler without vector types (MSVC), a `vector` is one element. */
 #define floating float
 #define NAMED(name) name##_float
 #if defined(__AVX512F__) && defined(__GNUC__)

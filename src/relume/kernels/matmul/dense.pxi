@@ -1,4 +1,4 @@
-# Matrix products: C, since a tile of sums stays in registers only where the code says so.
+# Matrix products. They are in C, where the code can keep a tile of sums in registers.
 
 cdef extern from "matmul/dense.h" nogil:
     void matmul_float(const Product* product)

@@ -1,4 +1,4 @@
-/* The products of one precision: products.h includes this once for each, as `floating`. */
+/* The products of one dtype. dense.h includes this file once for each `floating`. */
 
 #define vector NAMED(vector)
 #define mask NAMED(mask)
@@ -23,14 +23,15 @@ RELUME_INLINE vector NAMED(load_part)(const floating *x, int n)
 
 static const floating NAMED(zeros)[WIDE * WIDTH];
 
-/* Vector v of a row; where the tile is at the edge, the last one has only `last` elements. */
+/* Vector v of a row. At the edge of a matrix, the last vector has only `last` elements. */
 RELUME_INLINE vector NAMED(load)(const floating *x, int v, int vectors, int edge, int last)
 {
     x += v * WIDTH;
     return edge && v == vectors - 1 ? LOAD_PART(x, last) : *(const vector *)x;
 }
 
-/* Rows i .. i + rows and columns j .. of c, by rows p .. p + k of b, which begin at `b`. */
+/* A tile of c from row i and column j on, with the products of rows p to p + k of b; `b` points to
+ * row p. */
 RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge, int last,
                                ptrdiff_t i, ptrdiff_t j, ptrdiff_t p, ptrdiff_t k,
                                const floating *b, ptrdiff_t b_row)
@@ -39,17 +40,17 @@ RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge
     floating *c = (floating *)q->c + i * q->c_row + j;
     const ptrdiff_t a_row = q->a_row, c_row = q->c_row;
     ptrdiff_t a_column = q->a_column * (ptrdiff_t)sizeof *a;
-    const int goes_on = p > 0 || q->accumulate;
-    const floating *from = goes_on ? c : q->bias ? (const floating *)q->bias + j : NAMED(zeros);
+    const int continued = p > 0 || q->accumulate;
+    const floating *from = continued ? c : q->bias ? (const floating *)q->bias + j : NAMED(zeros);
     const floating *positive = (const floating *)q->positive;
     vector sum[ROWS][WIDE], part[WIDE];
-    ptrdiff_t steps = k;
+    ptrdiff_t rest = k;
 
     UNKNOWN(a_column);
 
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < vectors; v++)
-            sum[r][v] = NAMED(load)(from + (goes_on ? r * c_row : 0), v, vectors, edge, last);
+            sum[r][v] = NAMED(load)(from + (continued ? r * c_row : 0), v, vectors, edge, last);
     do {
         UNROLLED for (int v = 0; v < vectors; v++) {
             part[v] = NAMED(load)(b, v, vectors, edge, last);
@@ -61,7 +62,7 @@ RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge
         }
         a = (const floating *)((const char *)a + a_column);
         b += b_row;
-    } while (--steps);
+    } while (--rest);
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < vectors; v++) {
             vector out = sum[r][v];
@@ -77,7 +78,7 @@ RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge
         }
 }
 
-/* Panels of VECTORS vectors, of which the last may be narrower: all rows of a. */
+/* All tiles of one panel of columns, for all rows of a. */
 RELUME_INLINE void NAMED(tiles)(const Product *q, int vectors, int edge, int last, ptrdiff_t j,
                                 ptrdiff_t p, ptrdiff_t k, const floating *b, ptrdiff_t b_row)
 {
@@ -99,7 +100,7 @@ RELUME_INLINE void NAMED(tiles)(const Product *q, int vectors, int edge, int las
     }
 }
 
-/* `n` columns, at most a panel of them. */
+/* A panel of n columns, with n <= VECTORS * WIDTH. */
 static void NAMED(panel)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p, ptrdiff_t k,
                          const floating *b, ptrdiff_t b_row)
 {
@@ -110,7 +111,7 @@ static void NAMED(panel)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p
     else NAMED(tiles)(q, 1, 1, last, j, p, k, b, b_row);
 }
 
-/* One row of a by all of b, which is read once: the widest tiles first. */
+/* The product of a single row of a, which reads b once, with the widest tiles first. */
 static void NAMED(row)(const Product *q)
 {
     const floating *b = (const floating *)q->b;
@@ -125,8 +126,8 @@ static void NAMED(row)(const Product *q)
     }
 }
 
-/* WIDTH vectors, each `b_row` after the other, of which `rows` exist: turned into as many rows,
- * `out_row` apart, of which `k` are wanted. By interleaving halves as often as they can be halved. */
+/* Transposes `rows` <= WIDTH vectors, which are `b_row` apart, into `k` <= WIDTH rows, which are
+ * `out_row` apart. Interleaves the two halves of the vectors log2(WIDTH) times. */
 RELUME_INLINE void NAMED(transpose)(const floating *b, ptrdiff_t b_row, int rows, int k,
                                     floating *out, ptrdiff_t out_row)
 {
@@ -152,7 +153,7 @@ RELUME_INLINE void NAMED(transpose)(const floating *b, ptrdiff_t b_row, int rows
 #endif
 }
 
-/* A panel of b: rows p .. p + k and columns j .. j + n, side by side. */
+/* Copies rows p to p + k and columns j to j + n of b into a contiguous panel. */
 static void NAMED(pack)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p, ptrdiff_t k,
                         floating *panel)
 {

@@ -1,9 +1,10 @@
-# Zeros skipped: what of a matrix is not 0, by rows or columns, and its product with a dense one.
-# A matrix in compressed form is the values, the column of each (of columns: the row), and where
-# each row begins: sparse input comes so, and relu's outputs are brought into it. A 0 that is
-# skipped counts as 0 times anything, which is wrong only where the dense matrix holds NaN or
-# infinity. The engine's weights never do: a fit that makes them so ends with an error, and goes
-# back. NaN in what is compressed is no 0, so it stays; -0.0 is a 0.
+# Products that skip zeros: compression of a matrix by rows or by columns, and its product with a
+# dense matrix. The compressed form is that of CSR or CSC: the nonzero values, the column (or row)
+# index of each, and the start of each row (or column). Sparse input has this form already, and
+# relu's outputs are compressed into it. A skipped 0 contributes 0, which is wrong only if the
+# dense matrix contains NaN or infinity. The engine's weights never do, because a fit that makes
+# them nonfinite ends with an error and restores them. When a matrix is compressed, NaN is kept
+# and -0.0 counts as 0.
 
 cdef extern from "matmul/dense.h" nogil:
     void sparse_times_dense_float(

@@ -1,12 +1,14 @@
-/* Products S M of a compressed matrix S, of the precision that products_of.h is at: it includes this.
- * Row by row of S: a panel of columns of c stays in registers while the rows of M that the row of S
- * names are added to it. M is taken in blocks of rows that stay in the first cache for a group of
- * rows of S; where these have too little in such a block to be worth a look, in the second.
- * Nothing is packed, since rows that follow each other are one stretch of memory.
- * Sums begin with the bias and go on in the order of columns of S, by the multiply-adds of matmul: as
- * adding 0 times something changes nothing, the bits are those of the dense product. */
+/* Products S M of a compressed matrix S and a dense matrix M, for the dtype of dense_template.h, which
+ * includes this file.
+ * For each row of S, a panel of columns of c stays in registers while the rows of M selected by the
+ * columns of S are added to it. M is processed in blocks of rows that stay in the L1 cache for a group
+ * of rows of S, or in the L2 cache if the rows of S have too few elements per block. Nothing is
+ * packed, because consecutive rows of M are contiguous in memory.
+ * A sum begins with the bias and adds the products in the order of the columns of S, by the same
+ * multiply-adds as matmul. Adding 0 times a number changes nothing, so the bits are those of the dense
+ * product. */
 
-/* `vectors` vectors of c: `from`, and the sum of values[i] * row index[i] of M. */
+/* `vectors` vectors of c = `from` + the sum of values[i] times row index[i] of M. */
 RELUME_INLINE void NAMED(add_panel)(const floating *values, const int32_t *index, ptrdiff_t count,
                                     const floating *m, ptrdiff_t n, int vectors, int edge, int last,
                                     int ahead, const floating *from, floating *c)
@@ -33,7 +35,7 @@ RELUME_INLINE void NAMED(add_panel)(const floating *values, const int32_t *index
     }
 }
 
-/* All n columns of one row of c; `from` is NULL where it begins with zeros. */
+/* All n columns of one row of c. If `from` is NULL, the sums begin with zeros. */
 RELUME_INLINE void NAMED(add_rows)(const floating *values, const int32_t *index, ptrdiff_t count,
                                    const floating *m, ptrdiff_t n, int ahead, const floating *from,
                                    floating *c)
@@ -54,8 +56,8 @@ RELUME_INLINE void NAMED(add_rows)(const floating *values, const int32_t *index,
                          c + j);
 }
 
-/* At most SPARSE_GROUP rows of S by M, block by block. A row of S whose columns are not in order is
- * summed in another order, and as rightly. */
+/* The product of up to SPARSE_GROUP rows of S, block by block of M. If the columns of a row of S are
+ * not sorted, its sums are correct but are added in another order. */
 RELUME_INLINE void NAMED(add_group)(const floating *values, const int32_t *index,
                                     const int32_t *starts, const floating *m, ptrdiff_t rows,
                                     ptrdiff_t height, ptrdiff_t n, const floating *bias,
@@ -82,14 +84,14 @@ RELUME_INLINE void NAMED(add_group)(const floating *values, const int32_t *index
     }
 }
 
-/* c = bias + S M, where S has `rows` rows and `height` columns, and M has n; without a bias that is
- * NULL. With `accumulate` it is c + S M. */
+/* c = bias + S M, where S has `rows` rows and `height` columns, and M has n columns; bias may be NULL.
+ * With `accumulate`, c += S M. */
 static void NAMED(sparse_times_dense)(const floating *values, const int32_t *index,
                                       const int32_t *starts, const floating *m, ptrdiff_t rows,
                                       ptrdiff_t height, ptrdiff_t n, const floating *bias,
                                       int accumulate, floating *c)
 {
-    if (rows == 1) {                                    /* nothing is read twice: fetch ahead */
+    if (rows == 1) {                                    /* M is read once, so prefetch it */
         NAMED(add_rows)(values + starts[0], index + starts[0], starts[1] - starts[0], m, n,
                         SPARSE_AHEAD, accumulate ? c : bias, c);
         return;
@@ -100,7 +102,7 @@ static void NAMED(sparse_times_dense)(const floating *values, const int32_t *ind
                          accumulate, c + i * n);
 }
 
-/* Compress `rows` rows of n elements that lie `stride` apart. */
+/* Compresses `rows` rows of n elements, which are `stride` elements apart. */
 static void NAMED(compress_rows)(const floating *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t stride,
                                  floating *values, int32_t *index, int32_t *starts)
 {
@@ -112,22 +114,22 @@ static void NAMED(compress_rows)(const floating *x, ptrdiff_t rows, ptrdiff_t n,
     starts[rows] = (int32_t)count;
 }
 
-/* The same of the n columns of at most COMPRESS_ROWS rows, which are turned into rows first. */
+/* Compresses the n columns of up to COMPRESS_ROWS rows, which are transposed first. */
 static void NAMED(compress_columns)(const floating *x, ptrdiff_t rows, ptrdiff_t n,
                                     ptrdiff_t stride, floating *values, int32_t *index,
                                     int32_t *starts)
 {
-    floating turned[COMPRESS_ROWS * WIDTH];
+    floating rows_of_x[COMPRESS_ROWS * WIDTH];
     ptrdiff_t count = 0;
     for (ptrdiff_t j = 0; j < n; j += WIDTH) {
         const int columns = (int)(n - j < WIDTH ? n - j : WIDTH);
         for (ptrdiff_t i = 0; i < rows; i += WIDTH) {
             const int some = (int)(rows - i < WIDTH ? rows - i : WIDTH);
-            NAMED(transpose)(x + i * stride + j, stride, some, columns, turned + i, COMPRESS_ROWS);
+            NAMED(transpose)(x + i * stride + j, stride, some, columns, rows_of_x + i, COMPRESS_ROWS);
         }
         for (ptrdiff_t k = 0; k < columns; k++) {
             starts[j + k] = (int32_t)count;
-            count += NAMED(compress_row)(turned + k * COMPRESS_ROWS, rows, values + count,
+            count += NAMED(compress_row)(rows_of_x + k * COMPRESS_ROWS, rows, values + count,
                                          index + count);
         }
     }

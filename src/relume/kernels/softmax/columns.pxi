@@ -1,31 +1,31 @@
-# The functions of rows.pxi for columns that lie side by side, at most COLUMNS of them: element j
-# of column c is x[j * step + c]. Instead of along an axis the loops run across the columns, so
-# nothing is moved and a column needs no loop of its own. Element j goes to the lane j % LANES of
-# its column, as in `reduce`, and lanes and short sums are added in the same order, so a column has
-# the bits of a row. (The order in which a maximum is taken changes nothing that is seen.)
+# The functions of rows.pxi for up to COLUMNS columns that lie side by side: element j of column c
+# is x[j * step + c]. The inner loops run across the columns instead of along the axis, so no data
+# is moved and short columns are efficient. Element j goes to lane j % LANES of its column, as in
+# `reduce`, and lanes and short sums are added in the same order, so a column gives the same bits
+# as a row. (For a maximum, the order does not matter.)
 
 
 cdef inline void column_maxima(const floating* x, Py_ssize_t step, Py_ssize_t columns,
-                               Py_ssize_t n, floating* most) noexcept nogil:
+                               Py_ssize_t n, floating* column_max) noexcept nogil:
     cdef Py_ssize_t c, j
     for c in range(columns):
-        most[c] = -INFINITY
+        column_max[c] = -INFINITY
     for j in range(n):
         for c in range(columns):
-            most[c] = maximum[floating](most[c], x[j * step + c])
+            column_max[c] = maximum[floating](column_max[c], x[j * step + c])
 
 
 cdef inline void clear_lanes(floating* lanes, Py_ssize_t columns, Py_ssize_t used) noexcept nogil:
-    """Zeros for the lanes that `used` elements use, and for all that `add_lanes` reads."""
+    """Clear the `used` lanes, and all lanes that `add_lanes` reads."""
     memset(lanes, 0, max(<Py_ssize_t> 4, used) * COLUMNS * sizeof(floating))
 
 
 cdef inline void add_lanes(floating* lanes, Py_ssize_t columns, Py_ssize_t used,
                            double* sum, double* error) noexcept nogil:
-    """Add the lanes of each column in the order of `combined`, and that as `add_exactly` does."""
+    """Add up the lanes of each column as `combined` does, then add that as `add_exactly` does."""
     cdef Py_ssize_t c, k
     cdef double x, total, seen
-    for k in range(8, used):                    # a lane without an element would add 0
+    for k in range(8, used):                    # the unused lanes would add 0
         for c in range(columns):
             lanes[(k - 8) * COLUMNS + c] += lanes[k * COLUMNS + c]
     for k in range(4, min(<Py_ssize_t> 8, used)):
@@ -46,27 +46,27 @@ cdef inline void correct(double* sum, const double* error, Py_ssize_t columns) n
         sum[c] = corrected(sum[c], error[c])
 
 
-cdef inline void add_exps(const floating* x, const floating* most, Py_ssize_t columns,
+cdef inline void add_exps(const floating* x, const floating* column_max, Py_ssize_t columns,
                           floating* lane) noexcept nogil:
     cdef Py_ssize_t c
     for c in range(columns):
-        lane[c] += exp_negative[floating](x[c] - most[c])
+        lane[c] += exp_negative[floating](x[c] - column_max[c])
 
 
-cdef inline void add_kept_exps(const floating* x, const floating* most, floating* out,
+cdef inline void add_kept_exps(const floating* x, const floating* column_max, floating* out,
                                Py_ssize_t columns, floating* lane) noexcept nogil:
     cdef floating term
     cdef Py_ssize_t c
     for c in range(columns):
-        term = exp_negative[floating](x[c] - most[c])
+        term = exp_negative[floating](x[c] - column_max[c])
         out[c] = term
         lane[c] += term
 
 
-cdef inline void exp_sums(const floating* x, Py_ssize_t step, const floating* most,
+cdef inline void exp_sums(const floating* x, Py_ssize_t step, const floating* column_max,
                           floating* out, Py_ssize_t out_step, bint keep, Py_ssize_t columns,
                           Py_ssize_t n, double* sum) noexcept nogil:
-    """The sum of exp(x - most) in each column; its terms go to out if they are to be kept."""
+    """The sum of exp(x - column_max) of each column. `keep` writes its terms to out."""
     cdef double error[COLUMNS]
     cdef floating lanes[LANES * COLUMNS]
     cdef floating* lane
@@ -80,9 +80,10 @@ cdef inline void exp_sums(const floating* x, Py_ssize_t step, const floating* mo
         for j in range(block * SHORT, block * SHORT + size):        # by hand: a loop over rows
             lane = lanes + j % LANES * COLUMNS
             if keep:
-                add_kept_exps[floating](x + j * step, most, out + j * out_step, columns, lane)
+                add_kept_exps[floating](x + j * step, column_max, out + j * out_step, columns,
+                                        lane)
             else:
-                add_exps[floating](x + j * step, most, columns, lane)
+                add_exps[floating](x + j * step, column_max, columns, lane)
         add_lanes[floating](lanes, columns, used, sum, error)
     correct(sum, error, columns)
 
@@ -110,7 +111,7 @@ cdef inline void column_dots(const floating* x, Py_ssize_t x_step, const floatin
 
 cdef inline void column_totals(const floating* x, Py_ssize_t step, Py_ssize_t columns,
                                Py_ssize_t n, double* sum) noexcept nogil:
-    """The sums, made in double: their terms may cancel."""
+    """The sums, computed in double because the terms may cancel."""
     cdef double error[COLUMNS]
     cdef double lanes[LANES * COLUMNS]
     cdef double* lane
@@ -129,17 +130,17 @@ cdef inline void column_totals(const floating* x, Py_ssize_t step, Py_ssize_t co
     correct(sum, error, columns)
 
 
-# -- softmax and its relatives --------------------------------------------------------------------
+# -- softmax, log-softmax, logsumexp --------------------------------------------------------------
 
 cdef inline void exp_shifted_sums(const floating* x, Py_ssize_t step, floating* out,
                                   Py_ssize_t out_step, Py_ssize_t columns, Py_ssize_t n,
                                   floating* scale) noexcept nogil:
-    """out = exp(x - max(x)), and in scale one over its sum."""
-    cdef floating most[COLUMNS]
+    """out = exp(x - max(x)) and scale = 1 / sum(out), for each column."""
+    cdef floating column_max[COLUMNS]
     cdef double sum[COLUMNS]
     cdef Py_ssize_t c
-    column_maxima[floating](x, step, columns, n, most)
-    exp_sums[floating](x, step, most, out, out_step, True, columns, n, sum)
+    column_maxima[floating](x, step, columns, n, column_max)
+    exp_sums[floating](x, step, column_max, out, out_step, True, columns, n, sum)
     for c in range(columns):
         scale[c] = <floating> (1 / sum[c])
 
@@ -159,31 +160,31 @@ cdef void log_softmax_columns(floating** args, const Py_ssize_t* steps, Py_ssize
                               Py_ssize_t n) noexcept nogil:
     cdef const floating* x = args[0]
     cdef floating* out = args[1]
-    cdef floating most[COLUMNS]
+    cdef floating column_max[COLUMNS]
     cdef floating logarithm[COLUMNS]
     cdef double sum[COLUMNS]
     cdef Py_ssize_t j, c
-    column_maxima[floating](x, steps[0], columns, n, most)
-    exp_sums[floating](x, steps[0], most, NULL, 0, False, columns, n, sum)
+    column_maxima[floating](x, steps[0], columns, n, column_max)
+    exp_sums[floating](x, steps[0], column_max, NULL, 0, False, columns, n, sum)
     for c in range(columns):                    # by hand: calls of the C library
         logarithm[c] = <floating> log(sum[c])
     for j in range(n):
         for c in range(columns):
-            out[j * steps[1] + c] = (x[j * steps[0] + c] - most[c]) - logarithm[c]
+            out[j * steps[1] + c] = (x[j * steps[0] + c] - column_max[c]) - logarithm[c]
 
 
 cdef void logsumexp_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,
                             Py_ssize_t n) noexcept nogil:
-    cdef floating most[COLUMNS]
+    cdef floating column_max[COLUMNS]
     cdef double sum[COLUMNS]
     cdef Py_ssize_t c
-    column_maxima[floating](args[0], steps[0], columns, n, most)
-    exp_sums[floating](args[0], steps[0], most, NULL, 0, False, columns, n, sum)
+    column_maxima[floating](args[0], steps[0], columns, n, column_max)
+    exp_sums[floating](args[0], steps[0], column_max, NULL, 0, False, columns, n, sum)
     for c in range(columns):                    # by hand: calls of the C library
-        if absolute(most[c]) == INFINITY:
-            args[1][c] = most[c] + nan_among[floating](args[0] + c, steps[0], n)
+        if absolute(column_max[c]) == INFINITY:
+            args[1][c] = column_max[c] + nan_among[floating](args[0] + c, steps[0], n)
         else:
-            args[1][c] = <floating> (most[c] + log(sum[c]))
+            args[1][c] = <floating> (column_max[c] + log(sum[c]))
 
 
 cdef inline void softmax_gradients(const floating* grad, Py_ssize_t grad_step, const floating* y,

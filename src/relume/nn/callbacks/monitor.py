@@ -1,37 +1,41 @@
-"""Monitor: what units and gradients do, epoch by epoch, from what training computes."""
+"""Monitor: statistics of units and gradients in each epoch, and warnings."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from relume import validation
-from relume.engine.observer import FIGURES, WATCH_GRADIENTS, WATCH_VALUES, Observer
+from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, STATISTICS, Observer
 from relume.nn.callbacks.callback import Callback
 from relume.nn.layers.dense import Dense
 from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_nodes, saturates, walk
 from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
+    from relume.engine.plan import Plan
     from relume.nn.network import Network
+    from relume.nn.units.layer_nodes import LayerNode
 
-ROWS = 256  # of an epoch that are looked at, at least, if it has so many,
-LOOKS = 8  # but not more than one of so few minibatches: each costs a few per cent of one
-DEAD, DIED = 0.4, 0.2  # of a layer's units that are dead; that were active in this fit before
-VANISHING, EXPLODING = 1e-3, 1e3  # gradient norms of a layer over that of the last one
-PATIENCE = 10  # epochs in which a loss that is not near 0 has not moved, so that it has stopped
-STILL = 1e-3  # what it moved less than, relative to itself
+MIN_ROWS = 256  # rows to observe in an epoch, if it has that many
+MAX_INTERVAL = 8  # observe at least one minibatch in 8; observing costs a few per cent of its time
+DEAD = 0.4  # warn if this share of a layer's units is dead,
+DIED = 0.2  # or if this share has died during the fit
+VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of a layer relative to that of the last layer
+PATIENCE = 10  # epochs after which a loss that is not near 0 and has not changed has stopped
+MIN_CHANGE = 1e-3  # relative change below which the loss counts as unchanged
 
-ACTIVE, SQUARES = FIGURES.index("active"), FIGURES.index("squares")
+ACTIVE, SQUARES = STATISTICS.index("active"), STATISTICS.index("squares")
 
 
 class TrainingWarning(UserWarning):
-    """What `Monitor` warns of: units die, gradients vanish or explode, the loss stops.
+    """Warns that units die, that gradients vanish or explode, or that the loss has stopped.
 
     Examples
     --------
@@ -41,42 +45,57 @@ class TrainingWarning(UserWarning):
     """
 
 
+class LayerRecord(TypedDict, total=False):
+    """Statistics of one layer in one epoch; the gradient's are missing if it has none."""
+
+    zero_fraction: float
+    dead_fraction: float
+    saturated_fraction: float
+    mean: float
+    std: float
+    active: NDArray[np.float64]  # of each unit: the share of rows on which it was not 0
+    dense: bool  # whether the layer is a Dense
+    gradient_norm: float
+    gradient_zero_fraction: float
+
+
 class Monitor(Callback):
-    """Record each epoch what the layers do, and warn where one falls ill.
+    """Record statistics of the layers in each epoch, and warn of problems.
 
     Parameters
     ----------
     X : array_like of shape (n, n_features) or None, default=None
-        Rows to look at with `relume.diagnostics.inspect` after an epoch, at the cost of about two
-        predictions. None takes what training computes anyway, of some of its minibatches: at least
-        256 rows of an epoch if it has so many.
+        Rows to run through the network after an epoch, at the cost of about two predictions. None
+        uses what training computes anyway for some of the minibatches: at least 256 rows of each
+        epoch, if it has that many.
     every : int, default=1
-        Epochs from one look to the next: it is at epochs that this number divides.
+        Record only epochs whose number is a multiple of this.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Warns
     -----
     TrainingWarning
-        Once a fit for each layer and illness, naming the layer: where 20 % of its units have
-        died in this fit or 40 % are dead, or its gradient is 1,000 times smaller or larger than
-        that of the last layer; and where the loss has not moved for 10 epochs.
+        If 20 % of a layer's units have died during the fit or 40 % are dead; if a layer's gradient
+        is 1,000 times smaller or larger than that of the last layer; if the loss has not changed
+        for 10 epochs. The warning names the layer, and is given once per fit for each layer and
+        problem.
 
     See Also
     --------
-    relume.diagnostics.inspect : The same of any rows, with advice.
+    relume.diagnostics.inspect : Statistics for any rows, with advice.
 
     Notes
     -----
-    What is recorded stands in the fit's history, as ``history.layers``, and in ``records``: for
-    each epoch a dict of the layers by name, such as ``"layer 1"``, with ``"zero_fraction"``,
-    ``"dead_fraction"``, ``"active"`` (an array: on which share of rows each unit was not 0),
-    ``"saturated_fraction"``, ``"mean"``, ``"deviation"``, ``"gradient_norm"`` and
-    ``"gradient_zero_fraction"``. A unit counts as dead in an epoch in which it was 0 on all rows
-    looked at. Figures of training have the noise of `Dropout` in them.
+    The records are in ``history.layers`` of the fit's history and in ``records`` of the callback.
+    Each epoch has a dict with an entry for every layer, such as ``"layer 1"``, which holds
+    ``"zero_fraction"``, ``"dead_fraction"``, ``"active"`` (an array with the share of rows on
+    which each unit was not 0), ``"saturated_fraction"``, ``"mean"``, ``"std"``,
+    ``"gradient_norm"`` and ``"gradient_zero_fraction"``. A unit counts as dead in an epoch if it
+    was 0 on all observed rows. Statistics taken during training include the noise of `Dropout`.
 
     Examples
     --------
@@ -93,132 +112,135 @@ class Monitor(Callback):
     def __init__(self, X: ArrayLike | None = None, every: int = 1) -> None:
         self.X = X
         self.every: int = validation.integer(every, "every")
-        self.records: list[dict[str, dict[str, Any]]] = []
+        self.records: list[dict[str, LayerRecord]] = []
         self._warned: set[tuple[str, str | None]] = set()
         self._losses: list[float] = []
-        self._observer: Any = None
-        self._watched: list[_Watched] = []
-        self._plan: Any = None
+        self._observer: Observer | None = None
+        self._layers: list[_ObservedLayer] = []
+        self._plan: Plan | None = None
 
     def on_fit_begin(self, net: Network) -> None:
-        """Forget the fit before."""
+        """Discard the records of the previous fit."""
         self.records, self._warned, self._losses = [], set(), []
         self._observer = self._plan = None
 
-    def observer_for(self, net: Network, epoch: int, rows: int, steps: int | None) -> Any:
-        """What the engine lets look at the minibatches of an epoch; None where it is not its turn.
+    def observer_for(
+        self, net: Network, epoch: int, rows: int, steps: int | None
+    ) -> Observer | None:
+        """Return the observer of an epoch's minibatches; None if the epoch is not recorded.
 
         Parameters
         ----------
         net : Network
         epoch : int
         rows : int
-            Of a minibatch.
+            Number of rows of a minibatch.
         steps : int or None
-            How many minibatches an epoch has, if that is known.
+            Number of minibatches of an epoch, if known.
 
         Returns
         -------
-        observer : object or None
+        observer : Observer or None
         """
         if self.X is not None or epoch % self.every:
             return None
         plan = net._built().plan
-        if self._plan is not plan:
+        if self._observer is None or self._plan is not plan:
             self._plan = plan
-            self._observer, self._watched = _observer(plan, network_nodes(net))
+            self._observer, self._layers = _observer(plan, network_nodes(net))
         self._observer.clear()
-        least = max(1, (steps or LOOKS) * rows // ROWS)
-        self._observer.every = min(least, LOOKS, steps or LOOKS)
+        interval = max(1, (steps or MAX_INTERVAL) * rows // MIN_ROWS)
+        self._observer.every = min(interval, MAX_INTERVAL, steps or MAX_INTERVAL)
         return self._observer
 
-    def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> None:
-        """Record the epoch, and warn."""
-        self._losses.append(figures["loss"])
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+        """Record the epoch, and warn of problems."""
+        self._losses.append(logs["loss"])
         if epoch % self.every:
             return
         if self.X is not None:
-            record = self._inspected(net)
-        elif self._observer is None or self._observer.looks == 0:
+            record = self._inspected(net, self.X)
+        elif self._observer is None or self._observer.observations == 0:
             return
         else:
-            record = self._observed()
+            record = self._observed(self._observer)
         self.records.append(record)
-        for kind, layer, text in _illnesses(self.records, self._losses):
+        for kind, layer, text in _problems(self.records, self._losses):
             if (kind, layer) not in self._warned:
                 self._warned.add((kind, layer))
                 message = f"epoch {epoch}: {layer + ': ' if layer else ''}{text}"
                 warnings.warn(message, TrainingWarning, stacklevel=2)
 
-    def _observed(self):
-        """The figures of what the engine has shown."""
-        observer = self._observer
-        sums, rows, per_look = observer.sums(), observer.rows, observer.rows / observer.looks
+    def _observed(self, observer: Observer) -> dict[str, LayerRecord]:
+        """Statistics of the minibatches that the engine has shown to the observer."""
+        sums, rows, batch = observer.sums(), observer.rows, observer.rows / observer.observations
         record = {}
-        for layer in self._watched:
+        for layer in self._layers:
             active = observer.active(layer.out)
             found = _record(layer, sums[layer.out], active, rows)
-            if layer.gradient is not None:  # of a minibatch's mean loss
+            if layer.gradient is not None:  # the gradient of a minibatch's mean loss
                 passed, _, _, squares, _ = sums[layer.gradient]
-                found["gradient_norm"] = per_look * math.sqrt(squares / rows)
+                found["gradient_norm"] = batch * math.sqrt(squares / rows)
                 found["gradient_zero_fraction"] = 1 - passed / (rows * len(active))
             record[layer.name] = found
         return record
 
-    def _inspected(self, net):
-        """The same, of the rows that were given."""
-        places, values, rows = observed(net, self.X)
+    def _inspected(self, net: Network, X: ArrayLike) -> dict[str, LayerRecord]:
+        """Statistics of the rows of X."""
+        nodes, values, rows = observed(net, X)
         record = {}
-        for place in walk(places):
-            figures = values[place.out]
-            active = figures[ACTIVE] / rows
-            sums = [*figures[: SQUARES + 1].sum(axis=1).tolist(), np.count_nonzero(active)]
-            record[place.name] = _record(_watched(place), sums, active, rows)
+        for node in walk(nodes):
+            statistics = values[node.out]
+            active = statistics[ACTIVE] / rows
+            sums = [*statistics[: SQUARES + 1].sum(axis=1).tolist(), np.count_nonzero(active)]
+            record[node.name] = _record(_observed_layer(node), sums, active, rows)
         return record
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what belongs to a running fit."""
-        return self.__dict__ | {"_observer": None, "_watched": [], "_plan": None}
+        """Return the state without what belongs to a running fit."""
+        return self.__dict__ | {"_observer": None, "_layers": [], "_plan": None}
 
 
-class _Watched(NamedTuple):
-    """What stays as it is of a layer throughout a fit."""
+class _ObservedLayer(NamedTuple):
+    """A layer as the observer sees it, the same throughout a fit."""
 
     name: str
-    out: int  # its outputs in an observer's sums,
-    gradient: int | None  # and its gradient
+    out: int  # index of its outputs in the observer's sums
+    gradient: int | None  # index of its gradient in the observer's sums
     rectifies: bool
     saturates: bool
     dense: bool
 
 
-def _watched(place, gradient=None):
-    return _Watched(
-        place.name,
-        place.out,
+def _observed_layer(node: LayerNode, gradient: int | None = None) -> _ObservedLayer:
+    return _ObservedLayer(
+        node.name,
+        node.out,
         gradient,
-        is_rectifier(place.activation),
-        saturates(place.activation),
-        isinstance(place.layer, Dense),
+        is_rectifier(node.activation),
+        saturates(node.activation),
+        isinstance(node.layer, Dense),
     )
 
 
-def _observer(plan, places):
-    """One that watches what layers give, and the gradients by their pre-activations."""
+def _observer(plan: Plan, nodes: list[LayerNode]) -> tuple[Observer, list[_ObservedLayer]]:
+    """An observer of the outputs of all layers and of the gradients at their pre-activations."""
     bits = np.zeros(plan.n_ops + 1, np.uint8)
-    for place in walk(places):
-        bits[place.out] |= WATCH_VALUES
-        bits[place.gradient] |= WATCH_GRADIENTS
-    observer = Observer(plan, bits, all_bounds(places, len(bits)), slots=1)
-    seen = observer.watching & WATCH_GRADIENTS
+    for node in walk(nodes):
+        bits[node.out] |= OBSERVE_VALUES
+        bits[node.gradient] |= OBSERVE_GRADIENTS
+    observer = Observer(plan, bits, all_bounds(nodes, len(bits)), slots=1)
+    seen = observer.observed & OBSERVE_GRADIENTS
     return observer, [
-        _watched(place, len(bits) + place.gradient if seen[place.gradient] else None)
-        for place in walk(places)
+        _observed_layer(node, len(bits) + node.gradient if seen[node.gradient] else None)
+        for node in walk(nodes)
     ]
 
 
-def _record(layer, sums, active, rows):
-    """The figures of a layer in an epoch, but for the gradient's."""
+def _record(
+    layer: _ObservedLayer, sums: Sequence[float], active: NDArray[np.float64], rows: int
+) -> LayerRecord:
+    """The statistics of a layer in an epoch, except those of the gradient."""
     units = len(active)
     n_active, clipped, total, squares, alive = sums
     n = rows * units
@@ -227,34 +249,40 @@ def _record(layer, sums, active, rows):
         "dead_fraction": 1 - alive / units if layer.rectifies else 0.0,
         "saturated_fraction": clipped / n if layer.saturates else 0.0,
         "mean": total / n,
-        "deviation": math.sqrt(max(squares / n - (total / n) ** 2, 0.0)),
+        "std": math.sqrt(max(squares / n - (total / n) ** 2, 0.0)),
         "active": active,
         "dense": layer.dense,
     }
 
 
-def _illnesses(records, losses):
-    """(kind, layer, text) of each that is found."""
+def _problems(
+    records: list[dict[str, LayerRecord]], losses: list[float]
+) -> Iterator[tuple[str, str | None, str]]:
+    """(kind, layer, text) of each problem."""
     record = records[-1]
     for name, layer in record.items():
         share = layer["dead_fraction"]
         if share >= DEAD or (share >= DIED and _died(records, name) >= DIED):
-            yield "dead", name, f"{share:.0%} of its units are dead: 0 on all rows looked at"
-    yield from _gradient_illnesses(record)
+            yield "dead", name, f"{share:.0%} of its units are dead (0 on all observed rows)"
+    yield from _gradient_problems(record)
     recent = losses[-PATIENCE - 1 :]
     if len(recent) > PATIENCE and min(recent) > 0:
         spread = max(recent) - min(recent)
-        if spread < STILL * min(recent) and recent[-1] > 0.1 * losses[0]:
-            yield "stopped", None, f"the loss has stopped at {recent[-1]:.4g}"
+        if spread < MIN_CHANGE * min(recent) and recent[-1] > 0.1 * losses[0]:
+            yield (
+                "stopped", None,
+                f"the loss has stopped at {recent[-1]:.4g}: it changed by less than 0.1 % in "
+                f"{PATIENCE} epochs",
+            )  # fmt: skip
 
 
-def _died(records, name):
-    """The share of a layer's units that are dead now and were active in the first epoch seen."""
+def _died(records: list[dict[str, LayerRecord]], name: str) -> float:
+    """The share of a layer's units that are dead now but were active in the first record."""
     first, now = (each[name]["active"] for each in (records[0], records[-1]))
     return float(((first > 0) & (now == 0)).mean())
 
 
-def _gradient_illnesses(record):
+def _gradient_problems(record: dict[str, LayerRecord]) -> Iterator[tuple[str, str, str]]:
     norms = {
         name: layer["gradient_norm"]
         for name, layer in record.items()
@@ -266,13 +294,11 @@ def _gradient_illnesses(record):
     for name, norm in norms.items():
         if 0 < norm < VANISHING * last:
             yield (
-                "vanishing",
-                name,
-                (f"its gradient vanishes: a norm of {norm:.2g}, of {last:.2g} in the last layer"),
-            )
+                "vanishing", name,
+                f"its gradient vanishes: the norm is {norm:.2g}, but {last:.2g} in the last layer",
+            )  # fmt: skip
         elif norm > EXPLODING * last > 0:
             yield (
-                "exploding",
-                name,
-                (f"its gradient explodes: a norm of {norm:.2g}, of {last:.2g} in the last layer"),
-            )
+                "exploding", name,
+                f"its gradient explodes: the norm is {norm:.2g}, but {last:.2g} in the last layer",
+            )  # fmt: skip

@@ -1,17 +1,18 @@
-"""Revive: a callback that gives dead units a new life while a network is trained."""
+"""Revive: a callback that revives dead units during training."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume import validation
-from relume.engine.observer import FIGURES, WATCH_VALUES, Observer
+from relume.engine.observer import OBSERVE_VALUES, STATISTICS, Observer
 from relume.nn.callbacks.callback import Callback
 from relume.nn.optimizers.usual_rate import lower_rate, rate_excess
 from relume.nn.units.layer_nodes import is_rectifier, network_nodes, walk
-from relume.nn.units.revival import HOW, dormant, make_leaky, revivable, revive_units
+from relume.nn.units.revival import HOW, Revivable, dormant, make_leaky, revivable, revive_units
 from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
@@ -21,48 +22,52 @@ if TYPE_CHECKING:
 
     from relume.nn.network import Network
 
-ACTIVE, SUM = FIGURES.index("active"), FIGURES.index("sum")
+# A layer, the indices of its dormant units, and the mean pre-activation of each of its units.
+Dormant = tuple[Revivable, NDArray[np.intp], NDArray[np.float64] | None]
+
+ACTIVE, SUM = STATISTICS.index("active"), STATISTICS.index("sum")
 
 
 class Revive(Callback):
-    """Give dead units new weights every few epochs, without a change of what the network computes.
+    """Revive dead units every few epochs without changing what the network computes.
 
     Parameters
     ----------
     every : int, default=1
-        Epochs from one revival to the next: it is at epochs that this number divides.
+        Revive after epochs whose number is a multiple of this.
     threshold : float, default=0.0
-        A unit is revived if its mean output is at most this share of its layer's mean. 0 takes
-        units that are 0 on all rows; above it, what dormant units still gave is lost.
+        A unit is revived if its mean output is at most this share of its layer's mean. With 0,
+        these are the units that are 0 on all rows. With a larger threshold, the outputs lose what
+        dormant units contributed.
     how : {"reinit", "bias", "leaky"}, default="reinit"
-        What they get: new incoming weights, as at the beginning; a bias by which they are active
-        on about half of the rows; or a slope of 0.01 below 0, by which the layer's activation
-        becomes an `nn.PReLU` with a slope a unit. Their outgoing weights become 0, and the
-        optimizer's state of all these weights is cleared.
+        "reinit" draws new initial weights into the unit. "bias" raises the bias so that the unit
+        is active on about half of the rows. "leaky" gives the unit a slope of 0.01 below 0: the
+        activation becomes an `nn.PReLU` with one slope per unit. In each case the outgoing
+        weights become 0, and the optimizer's state of the unit's weights is cleared.
     X : array_like of shape (n, n_features) or None, default=None
-        Rows by which units are judged. None takes the minibatches of the epoch as they are
-        trained on; ``how="bias"`` needs X.
+        Rows on which to look for dead units. None uses the epoch's minibatches as they are
+        trained on. ``how="bias"`` needs X.
     lr : float, "advised" or None, default=None
-        A learning rate that the optimizer has from the first revival on; "advised" is what
-        `relume.diagnostics.inspect` advises. None leaves it.
+        Learning rate of the optimizer from the first revival on. "advised" takes the one that
+        `relume.diagnostics.inspect` advises; None keeps the present one.
     layers : list of str or None, default=None
-        Names of the layers, as in a report; None takes all hidden rectifiers.
+        Names of the layers, as in a report; None means all hidden rectifiers.
 
     Attributes
     ----------
     revived : list of dict
-        For each revival the units of each layer, by its name, and the ``"epoch"``.
+        One dict per revival: the indices of the revived units by layer name, and the ``"epoch"``.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said; when a fit begins, if a layer's structure forbids it: its
+        If an argument is invalid. When a fit begins: if a layer cannot be revived because its
         output is normalized by `BatchNorm` or `LayerNorm`, or added to a shortcut by `Residual`.
 
     Notes
     -----
-    After ``how="leaky"`` the layers are others, so that a snapshot taken before, as
-    `EarlyStopping` takes one, cannot be restored.
+    ``how="leaky"`` changes the layers. A snapshot taken before, such as that of `EarlyStopping`,
+    can then no longer be restored.
 
     References
     ----------
@@ -93,53 +98,60 @@ class Revive(Callback):
         self.threshold: float = validation.not_negative(threshold, "threshold")
         self.how: str = validation.choice(how, "how", HOW)
         if how == "bias" and X is None:
-            raise ValueError("X must be given for how='bias', which goes by pre-activations")
+            raise ValueError(
+                "X must be given for how='bias', which needs mean pre-activations; got None"
+            )
         self.X = X
         self.lr = lr if lr is None or lr == "advised" else validation.positive(lr, "lr")
         self.layers = layers
-        self.revived: list[dict[str, Any]] = []
-        self._observer: Any = None
+        self.revived: list[dict[str, int | list[int]]] = []
+        self._observer: Observer | None = None
+        self._rate_set: bool = False
 
     def on_fit_begin(self, net: Network) -> None:
-        """See that the layers can be revived."""
+        """Check that the layers can be revived."""
         self.revived, self._observer, self._rate_set = [], None, False
         revivable(net, self.layers, self.how)
 
-    def observer_for(self, net: Network, epoch: int, rows: int, steps: int | None) -> Any:
-        """What looks at all minibatches of an epoch at whose end units are revived.
+    def observer_for(
+        self, net: Network, epoch: int, rows: int, steps: int | None
+    ) -> Observer | None:
+        """Return the observer of an epoch's minibatches; None if no units are revived after it.
 
         Parameters
         ----------
         net : Network
         epoch : int
         rows : int
-            Of a minibatch.
+            Number of rows of a minibatch.
         steps : int or None
-            How many minibatches an epoch has, if that is known.
+            Number of minibatches of an epoch, if known.
 
         Returns
         -------
-        observer : object or None
+        observer : Observer or None
         """
         self._observer = None
         if self.X is not None or epoch % self.every:
             return None
         plan = net._built().plan
-        watched = np.zeros(plan.n_ops + 1, np.uint8)
+        bits = np.zeros(plan.n_ops + 1, np.uint8)
         for layer in self._candidates(net):
-            watched[layer.node.out] = WATCH_VALUES
-        bounds = np.tile([-np.inf, np.inf], (len(watched), 1))
-        self._observer = Observer(plan, watched, bounds, slots=1)
+            bits[layer.node.out] = OBSERVE_VALUES
+        bounds = np.tile([-np.inf, np.inf], (len(bits), 1))
+        self._observer = Observer(plan, bits, bounds, slots=1)
         return self._observer
 
-    def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> None:
-        """Revive what is dormant, if it is time."""
-        if epoch % self.every or (self.X is None and self._observer is None):
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+        """Revive dormant units, if the epoch is due."""
+        if epoch % self.every:
             return
-        if self.X is None:
-            found = self._by_observer(net)
-        else:
+        if self.X is not None:
             found = dormant_units(net, self.X, self.threshold, self._candidates(net))
+        elif self._observer is not None:
+            found = self._by_observer(net, self._observer)
+        else:
+            return
         done = apply(net, found, self.how, net._rng)
         if not done:
             return
@@ -149,29 +161,32 @@ class Revive(Callback):
             set_rate(net, self.lr)
 
     def _candidates(self, net):
-        """The layers that still have a rectifier."""
-        return revivable(net, None if self.layers is None else self._left(net), self.how)
+        """The layers to revive that still have a rectifier."""
+        return revivable(net, None if self.layers is None else self._remaining(net), self.how)
 
-    def _left(self, net):
-        """Of the named layers those that are not leaky yet."""
+    def _remaining(self, net):
+        """Those of the named layers that are not leaky yet."""
         names = {each.name for each in walk(network_nodes(net)) if is_rectifier(each.activation)}
         return [name for name in self.layers or [] if name in names]
 
-    def _by_observer(self, net):
-        values, _ = self._observer.figures()
+    def _by_observer(self, net: Network, observer: Observer) -> list[Dormant]:
+        """The dormant units according to the epoch's minibatches."""
+        values, _ = observer.statistics()
         return [
-            (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], self._observer.rows,
+            (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], observer.rows,
                             self.threshold), None)
             for layer in self._candidates(net)
         ]  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what belongs to a running fit."""
+        """Return the state without what belongs to a running fit."""
         return self.__dict__ | {"_observer": None}
 
 
-def dormant_units(net, X, threshold, layers):
-    """(layer, units, mean pre-activations) of each of the layers, by rows of X."""
+def dormant_units(
+    net: Network, X: ArrayLike, threshold: float, layers: Sequence[Revivable]
+) -> list[Dormant]:
+    """The dormant units of each layer on the rows of X."""
     _, values, rows = observed(net, X)
     return [
         (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], rows, threshold),
@@ -180,8 +195,10 @@ def dormant_units(net, X, threshold, layers):
     ]  # fmt: skip
 
 
-def apply(net, found, how, rng):
-    """Revive (layer, units, mean pre-activations); the units by the layers' names."""
+def apply(
+    net: Network, found: list[Dormant], how: str, rng: np.random.Generator
+) -> dict[str, list[int]]:
+    """Revive dormant units; return their indices by layer name."""
     found = [each for each in found if len(each[1])]
     for layer, units, pre in found:
         revive_units(net, layer, units, how, rng, pre)
@@ -190,8 +207,8 @@ def apply(net, found, how, rng):
     return {layer.node.name: units.tolist() for layer, units, _ in found}
 
 
-def set_rate(net, lr):
-    """Give the optimizer a lower rate: a number, or what is advised where its own is high."""
+def set_rate(net: Network, lr: float | Literal["advised"]) -> None:
+    """Set the learning rate; "advised" lowers it only if it is high."""
     if not hasattr(net.optimizer, "lr"):
         return
     if lr == "advised":

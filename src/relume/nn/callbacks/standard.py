@@ -1,18 +1,18 @@
-"""The callbacks: what a fit may be given to call between its epochs."""
+"""The standard callbacks: early stopping, checkpoints, logging, learning rates."""
 
 from __future__ import annotations
 
 import csv
 import os
 import string
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from relume import validation
 from relume.nn.callbacks.callback import Callback
-from relume.nn.callbacks.monitored_metric import WatchedFigure
+from relume.nn.monitored_metric import MonitoredMetric
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
 
 
 class EarlyStopping(Callback):
-    """End the fit when a figure has stopped getting better, and go back to its best epoch.
+    """End the fit when a metric has stopped improving, and go back to the best epoch.
 
     Parameters
     ----------
     monitor : str or None, default=None
-        A figure of an epoch; None is ``"val_loss"`` where there is validation data, else
-        ``"loss"``.
+        Name of a metric in the epoch's logs. None means ``"val_loss"`` if there is validation
+        data, else ``"loss"``.
     patience : int, default=10
-        After how many epochs in a row without an improvement the fit ends, at least 1.
+        Number of epochs in a row without an improvement after which the fit ends, at least 1.
     min_delta : float, default=0.0
-        By how much a figure must be better than the best so far to count, at least 0.
+        Smallest change that counts as an improvement, at least 0.
     mode : {"auto", "min", "max"}, default="auto"
-        Whether less or more is better; "auto" knows it of relume's own figures.
+        Whether lower or higher values are better. "auto" knows this for relume's own metrics.
     restore_best : bool, default=True
-        Whether the network is, at the end of the fit, again as after the best epoch: weights,
+        Whether to restore the state after the best epoch at the end of the fit: weights,
         optimizer, random state and number of epochs.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said; in the fit, if the figure is not among an epoch's.
+        If an argument is invalid; during the fit, if the logs have no such metric.
 
     Notes
     -----
-    Each fit begins anew. ``best`` and ``best_epoch`` tell the best figure and its epoch;
-    ``stopped_epoch`` tells after which epoch the fit was ended, None if it was not. A figure that
-    is NaN is not better.
+    Each fit starts afresh. ``best`` and ``best_epoch`` are the best value and its epoch.
+    ``stopped_epoch`` is the epoch after which the callback ended the fit, or None. NaN never
+    counts as an improvement.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        self._figure = WatchedFigure(monitor, mode, min_delta)
+        self._metric = MonitoredMetric(monitor, mode, min_delta)
         self.patience: int = validation.integer(patience, "patience")
         self.restore_best: bool = validation.flag(restore_best, "restore_best")
         self._begin()
@@ -80,13 +80,13 @@ class EarlyStopping(Callback):
         self._snapshot: Snapshot | None = None
 
     def on_fit_begin(self, net: Network) -> None:
-        """Forget the fit before."""
+        """Discard the state of the previous fit."""
         self._begin()
 
-    def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> bool:
-        """Compare the figure with the best so far."""
-        value = self._figure.value(figures)
-        if self._figure.is_better(value, self.best):
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> bool:
+        """Compare the metric with its best value so far."""
+        value = self._metric.value(logs)
+        if self._metric.is_better(value, self.best):
             self.best, self.best_epoch, self._waited = value, epoch, 0
             self._snapshot = net.snapshot() if self.restore_best else None
             return False
@@ -104,32 +104,33 @@ class EarlyStopping(Callback):
 
 
 class ModelCheckpoint(Callback):
-    """Save the network as it is trained.
+    """Save the network during training.
 
     Parameters
     ----------
     path : str or path-like
-        Where to; ``{epoch}`` and the names of figures stand for their values, as in
-        ``"net-{epoch:03d}-{val_loss:.2f}.safetensors"``. Directories are made if need be.
+        Path of the file. ``{epoch}`` and the names of the epoch's logs are replaced by their
+        values, as in ``"net-{epoch:03d}-{val_loss:.2f}.safetensors"``. Missing directories are
+        created.
     monitor : str or None, default=None
-        The figure that `save_best_only` goes by; None is ``"val_loss"`` where there is validation
+        Name of the metric for `save_best_only`. None means ``"val_loss"`` if there is validation
         data, else ``"loss"``.
     save_best_only : bool, default=False
-        Whether only those epochs are saved whose figure is better than all before.
+        Whether to save only when the metric is better than in all epochs before.
     every : int, default=1
-        Epochs from one look to the next: it is at epochs that this number divides.
+        Save only after epochs whose number is a multiple of this.
     mode : {"auto", "min", "max"}, default="auto"
-        Whether less or more is better; "auto" knows it of relume's own figures.
+        Whether lower or higher values are better. "auto" knows this for relume's own metrics.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said; in the fit, if a figure is not among an epoch's.
+        If an argument is invalid; during the fit, if the logs lack a name that is used.
 
     Notes
     -----
-    The best figure, ``best``, is kept from one fit to the next, as the file is. A network that
-    `relume.nn.load` makes of the file trains on as this one would have.
+    The best value, ``best``, is kept from one fit to the next, as the file is. A network loaded
+    from the file with `relume.nn.load` continues training as this one would have.
 
     Examples
     --------
@@ -150,48 +151,50 @@ class ModelCheckpoint(Callback):
             list(string.Formatter().parse(self.path))
         except ValueError as error:
             raise ValueError(f"path must be a format string, got {path!r}: {error}") from None
-        self._figure = WatchedFigure(monitor, mode)
+        self._metric = MonitoredMetric(monitor, mode)
         self.save_best_only: bool = validation.flag(save_best_only, "save_best_only")
         self.every: int = validation.integer(every, "every")
         self.best: float | None = None
 
-    def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> None:
-        """Save the network if it is time, and if it is the best."""
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+        """Save the network if the epoch is due and, with `save_best_only`, if it is the best."""
         if epoch % self.every:
             return
         best = self.best
         if self.save_best_only:
-            best = self._figure.value(figures)
-            if not self._figure.is_better(best, self.best):
+            best = self._metric.value(logs)
+            if not self._metric.is_better(best, self.best):
                 return
         try:
-            path = self.path.format(epoch=epoch, **figures)
+            path = self.path.format(epoch=epoch, **logs)
         except (KeyError, IndexError, ValueError) as error:
-            names = ", ".join(["epoch", *figures])
-            raise ValueError(f"path must be formed from {names}; got {self.path!r}") from error
+            names = ", ".join(["epoch", *logs])
+            raise ValueError(
+                f"path must be a format string of {names}; got {self.path!r}"
+            ) from error
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         net.save(path)
         self.best = best
 
 
 class CSVLogger(Callback):
-    """Write the figures of each epoch as a line of a CSV file, at once.
+    """Append the logs of each epoch to a CSV file as soon as the epoch ends.
 
-    The columns are ``epoch`` and the names of the figures; the file is in UTF-8, its numbers
-    convert back to the same ones.
+    The columns are ``epoch`` and the names of the logs. The file is encoded in UTF-8, and its
+    numbers have all digits needed to restore their values.
 
     Parameters
     ----------
     path : str or path-like
-        The file.
+        Path of the file.
     append : bool, default=False
-        Whether to go on in a file that exists, without a second header; otherwise each fit begins
-        it anew.
+        Whether to continue an existing file without a second header. Otherwise each fit
+        overwrites it.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said; in the fit, if the file to go on in has other columns.
+        If an argument is invalid; during the fit, if the file to continue has other columns.
 
     Examples
     --------
@@ -214,15 +217,15 @@ class CSVLogger(Callback):
         self.append: bool = validation.flag(append, "append")
 
     def on_fit_begin(self, net: Network) -> None:
-        """See that the file can be written, and begin it anew if need be."""
+        """Check that the file can be written, and empty it unless it is to be continued."""
         with open(self.path, "a" if self.append else "w", encoding="utf-8"):
             pass
         self._columns: list[str] | None = None
 
-    def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> None:
-        """Write a line; the file is open no longer than that takes, so nothing is lost."""
-        row = {"epoch": epoch, **figures}
-        lines: list[list[Any]] = [list(row.values())]
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+        """Write a line. The file is closed at once, so that no line is lost."""
+        row = {"epoch": epoch, **logs}
+        lines: list[Sequence[str | float]] = [list(row.values())]
         if self._columns is None:
             self._columns = self._header()
             if not self._columns:
@@ -244,19 +247,20 @@ class CSVLogger(Callback):
 class LearningRateScheduler(Callback):
     """Set the optimizer's learning rate before each epoch.
 
-    A schedule of the network, such as ``schedule=nn.Cosine(10)``, multiplies it further.
+    If the network has a schedule, such as ``schedule=nn.Cosine(10)``, its factor is applied on
+    top.
 
     Parameters
     ----------
     f : callable
-        ``f(epoch, lr)`` returns the learning rate of an epoch, counted from 1 over the network's
-        life, from the present one. It must be greater than 0.
+        ``f(epoch, lr)`` takes the number of the epoch, counted from 1 over all fits, and the
+        present learning rate. It returns the new learning rate, greater than 0.
 
     Raises
     ------
     TypeError, ValueError
-        If `f` cannot be called; in the fit, if it returns no such number, or the optimizer has no
-        learning rate.
+        If `f` is not callable; during the fit, if it returns no positive number, or if the
+        optimizer has no learning rate.
 
     Examples
     --------
@@ -277,16 +281,16 @@ class LearningRateScheduler(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """End the fit where a figure is NaN or infinite, instead of training on or raising.
+    """End the fit without an error when a metric becomes NaN or infinite.
 
-    Without it, a training loss that is not finite raises a FloatingPointError; either way the
-    network is then as at the beginning of that epoch. Any other figure, such as ``"val_loss"``, is
-    looked at after the epoch.
+    Without this callback, a training loss that is not finite raises a FloatingPointError. In both
+    cases the network is restored to its state before that epoch. All other metrics, such as
+    ``"val_loss"``, are checked after each epoch.
 
     Attributes
     ----------
     stopped_epoch : int or None
-        In which epoch the last fit was ended, None if it was not.
+        The epoch in which the callback ended the last fit, or None.
 
     Examples
     --------
@@ -301,7 +305,7 @@ class TerminateOnNaN(Callback):
     stopped_epoch: int | None = None
 
     def on_fit_begin(self, net: Network) -> None:
-        """Forget the fit before."""
+        """Discard the state of the previous fit."""
         self.stopped_epoch = None
 
     def on_divergence(self, net: Network, epoch: int, error: FloatingPointError) -> bool:
@@ -309,9 +313,9 @@ class TerminateOnNaN(Callback):
         self.stopped_epoch = epoch
         return True
 
-    def on_epoch_end(self, net: Network, epoch: int, figures: dict[str, float]) -> bool:
-        """End the fit if a figure is not finite."""
-        if np.isfinite(list(figures.values())).all():
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> bool:
+        """End the fit if a metric is not finite."""
+        if np.isfinite(list(logs.values())).all():
             return False
         self.stopped_epoch = epoch
         return True

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from relume.engine.op_spec import OpSpec
-from relume.nn.configurable import Configurable
+from relume.nn.configurable import Configurable, CountedList
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.traits import Traits
 
@@ -52,4 +52,4 @@ def checked_layers(layers: Any, name: str) -> list[Layer | Activation]:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer | Activation):
             raise TypeError(f"{name}[{i}] must be a layer such as nn.Dense, got {layer!r}")
-    return list(layers)
+    return CountedList(layers)

@@ -15,20 +15,20 @@ class LBFGS(Configurable):
     Parameters
     ----------
     max_iter : int, default=200
-        Iterations at most, at least 1, in each epoch of a fit: an epoch is a run of the method,
-        which begins without memory. One epoch, the default of ``fit``, is what is meant.
+        Maximum number of iterations in each epoch of a fit, at least 1. An epoch is one run of the
+        method, which starts without memory; one epoch, the default of ``fit``, is the usual case.
     history_size : int, default=10
-        Pairs of steps and differences of gradients that stand for the curvature, at least 1.
+        Number of pairs of steps and gradient differences that approximate the curvature.
     gtol : float, default=1e-5
-        It ends when no element of the gradient is larger, at least 0.
+        Tolerance of the gradient, at least 0: a run ends when no element is larger.
     ftol : float, default=1.4210854715202004e-14
-        It ends when an iteration lowers the loss by less, relative to the loss where that is over
-        1, at least 0. The default is 64 times the spacing of float64 at 1.
+        Tolerance of the loss, at least 0: a run ends when an iteration lowers it by less, relative
+        to the loss where that is over 1. The default is 64 times the spacing of float64 at 1.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------

@@ -8,7 +8,7 @@ from relume.nn.optimizers.lbfgs import LBFGS
 
 
 class Options(TypedDict, total=False):
-    """What every optimizer but `LBFGS` takes by keyword: see `Optimizer`."""
+    """Keyword arguments of every optimizer but `LBFGS`: see `Optimizer`."""
 
     clip_norm: float | None
     clip_value: float | None
@@ -21,10 +21,10 @@ class Optimizer(Configurable):
     Parameters
     ----------
     clip_norm : float or None, default=None
-        Gradients are scaled down where the norm of all of them together is larger.
+        Maximum norm of all gradients together; larger ones are scaled down to it.
     clip_value : float or None, default=None
-        Each element of the gradients is brought between ``-clip_value`` and `clip_value`, before
-        their norm is taken.
+        Each element of the gradients is clipped to between ``-clip_value`` and `clip_value`,
+        before their norm is taken.
     ema_decay : float or None, default=None
         At least 0 and less than 1: after each step the parameters are averaged,
         ``mean = ema_decay * mean + (1 - ema_decay) * p``.
@@ -32,7 +32,7 @@ class Optimizer(Configurable):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -98,7 +98,7 @@ class SGD(Optimizer):
     momentum : float, default=0.0
         At least 0 and less than 1.
     nesterov : bool, default=False
-        Needs a momentum.
+        Whether to look ahead; needs a momentum.
     weight_decay : float, default=0.0
         At least 0; ``weight_decay * p`` is added to the gradient.
     **options : optional
@@ -107,7 +107,7 @@ class SGD(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -168,7 +168,7 @@ class RMSprop(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -226,7 +226,7 @@ class Adam(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -282,7 +282,7 @@ class AdamW(Adam):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -333,7 +333,7 @@ class NAdam(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -388,7 +388,7 @@ class Lion(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -432,7 +432,7 @@ OPTIMIZERS: dict[str, type[Optimizer] | type[LBFGS]] = {
 
 
 def optimizer_of(value: Any) -> Any:
-    """An optimizer from what a user may give for one: itself, a name, or None for Adam."""
+    """An optimizer from an optimizer, its name, or None for Adam."""
     if value is None:
         return Adam()
     if isinstance(value, str):

@@ -7,7 +7,7 @@ function of one float is a schedule; those of relume compute an epoch's factors 
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -80,22 +80,21 @@ class Schedule(Configurable):
         """
 
 
-@runtime_checkable
-class LearningSchedule(Protocol):
-    """A schedule that depends on the logs of the epochs so far."""
-
-    def update(self, logs: dict[str, float], /) -> None:
-        """Called after each epoch with its logs."""
-
-
 def schedule_of(value: Any) -> Callable[[float], float] | None:
-    """A schedule from what a user may give for one: an object, any function, or None."""
+    """A schedule, checked: a `Schedule`, any function, or None."""
     if value is not None and (isinstance(value, type) or not callable(value)):
         raise TypeError(
             "schedule must be a schedule such as nn.Cosine(10), a function of the epoch or None, "
             f"got {value!r}"
         )
     return value
+
+
+def learn(schedule: Any, logs: dict[str, float]) -> None:
+    """Show a schedule the logs of an epoch, if it has an ``update``, as `ReduceOnPlateau`."""
+    update = getattr(schedule, "update", None)
+    if update is not None:
+        update(logs)
 
 
 def learning_rates(lr, schedule, epoch, steps):

@@ -1,4 +1,4 @@
-"""The schedules: factors of the learning rate as formulas of time, and one of figures."""
+"""The schedules: factors of the learning rate as formulas of time, and one that reads the logs."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from relume import validation
-from relume.nn.callbacks.monitored_metric import WatchedFigure
+from relume.nn.monitored_metric import MonitoredMetric
 from relume.nn.optimizers.schedule import Schedule
 
 
@@ -25,7 +25,7 @@ class ConstantRate(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Step(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class Exponential(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class Cosine(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -175,7 +175,7 @@ class OneCycle(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -226,7 +226,7 @@ class InverseScaling(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Examples
     --------
@@ -244,33 +244,33 @@ class InverseScaling(Schedule):
 
 
 class ReduceOnPlateau(Schedule):
-    """The factor falls when a figure has stopped getting better.
+    """The factor falls when a monitored metric has stopped improving.
 
-    As ``ReduceLROnPlateau`` of torch with an absolute threshold. A figure that is NaN is not
+    As ``ReduceLROnPlateau`` of torch with an absolute threshold. A metric that is NaN is not
     better.
 
     Parameters
     ----------
     monitor : str or None, default=None
-        A figure of an epoch; None is ``"val_loss"`` where there is validation data, else
+        Metric of an epoch to monitor; None is ``"val_loss"`` where there is validation data, else
         ``"loss"``.
     factor : float, default=0.1
-        Of each reduction; greater than 0 and less than 1.
+        Factor of each reduction; greater than 0 and less than 1.
     patience : int, default=10
-        How many epochs in a row may pass without an improvement; the next one reduces.
+        Number of epochs in a row without an improvement before the next one reduces.
     min_delta : float, default=1e-4
-        By how much a figure must be better than the best so far to count, at least 0.
+        Smallest difference from the best value that counts as an improvement, at least 0.
     min_factor : float, default=0.0
-        Where reductions end, at least 0.
+        Smallest factor, at least 0.
     mode : {"auto", "min", "max"}, default="auto"
-        Whether less or more is better; "auto" knows it of relume's own figures.
+        Whether a lower or a higher value is better; "auto" knows it for relume's own metrics.
     warmup : float, default=0.0
-        Epochs in which the factor rises linearly from 0. Figures count from the first epoch on.
+        Epochs in which the factor rises linearly from 0. Metrics count from the first epoch on.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     Notes
     -----
@@ -296,7 +296,7 @@ class ReduceOnPlateau(Schedule):
         mode: str = "auto",
         warmup: float = 0.0,
     ) -> None:
-        monitored = WatchedFigure(monitor, mode, min_delta)
+        monitored = MonitoredMetric(monitor, mode, min_delta)
         self.monitor, self.mode = monitored.name, monitored.mode
         self.min_delta: float = monitored.min_delta
         self.factor: float = validation.number(
@@ -324,7 +324,7 @@ class ReduceOnPlateau(Schedule):
         ValueError
             If the monitored metric is not among them.
         """
-        monitored = WatchedFigure(self.monitor, self.mode, self.min_delta)
+        monitored = MonitoredMetric(self.monitor, self.mode, self.min_delta)
         value = monitored.value(logs)
         if monitored.is_better(value, self._best):
             self._best, self._waited = value, 0
@@ -335,7 +335,7 @@ class ReduceOnPlateau(Schedule):
             self._current, self._waited = min(self._current, reduced), 0
 
     def state(self) -> dict[str, Any]:
-        """The present factor, the best figure (None before the first), and the epochs waited.
+        """The present factor, the best value (None before the first), and the epochs waited.
 
         Returns
         -------

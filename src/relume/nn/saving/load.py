@@ -1,11 +1,12 @@
-"""A network from a file. All of the file is checked before any of the network is built.
+"""Loading a network from a file. The whole file is checked before the network is built.
 
-See docs/saving_and_loading.md.
+See docs/saving_and_loading.md for the format.
 """
 
 import os
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from relume.nn.parameters.weights import Weights
 from relume.nn.saving import model_file, serialize
 from relume.nn.saving.save import PARTS, _finite
 
-KINDS: dict[str, Any] = {
+KINDS: dict[str, type | UnionType] = {
     "layers": list, "loss": dict, "metrics": list, "optimizer": dict, "schedule": dict | None,
     "schedule_state": dict, "dtype": str, "random": dict, "epoch": int, "steps": int,
     "n_features": int | None, "standardized": bool, "sparse": str,
@@ -36,33 +37,35 @@ def load(
     metrics: Iterable[str | Callable[..., float]] | None = None,
     schedule: Callable[[float], float] | None = None,
 ) -> Network:
-    """Load a network that `Network.save` has written, as it was then.
+    """Load a network from a file written by `Network.save`.
 
-    It predicts, evaluates and trains on with the same bits as the one that was saved. Loading
-    executes nothing that the file holds, and checks all of it before anything is built.
+    The network predicts, evaluates and continues training with the same bits as the one that was
+    saved. Loading executes no code from the file, and checks the whole file before it builds
+    anything.
 
     Parameters
     ----------
     path : str or path-like
-        The file.
+        Path of the file.
     loss : callable, Loss, str or None, default=None
-        The loss, in place of the file's; needed where that is a Python function, of which a file
-        holds the name only.
+        Loss to use instead of the one in the file. Needed if that is a Python function, of which
+        the file holds only the name.
     metrics : list or None, default=None
-        The metrics, in place of the file's; needed where one of those is a Python function.
+        Metrics to use instead of those in the file. Needed if one of them is a Python function.
     schedule : Schedule, callable or None, default=None
-        The schedule, in place of the file's; needed where that is a Python function, or of a class
-        that is not relume's own. Such a schedule is given the state that was saved.
+        Schedule to use instead of the one in the file. Needed if that is a Python function or of a
+        class that is not relume's. It is then given the saved state.
 
     Returns
     -------
     Network
-        With its weights, optimizer, random state and number of epochs.
+        The network with its weights, optimizer, random state and number of epochs.
 
     Raises
     ------
     ModelFileError
-        If the file is altered, truncated, no network, or of a later version; a ValueError.
+        If the file is altered or truncated, holds no network, or has another version of the
+        format. It is a ValueError.
     OSError
         If the file cannot be read.
 
@@ -90,7 +93,7 @@ def load(
     with _of_file(path):
         found, tensors = model_file.unpacked(data)
         _check_kinds(found)
-        layers = checked_layers(serialize.rebuilt(found["layers"], "layers"), "layers")
+        layers = checked_layers(serialize.from_config(found["layers"], "layers"), "layers")
         dtype = DTYPES[validation.choice(found["dtype"], "dtype", DTYPES)]
         _check_tensors(tensors, _expected(found, tensors, layers, dtype))
         net = _without_weights(found, layers, loss, metrics, schedule)
@@ -122,19 +125,21 @@ def _check_kinds(found):
 
 
 def _without_weights(found, layers, loss, metrics, schedule):
-    """The network with all that it is made of, but for weights."""
+    """The network without its weights."""
     net = Network(
         layers,
         loss=_known(loss, found["loss"], "loss", Loss),
-        optimizer=serialize.rebuilt(found["optimizer"], "optimizer"),
-        seed=serialize.generator_rebuilt(found["random"]),
+        optimizer=serialize.from_config(found["optimizer"], "optimizer"),
+        seed=serialize.generator_from_config(found["random"]),
         dtype=found["dtype"],
         metrics=_metrics(found["metrics"]) if metrics is None else metrics,
         schedule=_known(schedule, found["schedule"], "schedule", Schedule | None),
         sparse=validation.choice(found["sparse"], "sparse", SPARSITIES),
     )
     net.epoch = found["epoch"]
-    state = {key: serialize.rebuilt(each, key) for key, each in found["schedule_state"].items()}
+    state = {
+        key: serialize.from_config(each, key) for key, each in found["schedule_state"].items()
+    }
     if state and (schedule is None or _is_function(found["schedule"])):
         if not isinstance(net.schedule, Schedule):
             raise ValueError(
@@ -149,15 +154,15 @@ def _is_function(value):
 
 
 def _known(given, value, name, kind):
-    """What was given for a setting, or else what the file says."""
+    """The given setting, or else the one in the file."""
     if given is not None:
         return given
     if _is_function(value):
         raise ValueError(
             f"{name} must be given, nn.load(path, {name}=...): the file holds only the name of "
-            f"what is written in Python, {value['function']!r}"
+            f"the Python function, {value['function']!r}"
         )
-    value = serialize.rebuilt(value, name)
+    value = serialize.from_config(value, name)
     if not isinstance(value, kind):
         raise ValueError(f"{name} must be a {name} of relume.nn, got {value!r}")
     return value
@@ -168,7 +173,7 @@ def _metrics(values):
     if functions:
         raise ValueError(
             "metrics must be given, nn.load(path, metrics=[...]): the file holds only the names "
-            f"of what is written in Python, {functions}"
+            f"of the Python functions, {functions}"
         )
     return values
 
@@ -194,7 +199,7 @@ def _expected(found, tensors, layers, dtype):
 
 
 def _check_tensors(tensors, expected):
-    """Raise at the first tensor that is missing, too many or not what the layers need."""
+    """Raise at the first tensor that is missing, unexpected, or wrong for the layers."""
     for name, (dtype, shape) in expected.items():
         if name not in tensors:
             raise ValueError(f"it lacks the tensor {name!r}")
@@ -202,18 +207,20 @@ def _check_tensors(tensors, expected):
         if value.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
         if value.dtype != dtype:
-            raise ValueError(f"{name} must be of {dtype}, got {value.dtype}")
+            raise ValueError(f"{name} must have dtype {dtype}, got {value.dtype}")
         _finite(value, name)
         if value.dtype == np.int64 and value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}")
     for name in sorted(tensors):
         if not expected:
-            raise ValueError(f"it must hold no tensors, its network not being built; got {name!r}")
+            raise ValueError(
+                f"it must hold no tensors, because its network is not built; got {name!r}"
+            )
         validation.choice(name, "a tensor", expected)
 
 
 def _weights(found, tensors, net):
-    """Weights with the values of tensors that have been checked."""
+    """Weights with the values of the tensors, which have been checked."""
     weights = Weights(net.layers, found["n_features"], net.dtype, net.sparse)
     weights.steps, weights.standardized = found["steps"], found["standardized"]
     flats = {"": weights.parameters, **dict(zip(PARTS, weights.optimizer_state, strict=False))}

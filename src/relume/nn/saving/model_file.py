@@ -1,9 +1,9 @@
-"""Model files: settings and tensors as safetensors, sealed by a digest, replaced as a whole.
+"""Model files: settings and tensors as safetensors, with a digest, replaced atomically.
 
-The settings are JSON text, the only entry of the header's metadata. They hold the SHA-256 of the
-file in which these 64 digits stand as zeros: it covers every byte, so that nothing of a file can
-change unseen. With one entry the bytes do not depend on any order of entries: the same network
-gives the same file.
+The settings are JSON text, which is the only entry of the header's metadata. They contain the
+SHA-256 of the file, computed with zeros in place of its 64 digits. The digest covers every byte,
+so any change of the file is detected. Because there is only one entry, the bytes do not depend on
+the order of entries: the same network gives the same file.
 """
 
 import hashlib
@@ -12,8 +12,11 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 FORMAT, VERSION, ENTRY = "relume.network", 1, "relume"
 NO_DIGEST = "0" * 64
@@ -22,8 +25,8 @@ NO_DIGEST = "0" * 64
 class ModelFileError(ValueError):
     """A model file is altered, truncated, or not what this version of relume can load.
 
-    The message names the file and what is wrong with it. Errors of the operating system, such as
-    a FileNotFoundError, are raised as they are.
+    The message names the file and the problem. Errors of the operating system, such as
+    FileNotFoundError, are raised unchanged.
 
     Examples
     --------
@@ -37,25 +40,25 @@ class ModelFileError(ValueError):
     ...         nn.load(path)
     ...     except nn.ModelFileError as error:
     ...         print(str(error).replace(path, "net.safetensors"))
-    net.safetensors: it is truncated, or no safetensors file
+    net.safetensors: it is truncated or not a safetensors file
     """
 
 
-def packed(settings, tensors):
+def packed(settings: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> bytearray:
     """The bytes of a file of settings that JSON can hold, and of arrays by name."""
-    import safetensors.numpy  # here: whoever saves nothing need not wait for it
+    import safetensors.numpy  # imported here to keep `import relume.nn` fast
 
     settings = {"format": FORMAT, "version": VERSION, "sha256": NO_DIGEST} | settings
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
     arrays = {name: np.array(value, order="C") for name, value in tensors.items()}
     data = bytearray(safetensors.numpy.save(arrays, {ENTRY: text}))
-    place = _place(data, NO_DIGEST)
-    data[place : place + 64] = _digest(data, place).encode()
+    offset = _digest_offset(data, NO_DIGEST)
+    data[offset : offset + 64] = _digest(data, offset).encode()
     return data
 
 
-def unpacked(data):
-    """Settings and tensors of a file's bytes; ValueError says what is wrong with them."""
+def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The settings and tensors in a file's bytes; ValueError says what is wrong with them."""
     import safetensors.numpy
 
     header, settings = _header(data)
@@ -68,9 +71,11 @@ def unpacked(data):
         )
     digest = settings.get("sha256")
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise ValueError(f"its sha256 must be 64 digits, got {digest!r}")
-    if header.count(_seal(digest)) != 1 or digest != _digest(data, 8 + _place(header, digest)):
-        raise ValueError("it was altered or truncated: its SHA-256 is not the one it says")
+        raise ValueError(f"its sha256 must be 64 hexadecimal digits, got {digest!r}")
+    if header.count(_seal(digest)) != 1 or digest != _digest(
+        data, 8 + _digest_offset(header, digest)
+    ):
+        raise ValueError("it was altered or truncated: its SHA-256 differs from the one it holds")
     try:
         tensors = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
@@ -80,18 +85,18 @@ def unpacked(data):
 
 
 def _header(data):
-    """The header's bytes, and the settings in it."""
+    """The bytes of the header, and the settings in it."""
     size = int.from_bytes(data[:8], "little")
     if not 2 <= size <= len(data) - 8:
-        raise ValueError("it is truncated, or no safetensors file")
+        raise ValueError("it is truncated or not a safetensors file")
     header = data[8 : 8 + size]
     entries = parsed(header, "its header")
     metadata = entries.get("__metadata__") if isinstance(entries, dict) else None
     text = metadata.get(ENTRY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ValueError(
-            "it holds no network of relume. The tensors of another safetensors file can be given "
-            "to load_state_dict"
+            "it holds no relume network. To use the tensors of another safetensors file, pass "
+            "them to load_state_dict"
         )
     settings = parsed(text, f"the metadata {ENTRY!r}")
     if not isinstance(settings, dict):
@@ -100,7 +105,7 @@ def _header(data):
 
 
 def parsed(text, name):
-    """What JSON text, or its bytes, holds."""
+    """The value of JSON text, given as str or bytes."""
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
         return json.loads(text, parse_constant=_no_constant)
@@ -109,34 +114,34 @@ def parsed(text, name):
 
 
 def _no_constant(name):
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a valid number")
 
 
 def _seal(digest):
-    """How the digest stands in the header: as JSON in a string of JSON."""
+    """The bytes of the digest's entry in the header: JSON inside a JSON string."""
     return rf"\"sha256\":\"{digest}\"".encode()
 
 
-def _place(header, digest):
-    """Where the digits of a digest begin."""
+def _digest_offset(header, digest):
+    """The offset of the first digit of the digest."""
     return header.index(_seal(digest)) + len(_seal("")) - len(r"\"")
 
 
-def _digest(data, place):
-    """The SHA-256 of a file as if zeros were in place of the 64 digits there."""
+def _digest(data, offset):
+    """The SHA-256 of a file, with zeros instead of the 64 digits at the offset."""
     view = memoryview(data)
-    digest = hashlib.sha256(view[:place])
+    digest = hashlib.sha256(view[:offset])
     digest.update(NO_DIGEST.encode())
-    digest.update(view[place + 64 :])
+    digest.update(view[offset + 64 :])
     return digest.hexdigest()
 
 
-def replace(path, data):
-    """Write a file in place of another at once: after a crash there is one of both, whole.
+def replace(path: str, data: bytes | bytearray) -> None:
+    """Write a file atomically: after a crash, either the old or the new file is there, complete.
 
-    The data is on the disk before it gets the name, and so is the name before this returns.
+    The data is on disk before the file gets its name, and the name is on disk on return.
     """
-    path = os.path.realpath(path)  # a symbolic link stays one
+    path = os.path.realpath(path)  # replace the target of a symbolic link, not the link
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".relume-{secrets.token_hex(8)}.tmp")
     mode = _mode_of(path)
@@ -161,7 +166,7 @@ def replace(path, data):
 
 
 def _mode_of(path):
-    """The permissions of a file that will be replaced, None if there is none."""
+    """The permissions of the file that will be replaced; None if there is no such file."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

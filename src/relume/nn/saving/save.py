@@ -1,6 +1,10 @@
-"""A network as a file: what training would need to go on, and nothing that runs."""
+"""Saving a network to a file: everything needed to continue training, and no code."""
+
+import os
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume import validation
 from relume.nn.losses import PythonLoss
@@ -9,32 +13,35 @@ from relume.nn.optimizers.schedule import Schedule
 from relume.nn.parameters.state_dict import state_dict_of
 from relume.nn.saving import model_file, serialize
 
-PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # before the names of what goes with them
+if TYPE_CHECKING:
+    from relume.nn.network import Network
+
+PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # prefixes of the parameters' names
 
 
-def save(net, path):
+def save(net: "Network", path: str | os.PathLike[str]) -> None:
     """Write a network to a file; see `Network.save`."""
     path = validation.path(path)
     model_file.replace(path, model_file.packed(_settings(net), _tensors(net)))
 
 
-def _settings(net):
+def _settings(net: "Network") -> dict[str, serialize.Json]:
     weights, known = net._weights, OF_CLASSES | OF_VALUES
     return {
-        "layers": serialize.described(net.layers, "layers"),
-        "loss": _described(net.loss, "loss"),
+        "layers": serialize.to_config(net.layers, "layers"),
+        "loss": _to_config(net.loss, "loss"),
         "metrics": [
             name if known.get(name) is function else {"function": name}
             for name, function in net.metrics
         ],
-        "optimizer": serialize.described(net.optimizer, "optimizer"),
-        "schedule": _described(net.schedule, "schedule"),
+        "optimizer": serialize.to_config(net.optimizer, "optimizer"),
+        "schedule": _to_config(net.schedule, "schedule"),
         "schedule_state": {
-            key: serialize.described(value, f"schedule's {key}")
+            key: serialize.to_config(value, f"schedule's {key}")
             for key, value in _state_of(net.schedule).items()
         },
         "dtype": net.dtype.name,
-        "random": serialize.generator_described(net._rng),
+        "random": serialize.generator_to_config(net._rng),
         "epoch": validation.integer(net.epoch, "epoch", 0),
         "n_features": None if weights is None else weights.plan.n_in,
         "steps": 0 if weights is None else int(weights.steps),
@@ -43,23 +50,23 @@ def _settings(net):
     }
 
 
-def _described(value, name):
-    """A loss or a schedule; only the name of one that is written in Python."""
+def _to_config(value, name):
+    """The config of a loss or schedule; for a Python function, only its name."""
     if isinstance(value, PythonLoss):
         value = value.function
     if callable(value) and not serialize.is_known(value):
         return {"function": getattr(value, "__qualname__", type(value).__qualname__)}
-    return serialize.described(value, name)
+    return serialize.to_config(value, name)
 
 
 def _state_of(schedule):
     return schedule.state() if isinstance(schedule, Schedule) else {}
 
 
-def _tensors(net):
-    """The parameters by the names of `state_dict`; optimizer state and average by these too.
+def _tensors(net: "Network") -> dict[str, NDArray[np.generic]]:
+    """The parameters under the names of `state_dict`; the optimizer's state and the average too.
 
-    State of which every bit is 0, as an optimizer begins with, is left out.
+    An optimizer's state that is still all zero bits, as at the start, is left out.
     """
     weights = net._weights
     if weights is None:
@@ -79,6 +86,6 @@ def _tensors(net):
 
 
 def _finite(value, name):
-    """Raise unless values are finite; an optimizer's state may overflow and go on."""
+    """Raise unless the values are finite; an optimizer's state may overflow without harm."""
     if not name.startswith("optimizer.") and not np.isfinite(value).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")

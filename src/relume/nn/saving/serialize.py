@@ -1,11 +1,13 @@
-"""Objects as JSON and back: of a fixed list of classes, by their names and their arguments.
+"""Objects as JSON and back: class names and arguments, for a fixed list of classes.
 
-Nothing is imported or called by a name that a file holds, but the classes listed here.
+A name in a file can only select one of the classes listed here. Nothing else is imported or
+called.
 """
 
 import inspect
 import math
 import numbers
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +20,19 @@ from relume.nn.losses import LOSSES
 from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
 from relume.nn.optimizers.schedules import SCHEDULES
 
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
 TABLES = (LAYERS, ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES)
 CLASSES = {cls.__name__: cls for table in TABLES for cls in table.values()}
 
 
-def is_known(value):
-    """Whether a value is of a class that files can hold, not of one derived from it."""
+def is_known(value: object) -> bool:
+    """Whether the class of a value, not just a base class, is one that files can hold."""
     return CLASSES.get(type(value).__name__) is type(value)
 
 
-def described(value, name):
-    """What JSON can hold of a value: objects as their class's name and their arguments."""
+def to_config(value: object, name: str) -> Json:
+    """A value as JSON can hold it: objects become the name of their class and their arguments."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, numbers.Integral):
@@ -37,26 +41,26 @@ def described(value, name):
         value = float(value)
         return value if math.isfinite(value) else {"float": repr(value)}
     if isinstance(value, list | tuple):
-        return [described(each, f"{name}[{i}]") for i, each in enumerate(value)]
+        return [to_config(each, f"{name}[{i}]") for i, each in enumerate(value)]
     if isinstance(value, dict):
-        return {"mapping": {str(key): described(each, name) for key, each in value.items()}}
+        return {"mapping": {str(key): to_config(each, name) for key, each in value.items()}}
     if isinstance(value, Configurable | Activation) and is_known(value):
-        config = {key: described(each, f"{name}'s {key}") for key, each in value.config().items()}
+        config = {key: to_config(each, f"{name}'s {key}") for key, each in value.config().items()}
         return {"class": type(value).__name__, "config": config}
     found = f"{type(value).__module__}.{type(value).__qualname__}"
-    raise TypeError(f"{name} must be of a class of relume.nn's to be saved, got {found}")
+    raise TypeError(f"{name} must be of a class of relume.nn to be saved, got {found}")
 
 
-def rebuilt(value, name):
-    """The value that `described` made JSON of; ValueError says where it is wrong."""
+def from_config(value: Json, name: str) -> Any:
+    """The value that `to_config` turned into JSON; ValueError says where the JSON is wrong."""
     if isinstance(value, list):
-        return [rebuilt(each, f"{name}[{i}]") for i, each in enumerate(value)]
+        return [from_config(each, f"{name}[{i}]") for i, each in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    if value.keys() == {"float"}:
+    if value.keys() == {"float"} and isinstance(value["float"], str):
         return float(value["float"])
     if value.keys() == {"mapping"} and isinstance(value["mapping"], dict):
-        return {key: rebuilt(each, name) for key, each in value["mapping"].items()}
+        return {key: from_config(each, name) for key, each in value["mapping"].items()}
     if value.keys() != {"class", "config"} or not isinstance(value["config"], dict):
         raise ValueError(f"{name} must have a class and a config, got {value!r}")
     if not isinstance(value["class"], str):
@@ -67,7 +71,7 @@ def rebuilt(value, name):
         if key not in known and not known:
             raise ValueError(f"{name}, {cls.__name__}, takes no arguments, got {key!r}")
         validation.choice(key, f"an argument of {name}, {cls.__name__},", known)
-    config = {key: rebuilt(each, f"{name}'s {key}") for key, each in value["config"].items()}
+    config = {key: from_config(each, f"{name}'s {key}") for key, each in value["config"].items()}
     try:
         return cls(**config)
     except (TypeError, ValueError) as error:
@@ -89,12 +93,12 @@ GENERATORS = {
         np.random.SFC64,
     )
 }  # fmt: skip
-# What NumPy does not check: the next of 624, and of 4, numbers; the half of one that is kept.
-MOST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
+# Limits that NumPy does not check: the position in a buffer of 624 or 4 numbers, and a kept half.
+MAX_INTEGERS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
 
 
-def generator_described(rng):
-    """The state of a random generator; its integers, of up to 128 bits, as text."""
+def generator_to_config(rng: np.random.Generator) -> Json:
+    """The state of a random generator; its integers of up to 128 bits become text."""
     name = type(rng.bit_generator).__name__
     if GENERATORS.get(name) is not type(rng.bit_generator):
         raise TypeError(
@@ -103,7 +107,7 @@ def generator_described(rng):
     return _texts(rng.bit_generator.state)
 
 
-def _texts(value):
+def _texts(value: Any) -> Json:
     if isinstance(value, dict):
         return {key: _texts(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):
@@ -111,8 +115,8 @@ def _texts(value):
     return str(value)
 
 
-def generator_rebuilt(state):
-    """The random generator of a state."""
+def generator_from_config(state: Json) -> np.random.Generator:
+    """The random generator with a given state."""
     name = state.get("bit_generator") if isinstance(state, dict) else state
     if not isinstance(name, str):
         raise ValueError(f"random must have a bit_generator, got {state!r}")
@@ -121,14 +125,14 @@ def generator_rebuilt(state):
     try:
         bits.state = values
     except (OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"random is no state of {name}: {error}") from None
+        raise ValueError(f"random must be a state of {name}: {error}") from None
     if _texts(bits.state) != state:
-        raise ValueError(f"random is no state of {name}")
+        raise ValueError(f"random must be a state of {name}")
     return np.random.Generator(bits)
 
 
 def _numbers(value, like, name):
-    """The texts as numbers in a structure like another."""
+    """The texts as numbers, in the structure of `like`."""
     if isinstance(like, dict):
         if not isinstance(value, dict) or value.keys() != like.keys():
             raise ValueError(f"{name} must have {', '.join(like)}, got {value!r}")
@@ -136,16 +140,16 @@ def _numbers(value, like, name):
     if isinstance(like, np.ndarray):
         if not isinstance(value, list) or len(value) != len(like):
             raise ValueError(f"{name} must have {len(like)} numbers, got {value!r}")
-        most = np.iinfo(like.dtype).max
-        return np.array([_integer(each, name, most) for each in value], like.dtype)
+        limit = int(np.iinfo(like.dtype).max)
+        return np.array([_integer(each, name, limit) for each in value], like.dtype)
     if isinstance(like, str):
         return value
-    return _integer(value, name, MOST.get(name.rpartition(" ")[2], 2**128 - 1))
+    return _integer(value, name, MAX_INTEGERS.get(name.rpartition(" ")[2], 2**128 - 1))
 
 
-def _integer(text, name, most):
+def _integer(text, name, limit):
     if not isinstance(text, str) or not (text.isascii() and text.isdigit()) or len(text) > 40:
         raise ValueError(f"{name} must be the digits of an integer, got {text!r}")
-    if int(text) > most:
-        raise ValueError(f"{name} must be at most {most}, got {text}")
+    if int(text) > limit:
+        raise ValueError(f"{name} must be at most {limit}, got {text}")
     return int(text)

@@ -4,9 +4,9 @@ import time
 from typing import Any
 
 from relume.nn.callbacks.callback import Hooks
-from relume.nn.optimizers.schedule import LearningSchedule
+from relume.nn.optimizers.schedule import learn
 from relume.nn.training.history import History, Progress
-from relume.nn.training.run import Diverged, HeldOut, Run, Stage
+from relume.nn.training.run import Diverged, HeldOut, Run
 
 
 class FitLoop(Run):
@@ -33,7 +33,7 @@ class FitLoop(Run):
             net.restore(self.before)
             raise
 
-    def failed(self, stage: Stage, error: Exception) -> None:
+    def failed(self, stage: str, error: Exception) -> None:
         """Put the network back: to before the fit if the data is wrong, else to the last epoch."""
         wrong = stage == "data" and isinstance(error, TypeError | ValueError)
         (self.before if wrong else self.good).roll_back(self.net)
@@ -74,9 +74,7 @@ class FitLoop(Run):
             return None
         net.epoch += 1
         logs = {"loss": loss, **self.held_out.logs(net)}
-        schedule: Any = net.schedule
-        if isinstance(schedule, LearningSchedule):
-            schedule.update(logs)
+        learn(net.schedule, logs)
         return logs
 
     def _diverged(self, number: int, step: int) -> None:

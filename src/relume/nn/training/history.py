@@ -1,4 +1,4 @@
-"""What a fit records, and how it shows its progress."""
+"""The history of a fit, and its progress on the screen."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class History(Mapping[str, list[float]]):
-    """What `Network.fit` recorded: a list for each quantity, with an entry an epoch.
+    """The logs of all epochs of a fit: a list for each metric, with one entry an epoch.
 
     ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
     the time since the fit began; with validation data there are ``"val_loss"`` and, for a
@@ -17,7 +17,7 @@ class History(Mapping[str, list[float]]):
     ----------
     layers : list of dict
         What a `Monitor` among the callbacks recorded: for each epoch that it looked at a dict of
-        the layers' figures by their names. Empty without one.
+        the layers' statistics by name. Empty without one.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,6 @@ from relume.nn.optimizers.schedule import Schedule
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
-
-Stage = Literal["hook", "data", "loss"]
 
 
 class Diverged(Exception):
@@ -192,7 +190,7 @@ class Run:
         self.training = new_training(net, source.rows, source.y_like, self.scale)
         self.average = self.weights.average
 
-    def failed(self, stage: Stage, error: Exception) -> None:
+    def failed(self, stage: str, error: Exception) -> None:
         """Called before an error leaves the loop; a subclass may put the network back.
 
         Parameters

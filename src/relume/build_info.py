@@ -1,0 +1,53 @@
+"""Information about this build of relume and the hardware features that it uses."""
+
+import platform
+
+import numpy as np
+
+from relume.kernels import dispatch
+from relume.runtime import threads
+
+
+def simd() -> str:
+    """Return the name of the instruction set in use.
+
+    Returns
+    -------
+    str
+        ``"baseline"``, ``"avx2"`` or ``"avx512"``. It is the best instruction set that the CPU and
+        the operating system support, unless the environment variable ``RELUME_SIMD`` selected
+        another when relume was imported. ``"baseline"`` is x86-64-v2, or the compiler's default
+        on other architectures.
+
+    Examples
+    --------
+    >>> import relume
+    >>> relume.simd() in ("baseline", "avx2", "avx512")
+    True
+    """
+    return dispatch.name
+
+
+def show_config() -> None:
+    """Print the versions, the instruction sets, the threading layer and the number of threads.
+
+    Examples
+    --------
+    >>> import relume
+    >>> relume.show_config()  # doctest: +ELLIPSIS
+    relume ...
+    """
+    import relume
+
+    version = threads.openmp_version()
+    layer = f"OpenMP {version}" if version else "none (built without OpenMP, uses one thread)"
+    print(f"relume           {relume.__version__}")
+    print(f"Python, NumPy    {platform.python_version()}, {np.__version__}")
+    print(f"machine          {platform.machine()}")
+    print(f"instruction set  {dispatch.name}")
+    for name, needs in dispatch.builds().items():
+        lacks = dispatch.missing_features(needs)
+        state = f"not supported: the CPU lacks {', '.join(lacks)}" if lacks else "supported"
+        print(f"  {name:<14} {state}")
+    print(f"threading layer  {layer}")
+    print(f"threads          {threads.get_num_threads()}")

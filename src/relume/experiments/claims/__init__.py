@@ -1,0 +1,1 @@
+"""The experiments themselves: each module holds claims, how they are measured, and their rules."""

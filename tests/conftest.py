@@ -1,0 +1,115 @@
+"""What `make check` runs of the suite, and what a run says at its end.
+
+`quick` marks a sample that takes little time and finds most: of every test in tests/, so many
+cases that each value of each parameter occurs. COSTLY tests are left to `make test`.
+"""
+
+import re
+from collections import Counter, defaultdict
+
+import pytest
+
+# Tests that took seconds of a CPU, and whose faults others find too: those that build, start
+# many processes or run experiments, and the largest of several that look alike.
+COSTLY = re.compile(
+    "|".join(
+        [
+            "test_vec.py",
+            "test_simd.py",
+            "test_peers.py",
+            "test_checks.py",
+            "test_sweep.py",
+            "test_imports.py::test_a_broken",
+            "test_imports.py::test_an_upward_cimport_is_found",
+            "test_memory.py::test_broadcasting$",
+            "test_memory.py::test_overlap_with_other_strides",
+            "test_sparse_matmul.py::test_other_instruction_sets",
+            "test_network.py::test_forward_of_many_layers_and_outputs",
+            "test_threads.py::test_ctrl_c",
+            "test_threads.py::test_environment",
+            "test_threads.py::test_wrong_value_of_a_variable",
+            "test_model_file.py::test_killed_runs",
+            "test_estimators.py::test_pickles_hold",
+            "test_experiments.py::test_page_loads_nothing",
+            "test_experiments.py::test_measures_what_it_says",
+            "test_docs.py::test_code_of_other_libraries",
+        ]
+    )
+)
+
+
+def sampled(cases):
+    """Of a function's cases, dicts of parameter to index, choose so many that each index occurs.
+
+    Where the cases are a grid, they are its diagonal: each value of the longest parameter once,
+    and those of the others in turn. Cases with values that are missing then are added.
+    """
+    sizes = Counter()
+    for case in cases:
+        for name, index in case.items():
+            sizes[name] = max(sizes[name], index + 1)
+    if not sizes:
+        return [True] * len(cases)
+    longest = max(sizes, key=sizes.get)
+    chosen = [all(case[longest] % sizes[name] == case[name] for name in case) for case in cases]
+    seen = {
+        item for case, kept in zip(cases, chosen, strict=True) if kept for item in case.items()
+    }
+    for i, case in enumerate(cases):
+        if not chosen[i] and not seen.issuperset(case.items()):
+            chosen[i] = True
+            seen.update(case.items())
+    return chosen
+
+
+def indices_of(cases):
+    """Of each case, which value each parameter has, counted in the order of their first use."""
+    known = defaultdict(dict)
+    return [
+        {
+            name: known[name].setdefault(id(value), len(known[name]))
+            for name, value in (case.callspec.params if hasattr(case, "callspec") else {}).items()
+        }
+        for case in cases
+    ]
+
+
+def pytest_collection_modifyitems(items):
+    functions = defaultdict(list)
+    for item in items:
+        if isinstance(item, pytest.Function):
+            functions[item.nodeid.partition("[")[0]].append(item)
+    for name, cases in functions.items():
+        if COSTLY.search(name):
+            continue
+        for case, kept in zip(cases, sampled(indices_of(cases)), strict=True):
+            if kept:
+                case.add_marker(pytest.mark.quick)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    """Say, after all else, which tools were missing and how many tests were not run for that."""
+    result = yield
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    tools = Counter()
+    for reason, count in reasons.items():
+        tools[missing_tool(reason)] += count
+    tools.pop(None, None)
+    if tools:
+        terminalreporter.section("not run, for want of a tool")
+        for tool, count in tools.most_common():
+            terminalreporter.line(f"{count:6} {'test' if count == 1 else 'tests'}: {tool}")
+    return result
+
+
+def missing_tool(reason):
+    """The tool that a reason for skipping says is not there; None for any other reason."""
+    match = re.match(r"(?:the package )?(.+?) is not (?:installed|there)", reason)
+    match = match or re.match(r"could not import '([\w.]+)'", reason)
+    match = match or re.match(r"(?:there is no|needs) (.+)", reason)
+    return match[1] if match else None
