@@ -82,8 +82,8 @@ def main():
         for product in skip_zeros.PRODUCTS:
             row = tuple(min_share(product, OF_CLASS[width]) for width in skip_zeros.WIDTHS)
             print(f'        "{product}": {row},', flush=True)
-            if row != skip_zeros.LEAST[dispatch.name][product]:
-                print(f"        # the source has {skip_zeros.LEAST[dispatch.name][product]}")
+            if row != skip_zeros.MIN_SHARES[dispatch.name][product]:
+                print(f"        # the source has {skip_zeros.MIN_SHARES[dispatch.name][product]}")
         print("    },")
 
 

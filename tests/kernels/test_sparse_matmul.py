@@ -132,8 +132,8 @@ def test_nothing_is_written_beyond_the_output(dtype):
 
 
 def test_every_build_has_a_row_for_every_product():
-    assert list(skip_zeros.LEAST) == ["avx512", "avx2", "baseline"]
-    for table in skip_zeros.LEAST.values():
+    assert list(skip_zeros.MIN_SHARES) == ["avx512", "avx2", "baseline"]
+    for table in skip_zeros.MIN_SHARES.values():
         assert table.keys() == skip_zeros.PRODUCTS.keys()
         for shares in table.values():
             assert len(shares) == len(skip_zeros.WIDTHS)
@@ -142,7 +142,7 @@ def test_every_build_has_a_row_for_every_product():
 
 @pytest.mark.parametrize("product", skip_zeros.PRODUCTS)
 def test_the_choice_is_the_tables(product):
-    shares = skip_zeros.LEAST[dispatch.name][product]
+    shares = skip_zeros.MIN_SHARES[dispatch.name][product]
     for width, least in zip(skip_zeros.WIDTHS, shares, strict=True):
         for n in (width, width + 1):
             assert not skip_zeros.pays(product, n, least - 0.01)

@@ -16,7 +16,7 @@ cdef enum:
     # step of 64-256-128-10, batch 128, takes 1.01 to 1.08 times as long.
     BLOCK = 8192
     TILE = 8                    # rows of a tile of products.h, at most
-    LEAST_ROWS = 32             # of a weight block: for each one all of x and delta are read
+    MIN_ROWS = 32               # of a weight block: for each one all of x and delta are read
     ALIGN = 16                  # elements: an op's parameters begin on a cache line
 
     # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of

@@ -50,7 +50,7 @@ cnp.import_array()
 
 # Elements. With these no size that is computed from widths overflows.
 cdef Py_ssize_t WIDEST = 1 << 36            # of one row: a layer's, or all that the tape holds
-cdef Py_ssize_t MOST_ELEMENTS = 1 << 56     # of all parameters, and of a tape
+cdef Py_ssize_t MAX_ELEMENTS = 1 << 56     # of all parameters, and of a tape
 
 
 cdef class Plan:
@@ -253,9 +253,9 @@ cdef class Plan:
         for name, shape, role in op.kind.parameters(op):
             self.arrays.append((i, name, start, shape, role))
             size = math.prod(shape)
-            if size > MOST_ELEMENTS - ALIGN - start:
+            if size > MAX_ELEMENTS - ALIGN - start:
                 raise ValueError(f"{spec} must have fewer parameters: a network has at most "
-                                 f"{MOST_ELEMENTS}, got {name} of shape {shape}")
+                                 f"{MAX_ELEMENTS}, got {name} of shape {shape}")
             start += size
             op.n_parameters += size
             if len(shape) == 2:
@@ -308,9 +308,9 @@ cdef class Plan:
 
     cdef Py_ssize_t tape_size(self, Py_ssize_t rows) except -1:
         """The elements of the tape of a minibatch."""
-        cdef Py_ssize_t most = (MOST_ELEMENTS - self.fixed) // self.tape_width
-        if not 0 <= rows <= most:
-            raise ValueError(f"a minibatch must have 0 to {most} rows, got {rows}")
+        cdef Py_ssize_t max_rows = (MAX_ELEMENTS - self.fixed) // self.tape_width
+        if not 0 <= rows <= max_rows:
+            raise ValueError(f"a minibatch must have 0 to {max_rows} rows, got {rows}")
         return self.fixed + rows * self.tape_width
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
@@ -441,12 +441,12 @@ cdef class Plan:
 
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil:
         """Bytes that gradients of blocks need beside their own, in whole lines of the cache."""
-        cdef Py_ssize_t i, most = LINE
+        cdef Py_ssize_t i, size = LINE
         for i in range(self.n_blocks):
-            most = max(most, gradient_scratch(
+            size = max(size, gradient_scratch(
                 self.sparsity, rows, self.blocks[i].last - self.blocks[i].first,
                 self.ops[self.blocks[i].op].n_out, self.itemsize))
-        return ceil_div(most, LINE) * LINE
+        return ceil_div(size, LINE) * LINE
 
     cdef double penalties(self, const Pass* p) noexcept nogil:
         """What activities add to the loss of a minibatch, once it has been all the way back.
@@ -481,7 +481,7 @@ def parameters_of(list specs, n_in):
     Nothing is compiled: the ops may be a part of those of a plan, if residual blocks are whole.
     """
     cdef Op op
-    cdef Py_ssize_t i, width = checked_width(n_in, MOST_ELEMENTS)
+    cdef Py_ssize_t i, width = checked_width(n_in, MAX_ELEMENTS)
     arrays, forks = [], []
     for i in range(len(specs)):
         fill_op(&op, specs[i], width, forks)
@@ -508,7 +508,7 @@ cdef int fill_op(Op* op, spec, Py_ssize_t n_in, list forks) except -1:
         raise ValueError(f"{spec} must follow a 'fork'")
     op.n_in = n_in
     op.n_out = n_in if spec.units is None else integer_of(
-        spec, "units", spec.units, 1, MOST_ELEMENTS)
+        spec, "units", spec.units, 1, MAX_ELEMENTS)
     op.n_skip = forks[-1] if op.kind.joins else 0
     op.bias = spec.bias
     if len(spec.integers) != op.kind.n_integers or op.kind.n_integers > MAX_INTEGERS:
@@ -518,20 +518,22 @@ cdef int fill_op(Op* op, spec, Py_ssize_t n_in, list forks) except -1:
         op.integer[i] = integer_of(spec, "integers", spec.integers[i], 0, WIDEST)
 
 
-cdef Py_ssize_t checked_width(n_in, Py_ssize_t most) except -1:
-    if not 1 <= n_in <= most:
-        raise ValueError(f"n_in must be between 1 and {most}, got {n_in}")
+cdef Py_ssize_t checked_width(n_in, Py_ssize_t largest) except -1:
+    if not 1 <= n_in <= largest:
+        raise ValueError(f"n_in must be between 1 and {largest}, got {n_in}")
     return n_in
 
 
-cdef Py_ssize_t integer_of(spec, str name, value, Py_ssize_t least, Py_ssize_t most) except -1:
+cdef Py_ssize_t integer_of(spec, str name, value, Py_ssize_t smallest,
+                           Py_ssize_t largest) except -1:
     """An integer of a spec, between two others."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} of {spec} must be an integer, got {value!r}") from None
-    if not least <= number <= most:
-        raise ValueError(f"{name} of {spec} must be between {least} and {most}, got {value!r}")
+    if not smallest <= number <= largest:
+        raise ValueError(
+            f"{name} of {spec} must be between {smallest} and {largest}, got {value!r}")
     return number
 
 
@@ -557,8 +559,9 @@ cdef Py_ssize_t matrix_rows(const Op* op) noexcept:
 
 cdef Py_ssize_t rows_of_block(const Op* op) noexcept:
     """Even shares, in whole tiles of a product; the last block takes the bias along."""
-    cdef Py_ssize_t most = max(BLOCK // op.n_out, <Py_ssize_t> LEAST_ROWS)
-    cdef Py_ssize_t rows = ceil_div(op.n_matrix, max(ceil_div(op.n_matrix, most), <Py_ssize_t> 1))
+    cdef Py_ssize_t max_rows = max(BLOCK // op.n_out, <Py_ssize_t> MIN_ROWS)
+    cdef Py_ssize_t n = max(ceil_div(op.n_matrix, max_rows), <Py_ssize_t> 1)
+    cdef Py_ssize_t rows = ceil_div(op.n_matrix, n)
     return max(ceil_div(rows, TILE) * TILE, <Py_ssize_t> TILE)
 
 

@@ -17,7 +17,7 @@ from relume.engine.ops cimport (
 from relume.runtime.threads cimport Region, begin, done, end
 
 cdef extern from "runtime/platform.h" nogil:
-    void* exchange_pointer(void** place, void* pointer)
+    void* exchange_pointer(void** address, void* pointer)
 
 cnp.import_array()
 

@@ -8,7 +8,7 @@ _Compressed = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
 WIDTHS: tuple[int, ...]
 SPARSITIES: dict[str, int]
 PRODUCTS: dict[str, int]
-LEAST: dict[str, dict[str, tuple[float, ...]]]
+MIN_SHARES: dict[str, dict[str, tuple[float, ...]]]
 
 def pays(product: str, n: int, zeros: float) -> bool: ...
 def count_zeros(x: NDArray[Any]) -> int: ...

@@ -1,10 +1,10 @@
-"""Which products skip zeros, by a table of measurements, and the kernels that do.
+"""Which matrix products skip zeros, by a table of measurements, and the kernels that do so.
 
-relu leaves 30 to 90 % zeros. A row's product with a matrix then needs only some rows of that
-matrix, but finds them one by one where a dense product goes through all at full speed: from which
-share of zeros on it is faster depends on the shape and on the instruction set, and is what LEAST
-says. What is chosen depends on shapes and counted zeros alone, so that the bits are the same in
-every run.
+A relu sets 30 to 90 % of its outputs to 0. The product of such a row with a matrix needs only some
+rows of the matrix, but has to find them, while a dense product reads all rows at full speed. The
+share of zeros from which skipping is faster depends on the shape and on the instruction set; it is
+in the table MIN_SHARES. The choice depends only on shapes and on counted zeros, so that the bits are
+the same in every run.
 """
 
 cimport numpy as cnp
@@ -33,7 +33,7 @@ PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 # columns the dense matrix has: between what `make calibrate` and benchmarks/zeros.py measure on
 # one core of Zen 4, each instruction set forced by RELUME_SIMD. 2 is never.
 WIDTHS = (1, 16, 32, 64, 256, 512, 1024)
-LEAST = {
+MIN_SHARES = {
     "avx512": {
         "one row": (0.45, 0.55, 0.3, 0.22, 0.2, 0.2, 0.2),
         "forward": (0.84, 0.78, 0.65, 0.43, 0.4, 0.43, 0.46),
@@ -52,22 +52,22 @@ LEAST = {
 }
 
 cdef Py_ssize_t[N_WIDTHS] widths = WIDTHS
-cdef double[N_PRODUCTS][N_WIDTHS] least
-for _product, _shares in LEAST[_build].items():
+cdef double[N_PRODUCTS][N_WIDTHS] min_shares
+for _product, _shares in MIN_SHARES[_build].items():
     for _width, _share in enumerate(_shares):
-        least[<int> PRODUCTS[_product]][<int> _width] = _share
+        min_shares[<int> PRODUCTS[_product]][<int> _width] = _share
 
 
-cdef double least_for(int product, Py_ssize_t n) noexcept nogil:
+cdef double min_share_for(int product, Py_ssize_t n) noexcept nogil:
     cdef int width = N_WIDTHS - 1
     while n < widths[width]:
         width -= 1
-    return least[product][width]
+    return min_shares[product][width]
 
 
 cdef bint may_pay(int sparsity, int product, Py_ssize_t n) noexcept nogil:
     """Whether a product with a matrix of n columns skips zeros for any share of them."""
-    return sparsity == ALWAYS or (sparsity == AUTO and least_for(product, n) <= 1)
+    return sparsity == ALWAYS or (sparsity == AUTO and min_share_for(product, n) <= 1)
 
 
 cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_ssize_t width,
@@ -80,7 +80,7 @@ cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_
     for i in range((rows + step - 1) // step):
         zeros += p.spans.count_zeros(x + i * step * stride * p.itemsize, width)
         count += width
-    return zeros >= least_for(product, n) * count
+    return zeros >= min_share_for(product, n) * count
 
 
 # -- memory for the compressed form: values, their indices, where each line begins ----------------
@@ -130,7 +130,7 @@ cdef bint skip_in_forward(const Pass* p, const Op* op, const char* x, Py_ssize_t
     p.spans.compress_rows(x, n, op.n_in, op.n_in, c.values, c.index, c.starts)
     # The zeros of a single row are counted by compressing it.
     if (n == 1 and p.sparsity == AUTO
-            and op.n_in - c.starts[1] < least_for(product, op.n_out) * op.n_in):
+            and op.n_in - c.starts[1] < min_share_for(product, op.n_out) * op.n_in):
         return False
     p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, op.n_in, op.n_out, bias,
                                False, z)
@@ -166,7 +166,7 @@ def pays(product, Py_ssize_t n, double zeros):
     """Whether a product with a matrix of n columns skips zeros, if a share of `zeros` is 0."""
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    return zeros >= least_for(PRODUCTS[product], n)
+    return zeros >= min_share_for(PRODUCTS[product], n)
 
 
 def count_zeros(x):

@@ -25,7 +25,7 @@ cdef class Updates:
     cdef double clip_norm, clip_value, keep
     cdef bint keeps_all, mean_penalty
     cdef int threads            # of this step,
-    cdef int most_threads       # and at most
+    cdef int max_threads        # and at most
     cdef uint64_t* parts        # of each thread
     cdef readonly int64_t t
 

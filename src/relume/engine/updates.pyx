@@ -46,7 +46,7 @@ cdef class Updates:
                   bint mean_penalty=False, Py_ssize_t rows=0):
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
-        self.plan, self.threads, self.most_threads = plan, threads, threads
+        self.plan, self.threads, self.max_threads = plan, threads, threads
         self.mean_penalty = mean_penalty
         self.weights, self.t = weights, weights.steps
         self.clip_norm = optimizer.clip_norm or 0.0
@@ -233,7 +233,7 @@ cdef class Updates:
         cdef int64_t* count
         cdef int64_t sum = 0
         cdef int thread
-        for thread in range(self.most_threads):
+        for thread in range(self.max_threads):
             count = <int64_t*> (self.scratch + thread * self.scratch_size)
             sum += count[0]
             count[0] = 0

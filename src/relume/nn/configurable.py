@@ -10,8 +10,8 @@ T = TypeVar("T")
 class Configurable:
     """An object whose constructor's arguments are attributes, which may be assigned later.
 
-    The settings are compared, shown and stored. An assignment is checked by the constructor, the
-    one place that knows what is allowed: it raises the same errors, and stores what the
+    The settings are compared, shown and stored. An assignment is checked by the constructor, which
+    alone knows what is allowed: it raises the same errors, and stores what the
     constructor would have stored (``dense.activation = "relu"`` stores ``nn.ReLU()``).
     """
 

@@ -23,7 +23,7 @@ from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.configurable import Changes
 from relume.nn.data import check_data
 from relume.nn.data.minibatches import ArrayBatches, Features
-from relume.nn.data.rows import SparseRows, pieces
+from relume.nn.data.rows import SparseRows, parts_of
 from relume.nn.data.splits import class_weights, split
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.layer import Layer, checked_layers
@@ -912,7 +912,7 @@ class Network:
             z = predict(plan, parameters, X, softmax)
         else:
             weights.adapt(X)
-            parts: Any = [predict(plan, parameters, part, softmax) for part in pieces(X)]
+            parts: Any = [predict(plan, parameters, part, softmax) for part in parts_of(X)]
             z = None if any(part is None for part in parts) else np.concatenate(parts)
         if z is None:
             raise validation.not_finite("X", self.dtype)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from relume import validation
 from relume.nn.data.minibatches import Features, IterableBatches
-from relume.nn.data.rows import SparseRows, features_of, pieces
+from relume.nn.data.rows import SparseRows, features_of, parts_of
 from relume.nn.losses import PythonLoss
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ VALIDATION_NAMES = tuple(f"validation_data {name}" for name in NAMES)
 
 
 def features(net: Network, X: Any, name: str = "X", width: int | None = None) -> Features:
-    """X as a matrix of the network's dtype, or as rows that are read in pieces.
+    """X as a matrix of the network's dtype, or as rows that are read in parts.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def check_finite(X: Features, name: str) -> None:
     """Raise unless X is finite; a sparse X has been checked before."""
     if isinstance(X, SparseRows):
         return
-    parts = [X] if isinstance(X, np.ndarray) else pieces(X)
+    parts = [X] if isinstance(X, np.ndarray) else parts_of(X)
     if not all(np.isfinite(part).all() for part in parts):
         raise validation.not_finite(name, X.dtype)
 

@@ -75,9 +75,9 @@ class ArrayBatches:
                 center, variance = moments(self.X)
             if not np.isfinite(center).all():
                 return  # as the engine will say when it reads X
-            deviation = np.sqrt(variance)
-            scale[...] = np.where(deviation > 10 * np.finfo(scale.dtype).eps * abs(center),
-                                  deviation, 1)  # fmt: skip
+            std = np.sqrt(variance)
+            scale[...] = np.where(std > 10 * np.finfo(scale.dtype).eps * abs(center),
+                                  std, 1)  # fmt: skip
             if mean is not None and not isinstance(self.X, SparseRows):
                 mean[...] = center
             weights.standardized = True

@@ -2,7 +2,7 @@
 
 A C-contiguous matrix of the network's dtype, memory-mapped or not, goes to the engine as it is.
 Other arrays are converted once; but a memory map of another dtype or order, which may be larger
-than memory, and a sparse matrix are read in pieces of some rows.
+than memory, and a sparse matrix are read in parts of some rows.
 """
 
 import numpy as np
@@ -164,7 +164,7 @@ def is_sparse(X):
 
 
 def features_of(X, name, dtype, width=None):
-    """X as a contiguous matrix, or as rows that are read in pieces."""
+    """X as a contiguous matrix, or as rows that are read in parts."""
     if is_sparse(X):
         validation.shape(X.shape, name, width)
         if X.dtype.kind not in "fiub":
@@ -177,8 +177,8 @@ def features_of(X, name, dtype, width=None):
     return validation.matrix(X, name, dtype, width)
 
 
-def pieces(X):
-    """Rows that are read in pieces, as prediction takes them."""
+def parts_of(X):
+    """Rows that are read in parts, as prediction takes them."""
     for first in range(0, len(X), CHUNK):
         part = X.take(slice(first, first + CHUNK))
         yield part[0] if isinstance(part, tuple) else part
@@ -189,12 +189,12 @@ def moments(X):
     if isinstance(X, SparseRows):
         return X.moments()
     n = len(X)
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in _dense_pieces(X)) / n
-    squares = sum(np.square(part - mean).sum(axis=0) for part in _dense_pieces(X))
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in _dense_parts(X)) / n
+    squares = sum(np.square(part - mean).sum(axis=0) for part in _dense_parts(X))
     return mean, squares / n
 
 
-def _dense_pieces(X):
+def _dense_parts(X):
     for first in range(0, len(X), CHUNK):
         rows = slice(first, first + CHUNK)
         yield X[rows] if isinstance(X, np.ndarray) else X.take(rows)

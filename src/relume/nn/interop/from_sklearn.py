@@ -31,7 +31,7 @@ def from_sklearn(mlp: Any) -> Network:
     -------
     Network
         Of the dtype of ``mlp.coefs_``; for an estimator of relume a copy of its own. Where a
-        classifier predicts labels, the network predicts their places in ``mlp.classes_``. Two
+        classifier predicts labels, the network predicts their indices in ``mlp.classes_``. Two
         classes have one output, under ``"binary_cross_entropy"``. The optimizer has the settings
         of `mlp`, but begins afresh; a learning rate that changes does not come along, and
         ``alpha`` does, as the ``l2`` of the layers, where the size of the minibatches is known.

@@ -27,8 +27,8 @@ class Dropout(Layer):
 
     Notes
     -----
-    Masks come of the network's seed and of the place of an element in its minibatch, so that they
-    do not depend on the number of threads.
+    Masks depend on the network's seed and on the index of an element in its minibatch, not on the
+    number of threads.
 
     References
     ----------

@@ -132,7 +132,7 @@ def make_leaky(net, found):
     The other units of such a layer have the slope 0, and begin as the relu that they were.
     """
     old = net._weights
-    layers = _rebuilt(net.layers, [layer.node for layer, _ in found])
+    layers = _with_leaky(net.layers, [layer.node for layer, _ in found])
     new = Weights(layers, old.plan.n_in, old.dtype)
     slopes = {layer.node.out - 1: units for layer, units in found}
     _copy(old, new)
@@ -148,13 +148,13 @@ def make_leaky(net, found):
     net._weights = new
 
 
-def _rebuilt(layers, nodes):
+def _with_leaky(layers, nodes):
     """The layers, with a PReLU where nodes are; those within a Residual too."""
     chosen = [node.layer for node in nodes]
     result = []
     for layer in layers:
         if isinstance(layer, Residual):
-            result.append(Residual(_rebuilt(layer.layers, nodes)))
+            result.append(Residual(_with_leaky(layer.layers, nodes)))
         elif not any(layer is each for each in chosen):
             result.append(layer)
         elif isinstance(layer, Dense):
