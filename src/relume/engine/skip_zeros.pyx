@@ -3,8 +3,8 @@
 A relu sets 30 to 90 % of its outputs to 0. The product of such a row with a matrix needs only some
 rows of the matrix, but has to find them, while a dense product reads all rows at full speed. The
 share of zeros from which skipping is faster depends on the shape and on the instruction set;
-MIN_SHARES is a table of it. The choice depends only on shapes and on counted zeros, so that the bits
-are the same in every run.
+MIN_SHARES is a table of it. The choice depends only on shapes and on counted zeros, so that the
+bits are the same in every run.
 """
 
 cimport numpy as cnp
