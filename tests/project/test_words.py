@@ -59,8 +59,6 @@ ALLOWED = {
     ("nn/*", "Step"): "the schedule of that name",
     ("functional/maxout.py*", "pieces"): "a public parameter of maxout_backward",
 }
-# Names, as they stand: min and max are functions of Cython's and macros of some C headers.
-ALLOWED_NAMES = {("kernels/*", "least"), ("kernels/*", "most"), ("kernels/*", "least_normal")}
 # Phrases in which a word of a name has its plain sense.
 PLAIN = re.compile("at_?least|at_?most|in_?place", re.IGNORECASE)
 FILES = {"figures.pxi", "roots.h", "product.h", "pieces.py", "blocks.py"}
@@ -110,8 +108,8 @@ def public_text(text):
                     yield part.value, part.lineno
 
 
-def allowed(file, word, words=tuple(ALLOWED)):
-    return any(word == each and fnmatch(file, pattern) for pattern, each in words)
+def allowed(file, word):
+    return any(word == each and fnmatch(file, pattern) for pattern, each in ALLOWED)
 
 
 def wrong_words(file, text):
@@ -120,7 +118,7 @@ def wrong_words(file, text):
     found = {}
     for name, line in names_in_python(text) if python else names_in_cython(text):
         for word in words_of(name.rpartition(".")[2]) & IN_NAMES.keys():
-            if not (allowed(file, word) or allowed(file, name, ALLOWED_NAMES)):
+            if not allowed(file, word):
                 found.setdefault(name, f"{line}: {name} -> {IN_NAMES[word]}")
     for phrase, line in public_text(text) if python else ():
         for pattern, better in IN_TEXT.items():
@@ -133,7 +131,6 @@ def wrong_words(file, text):
     return list(found.values())
 
 
-# Files whose names and text are still to be changed.
 SOURCES = [
     path.relative_to(PACKAGE).as_posix()
     for path in sorted(PACKAGE.rglob("*"))
@@ -163,7 +160,7 @@ def test_names_and_public_text_use_the_right_words(file):
         ("plots/a.py", "figure = Figure()", []),
         ("engine/a.pyx", "cdef int place  # the figures", ["place"]),
         ("engine/a.pyx", 'cdef Step* s = "figures"', ["Step"]),
-        ("kernels/a.h", "/* place */ float least; // figures", []),
+        ("kernels/a.h", "/* place */ float low; // figures", []),
         ("engine/a.h", "/* place */ float least; // most", ["least"]),
         ("kernels/a.pxi", '"""Places of\nfigures."""\nx = at_most[floating](y, LEAST)', ["LEAST"]),
     ],
