@@ -17,7 +17,8 @@ def _merged(shape, weight_shape):
 
     Returns the sizes of the merged axes, and for each whether it is summed.
     """
-    sizes, summed = [], []
+    sizes: list[int] = []
+    summed: list[bool] = []
     for n, kept in zip(shape, (1,) * (len(shape) - len(weight_shape)) + weight_shape, strict=True):
         if n == 1:
             continue
@@ -50,8 +51,8 @@ def _summation(shape, weight_shape):
 def _alike(ufunc, *inputs):
     """The dtype in which a ufunc with one output computes, and its inputs as arrays of it."""
     dtype = getattr(inputs[0], "dtype", None)
-    same = [a for a in inputs if dtype is not None and getattr(a, "dtype", None) is dtype]
-    if len(same) < len(inputs) or dtype.char not in "efd" or not dtype.isnative:
+    same = all(getattr(a, "dtype", None) is dtype for a in inputs[1:])
+    if dtype is None or not same or dtype.char not in "efd" or not dtype.isnative:
         inputs = [a if type(a) in (int, float) else np.asarray(a) for a in inputs]
         dtype = ufunc.resolve_dtypes((*(getattr(a, "dtype", type(a)) for a in inputs), None))[-1]
     return dtype, *(np.asarray(a, dtype) for a in inputs)
