@@ -165,7 +165,7 @@ FAULTS = [
         "lambd=lambd, bias=lambd", "lambd=lambd, bias=0.0",
     ),
     Fault(
-        "dead_constant", "dead units are reported as constant too", "diagnostics/layers.py",
+        "dead_constant", "dead units are reported as constant too", "diagnostics/layer_reports.py",
         "values.constant & ~dead", "values.constant",
     ),
     Fault(

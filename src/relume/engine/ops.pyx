@@ -367,7 +367,7 @@ cdef void batch_norm_before_forward(const Pass* p, const Op* op) noexcept nogil:
     p.spans.column_moments(value_at(p, op.input, 0, op.n_in), p.rows, op.n_out,
                            statistic(p, op, MEAN), statistic(p, op, VARIANCE))
     p.spans.inverse_std(statistic(p, op, VARIANCE), number(p, op, 0), op.n_out,
-                              statistic(p, op, INVERSE))
+                        statistic(p, op, INVERSE))
 
 
 cdef void batch_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
@@ -377,7 +377,7 @@ cdef void batch_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t firs
     if not p.training:
         mean = parameter(p, op, RUNNING_MEAN)
         p.spans.inverse_std(parameter(p, op, RUNNING_VARIANCE), number(p, op, 0), op.n_out,
-                                  statistic(p, op, INVERSE))
+                            statistic(p, op, INVERSE))
     p.spans.batch_norm(x, mean, statistic(p, op, INVERSE), parameter(p, op, WEIGHT),
                        parameter(p, op, BIAS), n, op.n_out, at(p, op.kept, first, op.n_out), out)
 

@@ -117,7 +117,7 @@ ctypedef void (*Standardize)(const void* x, const void* mean, const void* scale,
 ctypedef void (*ColumnMoments)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* mean,
                                void* variance) noexcept nogil
 ctypedef void (*InverseStd)(const void* variance, const void* eps, Py_ssize_t n,
-                                  void* out) noexcept nogil
+                            void* out) noexcept nogil
 ctypedef void (*Track)(const void* mean, const void* variance, Py_ssize_t rows, Py_ssize_t n,
                        const void* momentum, void* running_mean,
                        void* running_variance) noexcept nogil

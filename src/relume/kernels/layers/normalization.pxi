@@ -45,7 +45,7 @@ cdef void column_moments(const floating* x, Py_ssize_t rows, Py_ssize_t n, float
         variance[j] = variance[j] * share
 
 cdef void inverse_std(const floating* variance, const floating* eps, Py_ssize_t n,
-                            floating* out) noexcept nogil:
+                      floating* out) noexcept nogil:
     cdef Py_ssize_t j
     cdef floating added = eps[0]
     for j in range(n):
