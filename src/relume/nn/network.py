@@ -746,8 +746,8 @@ class Network:
         RuntimeError
             If there was no `backward` since the last `step`.
         """
-        weights = self._with_gradients()
-        named = weights.named(weights.gradients, statistics=False)
+        weights, gradients = self._with_gradients()
+        named = weights.named(gradients, statistics=False)
         return {name: value.copy() for name, value in named.items()}
 
     def step(self) -> None:
@@ -761,11 +761,11 @@ class Network:
             If there was no `backward` since the last step.
         """
         self._needs_steps("step")
-        weights = self._with_gradients()
+        weights, gradients = self._with_gradients()
         weights.average_for(self.optimizer.ema_decay)
         updates = Updates(weights.plan, weights, self.optimizer, 1)
         rate = self._learning_rates(1)[0]
-        gradients, weights.gradients = weights.gradients, None
+        weights.gradients = None
         updates.step(gradients, rate)
 
     def averaged(self) -> Network:
@@ -781,19 +781,21 @@ class Network:
             If nothing was averaged: the optimizer needs an ``ema_decay``, and a step.
         """
         weights = self._weights
-        if weights is None or weights.average is None:
+        average = None if weights is None else weights.averaged()
+        if average is None:
             raise RuntimeError(
                 "nothing was averaged: train with an optimizer such as nn.Adam(ema_decay=0.999)"
             )
         net = copy.copy(self)
-        net._built().parameters = weights.averaged()
+        net._built().parameters = average
         return net
 
-    def _with_gradients(self) -> Weights:
+    def _with_gradients(self) -> tuple[Weights, NDArray[np.floating]]:
+        """The weights, and the gradients of the last `backward`."""
         weights = self._weights
         if weights is None or weights.gradients is None:
             raise RuntimeError("call backward first: there are no gradients")
-        return weights
+        return weights, weights.gradients
 
     # -- prediction -------------------------------------------------------------------------------
 

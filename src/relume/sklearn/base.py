@@ -48,6 +48,16 @@ LossFunction = Callable[..., tuple[float, NDArray[Any]]]
 class MLP(BaseEstimator):
     """The estimator that is one of classes or of values in its subclasses."""
 
+    _network: Network
+    _bound: list[NDArray[np.floating]]  # the network's buffer, and the views that users were given
+    coefs_: list[NDArray[np.floating]]
+    intercepts_: list[NDArray[np.floating]]
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float] | None
+    validation_scores_: list[float] | None
+    best_loss_: float | None
+    best_validation_score_: float | None
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         # scikit-learn's
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -125,7 +135,7 @@ class MLP(BaseEstimator):
                 self._fit_by_steps(data, validation, random_state, incremental)
             else:
                 self._fit_at_once(data, random_state)
-        if not self._network._weights.are_finite():
+        if not self._network._built().are_finite():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 "values and need to be preprocessed."
@@ -176,7 +186,7 @@ class MLP(BaseEstimator):
         if self.n_outputs_ != n_outputs:
             self.n_outputs_, given = n_outputs, self.n_outputs_
             raise ValueError(f"y must have {n_outputs} outputs as before, got {given}")
-        weights = network._weights
+        weights = network._built()
         # What was loaded as a memory map cannot be written to.
         weights.parameters = np.require(weights.parameters, requirements="W")
         if self._built_by != self._layer_parameters():
@@ -226,7 +236,7 @@ class MLP(BaseEstimator):
                 "normalization must not be 'batch' with L-BFGS, which sees no minibatches"
             )
         network.optimizer = optimizer_of(self)
-        key = int(random_state.randint(2**31)) if network._weights.plan.random else 0
+        key = int(random_state.randint(2**31)) if network._built().plan.random else 0
         hooks.call("on_fit_begin", network)
         hooks.call("on_epoch_begin", network, network.epoch + 1)
         fit_lbfgs(self, data, key)
@@ -287,12 +297,12 @@ class MLP(BaseEstimator):
 
     def _dense(self):
         """Views of the weights and the intercepts in the network's buffer."""
-        dense = [arrays for spec, arrays in self._network._weights.by_op() if spec.kind == "dense"]
+        dense = [arrays for spec, arrays in self._network._built().by_op() if spec.kind == "dense"]
         return [each["weight"] for each in dense], [each["bias"] for each in dense]
 
     def _bind(self):
         """Let `coefs_` and `intercepts_` be the network's."""
-        buffer = self._network._weights.parameters
+        buffer = self._network._built().parameters
         if "_bound" not in vars(self) or self._bound[0] is not buffer:
             self.coefs_, self.intercepts_ = self._dense()
             self._bound = [buffer, *self.coefs_, *self.intercepts_]

@@ -6,13 +6,16 @@ import numpy as np
 
 from relume import validation
 from relume.nn.layers import initializers
+from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
+from relume.nn.layers.layer import Layer
 from relume.nn.layers.normalization import BatchNorm, LayerNorm
 from relume.nn.layers.parametric import elementwise_of
 from relume.nn.layers.regularization import Dropout
 from relume.nn.layers.residual import Residual
+from relume.nn.optimizers import optimizers
 from relume.nn.optimizers.lbfgs import LBFGS
-from relume.nn.optimizers.optimizers import OPTIMIZERS, SGD, Adam
+from relume.nn.optimizers.optimizers import SGD, Adam
 
 NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
 SCIKIT_LEARN_NAMES = {"identity": "linear", "logistic": "sigmoid"}
@@ -68,9 +71,9 @@ def layers_of(estimator, sizes, n_outputs):
     """The layers: a product, normalization, activation and dropout for each hidden one."""
     rates = _for_each(estimator.dropout, "dropout", len(sizes))
     activations, l2 = activations_of(estimator, len(sizes)), estimator.alpha / 2
-    layers = []
+    layers: list[Layer | Activation] = []
     for i, (units, activation, rate) in enumerate(zip(sizes, activations, rates, strict=True)):
-        block = [Dense(units, l2=l2)]
+        block: list[Layer | Activation] = [Dense(units, l2=l2)]
         if estimator.normalization is not None:
             block.append(NORMALIZATIONS[estimator.normalization]())
         if activation is not None:
@@ -102,9 +105,9 @@ def draw(estimator, weights, random_state):
         elif initializer is None:
             _draw_as_scikit_learn(arrays, activations.pop(0), random_state)
         else:
-            shape = arrays["weight"].shape
+            n_in, n_out = arrays["weight"].shape
             arrays["weight"][...] = initializers.draw(
-                generator, activations.pop(0), *shape, initializer
+                generator, activations.pop(0), n_in, n_out, initializer
             )
 
 
@@ -134,16 +137,26 @@ def optimizer_of(estimator):
 
     A name takes the learning rate of the estimator; an object has its own.
     """
-    lr, given = estimator.learning_rate_init, estimator.optimizer
-    if not is_stochastic(estimator):
-        return given if isinstance(given, LBFGS) else LBFGS()
-    if given is None and estimator.solver == "sgd":
-        optimizer = SGDOfScikitLearn(lr, estimator.momentum, estimator.nesterovs_momentum)
-    elif given is None:
-        betas = (estimator.beta_1, estimator.beta_2)
-        optimizer = AdamOfScikitLearn(lr, betas, estimator.epsilon)
-    else:
-        optimizer = OPTIMIZERS[given](lr) if isinstance(given, str) else copy.copy(given)
+    given = estimator.optimizer
+    optimizer = (
+        _optimizer_of_solver(estimator)
+        if given is None
+        else copy.copy(optimizers.optimizer_of(given))
+    )
+    if isinstance(optimizer, LBFGS):
+        return optimizer
+    if isinstance(given, str):
+        optimizer.lr = estimator.learning_rate_init
     if estimator.clip_norm is not None:
         optimizer.clip_norm = float(estimator.clip_norm)
     return optimizer
+
+
+def _optimizer_of_solver(estimator):
+    """As scikit-learn's solver of that name."""
+    if estimator.solver not in STOCHASTIC_SOLVERS:
+        return LBFGS()
+    lr = estimator.learning_rate_init
+    if estimator.solver == "sgd":
+        return SGDOfScikitLearn(lr, estimator.momentum, estimator.nesterovs_momentum)
+    return AdamOfScikitLearn(lr, (estimator.beta_1, estimator.beta_2), estimator.epsilon)

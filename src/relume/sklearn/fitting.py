@@ -38,6 +38,8 @@ class EstimatorFit(Run):
     random_state : numpy.random.RandomState
     """
 
+    source: ArrayBatches
+
     def __init__(
         self,
         estimator: Any,

@@ -45,7 +45,7 @@ class RowBlocks:
         self.n = len(self._X) if not hasattr(self._X, "shape") else self._X.shape[0]
         if self.n == 0:
             raise ValueError(f"X must not be empty, got shape {np.shape(X)}")
-        if y is not None and np.shape(self._y)[:1] != (self.n,):
+        if self._y is not None and np.shape(self._y)[:1] != (self.n,):
             rows = np.shape(self._y)[0] if np.ndim(self._y) else "a single value"
             raise ValueError(f"X and y must have the same length, got {self.n} and {rows}")
 

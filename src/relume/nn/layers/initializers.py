@@ -34,27 +34,34 @@ class Initializer(Configurable):
 # -- Variance kept: a formula for the standard deviation, and two distributions that have it --
 
 
-class _He(Initializer):
+class _Scaled(Initializer):
+    """Drawn around 0 with a standard deviation that follows from the layer's shape."""
+
+    def _std(self, n_in: int, n_out: int, slope: float) -> float:
+        raise NotImplementedError
+
+
+class _He(_Scaled):
     def _std(self, n_in, n_out, slope):
         return math.sqrt(2 / ((1 + slope**2) * n_in))
 
 
-class _Glorot(Initializer):
+class _Glorot(_Scaled):
     def _std(self, n_in, n_out, slope):
         return math.sqrt(2 / (n_in + n_out))
 
 
-class _Lecun(Initializer):
+class _Lecun(_Scaled):
     def _std(self, n_in, n_out, slope):
         return math.sqrt(1 / n_in)
 
 
-class _Normal(Initializer):
+class _Normal(_Scaled):
     def draw(self, rng, n_in, n_out, slope=0.0):
         return rng.standard_normal((n_in, n_out)) * self._std(n_in, n_out, slope)
 
 
-class _Uniform(Initializer):
+class _Uniform(_Scaled):
     def draw(self, rng, n_in, n_out, slope=0.0):
         limit = math.sqrt(3) * self._std(n_in, n_out, slope)  # the variance is limit**2 / 3
         return rng.uniform(-1, 1, (n_in, n_out)) * limit

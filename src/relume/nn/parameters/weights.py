@@ -32,9 +32,10 @@ class Weights:
         self._compile(n_features)
         self.parameters = aligned_zeros(self.plan.n_parameters, dtype)
         self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), dtype)
-        self.average = None  # of the parameters, where the optimizer keeps one
+        # Of the parameters, where the optimizer keeps one.
+        self.average: NDArray[np.floating] | None = None
         self.steps = 0
-        self.gradients = None
+        self.gradients: NDArray[np.floating] | None = None
         self.standardized = False  # whether a Standardize has seen data
 
     def _compile(self, n_features):
@@ -74,7 +75,7 @@ class Weights:
 
     def by_op(self):
         """Each op's spec, and views of its parameters by their names in it."""
-        arrays = [{} for _ in self.specs]
+        arrays: list[dict[str, NDArray[np.floating]]] = [{} for _ in self.specs]
         for view in self.views(self.parameters):
             arrays[view.op][view.name] = view.values
         return list(zip(self.specs, arrays, strict=True))
@@ -103,7 +104,9 @@ class Weights:
             self.average = self.parameters.copy()
 
     def averaged(self):
-        """The averaged parameters, with the statistics as they are."""
+        """The averaged parameters, with the statistics as they are; None if none are averaged."""
+        if self.average is None:
+            return None
         flat = self.average.copy()
         for mean, now in zip(self.views(flat), self.views(self.parameters), strict=True):
             if now.role != LEARNT:

@@ -12,7 +12,9 @@ import numpy as np
 
 from relume import validation
 from relume.nn.layers import initializers
+from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
+from relume.nn.layers.layer import Layer
 from relume.nn.layers.parametric import PReLU
 from relume.nn.layers.residual import Residual
 from relume.nn.parameters.weights import Weights
@@ -151,7 +153,7 @@ def make_leaky(net, found):
 def _with_leaky(layers, nodes):
     """The layers, with a PReLU where nodes are; those within a Residual too."""
     chosen = [node.layer for node in nodes]
-    result = []
+    result: list[Layer | Activation] = []
     for layer in layers:
         if isinstance(layer, Residual):
             result.append(Residual(_with_leaky(layer.layers, nodes)))
