@@ -47,23 +47,24 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
     -------
     Report
         Statistics of each layer, and advice. A unit is dead if it is 0 on all rows and the slope
-        of its activation is 0 there. It is nearly dead if it is active on under 1 % of rows, and
-        saturated if it is within 1 % of an end of its activation's range on 99 % of rows.
+        of its activation is 0 there. It is nearly dead if it is active on fewer than 1 % of the
+        rows, and saturated if its output is within 1 % of an end of the activation's range on
+        99 % of the rows.
 
     Raises
     ------
     TypeError
         If `net` is none of the models listed above.
     RuntimeError, ValueError
-        If `net` is not built or not fitted; if X has the wrong number of features, is empty or is
-        not finite; if y does not match the loss or the length of X.
+        If `net` is not built or not fitted; if X has the wrong number of features, is empty, or
+        contains NaN or infinities; if y does not match the loss or the length of X.
 
     Notes
     -----
-    Values are those of prediction: `Dropout` keeps every value, and ``BatchNorm`` uses its running
-    statistics. Gradients are those of each row's loss at the pre-activations; their norm is the
-    root mean square over rows. Histograms, and the trial step by which the learning rate is
-    judged, use a fixed sample of at most 256 rows. ``net`` is not changed.
+    Values are computed as in prediction: `Dropout` keeps every value, and ``BatchNorm`` uses its
+    running statistics. Gradients are those of each row's loss with respect to the pre-activations;
+    their norm is the root mean square over rows. Histograms, and the trial step that shows whether
+    the learning rate is suitable, use a fixed sample of at most 256 rows. `net` is not changed.
 
     References
     ----------

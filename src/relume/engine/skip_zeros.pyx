@@ -29,9 +29,10 @@ cdef enum:
 SPARSITIES = {"never": NEVER, "auto": AUTO, "always": ALWAYS}
 PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 
-# The least share of zeros from which skipping them takes less time, for each product, by how many
-# columns the dense matrix has: between what `make calibrate` and benchmarks/zeros.py measure on
-# one core of Zen 4, each instruction set forced by RELUME_SIMD. 2 is never.
+# The share of zeros from which on skipping them takes less time: a row for each product, an entry
+# for each number of columns of the dense matrix in WIDTHS; 2 means never. The values are between
+# those of `make calibrate` and those of benchmarks/zeros.py, measured on one core of Zen 4, with
+# each instruction set forced by RELUME_SIMD.
 WIDTHS = (1, 16, 32, 64, 256, 512, 1024)
 MIN_SHARES = {
     "avx512": {
@@ -72,7 +73,7 @@ cdef bint may_pay(int sparsity, int product, Py_ssize_t n) noexcept nogil:
 
 cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_ssize_t width,
                  Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
-    """Whether to skip the zeros of x, by those of some of its rows."""
+    """Whether to skip the zeros of x, judged by the zeros in a sample of its rows."""
     cdef Py_ssize_t i, sample = SAMPLE if n > NARROW else SAMPLE // 2
     cdef Py_ssize_t step = max(rows // sample, <Py_ssize_t> 1), count = 0, zeros = 0
     if p.sparsity != AUTO or not may_pay(AUTO, product, n):

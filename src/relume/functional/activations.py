@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from relume.functional.docstrings import INPUTS, docstring, domain_of
+from relume.functional.docstrings import INPUTS, docstring, domain_of, in_words
 from relume.ufuncs import elementwise
 from relume.ufuncs.rows import ActivationRow
 
@@ -42,7 +42,7 @@ def _require(condition, domain, values, arrays):
     if np.all(fulfilled) or (np.ndim(fulfilled) and not arrays):
         return
     got = ", ".join(f"{name}={value!r}" for name, value in values.items())
-    raise ValueError(f"{got} is outside the allowed domain, which is {domain}")
+    raise ValueError(f"{got} is outside the allowed domain: {in_words(domain)}")
 
 
 def _function(row, direction, name, ufunc):
@@ -139,9 +139,10 @@ def gelu_backward(grad, x, approximate: Literal["none", "tanh"] = "none", **kwar
 for _function_by_hand in (gelu, gelu_backward):
     _ufunc = getattr(elementwise, _function_by_hand.__name__)
     _function_by_hand.ufunc = _ufunc
+    # NumPy puts the signature of a ufunc before its docstring.
     _function_by_hand.__doc__ = _ufunc.__doc__.partition(")\n\n")[2].replace(
-        "**kwargs : optional",
+        "out : ndarray, optional",
         'approximate : {"none", "tanh"}, default="none"\n'
         '    "none" computes the exact function; "tanh" computes the approximation `gelu_tanh`.\n'
-        "**kwargs : optional",
+        "out : ndarray, optional",
     )

@@ -1,5 +1,6 @@
 """Docstrings of the functions that are generated from the kernels' table."""
 
+import re
 import textwrap
 
 INPUTS = {
@@ -11,7 +12,7 @@ INPUTS = {
 _EXPRESSION = {
     "forward": "{formula}",
     "backward": "grad * ({derivative})",
-    "backward_from_output": "grad * ({derivative})`` from ``y = {name}(x)",
+    "backward_from_output": "grad * ({derivative})",
     "parameter_gradient": "grad * (derivative with respect to the parameter)",
 }
 _INPUT_DOC = {
@@ -124,6 +125,22 @@ def domain_of(row, direction):
     return row["from_output_domain" if direction == "backward_from_output" else "domain"]
 
 
+def in_words(domain):
+    """A condition on the parameters as a reader expects it: ``a == a`` says that a is not NaN."""
+    text = re.sub(r"\(([^()]+)\)", r"\1", domain)
+    text = re.sub(r"(\w+ <=? (\w+)) & \2 (<=? \w+)", r"\1 \3", text)
+    return re.sub(r"\b(\w+) == \1\b", r"\1 is not NaN", text).replace(" & ", " and ")
+
+
+def _computation(row, direction):
+    """The expression that is computed, as code, and the definitions of its symbols, as text."""
+    name = "formula" if direction == "forward" else "derivative"
+    expression, _, symbols = row[name].partition(", where ")
+    code = _EXPRESSION[direction].format(**{name: expression})
+    source = f" from ``y = {row['name']}(x)``" if direction == "backward_from_output" else ""
+    return f"Computes ``{code}``{source}{f', where {symbols}' if symbols else ''}."
+
+
 def _example(row, direction, function, required):
     """A call at -2, 0 and 3, with the results that are stated in the row."""
     values = "".join(f", {value}" for value in ["0.5", "0.0"][:required])
@@ -154,10 +171,10 @@ def docstring(row, direction, function, parameters):
     inputs = " or ".join(f"``{name}``" for name in reversed(INPUTS[direction]))
     return _DOC.format(
         summary=row["summary"] if direction == "forward" else f"Gradient of `{row['name']}`.",
-        computes=_paragraph(f"Computes ``{_EXPRESSION[direction].format(**row)}``."),
+        computes=_paragraph(_computation(row, direction)),
         parameters="\n".join(documented),
         dtypes=f"an integer dtype, {_FLOATS}" if integers else _FLOATS,
-        domain=f", or unless ``{domain}``" if domain else "",
+        domain=f", or if this does not hold: {in_words(domain)}" if domain else "",
         notes=_paragraph(
             f"The derivative is {row['derivative']}. {row['special']} NaN in {inputs} gives NaN. "
             f"The error is at most {ulp} ULP in float32 and float64, and 0.51 ULP in float16. "

@@ -19,14 +19,14 @@ def maxout(
     out: tuple[NDArray[Any], NDArray[np.intp]] | None = None,
     **kwargs: Any,
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Maximum of several pieces, with its index.
+    """Return the maximum of several pieces, and its index.
 
     Computes ``max(x)`` and ``argmax(x)`` along an axis.
 
     Parameters
     ----------
     x : array_like
-        Input, whose pieces lie along `axis`.
+        Input. Its elements along `axis` are the pieces.
     axis : int, default=-1
         Axis of the pieces.
     out : tuple of ndarray, optional
@@ -37,14 +37,14 @@ def maxout(
     Returns
     -------
     best : ndarray
-        Maximum, with the floating dtype of `x` and its shape without the axis.
+        Maximum, with the floating-point dtype of `x`, and its shape without the axis.
     which : ndarray of intp
-        Index of the first maximum, as `maxout_backward` expects it.
+        Index of the maximum, the first one if there are several, as `maxout_backward` expects it.
 
     Raises
     ------
     ValueError
-        If there are no pieces.
+        If `x` has size 0 along `axis`.
     numpy.exceptions.AxisError
         If `axis` is out of range. It is both a ValueError and an IndexError.
 

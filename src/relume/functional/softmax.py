@@ -47,8 +47,10 @@ numpy.exceptions.AxisError
 
 Notes
 -----
-A row is the elements along `axis`. {notes}
-NaN in a row makes the whole row NaN. The error is at most 4 ULP of max(1, abs(result)) in float32
+In these notes, a row is the elements along `axis`.
+{notes}NaN in a row makes the whole result for that row NaN.
+
+The error is at most 4 ULP of max(1, abs(result)) in float32
 and float64, and 0.51 ULP in float16. Results do not depend on strides or the number of threads.
 
 References
@@ -66,8 +68,9 @@ _X = "x : array_like\n    Input."
 _GRAD = "grad : array_like\n    Gradient with respect to the output.\n"
 _Y = "y : array_like\n    Output of the forward pass."
 _KEEPDIMS = "keepdims : bool, default=False\n    Whether to keep the reduced axis with size 1.\n"
-_MAXIMUM = """A row that contains only -inf, or that contains inf, gives NaN, because the
-limit is not unique. An element of -inf in a row with finite elements has probability 0."""
+_MAXIMUM = """A row that contains inf, or only -inf, gives NaN, because there is no unique limit.
+In a row with finite elements, an element of -inf has probability 0.
+"""
 
 
 def _checked(x, axis):
@@ -92,6 +95,7 @@ def _documented(**fields):
     summary="Convert numbers into probabilities proportional to their exponentials.",
     formula="exp(x) / sum(exp(x))",
     inputs=_X,
+    shape="the shape of `x`",
     example=">>> relume.softmax(np.array([0.0, 1.0, 2.0])).round(4)\n"
     "array([0.09  , 0.2447, 0.6652])",
 )
@@ -107,6 +111,7 @@ def softmax(
     summary="Logarithm of `softmax`.",
     formula="x - log(sum(exp(x)))",
     inputs=_X,
+    shape="the shape of `x`",
     example=">>> relume.log_softmax(np.array([0.0, 1.0, 2.0])).round(4)\n"
     "array([-2.4076, -1.4076, -0.4076])",
 )
@@ -124,8 +129,8 @@ def log_softmax(
     inputs=_X,
     keepdims=_KEEPDIMS,
     shape="the shape of `x` without the axis",
-    notes="A row that is empty or contains only -inf gives -inf; a row that\n"
-    "contains inf gives inf.",
+    notes="A row that is empty or contains only -inf gives -inf; a row that contains inf gives "
+    "inf.\n",
     example=">>> float(relume.logsumexp(np.array([1000.0, 1000.0])).round(4))\n1000.6931",
 )
 def logsumexp(

@@ -70,33 +70,35 @@ class Network:
     Parameters
     ----------
     layers : list of Layer and Activation
-        At least one `Dense`. The outputs of the last layer are what the loss takes: logits under
-        ``"cross_entropy"``, values under ``"mse"``.
+        The layers, with at least one `Dense`. The loss is computed from the outputs of the last
+        layer: logits for ``"cross_entropy"``, values for ``"mse"``.
     loss : str, Loss or callable, default="cross_entropy"
-        ``"cross_entropy"`` takes class labels 0 to n - 1, ``"mse"`` takes values; another name or
-        loss, such as ``nn.Huber(delta=2.0)``; or a function ``(y_true, y_pred)`` that returns the
-        loss and its gradient, see `nn.PythonLoss`.
+        The name of a loss, such as ``"cross_entropy"`` for class labels 0 to n - 1 or ``"mse"``
+        for values; a loss object, such as ``nn.Huber(delta=2.0)``; or a function
+        ``(y_true, y_pred)`` that returns the loss and its gradient, see `nn.PythonLoss`.
     optimizer : Optimizer, LBFGS, str or None, default=None
-        What updates the weights. None is ``nn.Adam()``. The network keeps a copy.
+        The optimizer, which updates the weights; None means ``nn.Adam()``. The network keeps a
+        copy, so change the settings of ``net.optimizer``, not those of the object passed.
     seed : int, numpy.random.Generator or None, default=None
         Seed for the initial weights and for shuffling. The same seed gives the same bits in every
-        run, for any number of threads; None draws a new seed.
+        run, for any number of threads; None means a different seed for each network.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the weights and of all computation.
     metrics : list of str and callable, or None, default=None
-        Metrics that `evaluate` reports beside the loss, and that a fit reports for its validation
-        data: names such as ``"f1"``, and functions ``(y_true, y_pred) -> float`` of targets and
-        predictions. None is the accuracy for a classifier, and nothing for others.
+        Metrics that `evaluate` reports in addition to the loss, and that a fit reports for its
+        validation data: names such as ``"f1"``, and functions ``(y_true, y_pred) -> float`` of
+        targets and predictions. None means the accuracy for a classifier, and no metrics for
+        other networks.
     schedule : Schedule, callable or None, default=None
         Factor of the learning rate over time: a schedule such as ``nn.Cosine(10)``, or a function
         from the epoch as a float (0.0 at the start of training, 1.5 in the middle of the second
         epoch) to a factor of at least 0. None keeps the learning rate constant. `train_on_batch`
-        and `step` take the factor at the beginning of the next epoch. A network pickles if its
-        schedule does; a pickle is promised to load in the same version of relume only. The network
-        keeps a copy of a `Schedule`.
+        and `step` use the factor for the time ``net.epoch``. The network keeps a copy of a
+        `Schedule`.
     sparse : {"auto", "never", "always"}, default="auto"
-        Whether matrix products skip the zeros that a relu leaves. "auto" skips them where a table
-        of measurements says that it takes less time. The results are the same bits.
+        Whether matrix products skip zeros in their input, such as those that a relu produces.
+        "auto" skips them where measurements have shown that this is faster. The results have the
+        same bits in all three cases.
 
     Raises
     ------
@@ -105,13 +107,18 @@ class Network:
 
     Notes
     -----
-    The width of the input is taken from the first data seen, or given to `build`. A network may
-    predict from many Python threads at once; training it is for one thread at a time.
+    The number of input features is taken from the first data, or passed to `build`. Many Python
+    threads may predict with the same network at once, but only one thread at a time may train it.
 
-    Attributes and the settings of layers, loss and optimizer may be assigned at any time, also by
-    a callback within a fit. They are checked as the constructor checks them, and hold from the
-    next step on. What the weights of a built network cannot follow, such as another number of
-    units, raises an error.
+    Attributes, and the settings of layers, loss and optimizer, may be assigned at any time, even
+    by a callback during a fit. A new value is checked as in the constructor, and takes effect at
+    the next step. Another optimizer starts afresh, without the state of the previous one. Layers
+    that do not fit the weights of a built network raise a ValueError: at once if `layers` is
+    assigned; if a layer's setting is, as in ``net.layers[0].units = 5``, whenever the network is
+    used, until the change is undone.
+
+    A network can be pickled if its schedule can. Only the same version of relume is sure to load
+    the pickle; use `save` to keep a network.
 
     Examples
     --------
@@ -247,7 +254,7 @@ class Network:
 
     @property
     def optimizer(self) -> Any:  # an Optimizer or LBFGS
-        """What updates the weights; another one begins with no steps and no moments."""
+        """The optimizer. Another one starts afresh, without moments, average or steps."""
         return self._optimizer
 
     @optimizer.setter
@@ -352,7 +359,7 @@ class Network:
         return "batch_norm" in self._kinds
 
     def build(self, n_features: int) -> Self:
-        """Draw the initial weights for inputs of a given width; `fit` does so if need be.
+        """Draw the initial weights for a number of features; `fit` does so if it is necessary.
 
         Parameters
         ----------
@@ -514,56 +521,61 @@ class Network:
         callbacks: Sequence[Callback | Callable[[Network, int, dict[str, float]], Any]]
         | None = None,
     ) -> History:
-        """Train for some epochs, going on from the present weights, optimizer and random state.
+        """Train for some epochs, continuing with the current weights, optimizer and random state.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features), or iterable
-            Real numbers; read without a copy if C-contiguous and of the network's dtype. A memory
-            map is never read as a whole; of a SciPy sparse matrix only some rows at a time are
-            taken, and the first layer must be a `Dense`, with or without a `Standardize` before
-            it. Or an iterable of minibatches (X, y) or (X, y, sample_weight), which each epoch
-            starts anew; y is None then.
+            Input rows of real numbers. An array that is C-contiguous and has the network's dtype
+            is not copied. A memory map, or a SciPy sparse matrix, is read a few rows at a time;
+            for a sparse matrix, the first layer must be a `Dense`, or a `Standardize` followed by
+            a `Dense`. X can also be an iterable of minibatches (X, y) or (X, y, sample_weight),
+            over which each epoch iterates anew.
         y : array_like of shape (n,) or (n, n_outputs), or None
-            Targets as the loss takes them: class labels, or values.
+            Targets in the form that the loss expects: class labels, or values. None if X is an
+            iterable of minibatches.
         epochs : int, default=1
-            Number of epochs to add.
+            Number of epochs to train, in addition to those already done.
         batch_size : int, default=32
-            Rows of a minibatch; the last one of an epoch may be short.
+            Number of rows per minibatch; the last minibatch of an epoch may have fewer.
         shuffle : bool, default=True
-            Whether the rows are put in a new order for each epoch.
+            Whether to put the rows into a new random order for each epoch.
         sample_weight : array_like of shape (n,) or None, default=None
             Weight of each row: a minibatch's loss is ``sum(w * loss) / sum(w)``.
         class_weight : dict, "balanced" or None, default=None
-            A weight for each label, 1 where the dict has none; "balanced" gives all labels in y
-            the same sum. Multiplied by `sample_weight`.
+            Weight of each label; 1 for labels that are not in the dict. "balanced" chooses weights
+            that have the same sum over the rows of each label. The weights are multiplied by
+            `sample_weight`.
         validation_data : tuple (X, y) or (X, y, sample_weight) or None, default=None
             Held-out rows, evaluated after each epoch.
         validation_split : float, default=0.0
-            Share of the rows, the last ones, to hold out and evaluate instead.
+            Fraction of the rows that is held out for validation, taken from the end; an
+            alternative to `validation_data`.
         steps_per_epoch : int or None, default=None
-            Number of minibatches of an iterable in an epoch; None takes all. An iterator, which
-            cannot start anew, needs it where there are several epochs.
+            Number of minibatches per epoch if X is an iterable; None uses all of them. Necessary
+            to train several epochs on an iterator, which cannot start anew.
         progress : bool, default=False
-            Whether to show a bar on a terminal, a line an epoch elsewhere.
+            Whether to show the progress: a bar in a terminal, one line per epoch elsewhere.
         callbacks : list or None, default=None
-            Callbacks such as ``nn.EarlyStopping()``, and functions ``f(net, epoch, logs)``, called
-            after each epoch in this order; one that returns True ends the fit.
+            Callbacks such as ``nn.EarlyStopping()``, and functions ``f(net, epoch, logs)`` that
+            are called after each epoch. They are called in the order of the list; the fit ends if
+            one of them returns True after an epoch.
 
         Returns
         -------
         history : History
+            Loss and metrics of each epoch.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument is invalid, X or y hold NaN or infinities, or a label is outside the
-            classes; the network is then as it was.
+            If an argument is invalid, if X or y contain NaN or infinities, or if a label is not
+            one of the classes; the network is then as it was before the fit.
         FloatingPointError
-            If the loss stops being finite, saying where; the network is then as it was at the
-            beginning of that epoch.
+            If the loss becomes infinite or NaN; the message gives the epoch and the step. The
+            network is then as it was at the beginning of that epoch.
         KeyboardInterrupt
-            Upon Ctrl-C, after the current minibatch; the network keeps what it has learned.
+            On Ctrl-C, after the current minibatch; the network keeps what it has learned.
         Exception
             Whatever a callback raises; the network is as after the last complete epoch.
         """

@@ -1,8 +1,8 @@
 """The number of threads: as requested, as OpenMP allows, and one where threads do not pay off.
 
-libgomp hangs in a forked child whose parent has used it, so a child uses one thread. A fork is
-detected by its process ID, which is checked only before threads start. This needs no fork handler
-and no global state.
+libgomp hangs in a forked child whose parent has used it, so a child uses one thread. A child is
+detected by its process ID, which differs from the one at import (`home`) and is checked only
+before threads start. This needs no fork handler.
 
 At the end of a region OpenMP waits for all threads, even for one that a busy machine does not
 schedule. A call of 30 us then occasionally takes 16 ms, and a wait policy of our own has no

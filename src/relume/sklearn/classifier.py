@@ -26,8 +26,8 @@ from relume.sklearn.targets import Classes
 class MLPClassifier(ClassifierMixin, MLP):
     """Multi-layer perceptron that classifies, as ``sklearn.neural_network.MLPClassifier``.
 
-    With scikit-learn's parameters alone it gives scikit-learn's results, to rounding: it draws the
-    same random numbers.
+    If only scikit-learn's parameters are used, the results are those of scikit-learn up to
+    rounding, because the same random numbers are drawn.
 
     Parameters
     ----------
@@ -35,14 +35,15 @@ class MLPClassifier(ClassifierMixin, MLP):
     {scikit_learn}
     loss : {{"log_loss", "cross_entropy", "binary_cross_entropy"}}, Loss or callable, \
 default="log_loss"
-        "log_loss" is cross entropy over all classes, or binary cross entropy for two of them and
-        for each label of a multilabel y. Or a loss such as
-        ``nn.CrossEntropy(label_smoothing=0.1)``, under which two classes have an output each, or
-        ``nn.BinaryCrossEntropy(pos_weight=10.0)``, in the scale of `relume.nn`; or a function
-        ``(y_true, y_pred) -> (loss, grad)`` of encoded labels and raw outputs.
+        "log_loss" is the cross entropy over all classes; for two classes, and for each label of a
+        multilabel y, it is the binary cross entropy. Other losses are scaled as in `relume.nn`,
+        such as ``nn.BinaryCrossEntropy(pos_weight=10.0)`` or
+        ``nn.CrossEntropy(label_smoothing=0.1)``, which uses two outputs for two classes. A
+        function ``(y_true, y_pred) -> (loss, grad)`` takes encoded labels and raw outputs.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        A weight for each class, 1 where it has none; "balanced" gives all classes in y the same
-        sum. Multiplied by the weights of rows.
+        Weight of each class; 1 for classes that are not in the dict. "balanced" chooses weights
+        that have the same sum over the rows of each class. The weights are multiplied by
+        `sample_weight`.
     {relume}
 
     Attributes

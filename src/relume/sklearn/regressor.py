@@ -23,8 +23,8 @@ from relume.sklearn.objectives import REGRESSOR_LOSSES, for_values
 class MLPRegressor(RegressorMixin, MLP):
     """Multi-layer perceptron that predicts values, as ``sklearn.neural_network.MLPRegressor``.
 
-    With scikit-learn's parameters alone it gives scikit-learn's results, to rounding: it draws the
-    same random numbers.
+    If only scikit-learn's parameters are used, the results are those of scikit-learn up to
+    rounding, because the same random numbers are drawn.
 
     Parameters
     ----------

@@ -65,9 +65,9 @@ class Monitor(Callback):
     Parameters
     ----------
     X : array_like of shape (n, n_features) or None, default=None
-        Rows to run through the network after an epoch, at the cost of about two predictions. None
-        uses what training computes anyway for some of the minibatches: at least 256 rows of each
-        epoch, if it has that many.
+        Rows to run through the network after each recorded epoch, at the cost of about two
+        predictions. None uses values that training computes anyway: those of some minibatches,
+        which have at least 256 rows together, or of all minibatches in a shorter epoch.
     every : int, default=1
         Record only epochs whose number is a multiple of this.
 
@@ -81,8 +81,8 @@ class Monitor(Callback):
     TrainingWarning
         If 20 % of a layer's units have died during the fit or 40 % are dead; if a layer's gradient
         is 1,000 times smaller or larger than that of the last layer; if the loss has not changed
-        for 10 epochs. The warning names the layer, and is given once per fit for each layer and
-        problem.
+        for 10 epochs. A warning names the layer, and is issued only once per fit for the same
+        layer and problem.
 
     See Also
     --------
@@ -91,9 +91,9 @@ class Monitor(Callback):
     Notes
     -----
     The records are in ``history.layers`` of the fit's history and in ``records`` of the callback.
-    Each epoch has a dict with an entry for every layer, such as ``"layer 1"``, which holds
-    ``"zero_fraction"``, ``"dead_fraction"``, ``"active"`` (an array with the share of rows on
-    which each unit was not 0), ``"saturated_fraction"``, ``"mean"``, ``"std"``,
+    There is one dict per recorded epoch, with an entry for each layer, such as ``"layer 1"``. The
+    entry is a dict of ``"zero_fraction"``, ``"dead_fraction"``, ``"active"`` (an array with the
+    share of rows on which each unit was not 0), ``"saturated_fraction"``, ``"mean"``, ``"std"``,
     ``"gradient_norm"`` and ``"gradient_zero_fraction"``. A unit counts as dead in an epoch if it
     was 0 on all observed rows. Statistics taken during training include the noise of `Dropout`.
 

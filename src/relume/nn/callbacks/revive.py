@@ -37,21 +37,22 @@ class Revive(Callback):
         Revive after epochs whose number is a multiple of this.
     threshold : float, default=0.0
         A unit is revived if its mean output is at most this share of its layer's mean. With 0,
-        these are the units that are 0 on all rows. With a larger threshold, the outputs lose what
-        dormant units contributed.
+        these are the units that are 0 on all rows. A larger threshold also revives units that
+        contribute a little, and the outputs of the network then change by that.
     how : {"reinit", "bias", "leaky"}, default="reinit"
         "reinit" draws new initial weights into the unit. "bias" raises the bias so that the unit
         is active on about half of the rows. "leaky" gives the unit a slope of 0.01 below 0: the
         activation becomes an `nn.PReLU` with one slope per unit. In each case the outgoing
         weights become 0, and the optimizer's state of the unit's weights is cleared.
     X : array_like of shape (n, n_features) or None, default=None
-        Rows on which to look for dead units. None uses the epoch's minibatches as they are
-        trained on. ``how="bias"`` needs X.
+        Rows on which to look for dead units. None looks at the minibatches of the epoch, while
+        they are trained on. ``how="bias"`` needs X.
     lr : float, "advised" or None, default=None
-        Learning rate of the optimizer from the first revival on. "advised" takes the one that
-        `relume.diagnostics.inspect` advises; None keeps the present one.
+        Learning rate of the optimizer after the first revival. "advised" uses the one that
+        `relume.diagnostics.inspect` advises; None leaves the learning rate unchanged.
     layers : list of str or None, default=None
-        Names of the layers, as in a report; None means all hidden rectifiers.
+        Names of the layers, such as ``"layer 1"``, as `relume.diagnostics.inspect` reports them.
+        None means all hidden layers whose activation is a rectifier.
 
     Attributes
     ----------
@@ -66,8 +67,8 @@ class Revive(Callback):
 
     Notes
     -----
-    ``how="leaky"`` changes the layers. A snapshot taken before, such as that of `EarlyStopping`,
-    can then no longer be restored.
+    ``how="leaky"`` changes the layers. A snapshot that was taken before, for example by
+    `EarlyStopping`, can then no longer be restored.
 
     References
     ----------

@@ -32,7 +32,8 @@ class EarlyStopping(Callback):
     min_delta : float, default=0.0
         Smallest change that counts as an improvement, at least 0.
     mode : {"auto", "min", "max"}, default="auto"
-        Whether lower or higher values are better. "auto" knows this for relume's own metrics.
+        Whether lower or higher values are better. "auto" works for relume's own metrics; any other
+        metric needs "min" or "max".
     restore_best : bool, default=True
         Whether to restore the state after the best epoch at the end of the fit: weights,
         optimizer, random state and number of epochs.
@@ -44,9 +45,9 @@ class EarlyStopping(Callback):
 
     Notes
     -----
-    Each fit starts afresh. ``best`` and ``best_epoch`` are the best value and its epoch.
-    ``stopped_epoch`` is the epoch after which the callback ended the fit, or None. NaN never
-    counts as an improvement.
+    Each fit starts afresh. After a fit, the attributes ``best`` and ``best_epoch`` are the best
+    value and its epoch, and ``stopped_epoch`` is the epoch after which the callback ended the fit,
+    or None. NaN never counts as an improvement.
 
     Examples
     --------
@@ -120,7 +121,8 @@ class ModelCheckpoint(Callback):
     every : int, default=1
         Save only after epochs whose number is a multiple of this.
     mode : {"auto", "min", "max"}, default="auto"
-        Whether lower or higher values are better. "auto" knows this for relume's own metrics.
+        Whether lower or higher values are better. "auto" works for relume's own metrics; any other
+        metric needs "min" or "max".
 
     Raises
     ------

@@ -10,6 +10,7 @@ import numpy as np
 from relume import validation
 from relume.engine.op_spec import OpSpec
 from relume.functional.activations import ROWS, holds, parameters_of
+from relume.functional.docstrings import in_words
 from relume.nn.layers.traits import OnnxGraph, Traits, Values
 
 
@@ -30,7 +31,7 @@ class Activation(Traits):
                 value, name, "a finite number", math.isfinite
             )
         if not holds(self.row["domain"], bound.arguments):
-            raise ValueError(f"{self!r} needs {self.row['domain']}")
+            raise ValueError(f"{self!r} needs {in_words(self.row['domain'])}")
 
     @property
     def name(self) -> str:

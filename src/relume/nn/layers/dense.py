@@ -24,36 +24,39 @@ class Dense(Layer):
     units : int
         Number of outputs, at least 1.
     activation : str, Activation, PReLU, RReLU, Sine, FATReLU or None, default=None
-        Name of a function of relume, such as ``"relu"``, or an activation with parameters, such as
-        ``nn.LeakyReLU(0.1)``. None and ``"linear"`` leave the layer linear, as the last one is
-        under the losses of relume.
+        Name of an activation function, such as ``"relu"``, or an activation object, such as
+        ``nn.LeakyReLU(0.1)``. None and ``"linear"`` leave the layer linear, as relume's losses
+        expect the last layer to be.
     use_bias : bool, default=True
-        Whether a bias is added.
+        Whether to add a bias.
     weight_init : str, Initializer or None, default=None
-        What draws the initial weights, such as ``"orthogonal"`` or ``nn.HeUniform()``. None
-        follows the activation, see Notes.
+        Initializer of the weights, such as ``"orthogonal"`` or ``nn.HeUniform()``. None chooses
+        one that suits the activation, see Notes.
     bias_init : float or Initializer, default=0.0
-        The initial biases.
+        Initial value of the biases, or their initializer.
     l1, l2 : float, default=0.0
-        ``l1 * sum(abs(weight)) + l2 * sum(weight**2)`` is added to the loss; at least 0. Biases
-        are not penalized.
+        Strength of the penalties ``l1 * sum(abs(weight)) + l2 * sum(weight**2)``, which are added
+        to the loss; at least 0. Biases are not penalized.
     max_norm : float or None, default=None
-        After each step the weights into a unit are scaled down to this norm where they exceed it.
+        Maximum norm of the weights into a unit. After each step, weights whose norm is larger are
+        scaled down to it. None means no limit.
     trainable : bool, default=True
-        Whether training changes the layer, a learnt slope of its activation too.
+        Whether training changes the layer, including the learned slope of an activation such as
+        `nn.PReLU`.
     lr_scale : float, default=1.0
-        Factor of the learning rate for this layer, greater than 0.
+        Factor by which the learning rate of this layer is multiplied, greater than 0.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said; ValueError for the heaviside function, which has no slope to
-        learn by.
+        If an argument is invalid. The heaviside function is not allowed: its derivative is 0, so
+        nothing could be learned through it.
 
     Notes
     -----
-    Without `weight_init` weights begin normally distributed: He for rectifiers, with the gain of
-    their slope below 0, Glorot for sigmoid and tanh, LeCun for selu and for a linear layer.
+    Without `weight_init`, the initial weights are normally distributed: He for rectifiers, with a
+    gain that depends on their slope below 0; Glorot for sigmoid and tanh; LeCun for selu and for
+    linear layers.
 
     Examples
     --------

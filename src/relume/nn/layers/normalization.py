@@ -195,7 +195,7 @@ class GroupNorm(Layer):
 class Standardize(Layer):
     """Shifts and scales each feature to mean 0 and standard deviation 1 of the training data.
 
-    ``(x - mean) / scale``. Both are learnt from the data of the first ``fit`` and stored with the
+    ``(x - mean) / scale``. Both are learned from the data of the first ``fit`` and stored with the
     model, so that predictions take raw features. Only as a network's first layer.
 
     Parameters

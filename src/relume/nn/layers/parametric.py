@@ -1,4 +1,4 @@
-"""Activations with parameters of their own: learnt, drawn, or given."""
+"""Activations with parameters of their own: learned, drawn, or given."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ __all__ = ["Residual"]
 class Residual(Layer):
     """Layers past which their input goes too: ``layers(x) + x``.
 
-    Where the layers change the width, what goes past them is ``x @ weight``, a learnt projection
+    Where the layers change the width, what goes past them is ``x @ weight``, a learned projection
     without a bias.
 
     Parameters

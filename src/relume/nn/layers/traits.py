@@ -1,4 +1,4 @@
-"""What the rest of relume asks of a layer, with the answers of a layer that says nothing."""
+"""What the rest of relume has to know about a layer, with the defaults."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
@@ -33,12 +33,12 @@ class Traits:
     its names are those of the `torch.nn` module that does the same.
     """
 
-    # Whether each unit is computed from itself alone, so that units before it can be removed or
-    # made anew: `Network.compact`, `nn.Revive`.
+    # Whether each output unit depends on one input unit only, the one of the same index. Then
+    # units before the layer can be removed or drawn anew: `Network.compact`, `nn.Revive`.
     unitwise: ClassVar[bool] = False
-    # Whether it passes its input on in prediction.
+    # Whether it acts in training only: in prediction its output is its input.
     only_training: ClassVar[bool] = False
-    # Whether the scale of its input is lost in its output.
+    # Whether its output does not depend on the scale of its input.
     normalizes: ClassVar[bool] = False
     # The parameter whose last axis, as PyTorch has it, is the width of the input.
     tells_width: ClassVar[str | None] = None

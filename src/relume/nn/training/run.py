@@ -49,7 +49,9 @@ class NoOptimizer:
 
 @dataclass(frozen=True)
 class Scale:
-    """What the engine multiplies losses by: nothing in `Network.fit`, for scikit-learn see there.
+    """How the engine scales losses: the defaults are `Network.fit`'s, and scale nothing.
+
+    The estimators' values are in `relume.sklearn.objectives`.
 
     Parameters
     ----------
