@@ -18,7 +18,7 @@ REV := main
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep calibrate durability digests
-.PHONY: peers peers-scaling
+.PHONY: peers peers-commits peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -111,6 +111,9 @@ $(VENV)/asv: $(VENV)/built
 
 peers: $(VENV)-peers/built  ## measure training, prediction, zeros, memory beside all peers (10 minutes)
 	$(VENV)-peers/bin/python benchmarks/peers/run.py $(ARGS)
+
+peers-commits: $(VENV)/tested  ## time relume's side of make peers at REV (main) and now, in turn (15 minutes)
+	$(BIN)/python benchmarks/peers/commits.py $(REV) $(ARGS)
 
 peers-scaling: $(VENV)-peers/built  ## time a step against width, depth and batch; find cliffs
 	$(VENV)-peers/bin/python benchmarks/peers/scaling.py $(ARGS)

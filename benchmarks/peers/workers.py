@@ -24,13 +24,13 @@ VARIABLES = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RELU
 
 
 class Worker:
-    """The process of a contender, which waits for messages."""
+    """The process of a contender, which waits for messages; `variables` of its environment."""
 
-    def __init__(self, name, threads):
+    def __init__(self, name, threads, variables=None):
         self.connection, theirs = multiprocessing.Pipe()
         self.process = subprocess.Popen(
             [sys.executable, __file__, name, str(threads), str(theirs.fileno())],
-            env=os.environ | dict.fromkeys(VARIABLES, str(threads)),
+            env=os.environ | dict.fromkeys(VARIABLES, str(threads)) | (variables or {}),
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
