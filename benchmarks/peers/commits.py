@@ -1,8 +1,8 @@
 """Time relume's side of the works of `make peers` at two commits: `make peers-commits REV=main`.
 
 Builds a revision and the present tree side by side in a temporary folder. Each side has a process
-of its own with one thread, and one with all threads. The sides take turns, round by round; the
-revision runs twice in each round, so that its ratio to itself (A/A) shows the noise of the machine.
+of its own with one thread, and one with all threads. The sides take turns, round by round. The
+revision runs twice in each round, and its ratio to itself (A/A) shows the noise of the machine.
 A ratio is the revision's time over the present tree's: below 1, the present tree is slower. The
 interval is the 95 % confidence interval of the median over the rounds, from order statistics. The
 exit status is 1 if the interval of any work lies below 0.97.

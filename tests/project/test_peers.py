@@ -114,3 +114,19 @@ def test_cliffs_are_found(module):
     sizes = [1, 2, 3, 8, 64]
     assert above(sizes, [5e-6 * n**1.7 for n in sizes])[1:-1] == pytest.approx([1, 1, 1])
     assert above([1, 2, 4], [1.0, 3.0, 4.0]) == [None, pytest.approx(1.5), None]
+
+
+def test_interval_of_median(module):
+    """Ranks 4 and 12 of 15: the binomial distribution leaves 1.8 % on either side of them."""
+    commits = module("commits")
+    assert commits.interval_of_median(list(range(15, 0, -1))) == (4, 12)
+    assert commits.interval_of_median([3.0]) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize(("factor", "slower"), [(1.0, False), (1.02, False), (1.1, True)])
+def test_a_commit_that_is_slower_is_said_to_be(module, capsys, factor, slower):
+    """Times of a revision, of the present tree and of the revision again, with some noise."""
+    noise = np.random.default_rng(0).normal(1, 0.01, (3, 15))
+    times = noise * np.array([[1e-5], [factor * 1e-5], [1e-5]])
+    assert module("commits").show("a work", times.tolist()) == slower
+    assert ("SLOWER" in capsys.readouterr().out) == slower
