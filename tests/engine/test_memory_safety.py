@@ -272,7 +272,7 @@ def test_an_optimizer_must_give_numbers(numbers):
         def hyper(self):
             return numbers
 
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"hyper\(\) of Mine.*must give numbers"):
         network(optimizer=Mine()).fit(X, LABELS)
 
 

@@ -59,7 +59,11 @@ cdef class Updates:
                 f"hyper() of {optimizer!r} must give {self.optimizer.n_hyper} numbers, as the "
                 f"kernel {optimizer.kernel!r} takes; got {len(numbers)}")
         for i in range(self.optimizer.n_hyper):
-            self.hyper[i] = numbers[i]
+            try:
+                self.hyper[i] = numbers[i]
+            except TypeError:
+                raise TypeError(f"hyper() of {optimizer!r} must give numbers, "
+                                f"got {numbers[i]!r}") from None
         self.keeps_all = self.clip_norm != 0
         n = plan.n_parameters if self.keeps_all else threads * plan.largest_block
         gradient, sums = aligned_zeros(n, plan.dtype), np.zeros((2, max(plan.n_blocks, 1)))
