@@ -28,8 +28,9 @@ class Configurable:
             state = vars(self)
             if state.get("_complete") and name in state and value is not state[name]:
                 value = self._checked(name, value)
+                CHANGES.settings += 1
                 if self.structural:
-                    Changes.count += 1
+                    CHANGES.count += 1
             super().__setattr__(name, value)
 
     def _checked(self, name: str, value: object) -> object:
@@ -73,14 +74,21 @@ class Configurable:
         return f"{type(self).__name__}({arguments})"
 
 
-class Changes:
-    """How often any layer's settings, or any list of layers, have changed.
+class _Changes:
+    """How often settings have changed: of layers or lists of layers, and of any object.
 
-    A network compares this number with the one it last saw, which takes some nanoseconds, before
-    it compares settings.
+    A network or a fit compares a number with the one it last saw, which takes some nanoseconds,
+    before it compares settings. They are attributes of an object, since those of a class are read
+    more slowly.
     """
 
-    count: ClassVar[int] = 0
+    __slots__ = ("count", "settings")
+
+    def __init__(self) -> None:
+        self.count = self.settings = 0
+
+
+CHANGES = _Changes()
 
 
 class CountedList(list[T]):
@@ -96,7 +104,7 @@ def _counted(name: str) -> Any:
         try:
             return change(self, *args, **kwargs)
         finally:
-            Changes.count += 1
+            CHANGES.count += 1
 
     return method
 

@@ -20,7 +20,7 @@ from relume.engine.prediction import predict, predict_array
 from relume.engine.skip_zeros import SPARSITIES
 from relume.engine.updates import Updates
 from relume.nn.callbacks.callback import Callback, Hooks
-from relume.nn.configurable import Changes
+from relume.nn.configurable import CHANGES
 from relume.nn.data import check_data
 from relume.nn.data.minibatches import ArrayBatches, Features
 from relume.nn.data.rows import SparseRows, parts_of
@@ -148,6 +148,10 @@ class Network:
         self._values: Weights | None = None  # `_weights` follows the layers
         self._tape: Any = None  # what `forward` keeps for `backward`
         self._dtype, self._sparse = DTYPES["float32"], "auto"
+        # Set before their properties compare with them; vars(self) would make every later access
+        # of an attribute take twice as long.
+        self._layers: list[Layer | Activation] = []
+        self._optimizer: Any = None
         self.layers = layers
         self.dtype = dtype
         self._given_metrics: list[Any] | None = None
@@ -201,8 +205,7 @@ class Network:
     @layers.setter
     def layers(self, value: Sequence[Layer | Activation]) -> None:
         layers = checked_layers(value, "layers")
-        before = vars(self).get("_layers", layers)
-        self._layers = layers
+        before, self._layers = self._layers, layers
         try:
             self._follow_layers()
         except Exception:
@@ -259,7 +262,7 @@ class Network:
 
     @optimizer.setter
     def optimizer(self, value: OptimizerOf) -> None:
-        if value is not None and value is vars(self).get("_optimizer"):
+        if value is not None and value is self._optimizer:
             return
         # A copy, since a fit may change the learning rate.
         self._optimizer = copy.copy(optimizer_of(value))
@@ -317,7 +320,7 @@ class Network:
     @property
     def _weights(self) -> Weights | None:
         """The weights with a plan of the present layers; None before the network is built."""
-        if self._changes != Changes.count:
+        if self._changes != CHANGES.count:
             self._follow_layers()
         return self._values
 
@@ -332,7 +335,7 @@ class Network:
 
     def _follow_layers(self) -> None:
         """Check layers that have changed, and compile the plan anew where it differs."""
-        changes = Changes.count
+        changes = CHANGES.count
         layers = checked_layers(self._layers, "layers")
         _outputs_of(layers)
         if self._values is not None and self._values.recompile(layers, self._sparse):
@@ -911,7 +914,7 @@ class Network:
 
     def _outputs_of(self, X: Any, softmax: bool = False) -> NDArray[Any]:
         """The outputs for a user's X; at once where the engine can read it as it is."""
-        weights = self._values if self._changes == Changes.count else self._weights
+        weights = self._values if self._changes == CHANGES.count else self._weights
         if weights is None:
             weights = self._built()
         z = predict_array(weights.plan, weights.parameters, X, softmax)

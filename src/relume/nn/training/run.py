@@ -19,6 +19,7 @@ from relume import validation
 from relume.engine.observer import Observer
 from relume.engine.training import STATUS, Training
 from relume.nn.callbacks.callback import Hooks
+from relume.nn.configurable import CHANGES
 from relume.nn.data.minibatches import ArrayBatches, Batch, IterableBatches
 from relume.nn.losses import PythonLoss, targets_of_another
 from relume.nn.optimizers.lbfgs import LBFGS
@@ -188,7 +189,8 @@ class Run:
         self.weights = net._built()
         source.standardize(self.weights)
         self.plan = self.weights.plan
-        self.settings = self._settings()
+        self.settings, self.changes = self._settings(), CHANGES.settings
+        self.optimizer = net.optimizer
         self.training = new_training(net, source.rows, source.y_like, self.scale)
         self.average = self.weights.average
 
@@ -309,12 +311,24 @@ class Run:
                 and weights.average is self.average
                 and weights.steps == self.training.t
                 and self.source.rows <= self.training.rows
-                and self._settings() == self.settings
+                and self._has_same_settings()
             ):
                 self.begin()
         except Exception as error:
             self.failed("hook", error)
             raise
+
+    def _has_same_settings(self) -> bool:
+        """Whether the engine holds the present settings; they are compared only after a change."""
+        net = self.net
+        if (
+            self.changes == CHANGES.settings
+            and net.loss is self.loss
+            and net.optimizer is self.optimizer
+        ):
+            return True
+        self.changes = CHANGES.settings
+        return self._settings() == self.settings
 
     def _settings(self) -> tuple[Any, ...]:
         """What the engine holds of the optimizer, but for its learning rate, and of the loss."""
