@@ -1,7 +1,8 @@
 """What `make check` runs of the suite, and what a run says at its end.
 
 `quick` marks a sample that takes little time and finds most: of every test in tests/, so many
-cases that each value of each parameter occurs. COSTLY tests are left to `make test`.
+cases that each value of each parameter occurs. Of THINNED tests it takes every third of these, and
+COSTLY tests are left to `make test`.
 """
 
 import re
@@ -32,10 +33,30 @@ COSTLY = re.compile(
             "test_estimators.py::test_pickles_hold",
             "test_experiments.py::test_page_loads_nothing",
             "test_experiments.py::test_measures_what_it_says",
+            "test_experiments.py::test_images_load_nothing",
+            "test_estimators.py::test_figures_are_numpys",
+            "test_digests.py::test_network_trains",
             "test_docs.py::test_code_of_other_libraries",
         ]
     )
 )
+
+# Tests of what all functions share: one inner loop, one way to make ufuncs, one set of points.
+THINNED = re.compile(
+    "|".join(
+        [
+            "ufuncs/test_memory.py",
+            "ufuncs/test_dtypes.py",
+            "ufuncs/test_protocol.py",
+            "runtime/test_threads.py",
+            "runtime/test_parallel.py",
+            "test_accuracy.py::test_accuracy",
+            "functional/test_pytorch.py",
+            "test_project.py::test_docstring_is_numpydoc",
+        ]
+    )
+)
+FEW = 12  # cases of a test that is not thinned
 
 
 def sampled(cases):
@@ -82,9 +103,11 @@ def pytest_collection_modifyitems(items):
     for name, cases in functions.items():
         if COSTLY.search(name):
             continue
-        for case, kept in zip(cases, sampled(indices_of(cases)), strict=True):
-            if kept:
-                case.add_marker(pytest.mark.quick)
+        chosen = [c for c, kept in zip(cases, sampled(indices_of(cases)), strict=True) if kept]
+        if THINNED.search(name) and len(chosen) > FEW:
+            chosen = chosen[::3]
+        for case in chosen:
+            case.add_marker(pytest.mark.quick)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
