@@ -34,7 +34,12 @@ COSTLY = re.compile(
             "test_experiments.py::test_page_loads_nothing",
             "test_experiments.py::test_measures_what_it_says",
             "test_experiments.py::test_images_load_nothing",
+            "test_experiments.py::test_every_picture_has_words_and_both_themes",
             "test_estimators.py::test_figures_are_numpys",
+            "test_estimators.py::test_grid_search_in_two_processes",
+            "test_estimators.py::test_importing_relume_imports_no_scikit_learn",
+            "test_datasets.py::test_fashion_mnist_of_debian",
+            "test_typing.py::test_stubs_are_what_they_describe",
             "test_digests.py::test_network_trains",
             "test_docs.py::test_code_of_other_libraries",
         ]
