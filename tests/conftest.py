@@ -39,6 +39,7 @@ COSTLY = re.compile(
             "test_estimators.py::test_grid_search_in_two_processes",
             "test_estimators.py::test_importing_relume_imports_no_scikit_learn",
             "test_datasets.py::test_fashion_mnist_of_debian",
+            "test_swapped.py",
             "test_typing.py::test_stubs_are_what_they_describe",
             "test_digests.py::test_network_trains",
             "test_docs.py::test_code_of_other_libraries",
@@ -50,6 +51,7 @@ COSTLY = re.compile(
 THINNED = re.compile(
     "|".join(
         [
+            "ufuncs/test_values.py::test_bits",
             "ufuncs/test_memory.py",
             "ufuncs/test_dtypes.py",
             "ufuncs/test_protocol.py",
