@@ -53,6 +53,16 @@ def test_statistics_are_those_of_numpy(rows):
             assert layer.nearly_dead_units == nearly.tolist()
 
 
+def test_a_dead_unit_is_not_constant_too():
+    """Unit 0 is dead, unit 1 gives 2 for all rows, unit 2 varies."""
+    net = nn.Network([nn.Dense(3, activation="relu"), nn.Dense(2)], seed=0).build(4)
+    weight = np.array([[0.0] * 4, [0.0] * 4, [1.0] * 4])
+    net.load_state_dict(net.state_dict() | {"0.weight": weight, "0.bias": [-1.0, 2.0, 0.0]})
+    hidden, _ = diagnostics.inspect(net, np.random.default_rng(0).random((50, 4))).layers
+    assert hidden.dead_units == [0]
+    assert hidden.constant_units == [1]
+
+
 def test_gradients_are_those_of_numpy():
     X, y = DIGITS[2:]
     report = diagnostics.inspect(NET, X, y)

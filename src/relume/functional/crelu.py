@@ -19,7 +19,7 @@ def _doubled(shape, axis):
 
 
 def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Concatenated rectified linear unit: rectify `x` and `-x` and join the results.
+    """Concatenated rectified linear unit: rectify `x` and ``-x`` and join the results.
 
     Computes ``concatenate([max(x, 0), max(-x, 0)])`` along an axis.
 
