@@ -61,7 +61,7 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
 
     Notes
     -----
-    Values are computed as in prediction: `nn.Dropout` keeps every value, and ``BatchNorm`` uses its
+    Values are computed as in prediction: ``Dropout`` keeps every value, and ``BatchNorm`` uses its
     running statistics. Gradients are those of each row's loss with respect to the pre-activations;
     their norm is the root mean square over rows. Histograms, and the trial step that shows whether
     the learning rate is suitable, use a fixed sample of at most 256 rows. `net` is not changed.

@@ -43,7 +43,7 @@ default="log_loss"
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weight of each class; 1 for classes that are not in the dict. "balanced" chooses weights
         that have the same sum over the rows of each class. The weights are multiplied by
-        `sample_weight`.
+        ``sample_weight``.
     {relume}
 
     Attributes
