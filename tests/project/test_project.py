@@ -103,6 +103,16 @@ def test_every_activation_is_public_in_all_its_directions():
             assert f"{name}{suffix}" in relume.__all__
 
 
+@pytest.mark.parametrize("name", [name for name in PUBLIC if inspect.isclass(PUBLIC[name])])
+def test_inspect_returns_no_source_of_something_else(name):
+    """A class's public module is not the file that defines it: its own source, or an error."""
+    try:
+        source = inspect.getsource(PUBLIC[name])
+    except (OSError, TypeError):
+        return
+    assert f"class {PUBLIC[name].__name__}" in source
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_docstring_is_numpydoc(name):
     found = validate(name)["errors"] if not isinstance(PUBLIC[name], np.ufunc) else []

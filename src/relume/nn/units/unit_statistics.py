@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from relume.nn.network import Network
     from relume.nn.units.layer_nodes import LayerNode
 
-Array = NDArray[np.float64]
 
 INDEX = {name: i for i, name in enumerate(STATISTICS)}
 
@@ -28,7 +27,7 @@ INDEX = {name: i for i, name in enumerate(STATISTICS)}
 class UnitStatistics:
     """Statistics of the units of one node over all rows: arrays with one number per unit."""
 
-    def __init__(self, statistics: Array, rows: int) -> None:
+    def __init__(self, statistics: NDArray[np.float64], rows: int) -> None:
         self.rows = rows
         self.active, self.clipped = statistics[INDEX["active"]], statistics[INDEX["clipped"]]
         self.min, self.max = statistics[INDEX["min"]], statistics[INDEX["max"]]
@@ -40,7 +39,7 @@ class UnitStatistics:
         return len(self.active)
 
     @property
-    def means(self) -> Array:
+    def means(self) -> NDArray[np.float64]:
         """The mean of each unit."""
         return self._sum / self.rows
 
@@ -60,7 +59,7 @@ class UnitStatistics:
         return float(self._squares.sum() / (self.rows * self.units))
 
     @property
-    def squares(self) -> Array:
+    def squares(self) -> NDArray[np.float64]:
         """The mean square of each unit."""
         return self._squares / self.rows
 
@@ -80,7 +79,7 @@ class UnitStatistics:
         return self.min == self.max
 
 
-def observed(net: Network, X: ArrayLike) -> tuple[list[LayerNode], list[Array], int]:
+def observed(net: Network, X: ArrayLike) -> tuple[list[LayerNode], list[NDArray[np.float64]], int]:
     """The nodes of the layers, the statistics of all nodes over X, and the number of rows."""
     weights = net._built()
     nodes, blocks = network_nodes(net), RowBlocks(NetworkRows(net), X)
