@@ -4,9 +4,9 @@
 def set_module(namespace):
     """Set ``__module__`` of the classes in a module's `__all__` to that module.
 
-    Reprs, tracebacks and pickles then name ``relume.nn.Dense``, not the file that defines it. Since
-    Python 3.13, `inspect` looks up the line of a class in the file of its module; without that
-    line it raises OSError, as before, and does not return other source code.
+    Reprs, tracebacks and pickles then name ``relume.nn.Dense``, not the file that defines it.
+    Since Python 3.13, `inspect` looks up the line of a class in the file of its module; without
+    that line it raises OSError, as before, and does not return other source code.
 
     Parameters
     ----------
