@@ -140,11 +140,11 @@ def same_length(X, y, names):
         )
 
 
-def weights(values, name, dtype, n):
-    """A weight of each of n rows, none negative, some positive."""
+def weights(values, name, dtype, n, all_zero=False):
+    """A weight of each of n rows, none negative, some positive unless all may be 0."""
     array = finite(values, name, dtype)
     if array.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), got {array.shape}")
-    if array.min() < 0 or array.max() == 0:
+    if array.min() < 0 or (array.max() == 0 and not all_zero):
         raise ValueError(f"{name} must be at least 0, and not 0 throughout; got {array.min()}")
     return array

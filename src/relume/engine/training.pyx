@@ -40,6 +40,7 @@ cdef enum Status:
     LOSS_NOT_FINITE
     LABEL_OUT_OF_RANGE
     RAISED                      # the Python loss did
+    SKIPPED                     # no row of it has a weight: no step was made
 
 STATUS = {"fine": FINE, "input not finite": INPUT_NOT_FINITE, "loss not finite": LOSS_NOT_FINITE,
           "label out of range": LABEL_OUT_OF_RANGE}
@@ -171,6 +172,9 @@ cdef class Training:
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
 
+        A minibatch whose rows all have the weight 0 is skipped: no step is made, and it does not
+        count in the loss.
+
         Parameters
         ----------
         X : ndarray of shape (n, plan.n_in)
@@ -223,6 +227,9 @@ cdef class Training:
                 # The last minibatch takes what is left.
                 with nogil:
                     status = self.minibatch(size - start if step == steps - 1 else batch_size)
+                if status == SKIPPED:
+                    PyErr_CheckSignals()
+                    continue
                 if status != FINE:
                     return self._failed(status, step, sum)
                 if self.observers:
@@ -233,7 +240,7 @@ cdef class Training:
                 PyErr_CheckSignals()
         finally:
             self.updates.count()
-        return FINE, steps, sum / total
+        return FINE, steps, sum / total if total > 0 else 0.0
 
     def batch(self, X, y, weight, double rate, uint64_t key=0):
         """Train on one minibatch: all rows of X, an array, or a tuple of two `Sparse` halves.
@@ -242,7 +249,7 @@ cdef class Training:
         -------
         status : one of STATUS
         total : float
-            The rows, or the sum of their weights.
+            The rows, or the sum of their weights; 0 if no step was made because that is 0.
         loss : float
         """
         cdef Py_ssize_t n = len(y)
@@ -256,6 +263,8 @@ cdef class Training:
         with nogil:
             status = self.minibatch(n)
         self.updates.count()
+        if status == SKIPPED:
+            return FINE, 0.0, 0.0
         if status != FINE:
             return self._failed(status, 0, 0.0)
         if self.observers:
@@ -280,7 +289,7 @@ cdef class Training:
         self.order = NULL
         self.p.key = key
         with nogil:
-            status = self.phase1(n)
+            status = self.phase1(n, False)
             if status == FINE:
                 self.batch_loss += self.updates.derive(&self.p, self.divisor, out)
         if status != FINE:
@@ -352,14 +361,19 @@ cdef class Training:
             self.batch_loss += self.updates.run(&self.p, self.divisor)
         return status
 
-    cdef Status phase1(self, Py_ssize_t rows) noexcept nogil:
-        """All shards through all segments and back; the loss stands between."""
+    cdef Status phase1(self, Py_ssize_t rows, bint steps=True) noexcept nogil:
+        """All shards through all segments and back; the loss stands between.
+
+        A minibatch of weight 0 is skipped where there would be a step.
+        """
         cdef Py_ssize_t k, last = self.plan.n_segments - 1
         cdef int faults = 0
         self.p.rows = rows
         if self.order == NULL:
             self.p.x = self.x
         self.batch_total = self.total_weight()
+        if steps and self.batch_total == 0:
+            return self.skip(rows)
         self.divisor = self.batch_total if self.batch_total > 0 else 1
         for k in range(last + 1):
             self.plan.before_segment(&self.p, k)
@@ -383,6 +397,13 @@ cdef class Training:
         self.batch_loss += self.plan.penalties(&self.p)
         self.products += 2 * rows * self.plan.multiply_adds
         return FINE
+
+    cdef Status skip(self, Py_ssize_t rows) noexcept nogil:
+        """Only look at the rows of a minibatch: bad ones are bad whatever their weight."""
+        cdef int faults = self.gather(0, rows)
+        if faults & NOT_FINITE:
+            return INPUT_NOT_FINITE
+        return LABEL_OUT_OF_RANGE if faults & STRANGE_LABEL else SKIPPED
 
     cdef double total_weight(self) noexcept nogil:
         """Gather the weights of the minibatch's rows and return their sum; without, count them."""

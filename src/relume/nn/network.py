@@ -544,11 +544,13 @@ class Network:
         shuffle : bool, default=True
             Whether to put the rows into a new random order for each epoch.
         sample_weight : array_like of shape (n,) or None, default=None
-            Weight of each row: a minibatch's loss is ``sum(w * loss) / sum(w)``.
+            Weight of each row: a minibatch's loss is ``sum(w * loss) / sum(w)``. A minibatch whose
+            weights are all 0 is skipped: it makes no step.
         class_weight : dict, "balanced" or None, default=None
             Weight of each label; 1 for labels that are not in the dict. "balanced" chooses weights
-            that have the same sum over the rows of each label. The weights are multiplied by
-            `sample_weight`.
+            that have the same sum over the rows of each label that are trained on. The weights are
+            multiplied by `sample_weight`. They count in training only: the validation loss takes
+            the rows' own weights.
         validation_data : tuple (X, y) or (X, y, sample_weight) or None, default=None
             Held-out rows, evaluated after each epoch.
         validation_split : float, default=0.0
@@ -599,8 +601,8 @@ class Network:
                     "steps_per_epoch must be None where X is an array, all of whose rows are an "
                     f"epoch; got {steps_per_epoch}"
                 )
-            weight = class_weights(class_weight, self.loss, self.n_outputs, y, weight, self.dtype)
             (X, y, weight), held_out = split(X, y, weight, validation_split, validation_data)
+            weight = class_weights(class_weight, self.loss, self.n_outputs, y, weight, self.dtype)
             check_data.check_enough_rows(self, len(X), batch_size)
             source = ArrayBatches(X, y, weight, batch_size, shuffle, self._has_batch_norm())
         if held_out:

@@ -361,15 +361,102 @@ def test_integer_weights_are_repeated_rows():
     assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], rel=1e-12)
 
 
-def test_a_minibatch_without_weight():
-    """Rows of weight 0 teach nothing, even where a minibatch has no others."""
-    X, y = integers(64)
-    weight = np.r_[np.ones(32), np.zeros(32)]
-    nets = [network(optimizer=nn.SGD(0.1)) for _ in range(2)]
-    a = nets[0].fit(X, y, sample_weight=weight, shuffle=False)
-    b = nets[1].fit(X[:32], y[:32], shuffle=False)
-    assert a["loss"] == b["loss"]
+OPTIMIZERS = {
+    "sgd": nn.SGD(0.1),
+    "momentum": nn.SGD(0.1, momentum=0.9),
+    "adam": nn.Adam(0.01),
+    "decay": nn.AdamW(0.01, weight_decay=0.1),
+}
+by_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+def without_weight(how, X, y, weight):
+    """Arguments of a fit whose minibatches of 32 rows go different ways to the engine."""
+    if how == "iterable":
+        return (minibatches(X, y, 32, weight),), {}
+    more = {"callbacks": [BatchCounter()]} if how == "hooks" else {}
+    X = scipy.sparse.csr_matrix(X) if how == "sparse" else X
+    return (X, y), {"sample_weight": weight, "shuffle": False} | more
+
+
+class BatchCounter(nn.Callback):
+    """Notes the minibatches that hooks are called for."""
+
+    def __init__(self):
+        self.begun, self.ended = [], []
+
+    def on_batch_begin(self, net, batch):
+        self.begun.append(batch)
+
+    def on_batch_end(self, net, batch, loss):
+        self.ended.append(batch)
+
+
+@by_optimizer
+@pytest.mark.parametrize("how", ["engine", "hooks", "iterable", "sparse"])
+def test_a_minibatch_without_weight(how, optimizer):
+    """Momentum, weight decay and the count of steps moved on with a minibatch that has no rows."""
+    X, y = integers(96)
+    weight = np.r_[np.ones(32), np.zeros(32), np.full(32, 2.0)]
+    nets = [network(optimizer=optimizer, metrics=None) for _ in range(2)]
+    args, options = without_weight(how, X, y, weight)
+    a = nets[0].fit(*args, epochs=2, **options)
+    kept = np.flatnonzero(weight)
+    args, rest = without_weight(how, X[kept], y[kept], weight[kept])
+    b = nets[1].fit(*args, epochs=2, **rest)
+    np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-14)
     plain.assert_same_bits(*nets)
+    if how == "hooks":
+        assert options["callbacks"][0].begun == options["callbacks"][0].ended == [1, 3, 1, 3]
+
+
+def test_a_minibatch_without_weight_leaves_running_statistics():
+    X, y = integers(96)
+    weight = np.r_[np.ones(32), np.zeros(32), np.ones(32)]
+    nets = [network(nn.BatchNorm()) for _ in range(2)]
+    nets[0].fit(X, y, sample_weight=weight, shuffle=False)
+    nets[1].fit(X[weight > 0], y[weight > 0], shuffle=False)
+    plain.assert_same_bits(*nets)
+
+
+@pytest.mark.parametrize("weighs", [0.0, 1.0])
+def test_rows_without_weight_must_be_finite_too(weighs):
+    X, y = integers(64)
+    X = X.astype("float64")
+    X[40] = np.nan
+    weight = np.r_[np.ones(32), np.full(32, weighs)]
+    net = network().build(9)
+    before = plain.bits(net)
+    call = lambda: net.fit(X, y, sample_weight=weight, shuffle=False)  # noqa: E731
+    plain.assert_raises(ValueError, [r"\bX\b", "finite"], call)
+    assert plain.bits(net) == before
+
+
+ZEROS = np.zeros(150)
+ALL_ZERO = {
+    "all rows": lambda net, X, y: net.fit(X, y, sample_weight=ZEROS),
+    "held out": lambda net, X, y: net.fit(
+        X, y, sample_weight=np.arange(150) < 100, validation_split=0.2
+    ),
+    "trained on": lambda net, X, y: net.fit(
+        X, y, sample_weight=np.arange(150) >= 125, validation_split=0.2
+    ),
+    "validation_data": lambda net, X, y: net.fit(X, y, validation_data=(X, y, ZEROS)),
+    "a whole iterable": lambda net, X, y: net.fit(minibatches(X, y, 40, ZEROS)),
+    "train_on_batch": lambda net, X, y: net.train_on_batch(X, y, ZEROS),
+    "evaluate": lambda net, X, y: net.evaluate(X, y, ZEROS),
+}
+
+
+@pytest.mark.parametrize("call", ALL_ZERO.values(), ids=ALL_ZERO)
+def test_weights_that_are_all_zero(call):
+    """Held-out rows of weight 0 ended in NumPy's ZeroDivisionError after an epoch of training."""
+    X, y = integers()
+    net = network(nn.BatchNorm()).build(9)
+    before = plain.bits(net)
+    plain.assert_raises(ValueError, ["sample_weight", r"\b0\b"], lambda: call(net, X, y))
+    assert plain.bits(net) == before
+    assert net.epoch == 0
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
@@ -398,6 +485,60 @@ def test_class_weight(loss):
     mse = network()
     call = lambda: mse.fit(X, X[:, :3], class_weight="balanced")  # noqa: E731
     plain.assert_raises(ValueError, ["class_weight", "mse"], call)
+
+
+@pytest.mark.parametrize("given", [{0: 1.0, 1: 9.0}, "balanced"], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_class_weight_counts_training_rows_only(weighted, given):
+    """The weights of classes were given to the rows held out too, and balanced over them."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 4)), (rng.random(100) < 0.3).astype(int)
+    y[80:] = 1  # the balance of all rows is another
+    weight = rng.random(100) + 0.5 if weighted else None
+    nets = [nn.Network([nn.Dense(2)], optimizer=nn.SGD(0.1), seed=0) for _ in range(2)]
+    options = {"class_weight": given, "shuffle": False, "epochs": 3}
+    a = nets[0].fit(X, y, sample_weight=weight, validation_split=0.2, **options)
+    held_out = (X[80:], y[80:]) if weight is None else (X[80:], y[80:], weight[80:])
+    weight = None if weight is None else weight[:80]
+    b = nets[1].fit(X[:80], y[:80], sample_weight=weight, validation_data=held_out, **options)
+    assert (a["loss"], a["val_loss"]) == (b["loss"], b["val_loss"])
+    plain.assert_same_bits(*nets)
+    assert a["val_loss"][-1] == nets[0].evaluate(*held_out)["loss"]
+
+
+def test_balance_of_rows_that_weigh_nothing():
+    """A row of weight 0 is as one left out."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), np.r_[np.zeros(40, int), np.ones(10, int), np.full(10, 2)]
+    weight = np.r_[np.ones(20), np.zeros(20), np.ones(10), np.zeros(10)]
+    nets = [nn.Network([nn.Dense(3)], seed=0, dtype="float64") for _ in range(2)]
+    options = {"class_weight": "balanced", "shuffle": False, "batch_size": 60}
+    kept = weight > 0
+    a = nets[0].fit(X, y, sample_weight=weight, **options)
+    b = nets[1].fit(X[kept], y[kept], **options)
+    assert a["loss"] == pytest.approx(b["loss"], rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({3: -1.0}, [r"class_weight\[3\]", "at least 0", r"-1\.0"]),
+        ({3: float("nan")}, [r"class_weight\[3\]", "at least 0", "nan"]),
+        ({0: 0.0, 1: 0.0, 2: 0.0}, ["class_weight", "0 throughout"]),
+    ],
+    ids=str,
+)
+def test_bad_weights_of_classes(given, words):
+    """Those of classes that no row has were not looked at."""
+    X, y = integers()[0], np.arange(150) % 3
+    net = nn.Network([nn.Dense(4)], seed=0).build(9)
+    before = plain.bits(net)
+    plain.assert_raises(ValueError, words, lambda: net.fit(X, y, class_weight=given))
+    assert plain.bits(net) == before
+    expected = nn.Network([nn.Dense(4)], seed=0).build(9)
+    net.fit(X, y, class_weight={3: 5.0, np.int64(1): 1})  # a class that does not occur
+    expected.fit(X, y, sample_weight=np.ones(150))
+    plain.assert_same_bits(net, expected)
 
 
 def test_validation_split():

@@ -66,15 +66,16 @@ def rows(
     weight: Any = None,
     names: tuple[str, ...] = NAMES,
     width: int | None = None,
+    all_zero: bool = False,
 ) -> Rows:
-    """X, y and the weights of rows as the engine takes them."""
+    """X, y and the weights of rows as the engine takes them; the weights may be `all_zero`."""
     X, y = features(net, X, names[0], width), validation.as_array(y, names[1])
     validation.same_length(X, y, names)
     y = net.loss.targets(y, names[1], net.n_outputs, net.dtype)
     if weight is not None:
         if isinstance(net.loss, PythonLoss):
             raise ValueError(f"{names[2]} must be None for a loss written in Python")
-        weight = validation.weights(weight, names[2], net.dtype, len(X))
+        weight = validation.weights(weight, names[2], net.dtype, len(X), all_zero)
     return X, y, weight
 
 
@@ -133,7 +134,8 @@ def _batch(net: Network, item: Any) -> Rows:
         raise TypeError(
             f"X must give minibatches (X, y) or (X, y, sample_weight), got {type(item)}"
         )
-    X, y, weight = rows(net, *item)
+    X, y, *weight = item
+    X, y, weight = rows(net, X, y, weight[0] if weight else None, all_zero=True)
     check_enough_rows(net, len(X))
     if net._weights is not None:
         net._weights.adapt(X)

@@ -24,6 +24,9 @@ def split(X, y, weight, share, validation_data):
         for each in (X, y, weight)
     ]
     trained, held_out = zip(*pairs, strict=True)
+    for rows, name in ((trained, "trained on"), (held_out, "held out by validation_split")):
+        if rows[2] is not None and not rows[2].any():
+            raise ValueError(f"sample_weight must not be 0 for all of the rows {name}")
     return trained, held_out
 
 
@@ -32,26 +35,39 @@ def _part(values, rows):
 
 
 def class_weights(class_weight, loss, n_out, y, weight, dtype):
-    """The weights of rows with labels y, multiplied by those of their classes."""
+    """The weights of rows with labels y, multiplied by those of their classes.
+
+    Rows of weight 0 are not trained on, and do not count in the balance.
+    """
     if class_weight is None:
         return weight
+    classes = max(n_out, 2)  # one output is of two classes
     if not loss.classifies or loss.expected(y).ndim != 1:
         raise ValueError(f"class_weight needs one label a row, which loss={loss.name!r} has not")
-    labels, index, counts = np.unique(loss.expected(y), return_inverse=True, return_counts=True)
+    labels, index = np.unique(loss.expected(y), return_inverse=True)
     if isinstance(class_weight, str):
         validation.choice(class_weight, "class_weight", ["balanced"])
-        each = len(y) / (len(labels) * counts)
+        each = _balanced(index, weight)
     elif isinstance(class_weight, Mapping):
-        for k in class_weight:
-            if k not in range(max(n_out, 2)):  # one output is of two classes
+        for k, value in class_weight.items():
+            if k not in range(classes):
                 raise ValueError(
-                    f"class_weight must have labels 0 to {max(n_out, 2) - 1} as keys, got {k!r}"
+                    f"class_weight must have labels 0 to {classes - 1} as keys, got {k!r}"
                 )
-        each = [validation.not_negative(class_weight.get(int(k), 1.0), f"class_weight[{k}]")
-                for k in labels]  # fmt: skip
+            validation.not_negative(value, f"class_weight[{k}]")
+        each = [class_weight.get(int(k), 1.0) for k in labels]
     else:
-        raise TypeError(f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}")
+        raise TypeError(
+            f"class_weight must be a dict, 'balanced' or None, got {type(class_weight)}"
+        )
     each = np.asarray(each, dtype)[index]
     return validation.weights(
         each if weight is None else each * weight, "class_weight", dtype, len(y)
     )
+
+
+def _balanced(index, weight):
+    """The weight of each class that gives all the same sum; 1 where no row of it counts."""
+    counts = np.bincount(index, None if weight is None else weight > 0)
+    present = counts > 0
+    return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)

@@ -244,7 +244,9 @@ class Run:
         loss, total, i = 0.0, 0.0, 0
         time = self._time()
         for i, (X, y, weight) in enumerate(self._batches(order), 1):
-            self.call("on_batch_begin", i)
+            counts = weight is None or weight.any()  # else the engine makes no step
+            if counts:
+                self.call("on_batch_begin", i)
             self.source.rows = max(self.source.rows, len(y))
             self.synchronize()
             if time != self._time():
@@ -256,10 +258,18 @@ class Run:
                 )
             except Diverged:
                 raise Diverged(i - 1) from None
+            if not counts:
+                continue
             if self.scale.mean_penalty:
                 share = len(y)
             loss, total = loss + batch_loss * share, total + share
             self.call("on_batch_end", i, batch_loss)
+        if total == 0:
+            error = ValueError(
+                "sample_weight must not be 0 throughout an epoch, got minibatches of weight 0 only"
+            )
+            self.failed("data", error)
+            raise error
         return i, loss / total
 
     def _batches(self, order: Any) -> Iterator[Batch]:
