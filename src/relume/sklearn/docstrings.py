@@ -133,7 +133,12 @@ Then it raises a ValueError or, with `early_stopping`, goes back to the best epo
 
 
 def documented(cls):
-    """Put the common parts into a class's docstring."""
+    """Put the common parts into a class's docstring, and its parameters' defaults into the class.
+
+    A subclass whose constructor does not call this one's has the defaults then.
+    """
+    for name, parameter in inspect.signature(cls).parameters.items():
+        setattr(cls, name, parameter.default)
     parts = {
         "shapes": SHAPES, "scikit_learn": SCIKIT_LEARN, "relume": RELUME,
         "attributes": ATTRIBUTES, "notes": NOTES,
