@@ -38,6 +38,10 @@ class MonitoredMetric:
             )
         return plain in HIGHER_IS_BETTER
 
+    def is_that_of(self, state: Mapping[str, object]) -> bool:
+        """Whether a callback's saved state is of the same metric."""
+        return (state.get("monitor"), state.get("mode")) == (self.name, self.mode)
+
     def value(self, logs: Mapping[str, float]) -> float:
         """The metric in an epoch's logs; ValueError if it is not there."""
         name = self.name

@@ -43,6 +43,7 @@ from relume.nn.saving.save import save
 from relume.nn.summary import summary_of
 from relume.nn.training.fit_loop import FitLoop
 from relume.nn.training.history import History
+from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
 from relume.nn.training.run import Diverged, one_step
 
@@ -161,6 +162,10 @@ class Network:
         self.schedule = schedule
         self.epoch = 0
         self.sparse = sparse
+        self._history: History | None = None
+        self._hooks: Hooks | None = None  # those of the fit that is running
+        self._callback_states: list[dict[str, Any]] = []  # as the last fit left them
+        self._resumes = False  # whether they come from a file, and the next fit continues them
         self._rng = _generator_of(seed)
 
     def __repr__(self) -> str:
@@ -288,6 +293,15 @@ class Network:
     @epoch.setter
     def epoch(self, value: int) -> None:
         self._epoch = validation.integer(value, "epoch", 0)
+
+    @property
+    def history(self) -> History | None:
+        """The `History` of the last fit, also of one that Ctrl-C or an error ended; else None."""
+        return self._history
+
+    @history.setter
+    def history(self, value: History) -> None:
+        raise AttributeError("history is what the last fit recorded, and cannot be assigned")
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -444,6 +458,8 @@ class Network:
             "_rng": rng,
             "_tape": None,
             "_changes": -1,
+            "_hooks": None,
+            "_callback_states": self._states_of_callbacks(),
         }
 
     def snapshot(self) -> Snapshot:
@@ -457,6 +473,10 @@ class Network:
             same version of relume only.
         """
         return Snapshot.of(self)
+
+    def _states_of_callbacks(self) -> list[dict[str, Any]]:
+        """The states of the callbacks of the running fit, or of the last one."""
+        return self._callback_states if self._hooks is None else self._hooks.states()
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, of this network or of one with the same layers.
@@ -480,7 +500,8 @@ class Network:
 
         The file, in the safetensors format, holds all that training needs to go on with the same
         bits: layers, loss, metrics, optimizer and schedule with their states, parameters by the
-        names of `state_dict`, random state and number of epochs. Of Python functions it holds the
+        names of `state_dict`, random state, number of epochs, and the state of the callbacks of
+        the last fit, or of the fit that is running. Of Python functions it holds the
         names. It is written atomically: after a crash there is either the whole file, or the one
         that was there before.
 
@@ -580,7 +601,9 @@ class Network:
             If the loss becomes infinite or NaN; the message gives the epoch and the step. The
             network is then as it was at the beginning of that epoch.
         KeyboardInterrupt
-            On Ctrl-C, after the current minibatch; the network keeps what it has learned.
+            On Ctrl-C, after the current minibatch; the network keeps what it has learned, but for
+            what callbacks such as `EarlyStopping` do at the end of a fit. The epochs until then
+            are in `history`.
         Exception
             Whatever a callback raises; the network is as after the last complete epoch.
         """
@@ -590,7 +613,9 @@ class Network:
         progress = validation.flag(progress, "progress")
         if steps_per_epoch is not None:
             steps_per_epoch = validation.integer(steps_per_epoch, "steps_per_epoch")
-        held_out, source = None, None
+        hooks, held_out, source = Hooks(callbacks), None, None
+        if isinstance(self.optimizer, LBFGS):
+            check_lbfgs(self, y is None)
         if y is None:
             weights = (sample_weight, class_weight, validation_split or None)
             source = check_data.batches(self, X, steps_per_epoch, epochs, weights)
@@ -610,8 +635,8 @@ class Network:
         else:
             held_out = check_data.validation_rows(self, validation_data, source.width)
         if isinstance(self.optimizer, LBFGS):
-            return fit_lbfgs(self, source, epochs, held_out, Hooks(callbacks), progress)
-        return FitLoop(self, source, held_out, Hooks(callbacks)).run(epochs, progress)
+            return fit_lbfgs(self, source, epochs, held_out, hooks, progress)
+        return FitLoop(self, source, held_out, hooks).run(epochs, progress)
 
     def _learning_rates(self, steps: int | None) -> NDArray[np.float64]:
         """The learning rates of the next epoch's minibatches, at least one."""

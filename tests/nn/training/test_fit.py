@@ -2,6 +2,7 @@
 
 import collections.abc
 import copy
+import json
 import os
 import pickle
 import re
@@ -266,8 +267,50 @@ def test_history_copies_and_pickles():
     X, y = plain.data(64, 6, 3)
     history = network().fit(X, y, epochs=2)
     for other in (copy.copy(history), copy.deepcopy(history), pickle.loads(pickle.dumps(history))):
-        assert dict(other) == dict(history)
+        assert other == history
+        assert type(other) is nn.History
+        assert other.epochs == [1, 2]
     assert "loss" in repr(history)
+    assert json.loads(json.dumps(history)) == dict(history)
+    assert history != network().fit(X, y)
+
+
+def test_history_as_a_table():
+    """pandas took a Mapping that is no dict for a list of its keys."""
+    pd = pytest.importorskip("pandas")
+    X, y = plain.data(64, 6, 3)
+    net = network()
+    net.fit(X, y)
+    history = net.fit(X, y, epochs=3, validation_data=(X, y))
+    for frame in (pd.DataFrame(history), history.to_frame()):
+        assert list(frame.columns) == list(history)
+        assert len(frame) == 3
+        for name, values in history.items():
+            assert frame[name].tolist() == values
+    assert (frame.index.name, frame.index.tolist()) == ("epoch", [2, 3, 4])
+    assert nn.History().to_frame().shape == (0, 0)
+
+
+def test_history_as_a_table_needs_pandas(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"to_frame needs pandas"):
+        nn.History().to_frame()
+
+
+def test_history_of_metrics_that_change():
+    """Their lists were shorter than the others, and at the wrong epochs."""
+    X, y = plain.data(64, 6, 3)
+
+    def change(net, epoch, logs):
+        net.metrics = ["f1"] if epoch < 3 else []
+
+    history = network().fit(X, y, epochs=4, validation_data=(X, y), callbacks=[change])
+    for name, known in (
+        ("val_loss", [1, 1, 1, 1]),
+        ("val_accuracy", [1, 0, 0, 0]),
+        ("val_f1", [0, 1, 1, 0]),
+    ):
+        np.testing.assert_array_equal(np.isfinite(history[name]), known, err_msg=name)
 
 
 def test_fit_is_silent(capfd):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,10 +17,15 @@ Hook = Callable[..., Any]
 class Callback:
     """Hooks of a fit; a subclass overrides those it needs, and the others are never called.
 
+    A callback that keeps something from epoch to epoch also overrides `state_dict` and
+    `load_state_dict`, so that its state travels in the files that `Network.save` and
+    `ModelCheckpoint` write.
+
     Epochs count from 1 over the network's life, as ``net.epoch``, and minibatches from 1 in each
     epoch. A hook may read the network, copy it, predict with it, and change its weights and
     settings. If a hook raises, the fit ends with that error, and the network is as after the last
-    complete epoch.
+    complete epoch. Callbacks are called in the order of the list, but `ModelCheckpoint` comes last
+    after an epoch and at the end of a fit: it saves what the others have made.
 
     See Also
     --------
@@ -38,6 +43,43 @@ class Callback:
     True
     """
 
+    _saves: ClassVar[bool] = False  # whether it comes after the others
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """Entries of the state that tell it apart from others of the same class."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the callback has learned from the epochs so far, to be saved with the network.
+
+        Returns
+        -------
+        state : dict of str to object
+            Values that JSON can hold, NumPy arrays of numbers, what `Network.snapshot` returns,
+            and lists and dicts of them. Empty unless overridden.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool | None:
+        """Continue from a saved state.
+
+        Called after `on_fit_begin` in the first fit of a network that `relume.nn.load` has loaded,
+        with the state of the callback of the same class in the file; the first one of a class
+        takes the first state, and so on.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            What `state_dict` returned.
+
+        Returns
+        -------
+        done : bool or None
+            True if the callback had ended the fit: then it ends at once, without an epoch.
+        """
+        return None
+
     def on_fit_begin(self, net: Network) -> None:
         """Called when a fit has checked its arguments and built the network.
 
@@ -47,7 +89,7 @@ class Callback:
         """
 
     def on_fit_end(self, net: Network) -> None:
-        """Called after the last epoch; not where an error ends the fit.
+        """Called after the last epoch, also where Ctrl-C ends the fit; not where an error does.
 
         Parameters
         ----------
@@ -151,6 +193,7 @@ class Hooks:
 
     def __init__(self, callbacks: Any) -> None:
         self._watching: list[WatchesTraining] = []
+        self._stateful: list[Callback] = []
         self._hooks = NO_HOOKS
         if callbacks is None:
             return
@@ -158,9 +201,19 @@ class Hooks:
             raise TypeError(f"callbacks must be a list of callbacks or None, got {callbacks!r}")
         self._hooks = {name: [] for name in HOOKS}
         self._watching = [each for each in callbacks if isinstance(each, WatchesTraining)]
-        for i, callback in enumerate(callbacks):
-            for name, hook in _hooks_of(callback, f"callbacks[{i}]"):
+        found = [(each, _hooks_of(each, f"callbacks[{i}]")) for i, each in enumerate(callbacks)]
+        for _, hooks in sorted(found, key=lambda each: _saves(each[0])):
+            for name, hook in hooks:
                 self._hooks[name].append(hook)
+        # All of them decide before the first one saves the states of all.
+        saving = [each for each in callbacks if _saves(each)]
+        n = len(self._hooks["on_epoch_end"]) - len(saving)
+        self._hooks["on_epoch_end"][n:n] = [each._decide for each in saving]
+        self._stateful = [
+            each
+            for each in callbacks
+            if isinstance(each, Callback) and type(each).state_dict is not Callback.state_dict
+        ]
 
     def __getitem__(self, name: str) -> list[Hook]:
         return self._hooks[name]
@@ -179,13 +232,74 @@ class Hooks:
             (each.records for each in self._watching if isinstance(each, RecordsLayers)), []
         )
 
+    def states(self) -> list[dict[str, Any]]:
+        """The class's name and the state of each callback that has one."""
+        found = [
+            {"class": type(each).__qualname__, "state": _state_of(each)} for each in self._stateful
+        ]
+        return found if any(each["state"] for each in found) else []
+
+    def resume(self, saved: list[dict[str, Any]]) -> bool:
+        """Give callbacks the saved states that are theirs; tells whether the fit had ended."""
+        answers = [
+            callback.load_state_dict(state) for callback, state in _matched(self._stateful, saved)
+        ]
+        return any(_is_true(answer) for answer in answers)
+
     def call(self, name: str, *arguments: Any) -> bool:
         """Call all hooks of a name; tells whether one of them returned True."""
         hooks = self._hooks[name]
         if not hooks:
             return False
         answers = [hook(*arguments) for hook in hooks]
-        return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
+        return any(_is_true(answer) for answer in answers)
+
+
+def _is_true(answer: Any) -> bool:
+    return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def _saves(callback: Any) -> bool:
+    return isinstance(callback, Callback) and callback._saves
+
+
+def _state_of(callback: Callback) -> dict[str, Any]:
+    state = callback.state_dict()
+    if not isinstance(state, dict):
+        raise TypeError(
+            f"state_dict of {type(callback).__qualname__} must return a dict, got {type(state)}"
+        )
+    return state
+
+
+def _matched(
+    callbacks: list[Callback], saved: list[dict[str, Any]]
+) -> list[tuple[Callback, dict[str, Any]]]:
+    """Callbacks with the saved states of their class: alike ones first, then in their order."""
+    left, found = list(saved), {}
+    for alike in (True, False):
+        for i, callback in enumerate(callbacks):
+            if not left or i in found:
+                continue
+            own = callback._identity.items() if alike else ()
+            for entry in left:
+                same = all(entry["state"].get(name) == value for name, value in own)
+                if entry["class"] == type(callback).__qualname__ and same:
+                    found[i] = entry["state"]
+                    left = [each for each in left if each is not entry]
+                    break
+    return [(callbacks[i], state) for i, state in sorted(found.items()) if state]
+
+
+def numbers_of(state: dict[str, Any], *names: str) -> list[float | None]:
+    """Entries of a saved state that must be a number or None."""
+    for name in names:
+        if name not in state:
+            raise ValueError(f"state must have {', '.join(names)}, got {', '.join(state)}")
+        value = state[name]
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise TypeError(f"state's {name} must be a number or None, got {type(value)}")
+    return [state[name] for name in names]
 
 
 def _hooks_of(callback: Any, name: str) -> list[tuple[str, Hook]]:

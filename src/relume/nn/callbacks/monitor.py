@@ -113,6 +113,7 @@ class Monitor(Callback):
         self.X = X
         self.every: int = validation.integer(every, "every")
         self.records: list[dict[str, LayerRecord]] = []
+        self._first: dict[str, LayerRecord] | None = None  # of the run, maybe of an earlier fit
         self._warned: set[tuple[str, str | None]] = set()
         self._losses: list[float] = []
         self._observer: Observer | None = None
@@ -122,7 +123,37 @@ class Monitor(Callback):
     def on_fit_begin(self, net: Network) -> None:
         """Discard the records of the previous fit."""
         self.records, self._warned, self._losses = [], set(), []
-        self._observer = self._plan = None
+        self._first = self._observer = self._plan = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what later warnings depend on: the first record, the losses, the warnings issued.
+
+        Returns
+        -------
+        state : dict of str to object
+        """
+        losses = self._losses[:1] + self._losses[1:][-PATIENCE - 1 :]
+        warned = [[kind, layer] for kind, layer in sorted(self._warned, key=str)]
+        return {"first": self._first, "losses": losses, "warned": warned}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            What `state_dict` returned.
+        """
+        first, losses, warned = (state.get(name) for name in ("first", "losses", "warned"))
+        if not (
+            isinstance(first, dict | None)
+            and isinstance(losses, list)
+            and isinstance(warned, list)
+            and all(isinstance(each, list) and len(each) == 2 for each in warned)
+        ):
+            raise TypeError("state must have the first record, losses and warned")
+        self._first, self._losses = first, list(losses)
+        self._warned = {(kind, layer) for kind, layer in warned}
 
     def observer_for(
         self, net: Network, epoch: int, rows: int, steps: int | None
@@ -165,7 +196,9 @@ class Monitor(Callback):
         else:
             record = self._observed(self._observer)
         self.records.append(record)
-        for kind, layer, text in _problems(self.records, self._losses):
+        if self._first is None or not _alike(self._first, record):
+            self._first = record
+        for kind, layer, text in _problems(self._first, record, self._losses):
             if (kind, layer) not in self._warned:
                 self._warned.add((kind, layer))
                 message = f"epoch {epoch}: {layer + ': ' if layer else ''}{text}"
@@ -256,13 +289,12 @@ def _record(
 
 
 def _problems(
-    records: list[dict[str, LayerRecord]], losses: list[float]
+    first: dict[str, LayerRecord], record: dict[str, LayerRecord], losses: list[float]
 ) -> Iterator[tuple[str, str | None, str]]:
-    """(kind, layer, text) of each problem."""
-    record = records[-1]
+    """(kind, layer, text) of each problem of the latest record."""
     for name, layer in record.items():
         share = layer["dead_fraction"]
-        if share >= DEAD or (share >= DIED and _died(records, name) >= DIED):
+        if share >= DEAD or (share >= DIED and _died(first, record, name) >= DIED):
             yield "dead", name, f"{share:.0%} of its units are dead (0 on all observed rows)"
     yield from _gradient_problems(record)
     recent = losses[-PATIENCE - 1 :]
@@ -276,10 +308,17 @@ def _problems(
             )  # fmt: skip
 
 
-def _died(records: list[dict[str, LayerRecord]], name: str) -> float:
+def _alike(first: dict[str, LayerRecord], record: dict[str, LayerRecord]) -> bool:
+    """Whether two records are of layers of the same names and numbers of units."""
+    return first.keys() == record.keys() and all(
+        np.shape(first[name]["active"]) == np.shape(record[name]["active"]) for name in record
+    )
+
+
+def _died(first: dict[str, LayerRecord], record: dict[str, LayerRecord], name: str) -> float:
     """The share of a layer's units that are dead now but were active in the first record."""
-    first, now = (each[name]["active"] for each in (records[0], records[-1]))
-    return float(((first > 0) & (now == 0)).mean())
+    before, now = (each[name]["active"] for each in (first, record))
+    return float(((before > 0) & (now == 0)).mean())
 
 
 def _gradient_problems(record: dict[str, LayerRecord]) -> Iterator[tuple[str, str, str]]:

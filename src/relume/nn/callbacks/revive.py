@@ -105,14 +105,42 @@ class Revive(Callback):
         self.X = X
         self.lr = lr if lr is None or lr == "advised" else validation.positive(lr, "lr")
         self.layers = layers
-        self.revived: list[dict[str, int | list[int]]] = []
+        self.revived: list[dict[str, Any]] = []
         self._observer: Observer | None = None
-        self._rate_set: bool = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the revivals so far.
+
+        Returns
+        -------
+        state : dict of str to object
+        """
+        return {"revived": self.revived}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            What `state_dict` returned.
+        """
+        revived = state.get("revived")
+        if not isinstance(revived, list) or not all(
+            isinstance(each, dict) and isinstance(each.get("epoch"), int) for each in revived
+        ):
+            raise TypeError("state must have revived, a list of dicts with an epoch")
+        self.revived = list(revived)
 
     def on_fit_begin(self, net: Network) -> None:
         """Check that the layers can be revived."""
-        self.revived, self._observer, self._rate_set = [], None, False
+        self.revived, self._observer = [], None
         revivable(net, self.layers, self.how)
+
+    def on_epoch_begin(self, net: Network, epoch: int) -> None:
+        """Forget revivals of epochs that the network was taken back from."""
+        if self.revived and self.revived[-1]["epoch"] >= epoch:
+            self.revived = [each for each in self.revived if each["epoch"] < epoch]
 
     def observer_for(
         self, net: Network, epoch: int, rows: int, steps: int | None
@@ -156,10 +184,9 @@ class Revive(Callback):
         done = apply(net, found, self.how, net._rng)
         if not done:
             return
-        self.revived.append({"epoch": epoch, **done})
-        if self.lr is not None and not self._rate_set:
-            self._rate_set = True
+        if self.lr is not None and not self.revived:
             set_rate(net, self.lr)
+        self.revived.append({"epoch": epoch, **done})
 
     def _candidates(self, net):
         """The layers to revive that still have a rectifier."""

@@ -6,12 +6,12 @@ import csv
 import os
 import string
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from relume import validation
-from relume.nn.callbacks.callback import Callback
+from relume.nn.callbacks.callback import Callback, numbers_of
 from relume.nn.monitored_metric import MonitoredMetric
 
 if TYPE_CHECKING:
@@ -45,9 +45,11 @@ class EarlyStopping(Callback):
 
     Notes
     -----
-    Each fit starts afresh. After a fit, the attributes ``best`` and ``best_epoch`` are the best
-    value and its epoch, and ``stopped_epoch`` is the epoch after which the callback ended the fit,
-    or None. NaN never counts as an improvement.
+    Each fit starts afresh, except the first fit of a network that `relume.nn.load` has loaded: it
+    continues from the state in the file, and ends at once if the callback had ended the saved fit.
+    After a fit, the attributes ``best`` and ``best_epoch`` are the best value and its epoch, and
+    ``stopped_epoch`` is the epoch after which the callback ended the fit, or None. NaN never
+    counts as an improvement.
 
     Examples
     --------
@@ -79,10 +81,68 @@ class EarlyStopping(Callback):
         self.stopped_epoch: int | None = None
         self._waited: int = 0
         self._snapshot: Snapshot | None = None
+        self._restored: bool = False  # whether the network is as after the best epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, its epoch and snapshot, and the epochs waited since.
+
+        Returns
+        -------
+        state : dict of str to object
+        """
+        return {
+            **self._identity,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "stopped_epoch": self.stopped_epoch,
+            "waited": self._waited,
+            "snapshot": self._snapshot,
+            "restored": self._restored,
+        }
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {"monitor": self._metric.name, "mode": self._metric.mode}
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Continue from a saved state, unless another metric was monitored.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            What `state_dict` returned.
+
+        Returns
+        -------
+        done : bool
+            Whether the saved fit had ended after at least ``patience`` epochs of waiting.
+        """
+        if not self._metric.is_that_of(state):
+            return False
+        best, best_epoch, stopped, waited = numbers_of(
+            state, "best", "best_epoch", "stopped_epoch", "waited"
+        )
+        self.best = None if best is None else float(best)
+        self.best_epoch = None if best_epoch is None else int(best_epoch)
+        self._waited = int(waited or 0)
+        self._snapshot = state.get("snapshot") if self.restore_best else None
+        self._restored = state.get("restored") is True
+        if stopped is not None and self._waited >= self.patience:
+            self.stopped_epoch = int(stopped)
+            return True
+        if self._restored:
+            self._waited = 0
+        return False
 
     def on_fit_begin(self, net: Network) -> None:
         """Discard the state of the previous fit."""
         self._begin()
+
+    def on_epoch_begin(self, net: Network, epoch: int) -> None:
+        """Take the snapshot of the best epoch from a network that was saved as after it."""
+        if self._restored and self.restore_best:
+            self._snapshot = net.snapshot()
+        self._restored = False
 
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> bool:
         """Compare the metric with its best value so far."""
@@ -101,7 +161,7 @@ class EarlyStopping(Callback):
         """Go back to the best epoch."""
         if self._snapshot is not None:
             net.restore(self._snapshot)
-            self._snapshot = None
+            self._snapshot, self._restored = None, True
 
 
 class ModelCheckpoint(Callback):
@@ -132,13 +192,19 @@ class ModelCheckpoint(Callback):
     Notes
     -----
     The best value, ``best``, is kept from one fit to the next, as the file is. A network loaded
-    from the file with `relume.nn.load` continues training as this one would have.
+    from the file with `relume.nn.load` continues training as this one would have: the file also
+    holds the state of all callbacks, this best value among them. Where another callback, such as
+    `EarlyStopping`, takes the network back to an earlier epoch at the end of a fit, the file of
+    that epoch is written once more, and so is a file whose path is the same for all epochs, unless
+    it holds the best epoch of another one.
 
     Examples
     --------
     >>> from relume import nn
     >>> checkpoint = nn.ModelCheckpoint("net-{epoch:03d}.safetensors", every=10)
     """
+
+    _saves = True
 
     def __init__(
         self,
@@ -150,33 +216,96 @@ class ModelCheckpoint(Callback):
     ) -> None:
         self.path: str = validation.path(path)
         try:
-            list(string.Formatter().parse(self.path))
+            fields = [field for _, field, _, _ in string.Formatter().parse(self.path)]
         except ValueError as error:
             raise ValueError(f"path must be a format string, got {path!r}: {error}") from None
         self._metric = MonitoredMetric(monitor, mode)
         self.save_best_only: bool = validation.flag(save_best_only, "save_best_only")
         self.every: int = validation.integer(every, "every")
         self.best: float | None = None
+        self._one_file: bool = all(field is None for field in fields)
+        self._best_before: float | None = None
+        self._due: bool | None = None  # whether to save after this epoch; None: not decided yet
+        self._epoch: int = 0  # the last one that was seen
+        self._saved: dict[str, int] = {}  # the epoch of each file of this fit
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, if there is one.
+
+        Returns
+        -------
+        state : dict of str to object
+        """
+        return {} if self.best is None else {**self._identity, "best": self.best}
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {"path": self.path, "monitor": self._metric.name, "mode": self._metric.mode}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved best value, unless another metric was monitored.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            What `state_dict` returned.
+        """
+        if self._metric.is_that_of(state):
+            (best,) = numbers_of(state, "best")
+            self.best = None if best is None else float(best)
+
+    def on_fit_begin(self, net: Network) -> None:
+        """Note the epoch that the fit continues from."""
+        if self._due:  # an error came before it was saved
+            self.best = self._best_before
+        self._due, self._epoch, self._saved = None, net.epoch, {}
+
+    def _decide(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+        """Decide whether to save after this epoch; if so, the best value is this one."""
+        self._due, self._epoch = epoch % self.every == 0, epoch
+        self._best_before = self.best
+        if self._due and self.save_best_only:
+            value = self._metric.value(logs)
+            self._due = self._metric.is_better(value, self.best)
+            if self._due:
+                self.best = value
 
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
         """Save the network if the epoch is due and, with `save_best_only`, if it is the best."""
-        if epoch % self.every:
+        if self._due is None:
+            self._decide(net, epoch, logs)
+        due, self._due = self._due, None
+        if not due:
             return
-        best = self.best
-        if self.save_best_only:
-            best = self._metric.value(logs)
-            if not self._metric.is_better(best, self.best):
-                return
         try:
-            path = self.path.format(epoch=epoch, **logs)
+            self._save(net, self._path_of(epoch, logs), epoch)
+        except BaseException:
+            self.best = self._best_before
+            raise
+
+    def on_fit_end(self, net: Network) -> None:
+        """Save the network again if it was taken back to an earlier epoch."""
+        if net.epoch >= self._epoch:
+            return
+        path = next((path for path, epoch in self._saved.items() if epoch == net.epoch), None)
+        if path is None and self._one_file and not self.save_best_only:
+            path = self._path_of(net.epoch, {})
+        if path is not None:
+            self._save(net, path, net.epoch)
+
+    def _save(self, net, path, epoch):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        net.save(path)
+        self._saved[path] = epoch
+
+    def _path_of(self, epoch, logs):
+        try:
+            return self.path.format(epoch=epoch, **logs)
         except (KeyError, IndexError, ValueError) as error:
             names = ", ".join(["epoch", *logs])
             raise ValueError(
                 f"path must be a format string of {names}; got {self.path!r}"
             ) from error
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        net.save(path)
-        self.best = best
 
 
 class CSVLogger(Callback):
@@ -191,7 +320,8 @@ class CSVLogger(Callback):
         Path of the file.
     append : bool, default=False
         Whether to continue an existing file without a second header. Otherwise each fit
-        overwrites it.
+        overwrites it, except the first fit of a network that `relume.nn.load` has loaded from a
+        run with the same log: it continues the file after the epochs that the network has done.
 
     Raises
     ------
@@ -217,15 +347,43 @@ class CSVLogger(Callback):
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path: str = validation.path(path)
         self.append: bool = validation.flag(append, "append")
+        self._columns: list[str] | None = None
+        self._continues: bool = False  # whether the fit continues the file of a saved one
+        self._begun: bool = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the path of the file.
+
+        Returns
+        -------
+        state : dict of str to object
+        """
+        return self._identity
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue the file, if it is the one of the saved fit.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            What `state_dict` returned.
+        """
+        self._continues = state.get("path") == self.path
 
     def on_fit_begin(self, net: Network) -> None:
-        """Check that the file can be written, and empty it unless it is to be continued."""
-        with open(self.path, "a" if self.append else "w", encoding="utf-8"):
+        """Check that the file can be written."""
+        with open(self.path, "a", encoding="utf-8"):
             pass
-        self._columns: list[str] | None = None
+        self._columns, self._continues, self._begun = None, False, False
 
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
         """Write a line. The file is closed at once, so that no line is lost."""
+        if not self._begun:
+            self._begin(epoch)
         row = {"epoch": epoch, **logs}
         lines: list[Sequence[str | float]] = [list(row.values())]
         if self._columns is None:
@@ -241,9 +399,29 @@ class CSVLogger(Callback):
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(lines)
 
+    def _begin(self, epoch):
+        """Empty the file, or remove the lines of epochs that a continued fit repeats."""
+        self._begun = True
+        if self._continues:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                lines = file.readlines()
+            kept = [line for line in lines if not _is_from(line, epoch)]
+        elif self.append:
+            return
+        else:
+            kept = []
+        with open(self.path, "w", newline="", encoding="utf-8") as file:
+            file.writelines(kept)
+
     def _header(self):
         with open(self.path, newline="", encoding="utf-8") as file:
             return next(csv.reader(file), [])
+
+
+def _is_from(line: str, epoch: int) -> bool:
+    """Whether a line of a log is of an epoch, or of a later one."""
+    number = line.partition(",")[0]
+    return number.isdecimal() and int(number) >= epoch
 
 
 class LearningRateScheduler(Callback):
@@ -305,6 +483,34 @@ class TerminateOnNaN(Callback):
     """
 
     stopped_epoch: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epoch in which the callback ended the fit, if it did.
+
+        Returns
+        -------
+        state : dict of str to object
+        """
+        return {} if self.stopped_epoch is None else {"stopped_epoch": self.stopped_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Continue from a saved state.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            What `state_dict` returned.
+
+        Returns
+        -------
+        done : bool
+            Whether the callback had ended the saved fit.
+        """
+        if not state:
+            return False
+        (stopped,) = numbers_of(state, "stopped_epoch")
+        self.stopped_epoch = None if stopped is None else int(stopped)
+        return stopped is not None
 
     def on_fit_begin(self, net: Network) -> None:
         """Discard the state of the previous fit."""

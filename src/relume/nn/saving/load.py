@@ -20,7 +20,7 @@ from relume.nn.losses import Loss, loss_of
 from relume.nn.network import DTYPES, Network
 from relume.nn.optimizers.schedule import Schedule, schedule_of
 from relume.nn.parameters.weights import Weights
-from relume.nn.saving import model_file, serialize
+from relume.nn.saving import callback_states, model_file, serialize
 from relume.nn.saving.save import PARTS, _finite
 
 KINDS: dict[str, type | UnionType] = {
@@ -28,6 +28,7 @@ KINDS: dict[str, type | UnionType] = {
     "schedule_state": dict, "dtype": str, "random": dict, "epoch": int, "steps": int,
     "n_features": int | None, "standardized": bool, "sparse": str,
 }  # fmt: skip
+OPTIONAL: dict[str, type | UnionType] = {"callbacks": list}
 
 
 def load(
@@ -36,6 +37,7 @@ def load(
     *,
     metrics: Iterable[str | Callable[..., float]] | None = None,
     schedule: Callable[[float], float] | None = None,
+    resume: bool = True,
 ) -> Network:
     """Load a network from a file written by `Network.save`.
 
@@ -55,6 +57,10 @@ def load(
     schedule : Schedule, callable or None, default=None
         Schedule to use instead of the one in the file. Needed if that is a Python function or of a
         class that is not relume's. It is then given the saved state.
+    resume : bool, default=True
+        Whether the callbacks of the first fit continue from their states in the file, see
+        `Callback.load_state_dict`. False lets them begin afresh, for instance to train on other
+        data after `EarlyStopping` had ended the saved fit.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def load(
     >>> other.epoch, bool((other.predict([[0.5]]) == net.predict([[0.5]])).all())
     (4, True)
     """
-    path = validation.path(path)
+    path, resume = validation.path(path), validation.flag(resume, "resume")
     loss, schedule = None if loss is None else loss_of(loss), schedule_of(schedule)
     with open(path, "rb") as file:
         data = file.read()
@@ -95,10 +101,17 @@ def load(
         _check_kinds(found)
         layers = checked_layers(serialize.from_config(found["layers"], "layers"), "layers")
         dtype = DTYPES[validation.choice(found["dtype"], "dtype", DTYPES)]
+        states = callback_states.from_config(
+            found.get("callbacks", []),
+            {name: tensors.pop(name) for name in [*tensors]
+             if name.startswith(callback_states.PREFIX)},
+        )  # fmt: skip
         _check_tensors(tensors, _expected(found, tensors, layers, dtype))
         net = _without_weights(found, layers, loss, metrics, schedule)
         if found["n_features"] is not None:
             net._weights = _weights(found, tensors, net)
+        if resume:
+            net._callback_states, net._resumes = states, True
         return net
 
 
@@ -112,8 +125,10 @@ def _of_file(path):
 
 def _check_kinds(found):
     for name in found:
-        validation.choice(name, "an entry of its settings", KINDS)
-    for name, kind in KINDS.items():
+        validation.choice(name, "an entry of its settings", KINDS | OPTIONAL)
+    for name, kind in (KINDS | OPTIONAL).items():
+        if name not in found and name in OPTIONAL:
+            continue
         if name not in found:
             raise ValueError(f"its settings lack {name!r}")
         value = found[name]

@@ -11,7 +11,7 @@ from relume.nn.losses import PythonLoss
 from relume.nn.metrics import OF_CLASSES, OF_VALUES
 from relume.nn.optimizers.schedule import Schedule
 from relume.nn.parameters.state_dict import state_dict_of
-from relume.nn.saving import model_file, serialize
+from relume.nn.saving import callback_states, model_file, serialize
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -22,7 +22,11 @@ PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # prefixes of the paramete
 def save(net: "Network", path: str | os.PathLike[str]) -> None:
     """Write a network to a file; see `Network.save`."""
     path = validation.path(path)
-    model_file.replace(path, model_file.packed(_settings(net), _tensors(net)))
+    settings, tensors = _settings(net), _tensors(net)
+    states, arrays = callback_states.to_config(net._states_of_callbacks())
+    if states:
+        settings["callbacks"] = states
+    model_file.replace(path, model_file.packed(settings, tensors | arrays))
 
 
 def _settings(net: "Network") -> dict[str, serialize.Json]:

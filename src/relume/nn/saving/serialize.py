@@ -104,7 +104,12 @@ def generator_to_config(rng: np.random.Generator) -> Json:
         raise TypeError(
             f"seed must be a generator over one of {', '.join(GENERATORS)} to be saved, got {name}"
         )
-    return _texts(rng.bit_generator.state)
+    return state_to_config(rng.bit_generator.state)
+
+
+def state_to_config(state: Any) -> Json:
+    """The state of a bit generator; its integers of up to 128 bits become text."""
+    return _texts(state)
 
 
 def _texts(value: Any) -> Json:

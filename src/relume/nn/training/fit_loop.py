@@ -5,6 +5,7 @@ from typing import Any
 
 from relume.nn.callbacks.callback import Hooks
 from relume.nn.optimizers.schedule import learn
+from relume.nn.training.fit_scope import fit_scope
 from relume.nn.training.history import History, Progress
 from relume.nn.training.run import Diverged, HeldOut, Run
 
@@ -40,21 +41,24 @@ class FitLoop(Run):
 
     def run(self, epochs: int, progress: bool) -> History:
         """Train for some epochs and return their history."""
-        net, history, begin = self.net, History(), time.perf_counter()
-        self.call("on_fit_begin")
+        with fit_scope(self.net, self.hooks, self.failed) as (history, done):
+            if not done:
+                self._epochs(epochs, progress, history)
+        return history
+
+    def _epochs(self, epochs: int, progress: bool, history: History) -> None:
+        net, begin = self.net, time.perf_counter()
         with Progress(epochs, progress) as shown:
             for number in range(1, epochs + 1):
                 logs = self._epoch(number)
                 if logs is None:
                     break
                 skipped = self.training.share_skipped()
-                history.add(**logs, skipped=skipped, seconds=time.perf_counter() - begin)
+                seconds = time.perf_counter() - begin
+                history.add(net.epoch, **logs, skipped=skipped, seconds=seconds)
                 shown.epoch(**logs)
                 if self.hooks.call("on_epoch_end", net, net.epoch, logs):
                     break
-        self.hooks.call("on_fit_end", net)
-        history.layers = self.hooks.records
-        return history
 
     def _epoch(self, number: int) -> dict[str, float] | None:
         """Train the number'th epoch of the fit; None where a hook ended it at a divergence."""

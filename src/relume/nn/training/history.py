@@ -1,20 +1,27 @@
 """The history of a fit, and its progress on the screen."""
 
+from __future__ import annotations
+
+import math
 import sys
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-class History(Mapping[str, list[float]]):
+class History(dict[str, list[float]]):
     """The logs of all epochs of a fit: a list for each metric, with one entry an epoch.
 
     ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
     the time since the fit began; with validation data there are ``"val_loss"`` and, for a
     classifier, ``"val_accuracy"``. ``"skipped"`` is the share of products, of forward passes and
     of weights' gradients, that were skipped because a factor is 0, see ``Network(sparse=...)``.
+    A metric that an epoch lacks, since a callback has changed the network's metrics, is NaN.
+
+    A history is a dict: ``json.dumps(history)`` and ``pandas.DataFrame(history)`` take it.
 
     Attributes
     ----------
+    epochs : list of int
+        The number of each epoch, counted over the network's life as callbacks count them.
     layers : list of dict
         What a `Monitor` among the callbacks recorded: for each epoch that it looked at a dict of
         the layers' statistics by name. Empty without one.
@@ -24,32 +31,46 @@ class History(Mapping[str, list[float]]):
     >>> from relume import nn
     >>> net = nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.SGD(0.1), seed=0)
     >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=2)
-    >>> len(history["loss"])
-    2
+    >>> len(history["loss"]), history.epochs
+    (2, [1, 2])
     """
 
     def __init__(self) -> None:
-        self._records: dict[str, list[float]] = {}
+        super().__init__()
+        self.epochs: list[int] = []
         self.layers: list[dict[str, dict[str, Any]]] = []
 
-    def add(self, **values: float) -> None:
+    def add(self, epoch: int, /, **values: float) -> None:
         """Add an epoch."""
-        for name, value in values.items():
-            self._records.setdefault(name, []).append(value)
+        for name in values:
+            if name not in self:
+                self[name] = [math.nan] * len(self.epochs)
+        self.epochs.append(epoch)
+        for name, column in self.items():
+            column.append(values.get(name, math.nan))
 
-    def __getitem__(self, name: str) -> list[float]:
-        return self._records[name]
+    def to_frame(self) -> Any:  # a pandas.DataFrame, whose types mypy has not
+        """The history as a table.
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._records)
+        Returns
+        -------
+        frame : pandas.DataFrame
+            With a column for each metric, and a row for each epoch, whose index is its number.
 
-    def __len__(self) -> int:
-        return len(self._records)
+        Raises
+        ------
+        ImportError
+            If pandas is missing.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError("to_frame needs pandas: pip install pandas") from None
+        return pd.DataFrame(dict(self), index=pd.Index(self.epochs, dtype="int64", name="epoch"))
 
     def __repr__(self) -> str:
-        epochs = len(self._records.get("loss", []))
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self._records.items())
-        return f"History({epochs} epochs{': ' + last if last else ''})"
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.items() if values)
+        return f"History({len(self.epochs)} epochs{': ' + last if last else ''})"
 
 
 class Progress:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume.nn.callbacks.callback import Hooks
-from relume.nn.data.minibatches import ArrayBatches, IterableBatches
+from relume.nn.data.minibatches import ArrayBatches
 from relume.nn.optimizers.lbfgs import LBFGS
+from relume.nn.training.fit_scope import fit_scope
 from relume.nn.training.history import History, Progress
 from relume.nn.training.run import PLAIN, Diverged, HeldOut, Scale, checked, new_training
 from relume.runtime.blas import single_threaded_blas
@@ -97,9 +98,9 @@ class _Run:
             self.objective.training.watch([])
 
 
-def check_fit(net: Network, source: ArrayBatches | IterableBatches) -> None:
-    """Raise unless L-BFGS can train a network on this data."""
-    if isinstance(source, IterableBatches):
+def check_fit(net: Network, by_minibatches: bool) -> None:
+    """Raise unless L-BFGS can train a network, and is given all rows at once."""
+    if by_minibatches:
         raise ValueError("X must be a matrix with nn.LBFGS, which sees all rows")
     if net._has_batch_norm():
         raise ValueError(
@@ -112,13 +113,24 @@ def fit_lbfgs(
     net: Network, source: Any, epochs: int, held_out: Any, hooks: Hooks, progress: bool
 ) -> History:
     """A fit whose epochs are runs of SciPy's method, each over all rows."""
-    good, history, begin, loss = net.snapshot(), History(), time.perf_counter(), net.loss
-    validation = HeldOut(net, held_out)
+    good = net.snapshot()
     try:
-        check_fit(net, source)
         net.build(source.width)
         source.standardize(net._built())
-        hooks.call("on_fit_begin", net)
+    except BaseException:
+        good.roll_back(net)
+        raise
+    loss, validation = net.loss, HeldOut(net, held_out)
+    with fit_scope(net, hooks, lambda stage, error: good.roll_back(net)) as (history, done):
+        if not done:
+            _epochs(net, source, loss, epochs, validation, hooks, progress, history)
+    return history
+
+
+def _epochs(net, source, loss, epochs, validation, hooks, progress, history):
+    """The epochs; where something fails, the network goes back to the end of the last one."""
+    good, begin = net.snapshot(), time.perf_counter()
+    try:
         with single_threaded_blas, Progress(epochs, progress) as shown:
             for number in range(1, epochs + 1):
                 hooks.call("on_epoch_begin", net, net.epoch + 1)
@@ -140,7 +152,8 @@ def fit_lbfgs(
                 run.show(observers)
                 logs |= validation.logs(net)
                 skipped = run.objective.training.share_skipped()
-                history.add(**logs, skipped=skipped, seconds=time.perf_counter() - begin)
+                seconds = time.perf_counter() - begin
+                history.add(net.epoch, **logs, skipped=skipped, seconds=seconds)
                 good = net.snapshot()
                 shown.epoch(**logs)
                 if hooks.call("on_epoch_end", net, net.epoch, logs):
@@ -148,6 +161,3 @@ def fit_lbfgs(
     except BaseException:
         good.roll_back(net)  # also where a search was interrupted, which tries steps
         raise
-    hooks.call("on_fit_end", net)
-    history.layers = hooks.records
-    return history
