@@ -632,8 +632,14 @@ class Network:
             source = ArrayBatches(X, y, weight, batch_size, shuffle, self._has_batch_norm())
         if held_out:
             check_data.check_finite(held_out[0], "X")
-        else:
+        elif y is not None:
             held_out = check_data.validation_rows(self, validation_data, source.width)
+        else:
+            # The last to be done, since what an iterator has given is gone.
+            held_out = check_data.validation_rows(self, validation_data, None)
+            source.begin()
+            if held_out is not None:
+                validation.shape(held_out[0].shape, "validation_data X", source.width)
         if isinstance(self.optimizer, LBFGS):
             return fit_lbfgs(self, source, epochs, held_out, hooks, progress)
         return FitLoop(self, source, held_out, hooks).run(epochs, progress)

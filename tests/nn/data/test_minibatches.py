@@ -277,10 +277,89 @@ def test_an_iterator_that_is_exhausted():
     expected.fit(items[:2])
     plain.assert_same_bits(net, expected)
     call = lambda: net.fit(iter(items), steps_per_epoch=2, epochs=3)  # noqa: E731
-    plain.assert_raises(ValueError, [r"\bX\b", "exhausted"], call)
+    plain.assert_raises(ValueError, [r"\bX\b", "exhausted", "starts anew"], call)
     plain.assert_same_bits(net, expected)
     plain.assert_raises(ValueError, ["steps_per_epoch"], lambda: net.fit(iter(items), epochs=2))
     plain.assert_raises(ValueError, [r"\bX\b", "empty"], lambda: net.fit([]))
+
+
+class Counted:
+    """Notes how often it is begun, and how many minibatches are taken."""
+
+    def __init__(self, items, length=None):
+        self.items, self.begun, self.taken = items, 0, 0
+        if length is not None:
+            self.__class__ = type("Sized", (Counted,), {"__len__": lambda self: length()})
+
+    def __iter__(self):
+        self.begun += 1
+        for item in self.items:
+            self.taken += 1
+            yield item
+
+
+def unknown():
+    raise TypeError("a stream has no length")
+
+
+ITERABLES = {
+    "no length": (None, {}, 4),
+    "a length": (lambda: 4, {}, 4),
+    "a length that raises": (unknown, {}, 4),
+    "steps": (None, {"steps_per_epoch": 3}, 3),
+    "steps of a length": (lambda: 4, {"steps_per_epoch": 2}, 2),
+    "callbacks": (None, {"callbacks": [nn.Callback(), nn.EarlyStopping("loss")]}, 4),
+}
+
+
+@pytest.mark.parametrize(("length", "options", "steps"), ITERABLES.values(), ids=ITERABLES)
+def test_an_iterable_is_begun_once_an_epoch(length, options, steps):
+    """It was begun once more before the first epoch, to look at the first minibatch."""
+    X, y = integers()
+    batches = Counted(minibatches(X, y, 40), length)
+    net, expected = network(), network()
+    net.fit(batches, epochs=3, **options)
+    assert (batches.begun, batches.taken) == (3, 3 * steps)
+    expected.fit(minibatches(X, y, 40)[:steps], epochs=3)
+    plain.assert_same_bits(net, expected)
+
+
+def test_no_minibatch_of_an_iterator_is_read_ahead():
+    """Nor is one read where the fit fails before it begins."""
+    X, y = integers()
+    items = iter(minibatches(X, y, 10))
+    taken = Counted(items)
+    generator = iter(taken)
+    net = network()
+    net.fit(generator, epochs=2, steps_per_epoch=3)
+    assert taken.taken == 6
+    seen = []
+    net.fit(generator, steps_per_epoch=2, callbacks=[AtEachBatch(lambda: seen.append(taken.taken))])
+    assert seen == [7, 8]
+    lbfgs = network(optimizer=nn.LBFGS())
+    for call in (
+        lambda: net.fit(generator, validation_data=(X, y[:9])),
+        lambda: net.fit(generator, validation_data=3),
+        lambda: net.fit(generator, callbacks=3),
+        lambda: net.fit(generator, epochs=3),
+        lambda: network(nn.Standardize()).fit(generator),
+        lambda: lbfgs.fit(generator),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            call()
+        assert taken.taken == 8
+    words = ["validation_data X", r"\b9\b", r"\b5\b"]
+    plain.assert_raises(
+        ValueError, words, lambda: network().fit(generator, validation_data=(X[:, :5], y))
+    )
+
+
+class AtEachBatch(nn.Callback):
+    def __init__(self, call):
+        self.call = call
+
+    def on_batch_end(self, net, batch, loss):
+        self.call()
 
 
 def test_steps_per_epoch_is_for_iterables():
@@ -330,7 +409,7 @@ def test_an_iterable_that_raises():
         def __iter__(self):
             self.epochs += 1
             yield X, y
-            if self.epochs > 3:  # the first time is a look at the first minibatch
+            if self.epochs > 2:
                 raise OSError("the disk is gone")
             yield X, y
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import validation
-from relume.nn.data.minibatches import Features, IterableBatches
+from relume.nn.data.minibatches import Features, IterableBatches, no_mean
 from relume.nn.data.rows import SparseRows, features_of, parts_of
+from relume.nn.layers.normalization import Standardize
 from relume.nn.losses import PythonLoss
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def rows(
     return X, y, weight
 
 
-def validation_rows(net: Network, data: Any, width: int) -> Rows | None:
-    """The `validation_data` of a fit, all of it finite."""
+def validation_rows(net: Network, data: Any, width: int | None) -> Rows | None:
+    """The `validation_data` of a fit, all of it finite; width None where it is not known yet."""
     if data is None:
         return None
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
@@ -125,6 +126,8 @@ def batches(
         raise ValueError(
             "steps_per_epoch must be given for an iterator, which cannot be begun anew"
         )
+    if isinstance(net.layers[0], Standardize) and not (net._weights and net._weights.standardized):
+        raise no_mean()
     return IterableBatches(X, steps, lambda item: _batch(net, item))
 
 

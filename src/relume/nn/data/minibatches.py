@@ -100,6 +100,8 @@ class ArrayBatches:
 class IterableBatches:
     """Minibatches (X, y) or (X, y, sample_weight) from an iterable, which each epoch starts anew.
 
+    It is started once an epoch, and gives no more minibatches than are trained on.
+
     Parameters
     ----------
     iterable : iterable
@@ -117,15 +119,21 @@ class IterableBatches:
     ) -> None:
         self._iterable, self._checked = iterable, checked
         self._once = iter(iterable) if isinstance(iterable, Iterator) else None
-        self.steps: int | None = (
-            len(iterable) if steps is None and isinstance(iterable, Sized) else steps
-        )
+        self.steps: int | None = _length_of(iterable) if steps is None else steps
         self.y_like: Any = None
-        self._first: Any = next(self._items(), None)
-        if self._first is None:
-            raise ValueError("X must give at least one minibatch, got an empty iterable")
-        X, y, _ = self._first
+        self._items: Iterator[Any] | None = None  # of the first epoch, once it has begun
+
+    def begin(self) -> None:
+        """Begin the first epoch: its first minibatch says what all of them are like."""
+        items = self._begun()
+        first = next(items, None)
+        if first is None:
+            raise ValueError(
+                "X must give at least one minibatch, got an empty iterable or an exhausted iterator"
+            )
+        X, y, _ = first
         self.rows, self.width, self.y_like = len(y), X.shape[1], y[:0]
+        self._items = itertools.chain([first], items)
 
     def adopt_loss(self, net: Network, old: Loss) -> None:
         """Nothing: minibatches are checked as they come."""
@@ -133,15 +141,12 @@ class IterableBatches:
     def standardize(self, weights: Weights) -> None:
         """Raise where the data's mean would be needed before all of it has been seen."""
         if weights.standardization()[1] is not None and not weights.standardized:
-            raise ValueError(
-                "nn.Standardize needs the training data as an array: give a fit some rows of it "
-                "first, or load a state with the mean and scale"
-            )
+            raise no_mean()
 
     def order(self, rng: np.random.Generator) -> None:
         """None: an iterable keeps its own order."""
 
-    def _items(self):
+    def _begun(self):
         source = self._iterable if self._once is None else self._once
         return (self._alike(self._checked(item)) for item in source)
 
@@ -157,9 +162,23 @@ class IterableBatches:
 
     def batches(self, order: Any) -> Iterator[Batch]:
         """X, y and weights of each minibatch of an epoch; none if an iterator is exhausted."""
-        items = self._items()
-        if self._once is not None and self._first is not None:
-            items = itertools.chain([self._first], items)
-        self._first = None
+        items = self._begun() if self._items is None else self._items
+        self._items = None
         for X, y, weight in itertools.islice(items, self.steps):
             yield X if isinstance(X, np.ndarray) else X.take(slice(None)), y, weight
+
+
+def _length_of(iterable: Any) -> int | None:
+    """The number of minibatches, if the iterable knows it."""
+    try:
+        return len(iterable) if isinstance(iterable, Sized) else None
+    except TypeError:  # as of a DataLoader over a stream, which has a __len__ that raises
+        return None
+
+
+def no_mean() -> ValueError:
+    """The error of an nn.Standardize that would have to learn from minibatches."""
+    return ValueError(
+        "nn.Standardize needs the training data as an array: give a fit some rows of it first, or "
+        "load a state with the mean and scale"
+    )

@@ -280,7 +280,9 @@ class Run:
                 yield X, y, weight
             if X is None:
                 raise ValueError(
-                    "X must give minibatches for every epoch, got an exhausted iterator"
+                    "X must give minibatches for every epoch, got an exhausted iterator. Pass an "
+                    "iterable that starts anew, such as a list or an object whose __iter__ makes "
+                    "a new generator, or train for fewer epochs"
                 )
         except Exception as error:
             self.failed("data", error)
