@@ -160,7 +160,9 @@ SETTINGS = [
     set_network("loss", nn.Quantile(0.9)),
     set_network("loss", fourth_power),
     set_network("schedule", nn.Exponential(0.5)),
-    set_network("schedule", nn.ReduceOnPlateau("loss", patience=0, min_delta=10.0)),
+    set_network(
+        "schedule", nn.ReduceOnPlateau("loss", patience=0, threshold=10.0, threshold_mode="abs")
+    ),
     set_network("schedule", None),
     set_network("metrics", ["mae", "r2"]),
     set_network("metrics", None),

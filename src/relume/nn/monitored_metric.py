@@ -27,7 +27,7 @@ class MonitoredMetric:
         self.min_delta: float = validation.number(
             min_delta, "min_delta", "at least 0", lambda x: x >= 0
         )
-        self._sign = 1 if mode == "max" or (mode == "auto" and self._rises()) else -1
+        self.sign = 1 if mode == "max" or (mode == "auto" and self._rises()) else -1
 
     def _rises(self) -> bool:
         plain = "loss" if self.name is None else self.name.removeprefix("val_")
@@ -53,4 +53,4 @@ class MonitoredMetric:
         """Whether a value is better by min_delta than the best so far (None if there is none)."""
         if math.isnan(value):
             return False
-        return best is None or self._sign * (value - best) > self.min_delta
+        return best is None or self.sign * (value - best) > self.min_delta

@@ -645,8 +645,8 @@ class Network:
         return FitLoop(self, source, held_out, hooks).run(epochs, progress)
 
     def _learning_rates(self, steps: int | None) -> NDArray[np.float64]:
-        """The learning rates of the next epoch's minibatches, at least one."""
-        return learning_rates(self.optimizer.lr, self.schedule, self.epoch, steps or 1)
+        """The learning rates of the next epoch's minibatches; just one if their number is None."""
+        return learning_rates(self.optimizer.lr, self.schedule, self.epoch, steps)
 
     def _key(self) -> int:
         """Seed of an epoch's random numbers, drawn only where layers need some."""
@@ -693,7 +693,7 @@ class Network:
         try:
             self.build(source.width)
             source.standardize(self._built())
-            return one_step(self, source, self._learning_rates(1)[0], self._key())
+            return one_step(self, source, self._learning_rates(None)[0], self._key())
         except BaseException as error:
             if self._values is None or self._values.steps == steps:
                 self._undo(before)
@@ -812,7 +812,7 @@ class Network:
         weights, gradients = self._with_gradients()
         weights.average_for(self.optimizer.ema_decay)
         updates = Updates(weights.plan, weights, self.optimizer, 1)
-        rate = self._learning_rates(1)[0]
+        rate = self._learning_rates(None)[0]
         weights.gradients = None
         updates.step(gradients, rate)
 

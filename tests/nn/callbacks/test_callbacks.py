@@ -335,7 +335,7 @@ def test_divergence_between_hooks(batch_size):
 
 
 def test_snapshot_and_restore():
-    options = {"schedule": nn.ReduceOnPlateau(factor=0.5, patience=0, min_delta=9.0)}
+    options = {"schedule": nn.ReduceOnPlateau(factor=0.5, patience=0, threshold=9.0)}
     net, other = network(**options), network(**options)
     for n in (net, other):
         n.fit(X, Y, epochs=2)

@@ -334,7 +334,9 @@ def test_no_minibatch_of_an_iterator_is_read_ahead():
     net.fit(generator, epochs=2, steps_per_epoch=3)
     assert taken.taken == 6
     seen = []
-    net.fit(generator, steps_per_epoch=2, callbacks=[AtEachBatch(lambda: seen.append(taken.taken))])
+    net.fit(
+        generator, steps_per_epoch=2, callbacks=[AtEachBatch(lambda: seen.append(taken.taken))]
+    )
     assert seen == [7, 8]
     lbfgs = network(optimizer=nn.LBFGS())
     for call in (

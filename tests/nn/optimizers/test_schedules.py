@@ -114,16 +114,26 @@ def test_inverse_scaling():
 
 
 class PlateauOfTorch:
-    """ReduceLROnPlateau with threshold_mode="abs" and eps=0, for lr = 1."""
+    """ReduceLROnPlateau with eps=0, for lr = 1."""
 
-    def __init__(self, mode, factor, patience, threshold, min_lr):
-        self.sign = 1 if mode == "min" else -1
-        self.factor, self.patience, self.threshold = factor, patience, threshold
-        self.min_lr, self.lr, self.best, self.bad = min_lr, 1.0, INF, 0
+    def __init__(self, mode, factor, patience, threshold, threshold_mode, min_lr):
+        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
+        self.factor, self.patience = factor, patience
+        self.min_lr, self.lr, self.bad = min_lr, 1.0, 0
+        self.best = INF if mode == "min" else -INF
+
+    def is_better(self, value):
+        if self.mode == "min" and self.threshold_mode == "rel":
+            return value < self.best * (1.0 - self.threshold)
+        if self.mode == "min":
+            return value < self.best - self.threshold
+        if self.threshold_mode == "rel":
+            return value > self.best * (self.threshold + 1.0)
+        return value > self.best + self.threshold
 
     def step(self, value):
-        if self.sign * value < self.best - self.threshold:
-            self.best, self.bad = self.sign * value, 0
+        if self.is_better(value):
+            self.best, self.bad = value, 0
         else:
             self.bad += 1
         if self.bad > self.patience:
@@ -132,17 +142,32 @@ class PlateauOfTorch:
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("patience", [0, 1, 3])
-@pytest.mark.parametrize("threshold", [0.0, 0.05])
-def test_reduce_on_plateau_is_torchs(threshold, patience, mode):
-    ours = nn.ReduceOnPlateau("figure", 0.5, patience, threshold, 0.01, mode=mode)
-    torchs = PlateauOfTorch(mode, 0.5, patience, threshold, 0.01)
+@pytest.mark.parametrize("threshold", [0.0, 1e-4, 0.05])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e4, -1.0])
+def test_reduce_on_plateau_is_torchs(scale, threshold_mode, threshold, patience, mode):
+    """A threshold that is a difference is too large for small losses, and too small for large."""
+    ours = nn.ReduceOnPlateau(
+        "figure", 0.5, patience, threshold, 0.01, mode=mode, threshold_mode=threshold_mode
+    )
+    torchs = PlateauOfTorch(mode, 0.5, patience, threshold, threshold_mode, 0.01)
     rng = np.random.default_rng(0)
     trend = np.maximum(np.linspace(1, 0, 60), 0.6) * (1 if mode == "min" else -1)
-    for epoch, value in enumerate(trend + rng.normal(scale=0.05, size=60)):
+    values = scale * (trend + rng.normal(scale=0.05, size=60))
+    values[[7, 20]] = NAN, INF
+    for epoch, value in enumerate(values):
         assert ours(epoch) == torchs.lr, epoch
         ours.update({"figure": float(value)})
         torchs.step(value)
-    assert ours(60.0) < 0.5
+    assert ours(60.0) < 1
+
+
+def test_reduce_on_plateau_by_default():
+    """A share of 1e-4, as torch; values at the limit are not better."""
+    schedule = nn.ReduceOnPlateau(factor=0.5, patience=0)
+    for loss, factor in ((1000.0, 1), (999.95, 0.5), (999.9, 0.25), (999.8, 0.25), (INF, 0.125)):
+        schedule.update({"loss": loss})
+        assert schedule(0.0) == factor, loss
 
 
 def test_reduce_on_plateau_takes_the_validation_if_there_is_one():
@@ -202,8 +227,89 @@ def test_warmup_of_minibatches_begins_above_0():
     assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 5, 2.5])
+@pytest.mark.parametrize("per_epoch", [1, 2, 7, 10, 391])
+@pytest.mark.parametrize("peak", [0.3, 0.1, 0.8, 0.25])
+@pytest.mark.parametrize("warmup", [0.0, 3.0])
+def test_one_cycle_ends_on_the_last_minibatch(warmup, peak, per_epoch, epochs):
+    """The last one had the factor of its beginning, which is not yet that of the end."""
+    schedule = nn.OneCycle(epochs, peak, warmup=warmup)
+    first, steps = int(warmup), epochs * per_epoch
+    factors = [schedule.factors(first + i, per_epoch) for i in range(math.ceil(epochs) + 1)]
+    factors = np.concatenate(factors)
+    end = math.ceil(steps - 1e-9)
+    for step in range(end):
+        if peak * steps == 1 and step == 0:
+            continue  # where torch divides by 0
+        expected = one_cycle_of_torch(min(step, steps - 1), steps, peak) if steps > 1 else 4e-6
+        assert factors[step] == pytest.approx(expected, rel=1e-9, abs=1e-15), step
+    if steps == end:
+        assert factors[end - 1] == 1e-4 / 25
+    assert (factors[end:] == 1e-4 / 25).all()
+    if peak * steps > 1:
+        assert factors[0] == 1 / 25
+
+
+@pytest.mark.parametrize("per_epoch", [1, 3, 10, 49])
+def test_one_cycle_in_parts(per_epoch):
+    """Fits that follow each other give the minibatches the factors of one fit."""
+    X, y = plain.data(per_epoch * 2, 4, 3)
+    options = {"batch_size": 2, "shuffle": False}
+    nets = [network(nn.OneCycle(4)) for _ in range(2)]
+    nets[0].fit(X, y, epochs=4, **options)
+    for epochs in (1, 2, 1):
+        nets[1].fit(X, y, epochs=epochs, **options)
+    plain.assert_same_bits(*nets)
+    if per_epoch > 1:
+        before = network()
+        before.restore(nets[0].snapshot())
+        expected = network()
+        expected.restore(before.snapshot())
+        expected.optimizer.lr = 0.1 * 1e-4 / 25
+        nets[0].fit(X, y, **options)  # after its end
+        expected.fit(X, y, **options)
+        plain.assert_same_bits(nets[0], expected)
+
+
+def test_one_cycle_of_steps_whose_number_is_unknown():
+    """They have the factor of the time at which the epoch begins."""
+    X, y = plain.data(20, 4, 3)
+    for schedule, factor in ((nn.OneCycle(10), 1 / 25), (nn.OneCycle(1), 1 / 25),
+                             (nn.OneCycle(10, warmup=2), 1 / 50)):  # fmt: skip
+        nets = network(schedule), network(), network(schedule)
+        nets[1].optimizer.lr *= factor
+        nets[0].train_on_batch(X, y)
+        nets[1].train_on_batch(X, y)
+        nets[2].fit(iter([(X, y)]))
+        plain.assert_same_bits(nets[0], nets[1])
+        plain.assert_same_bits(nets[0], nets[2])
+
+
+@pytest.mark.parametrize("per_epoch", [1, 3, 10])
+def test_cosine_of_minibatches_is_torchs(per_epoch):
+    """CosineAnnealingLR with T_max steps: 1 on the first, `final` on the one after the last."""
+    steps = 4 * per_epoch
+    factors = np.concatenate([nn.Cosine(4, 0.1).factors(i, per_epoch) for i in range(5)])
+    expected = 0.1 + 0.9 * (1 + np.cos(np.pi * np.arange(steps + 1) / steps)) / 2
+    np.testing.assert_allclose(factors[: steps + 1], expected, rtol=1e-12)
+    assert factors[0] == 1
+    assert (factors[steps:] == 0.1).all()
+
+
+@pytest.mark.parametrize("per_epoch", [3, 7, 10, 49, 1000])
+@pytest.mark.parametrize("periods", [1, 3, 7])
+def test_step_falls_with_the_minibatch_that_begins_a_period(periods, per_epoch):
+    """0.3 / 0.1 is less than 3, so that the third step down came a minibatch late."""
+    every = periods / per_epoch
+    factors = np.concatenate([nn.Step(every, 0.9).factors(i, per_epoch) for i in range(3)])
+    exponents = np.arange(3 * per_epoch) // periods
+    np.testing.assert_allclose(factors, 0.9**exponents, rtol=1e-12)
+
+
 @by_schedule
 def test_factors_of_an_epoch_are_those_of_its_times(schedule):
+    if isinstance(schedule, nn.OneCycle):
+        pytest.skip("its last step is at its end: see test_one_cycle_ends_on_the_last_minibatch")
     for epoch in (0, 3, 20):
         factors = schedule.factors(epoch, 7)
         assert factors.dtype == np.float64
@@ -249,7 +355,13 @@ BAD = {
     "mode": (lambda: nn.ReduceOnPlateau(mode="mni"), ValueError, ["mode", "min, .*", "'mni'"]),
     "patience": (lambda: nn.ReduceOnPlateau(patience=-1), ValueError, ["patience", "-1"]),
     "plateau factor": (lambda: nn.ReduceOnPlateau(factor=1.0), ValueError, ["factor", "than 1"]),
-    "min_delta": (lambda: nn.ReduceOnPlateau(min_delta=-1), ValueError, ["min_delta", "-1"]),
+    "threshold": (lambda: nn.ReduceOnPlateau(threshold=-1), ValueError, ["threshold", "-1"]),
+    "threshold nan": (lambda: nn.ReduceOnPlateau(threshold=NAN), ValueError, ["threshold", "nan"]),
+    "threshold_mode": (
+        lambda: nn.ReduceOnPlateau(threshold_mode="relative"),
+        ValueError,
+        ["threshold_mode", "rel", "abs", "'relative'"],
+    ),
     "min_factor": (lambda: nn.ReduceOnPlateau(min_factor=-1), ValueError, ["min_factor", "-1"]),
     "schedule 3": (lambda: network(3), TypeError, ["schedule", "nn.Cosine", r"\b3$"]),
     "schedule name": (lambda: network("cosine"), TypeError, ["schedule", "'cosine'"]),
@@ -356,7 +468,7 @@ def test_bad_factor(answer):
 
 def test_networks_share_no_plateau():
     X, y = plain.data(100, 4, 3)
-    schedule = nn.ReduceOnPlateau(factor=0.5, patience=0, min_delta=10.0)
+    schedule = nn.ReduceOnPlateau(factor=0.5, patience=0, threshold=10.0, threshold_mode="abs")
     one, two = network(schedule), network(schedule)
     one.fit(X, y, epochs=3)
     assert one.schedule(3.0) == 0.25

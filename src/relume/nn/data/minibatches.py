@@ -129,7 +129,7 @@ class IterableBatches:
         first = next(items, None)
         if first is None:
             raise ValueError(
-                "X must give at least one minibatch, got an empty iterable or an exhausted iterator"
+                "X must give at least one minibatch; it is empty, or an iterator that is exhausted"
             )
         X, y, _ = first
         self.rows, self.width, self.y_like = len(y), X.shape[1], y[:0]

@@ -56,10 +56,18 @@ class Schedule(Configurable):
     def _factors(self, time, step):
         """Warm-up counts the step at hand as done, so that none is made at a rate of 0."""
         if not self.warmup:
-            return self._factor(time)
-        return self._factor(np.maximum(time - self.warmup, 0)) * np.minimum(
+            return self._factor_of_steps(time, step)
+        return self._factor_of_steps(np.maximum(time - self.warmup, 0), step) * np.minimum(
             (time + step) / self.warmup, 1
         )
+
+    def _factor_of_steps(self, time, step):
+        """The factors of steps that begin at some times, the length of a step being `step`."""
+        return self._factor(time)
+
+    def _at(self, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """The factor of all steps of an epoch of unknown length, as an array of one number."""
+        return self.factors(epoch, 1)
 
     def state(self) -> dict[str, Any]:
         """What the schedule has learned from the logs of epochs; JSON can hold it.
@@ -98,7 +106,10 @@ def learn(schedule: Any, logs: dict[str, float]) -> None:
 
 
 def learning_rates(lr, schedule, epoch, steps):
-    """The learning rates of an epoch's minibatches under any schedule."""
+    """The learning rates of an epoch's minibatches, just one if their number is None."""
+    if isinstance(schedule, Schedule) and steps is None:
+        return lr * schedule._at(epoch)
+    steps = steps or 1
     if schedule is None:
         return np.full(steps, lr, np.float64)
     if isinstance(schedule, Schedule):

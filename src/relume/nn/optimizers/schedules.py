@@ -73,7 +73,11 @@ class Step(Schedule):
         self.warmup: float = _at_least_0(warmup, "warmup")
 
     def _factor(self, time):
-        return self.factor ** np.floor(time / self.every)
+        periods = time / self.every
+        whole = np.rint(periods)
+        # A minibatch at the beginning of a period may be some rounding errors before it.
+        begins = np.abs(periods - whole) <= 1e-12 * np.maximum(whole, 1)
+        return self.factor ** np.where(begins, whole, np.floor(periods))
 
 
 class Exponential(Schedule):
@@ -115,7 +119,8 @@ def _cosine(start, end, share):
 class Cosine(Schedule):
     """``final + (1 - final) (1 + cos(pi t / epochs)) / 2``, and `final` ever after.
 
-    As ``CosineAnnealingLR`` of torch, which rises again after its end.
+    As ``CosineAnnealingLR`` of torch, which rises again after its end. As there, the first
+    minibatch after `epochs` is the first one with the factor `final`.
 
     Parameters
     ----------
@@ -157,7 +162,10 @@ class OneCycle(Schedule):
 
     As ``OneCycleLR`` of torch with its defaults, where the optimizer's learning rate is
     ``max_lr``, ``start`` is ``1 / div_factor`` and ``final`` is
-    ``1 / (div_factor * final_div_factor)``; momentum is left alone.
+    ``1 / (div_factor * final_div_factor)``; momentum is left alone. In a fit, as there, the first
+    minibatch of the cycle has the factor `start`, and the last one `final`. As a function of time,
+    and for steps whose number in an epoch is not known, such as those of `Network.train_on_batch`,
+    the factor is `final` at the time `epochs`.
 
     Parameters
     ----------
@@ -207,10 +215,24 @@ class OneCycle(Schedule):
         self.warmup: float = _at_least_0(warmup, "warmup")
 
     def _factor(self, time):
-        top = self.peak * self.epochs
-        up = _cosine(self.start, 1.0, np.minimum(time / top, 1))
-        down = _cosine(1.0, self.final, np.clip((time - top) / (self.epochs - top), 0, 1))
-        return np.where(time < top, up, down)
+        return self._between(time, self.peak * self.epochs, self.epochs)
+
+    def _factor_of_steps(self, time, step):
+        # The first step is at 0, and the last one at its end: one step less than the steps last.
+        return self._between(time, self.peak * self.epochs - step, self.epochs - step)
+
+    def _at(self, epoch):
+        warmed = min((epoch + 1) / self.warmup, 1) if self.warmup else 1.0
+        return self._factor(np.array([max(epoch - self.warmup, 0.0)])) * warmed
+
+    def _between(self, time, top, end):
+        """The factors where the cycle has its highest factor at `top`, and ends at `end`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            up = _cosine(self.start, 1.0, np.minimum(time / top, 1))
+            share = (time - top) / (end - top)
+        # A minibatch at the end of the cycle may be some rounding errors before it.
+        share = np.where(share >= 1 - 1e-12, 1, np.maximum(share, 0))
+        return np.where(time < top, up, _cosine(1.0, self.final, share))
 
 
 class InverseScaling(Schedule):
@@ -246,8 +268,7 @@ class InverseScaling(Schedule):
 class ReduceOnPlateau(Schedule):
     """The factor falls when a monitored metric has stopped improving.
 
-    As ``ReduceLROnPlateau`` of torch with an absolute threshold. A metric that is NaN is not
-    better.
+    As ``ReduceLROnPlateau`` of torch. A metric that is NaN is not better.
 
     Parameters
     ----------
@@ -258,14 +279,18 @@ class ReduceOnPlateau(Schedule):
         Factor of each reduction; greater than 0 and less than 1.
     patience : int, default=10
         Number of epochs in a row without an improvement before the next one reduces.
-    min_delta : float, default=1e-4
-        Smallest difference from the best value that counts as an improvement, at least 0.
+    threshold : float, default=1e-4
+        How much better than the best value a value must be to count as an improvement, at least 0.
     min_factor : float, default=0.0
         Smallest factor, at least 0.
     mode : {"auto", "min", "max"}, default="auto"
         Whether a lower or a higher value is better; "auto" knows it for relume's own metrics.
     warmup : float, default=0.0
         Epochs in which the factor rises linearly from 0. Metrics count from the first epoch on.
+    threshold_mode : {"rel", "abs"}, default="rel"
+        "rel" takes `threshold` as a share of the best value: less than ``best * (1 - threshold)``
+        counts, or more than ``best * (1 + threshold)`` where a higher value is better. "abs" takes
+        it as a difference from the best value.
 
     Raises
     ------
@@ -291,14 +316,18 @@ class ReduceOnPlateau(Schedule):
         monitor: str | None = None,
         factor: float = 0.1,
         patience: int = 10,
-        min_delta: float = 1e-4,
+        threshold: float = 1e-4,
         min_factor: float = 0.0,
         mode: str = "auto",
         warmup: float = 0.0,
+        threshold_mode: str = "rel",
     ) -> None:
-        monitored = MonitoredMetric(monitor, mode, min_delta)
+        monitored = MonitoredMetric(monitor, mode)
         self.monitor, self.mode = monitored.name, monitored.mode
-        self.min_delta: float = monitored.min_delta
+        self.threshold: float = _at_least_0(threshold, "threshold")
+        self.threshold_mode: str = validation.choice(
+            threshold_mode, "threshold_mode", ("rel", "abs")
+        )
         self.factor: float = validation.number(
             factor, "factor", "greater than 0 and less than 1", lambda x: 0 < x < 1
         )
@@ -324,9 +353,14 @@ class ReduceOnPlateau(Schedule):
         ValueError
             If the monitored metric is not among them.
         """
-        monitored = MonitoredMetric(self.monitor, self.mode, self.min_delta)
+        monitored = MonitoredMetric(self.monitor, self.mode)
         value = monitored.value(logs)
-        if monitored.is_better(value, self._best):
+        best = -monitored.sign * math.inf if self._best is None else self._best
+        if self.threshold_mode == "rel":
+            limit = best * (1 + monitored.sign * self.threshold)
+        else:
+            limit = best + monitored.sign * self.threshold
+        if monitored.sign * value > monitored.sign * limit:
             self._best, self._waited = value, 0
             return
         self._waited += 1

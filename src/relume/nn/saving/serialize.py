@@ -18,7 +18,7 @@ from relume.nn.layers.activations import ACTIVATIONS, Activation
 from relume.nn.layers.initializers import INITIALIZERS
 from relume.nn.losses import LOSSES
 from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
-from relume.nn.optimizers.schedules import SCHEDULES
+from relume.nn.optimizers.schedules import SCHEDULES, ReduceOnPlateau
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -66,6 +66,8 @@ def from_config(value: Json, name: str) -> Any:
     if not isinstance(value["class"], str):
         raise ValueError(f"the class of {name} must be a name, got {value['class']!r}")
     cls = CLASSES[validation.choice(value["class"], f"the class of {name}", CLASSES)]
+    if cls is ReduceOnPlateau and "min_delta" in value["config"]:
+        value = value | {"config": _of_a_difference(value["config"])}
     known = _arguments(cls)
     for key in value["config"]:
         if key not in known and not known:
@@ -76,6 +78,14 @@ def from_config(value: Json, name: str) -> Any:
         return cls(**config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}, {cls.__name__}: {error}") from None
+
+
+def _of_a_difference(config):
+    """Arguments of a ReduceOnPlateau as they were until 0.1.0, whose threshold is a difference."""
+    if "threshold" in config or "threshold_mode" in config:
+        raise ValueError("min_delta must not stand beside threshold")
+    difference = {"threshold": config["min_delta"], "threshold_mode": "abs"}
+    return {name: each for name, each in config.items() if name != "min_delta"} | difference
 
 
 def _arguments(cls):
