@@ -150,7 +150,9 @@ def test_schedule_overrides_the_learning_rate():
     np.testing.assert_allclose(times, [0, 0.5, 1, 1.5])
     inverse = classifier(schedule=nn.ConstantRate(), solver="sgd", learning_rate="invscaling")
     assert_equal(inverse, classifier(solver="sgd"))
-    falling = classifier(schedule=nn.ReduceOnPlateau(patience=1, min_delta=10.0), max_iter=6)
+    falling = classifier(
+        schedule=nn.ReduceOnPlateau(patience=1, threshold=10.0, threshold_mode="abs"), max_iter=6
+    )
     assert falling.loss_curve_[-1] > classifier(max_iter=6).loss_curve_[-1]
 
 

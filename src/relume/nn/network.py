@@ -22,7 +22,7 @@ from relume.engine.updates import Updates
 from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.configurable import CHANGES
 from relume.nn.data import check_data
-from relume.nn.data.minibatches import ArrayBatches, Features
+from relume.nn.data.minibatches import ArrayBatches, Features, IterableBatches
 from relume.nn.data.rows import SparseRows, parts_of
 from relume.nn.data.splits import class_weights, split
 from relume.nn.layers.activations import Activation
@@ -613,12 +613,17 @@ class Network:
         progress = validation.flag(progress, "progress")
         if steps_per_epoch is not None:
             steps_per_epoch = validation.integer(steps_per_epoch, "steps_per_epoch")
-        hooks, held_out, source = Hooks(callbacks), None, None
+        hooks, held_out = Hooks(callbacks), None
+        source: IterableBatches | ArrayBatches
         if isinstance(self.optimizer, LBFGS):
             check_lbfgs(self, y is None)
         if y is None:
             weights = (sample_weight, class_weight, validation_split or None)
             source = check_data.batches(self, X, steps_per_epoch, epochs, weights)
+            held_out = check_data.validation_rows(self, validation_data, None)
+            source.begin()  # last, since what an iterator has given is gone
+            if held_out is not None:
+                validation.shape(held_out[0].shape, "validation_data X", source.width)
         else:
             X, y, weight = check_data.rows(self, X, y, sample_weight)
             if steps_per_epoch is not None:
@@ -630,16 +635,10 @@ class Network:
             weight = class_weights(class_weight, self.loss, self.n_outputs, y, weight, self.dtype)
             check_data.check_enough_rows(self, len(X), batch_size)
             source = ArrayBatches(X, y, weight, batch_size, shuffle, self._has_batch_norm())
-        if held_out:
-            check_data.check_finite(held_out[0], "X")
-        elif y is not None:
-            held_out = check_data.validation_rows(self, validation_data, source.width)
-        else:
-            # The last to be done, since what an iterator has given is gone.
-            held_out = check_data.validation_rows(self, validation_data, None)
-            source.begin()
-            if held_out is not None:
-                validation.shape(held_out[0].shape, "validation_data X", source.width)
+            if held_out:
+                check_data.check_finite(held_out[0], "X")
+            else:
+                held_out = check_data.validation_rows(self, validation_data, source.width)
         if isinstance(self.optimizer, LBFGS):
             return fit_lbfgs(self, source, epochs, held_out, hooks, progress)
         return FitLoop(self, source, held_out, hooks).run(epochs, progress)

@@ -66,14 +66,15 @@ def from_config(value: Json, name: str) -> Any:
     if not isinstance(value["class"], str):
         raise ValueError(f"the class of {name} must be a name, got {value['class']!r}")
     cls = CLASSES[validation.choice(value["class"], f"the class of {name}", CLASSES)]
-    if cls is ReduceOnPlateau and "min_delta" in value["config"]:
-        value = value | {"config": _of_a_difference(value["config"])}
+    given = value["config"]
+    if cls is ReduceOnPlateau and "min_delta" in given:
+        given = _of_a_difference(given)
     known = _arguments(cls)
-    for key in value["config"]:
+    for key in given:
         if key not in known and not known:
             raise ValueError(f"{name}, {cls.__name__}, takes no arguments, got {key!r}")
         validation.choice(key, f"an argument of {name}, {cls.__name__},", known)
-    config = {key: from_config(each, f"{name}'s {key}") for key, each in value["config"].items()}
+    config = {key: from_config(each, f"{name}'s {key}") for key, each in given.items()}
     try:
         return cls(**config)
     except (TypeError, ValueError) as error:
