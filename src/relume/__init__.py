@@ -4,11 +4,12 @@ The submodules ``relume.nn``, ``relume.datasets``, ``relume.diagnostics``, ``rel
 ``relume.sklearn``, ``relume.plots`` and ``relume.experiments`` are imported when first used.
 """
 
-import importlib
+import importlib as _importlib
 
 from relume.build_info import show_config, simd
 from relume.functional import *  # noqa: F403
 from relume.functional import __all__ as _functions
+from relume.public_names import publish as _publish
 from relume.runtime.threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -30,9 +31,8 @@ __all__ = [
 
 def __getattr__(name):
     if name in _SUBMODULES + _OPTIONAL:
-        return importlib.import_module(f"relume.{name}")
+        return _importlib.import_module(f"relume.{name}")
     raise AttributeError(f"module 'relume' has no attribute {name!r}")
 
 
-def __dir__():
-    return sorted({*globals(), *_SUBMODULES, *_OPTIONAL})
+_publish(globals(), lazy=tuple(_OPTIONAL))

@@ -123,6 +123,22 @@ def test_crelu_keeps_signed_integers(kind):
     assert_same(relume.crelu(x), crelu(x, -1), f"crelu of {kind}")
 
 
+@pytest.mark.parametrize("kind", "BHILQ?")
+def test_crelu_of_unsigned_integers_and_booleans(kind):
+    """The negative of an unsigned integer wraps around to a large one."""
+    x = np.array([[3, 0, 250], [1, 0, 255]]).astype(kind)
+    expected = np.hstack([relume.relu(x), np.zeros((2, 3), relume.relu(x).dtype)])
+    assert_same(relume.crelu(x), expected, f"crelu of {kind}")
+    assert_same(relume.crelu(x, out=np.ones((2, 6), expected.dtype)), expected, f"{kind}, out")
+
+
+@pytest.mark.parametrize("kind", "bhilq")
+def test_crelu_of_the_smallest_integer_is_numpys(kind):
+    x = np.array([np.iinfo(kind).min, np.iinfo(kind).min + 1, -1], kind)
+    expected = np.concatenate([np.maximum(x, 0), np.maximum(np.negative(x), 0)])
+    assert_same(relume.crelu(x), expected, f"crelu of {kind}")
+
+
 @pytest.mark.parametrize(("shape", "axis"), [((0,), 0), ((3, 0), 1), ((0, 3), 1)])
 def test_crelu_of_empty_arrays(shape, axis):
     x = np.ones(shape, np.float32)

@@ -2,8 +2,8 @@
 
 from relume.datasets._bunch import Bunch
 from relume.datasets._loaders import load_digits, load_fashion_mnist
-from relume.public_names import set_module as _set_module
+from relume.public_names import publish as _publish
 
 __all__ = ["Bunch", "load_digits", "load_fashion_mnist"]
 
-_set_module(globals())
+_publish(globals())

@@ -15,7 +15,7 @@ from relume.diagnostics.report import (
 from relume.diagnostics.revive_units import revive
 from relume.diagnostics.trial_step import try_step
 from relume.nn.data.row_blocks import RowBlocks
-from relume.public_names import set_module as _set_module
+from relume.public_names import publish as _publish
 
 __all__ = [
     "Advice",
@@ -91,4 +91,4 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
     return report_of(evidence)
 
 
-_set_module(globals())
+_publish(globals())

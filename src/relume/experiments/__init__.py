@@ -8,7 +8,7 @@ from relume.experiments.data import Data, Interval, interval
 from relume.experiments.experiment import Experiment, Part, Quantity, verdict_of
 from relume.experiments.registry import EXPERIMENTS
 from relume.experiments.run import Result, run
-from relume.public_names import set_module as _set_module
+from relume.public_names import publish as _publish
 
 __all__ = [
     "EXPERIMENTS",
@@ -23,4 +23,4 @@ __all__ = [
     "verdict_of",
 ]
 
-_set_module(globals())
+_publish(globals())

@@ -10,6 +10,7 @@ from relume.functional.prelu import prelu, prelu_backward
 from relume.functional.rrelu import rrelu, rrelu_backward
 from relume.functional.softmax import *  # noqa: F403
 from relume.functional.softmax import __all__ as _softmax
+from relume.public_names import publish as _publish
 
 __all__ = [
     *(name for name in _activations if name != "prelu"),
@@ -24,3 +25,5 @@ __all__ = [
     "rrelu",
     "rrelu_backward",
 ]
+
+_publish(globals())

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from relume.functional.docstrings import INPUTS, docstring, domain_of, in_words
+from relume.keywords import of_ufunc
 from relume.ufuncs import elementwise
 from relume.ufuncs.rows import ActivationRow
 
@@ -68,13 +69,17 @@ def _function(row, direction, name, ufunc):
             f"        require(lambda {names}: {domain}, {domain!r}, dict({values}), {arrays})",
         ]
     lines += [
-        "    if kwargs:",
-        f"        return ufunc({inputs}, {names}, out=out, **kwargs)",
-        f"    return ufunc({inputs}, {names}, out=out)",
+        "    try:",
+        "        if kwargs:",
+        f"            return ufunc({inputs}, {names}, out=out, **kwargs)",
+        f"        return ufunc({inputs}, {names}, out=out)",
+        "    except TypeError as error:",
+        "        raise of_ufunc(error, this, kwargs) from None",
     ]
     scope = {"require": _require, "ufunc": ufunc, "inf": math.inf, "__name__": __name__}
+    scope["of_ufunc"] = of_ufunc
     exec(compile("\n".join(lines), f"<relume.{name}>", "exec"), scope)
-    function = scope[name]
+    function = scope["this"] = scope[name]  # a parameter may have the function's name
     function.__doc__ = docstring(row, direction, name, parameters)
     function.ufunc = ufunc
     return function
@@ -127,13 +132,19 @@ def _gelu(approximate, exact, by_tanh):
 
 
 def gelu(x, approximate: Literal["none", "tanh"] = "none", **kwargs):
-    return _gelu(approximate, elementwise.gelu, elementwise.gelu_tanh)(x, **kwargs)
+    ufunc = _gelu(approximate, elementwise.gelu, elementwise.gelu_tanh)
+    try:
+        return ufunc(x, **kwargs)
+    except TypeError as error:
+        raise of_ufunc(error, gelu, kwargs) from None
 
 
 def gelu_backward(grad, x, approximate: Literal["none", "tanh"] = "none", **kwargs):
-    return _gelu(approximate, elementwise.gelu_backward, elementwise.gelu_tanh_backward)(
-        grad, x, **kwargs
-    )
+    ufunc = _gelu(approximate, elementwise.gelu_backward, elementwise.gelu_tanh_backward)
+    try:
+        return ufunc(grad, x, **kwargs)
+    except TypeError as error:
+        raise of_ufunc(error, gelu_backward, kwargs) from None
 
 
 for _function_by_hand in (gelu, gelu_backward):

@@ -8,6 +8,14 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
+from relume.functional.containers import (
+    concatenated,
+    has_labels,
+    kind_of,
+    labelled,
+    sliceable,
+    values_of,
+)
 from relume.functional.split_axis import halves
 from relume.ufuncs import along_axis, elementwise
 
@@ -16,6 +24,11 @@ __all__ = ["crelu", "crelu_backward"]
 
 def _doubled(shape, axis):
     return (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
+
+
+def _negative(x):
+    """-x, or 0 where the dtype has no negative numbers."""
+    return np.bitwise_xor(x, x) if x.dtype.kind in "ub" else np.negative(x)
 
 
 def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -47,7 +60,8 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
     Notes
     -----
     The derivative at 0 is 0 in both halves. NaN in `x` gives NaN in both halves. The result is
-    exact.
+    exact. The second half of unsigned integers and booleans is 0. The negative of the smallest
+    signed integer wraps around, as in NumPy, so it gives 0 in both halves.
 
     References
     ----------
@@ -61,17 +75,21 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
     >>> relume.crelu(np.array([-1.0, 2.0]))
     array([0., 2., 1., 0.])
     """
-    x = np.asanyarray(x)
+    if type(x) is not np.ndarray:
+        kind = kind_of(x) if out is None else ""
+        if kind in ("dask", "masked") or (kind == "other" and hasattr(x, "__array_function__")):
+            axis = normalize_axis_index(operator.index(axis), x.ndim)
+            return concatenated((elementwise.relu(x), elementwise.relu(_negative(x))), axis)
+        x = np.asanyarray(x)
     axis = normalize_axis_index(operator.index(axis), x.ndim)
     shape = _doubled(x.shape, axis)
     dtype = elementwise.relu.resolve_dtypes((x.dtype, None))[1]
-    result = np.empty(shape, dtype) if out is None else out
+    result = np.empty_like(x, dtype, "C", shape=shape) if out is None else out
     if result.shape != shape:
         raise ValueError(f"out must have the shape {shape}, got {result.shape}")
-    if x.dtype.kind in "iu":
-        for half, signed in zip(
-            halves(result, axis, "out"), (x.copy(), np.negative(x)), strict=True
-        ):
+    if x.dtype.kind in "iub":
+        both = x.copy(), _negative(x)
+        for half, signed in zip(halves(result, axis, "out"), both, strict=True):
             elementwise.relu(signed, out=half)
         return result
     (x, joined), axis = _merged((x, result), axis)
@@ -126,6 +144,19 @@ def crelu_backward(
     >>> relume.crelu_backward(np.array([1.0, 2.0, 3.0, 4.0]), np.array([-1.0, 2.0]))
     array([-3.,  2.])
     """
+    if out is None and not (type(grad) is type(x) is np.ndarray):
+        if has_labels(x):
+            return labelled(crelu_backward(values_of(grad), values_of(x), axis), x)
+        grad, x = sliceable(values_of(grad)), sliceable(x)
+        if kind_of(grad, x):
+            axis = normalize_axis_index(operator.index(axis), x.ndim)
+            if grad.shape != _doubled(x.shape, axis):
+                raise ValueError(
+                    f"grad must have the shape {_doubled(x.shape, axis)}, got {grad.shape}"
+                )
+            first, second = halves(grad, axis, "grad")
+            below = elementwise.relu_backward(second, np.negative(x))
+            return elementwise.relu_backward(first, x) - below
     grad, x = np.asanyarray(grad), np.asanyarray(x)
     axis = normalize_axis_index(operator.index(axis), x.ndim)
     shape = _doubled(x.shape, axis)

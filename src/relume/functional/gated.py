@@ -3,10 +3,28 @@
 Each takes two arrays, or one array that it splits into halves.
 """
 
-import numpy as np
+import functools
+import operator
 
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from relume.functional.containers import (
+    concatenated,
+    dtype_of,
+    elementwise_pair,
+    has_labels,
+    in_order_of,
+    kind_of,
+    labelled,
+    part,
+    shape_of,
+    sliceable,
+    values_of,
+)
 from relume.functional.docstrings import gated_docstring
 from relume.functional.split_axis import halves
+from relume.keywords import of_ufunc, refuse_unknown
 from relume.ufuncs import elementwise
 
 ROWS = elementwise.gated_rows()
@@ -19,27 +37,64 @@ def _refuse_int(b):
 
 def _forward(ufunc, name):
     def function(a, b=None, *, axis=-1, out=None, **kwargs):
+        if kwargs:
+            refuse_unknown(function, kwargs)
         if b is None:
-            a, b = halves(np.asanyarray(a), axis, "a")
+            if type(a) is not np.ndarray:
+                if out is None and has_labels(a):
+                    result = function(values_of(a), axis=axis, **kwargs)
+                    return labelled(result, _first_half(a, axis))
+                a = sliceable(values_of(a))
+            a, b = halves(a, axis, "a")
         else:
             _refuse_int(b)
-        return ufunc(a, b, out=out, **kwargs) if kwargs else ufunc(a, b, out=out)
+        try:
+            return ufunc(a, b, out=out, **kwargs) if kwargs else ufunc(a, b, out=out)
+        except TypeError as error:
+            raise of_ufunc(error, function, kwargs) from None
 
     function.__name__ = function.__qualname__ = name
     return function
 
 
+def _first_half(a, axis):
+    axis = normalize_axis_index(operator.index(axis), a.ndim)
+    return part(a, axis, slice(a.shape[axis] // 2))
+
+
 def _backward(ufunc, name):
     def function(grad, a, b=None, *, axis=-1, out=None, **kwargs):
-        if b is not None:
-            _refuse_int(b)
-            return ufunc(grad, a, b, out=(None, None) if out is None else out, **kwargs)
-        a = np.asanyarray(a)
+        if kwargs:
+            refuse_unknown(function, kwargs)
+        try:
+            if b is not None:
+                _refuse_int(b)
+                if out is None and kind_of(grad, a, b) == "dask":
+                    return _of_others(ufunc, "dask", grad, a, b, kwargs)
+                return ufunc(grad, a, b, out=(None, None) if out is None else out, **kwargs)
+            return split(grad, a, axis, out, kwargs)
+        except TypeError as error:
+            raise of_ufunc(error, function, kwargs) from None
+
+    def split(grad, a, axis, out, kwargs):
+        kind = ""
+        if out is None and not (type(a) is np.ndarray is type(grad)):
+            if has_labels(a):
+                grad = in_order_of(grad, _first_half(a, axis), ("grad", "the first half of a"))
+                return labelled(function(grad, values_of(a), axis=axis, **kwargs), a)
+            grad = values_of(grad)
+            kind = kind_of(a, grad)
+        a = sliceable(values_of(a))
         inputs = halves(a, axis, "a")
+        if kind:
+            half, shape = inputs[0].shape, shape_of(grad)
+            if np.broadcast_shapes(shape, half) != half:
+                raise ValueError(f"grad must broadcast to the shape {half}, got {shape}")
+            pair = _of_others(ufunc, kind, grad, *inputs, kwargs)
+            result = concatenated(pair, normalize_axis_index(operator.index(axis), a.ndim))
+            return result.rechunk(a.chunks) if kind_of(a) == "dask" else result
         if out is None:
-            dtype = kwargs.get("dtype") or np.result_type(*ufunc.resolve_dtypes(
-                (np.asanyarray(grad).dtype, a.dtype, a.dtype, None, None))[3:])  # fmt: skip
-            out = np.empty_like(a, dtype)
+            out = np.empty_like(a, _dtype(ufunc, grad, a, a, kwargs))
         elif isinstance(out, tuple):
             (out,) = out
         if out.shape != a.shape:
@@ -49,6 +104,20 @@ def _backward(ufunc, name):
 
     function.__name__ = function.__qualname__ = name
     return function
+
+
+def _of_others(ufunc, kind, grad, a, b, kwargs):
+    """Both gradients of arrays of another library."""
+    if kind == "dask":
+        dtype = _dtype(ufunc, grad, a, b, kwargs)
+        return elementwise_pair(functools.partial(ufunc, **kwargs), dtype, grad, a, b)
+    return ufunc(grad, a, b, **kwargs)
+
+
+def _dtype(ufunc, grad, a, b, kwargs):
+    """The dtype of both gradients."""
+    inputs = (dtype_of(each) for each in (grad, a, b))
+    return kwargs.get("dtype") or np.result_type(*ufunc.resolve_dtypes((*inputs, None, None))[3:])
 
 
 def _functions():

@@ -1,5 +1,6 @@
 """Maxout (Goodfellow et al., 2013): the maximum of several pieces along an axis."""
 
+import functools
 import operator
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
+from relume.functional.containers import kind_of, labelled, part, values_of
+from relume.keywords import of_ufunc
 from relume.ufuncs import along_axis
 
 __all__ = ["maxout", "maxout_backward"]
@@ -64,14 +67,62 @@ def maxout(
     >>> relume.maxout(np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 4.0]]))
     (array([3., 5.]), array([1, 0]))
     """
-    x = np.asanyarray(x)
+    kind = "" if type(x) is np.ndarray or out is not None else kind_of(x)
+    if kind != "other":
+        x = x if kind else np.asanyarray(x)
+        _check_pieces(x, axis)
+    if kind in OTHERS:
+        return OTHERS[kind](x, normalize_axis_index(operator.index(axis), x.ndim), kwargs)
+    if out is not None:
+        kwargs["out"] = out
+    try:
+        return along_axis.maxout(x, axis=axis, **kwargs)
+    except TypeError as error:
+        raise of_ufunc(error, maxout, kwargs, along_axis.maxout) from None
+
+
+def _check_pieces(x, axis):
     if x.shape[normalize_axis_index(operator.index(axis), x.ndim)] == 0:
         raise ValueError(
             f"x must have at least one piece along axis={axis}, got an array of shape {x.shape}"
         )
-    if out is not None:
-        kwargs["out"] = out
-    return along_axis.maxout(x, axis=axis, **kwargs)
+
+
+def _of_labels(x, axis, kwargs):
+    """Maximum and index with the labels of the other axes."""
+    best, which = maxout(values_of(x), axis, **kwargs)
+    if x.ndim == 1:
+        return best, which
+    like = part(x, axis, 0)
+    like = like.rename(None)  # else a Series has the name of the first piece
+    return labelled(best, like), labelled(which, like)
+
+
+def _of_dask(x, axis, kwargs):
+    """Maximum and index, lazily; the pieces must be in one chunk."""
+    import dask.array
+
+    dtype = kwargs.get("dtype") or along_axis.maxout.resolve_dtypes((x.dtype, None, None))[1]
+    function = functools.partial(along_axis.maxout, **kwargs)
+    return dask.array.apply_gufunc(
+        function, "(i)->(),()", x, axis=axis, output_dtypes=[dtype, np.intp], allow_rechunk=True
+    )
+
+
+def _of_masked(x, axis, kwargs):
+    """Maximum of the pieces that are not masked, and its index; masked where all are."""
+    mask = np.ma.getmaskarray(x)
+    values = np.array(x.data, along_axis.maxout.resolve_dtypes((x.dtype, None, None))[1])
+    values[mask] = -np.inf
+    best, which = along_axis.maxout(values, axis=axis, **kwargs)
+    # A piece of -inf may be the first maximum and masked.
+    hidden = np.take_along_axis(mask, np.expand_dims(which, axis), axis).squeeze(axis)
+    which = np.where(hidden, mask.argmin(axis), which)
+    nothing = mask.all(axis)
+    return np.ma.array(best, mask=nothing), np.ma.array(which, mask=nothing)
+
+
+OTHERS = {"dask": _of_dask, "masked": _of_masked, "pandas": _of_labels, "xarray": _of_labels}
 
 
 def maxout_backward(

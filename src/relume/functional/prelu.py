@@ -7,6 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relume.functional.activations import prelu
+from relume.functional.containers import (
+    dtype_of,
+    has_labels,
+    in_order_of,
+    kind_of,
+    labelled,
+    values_of,
+)
 from relume.ufuncs import along_axis, elementwise
 
 __all__ = ["prelu", "prelu_backward"]
@@ -54,8 +62,43 @@ def _alike(ufunc, *inputs):
     same = [a for a in inputs if dtype is not None and getattr(a, "dtype", None) is dtype]
     if dtype is None or len(same) < len(inputs) or dtype.char not in "efd" or not dtype.isnative:
         inputs = [a if type(a) in (int, float) else np.asarray(a) for a in inputs]
-        dtype = ufunc.resolve_dtypes((*(getattr(a, "dtype", type(a)) for a in inputs), None))[-1]
+        dtype = ufunc.resolve_dtypes((*map(dtype_of, inputs), None))[-1]
     return dtype, *(np.asarray(a, dtype) for a in inputs)
+
+
+def _of_others(grad, x, weight):
+    """Both gradients of arrays of other libraries or of subclasses; None for all else."""
+    kind = kind_of(x, grad, weight)
+    if kind in ("pandas", "xarray"):
+        like = x if has_labels(x) else grad
+        values = in_order_of(grad, like, ("grad", "x")), values_of(x)
+        grad_x, grad_weight = prelu_backward(*values, in_order_of(weight, like, ("weight", "x")))
+        if has_labels(like) and grad_x.shape == like.shape:
+            grad_x = labelled(grad_x, like)
+        return grad_x, labelled(grad_weight, weight) if has_labels(weight) else grad_weight
+    if kind in ("dask", "masked"):
+        grad_x = elementwise.prelu_backward(grad, x, weight)
+        product = elementwise.prelu_parameter_gradient(grad, x)
+        product = np.broadcast_to(product, grad_x.shape, subok=True) if kind == "masked" else (
+            product + np.zeros_like(grad_x)
+        )  # fmt: skip
+        return grad_x, _summed(product, np.shape(weight), grad_x.dtype)
+    if kind or any(type(each) is not np.ndarray for each in (grad, x) if _is_array(each)):
+        grad_x = elementwise.prelu_backward(grad, x, weight)
+        return grad_x, prelu_backward(*map(np.asarray, (grad, x, weight)))[1]
+    return None
+
+
+def _is_array(value):
+    return isinstance(value, np.ndarray)
+
+
+def _summed(product, weight_shape, dtype):
+    """The terms of the weight gradient, summed in at least float32 to the shape of the weight."""
+    kept = (1,) * (product.ndim - len(weight_shape)) + weight_shape
+    axes = tuple(i for i, n in enumerate(kept) if n == 1)
+    total = product.sum(axis=axes, dtype=np.promote_types(dtype, np.float32))
+    return total.astype(dtype).reshape(weight_shape)
 
 
 def prelu_backward(
@@ -105,6 +148,10 @@ def prelu_backward(
     >>> relume.prelu_backward(np.ones(3), np.array([-2.0, 0.0, 3.0]), 0.5)
     (array([0.5, 0.5, 1. ]), array(-2.))
     """
+    if not (type(x) is type(grad) is type(weight) is np.ndarray):
+        found = _of_others(grad, x, weight)
+        if found is not None:
+            return found
     shape, weight_shape = np.broadcast(grad, x, weight).shape, np.shape(weight)
     summation = _summation(shape, weight_shape)
     if summation is None:

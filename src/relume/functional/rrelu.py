@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from relume.keywords import of_ufunc
 from relume.ufuncs import elementwise
 
 __all__ = ["rrelu", "rrelu_backward"]
@@ -129,11 +130,13 @@ def rrelu(
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a numpy.random.Generator if training, got {rng!r}")
         slope = _drawn(lower, upper, x, rng)
-    y = (
-        elementwise.prelu(x, slope, out=out, **kwargs)
-        if kwargs
-        else elementwise.prelu(x, slope, out=out)
-    )
+    try:
+        if kwargs:
+            y = elementwise.prelu(x, slope, out=out, **kwargs)
+        else:
+            y = elementwise.prelu(x, slope, out=out)
+    except TypeError as error:
+        raise of_ufunc(error, rrelu, kwargs, elementwise.prelu) from None
     return (y, slope) if return_slope else y
 
 
@@ -195,6 +198,9 @@ def rrelu_backward(
     """
     mean = _mean_slope(lower, upper)
     slope = mean if slope is None else slope
-    if kwargs:
-        return elementwise.prelu_backward(grad, x, slope, out=out, **kwargs)
-    return elementwise.prelu_backward(grad, x, slope, out=out)
+    try:
+        if kwargs:
+            return elementwise.prelu_backward(grad, x, slope, out=out, **kwargs)
+        return elementwise.prelu_backward(grad, x, slope, out=out)
+    except TypeError as error:
+        raise of_ufunc(error, rrelu_backward, kwargs, elementwise.prelu_backward) from None

@@ -53,7 +53,7 @@ from relume.nn.optimizers.schedules import (
 from relume.nn.saving.load import load
 from relume.nn.saving.model_file import ModelFileError
 from relume.nn.training.history import History
-from relume.public_names import set_module as _set_module
+from relume.public_names import publish as _publish
 
 __all__ = [
     "LBFGS",
@@ -109,4 +109,4 @@ __all__ = [
     *_layers,
 ]
 
-_set_module(globals())
+_publish(globals())

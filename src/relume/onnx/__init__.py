@@ -19,6 +19,7 @@ from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson, loss_of
 from relume.nn.network import Network
 from relume.onnx.graph import Graph, onnx
 from relume.onnx.scalers import scaled
+from relume.public_names import publish as _publish
 
 __all__ = ["from_estimator", "model_of"]
 
@@ -214,3 +215,6 @@ def from_estimator(
     multilabel = isinstance(net.loss, BinaryCrossEntropy) and net.n_outputs > 1
     classes = None if multilabel else getattr(mlp, "classes_", None)
     return model_of(net, output=output, classes=classes, scalers=scalers)
+
+
+_publish(globals())

@@ -9,6 +9,7 @@ opens no window. A notebook displays it, and ``figure.savefig("plot.svg")`` save
 from relume.plots.curves import activations, losses
 from relume.plots.layers import dead_units, gradient_norms, layer_histograms
 from relume.plots.style import text_alternative, to_svg
+from relume.public_names import publish as _publish
 
 __all__ = [
     "activations",
@@ -19,3 +20,5 @@ __all__ = [
     "text_alternative",
     "to_svg",
 ]
+
+_publish(globals())

@@ -10,10 +10,10 @@ except ImportError as _error:
         "relume.sklearn needs scikit-learn 1.7 or newer: pip install 'relume[sklearn]'"
     ) from _error
 
-from relume.public_names import set_module as _set_module
+from relume.public_names import publish as _publish
 from relume.sklearn.classifier import MLPClassifier
 from relume.sklearn.regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
-_set_module(globals())
+_publish(globals())
