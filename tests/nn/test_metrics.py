@@ -177,3 +177,94 @@ def test_bad_results():
     metrics = metrics_of([lambda y_true, y_pred: y_pred], loss)
     with pytest.raises(TypeError, match="must return a number"):
         metric_values(metrics, loss, np.array(MANY), np.zeros((3, 2)))
+
+
+# -- weights of rows ------------------------------------------------------------------------------
+
+WEIGHT = np.array([0.0, 3.0, 1.0, 0.5, 2.0, 0.0, 1.0, 7.0])
+RNG = np.random.default_rng(3)
+ONE, THREE = RNG.normal(size=(8, 1)), RNG.normal(size=(8, 3))
+LABELS, PAIR = np.array([0, 1, 2, 1, 0, 0, 1, 2]), np.array([0, 1, 1, 1, 0, 0, 1, 0])
+SEVERAL = (RNG.random((8, 3)) > 0.5).astype(int)
+SEVERAL[3] = THREE[3] > 0  # one row with all labels right
+WEIGHED = {
+    "accuracy": ("accuracy_score", "cross_entropy", THREE, LABELS, {}),
+    "accuracy of many": ("accuracy_score", "binary_cross_entropy", THREE, SEVERAL, {}),
+    "balanced_accuracy": ("balanced_accuracy_score", "cross_entropy", THREE, LABELS, {}),
+    "f1": ("f1_score", "cross_entropy", THREE, LABELS, {"average": "macro"}),
+    "f1 of one": ("f1_score", "binary_cross_entropy", ONE, PAIR, {}),
+    "f1 of many": ("f1_score", "binary_cross_entropy", THREE, SEVERAL, {"average": "macro"}),
+    "log_loss": ("log_loss", "cross_entropy", THREE, LABELS, {}),
+    "log_loss of one": ("log_loss", "binary_cross_entropy", ONE, PAIR, {}),
+    "top_5_accuracy": ("top_k_accuracy_score", "cross_entropy", RNG.normal(size=(8, 7)),
+                       np.array([0, 6, 2, 5, 0, 4, 1, 2]), {"k": 5, "labels": range(7)}),
+    "mae": ("mean_absolute_error", "mse", ONE, THREE[:, 0], {}),
+    "mse": ("mean_squared_error", "mse", THREE, SEVERAL, {}),
+    "rmse": ("root_mean_squared_error", "mse", ONE, THREE[:, 0], {}),
+    "r2": ("r2_score", "mse", ONE, THREE[:, 0], {}),
+    "r2 of several": ("r2_score", "mse", THREE, SEVERAL, {}),
+}  # fmt: skip
+
+
+def outputs_of(z, loss, metrics):
+    """A network whose outputs for the rows of the unit matrix are z."""
+    net = nn.Network([nn.Dense(z.shape[1], use_bias=False)], loss=loss, metrics=metrics,
+                     dtype="float64")  # fmt: skip
+    net.load_state_dict({"0.weight": z.T})
+    return net
+
+
+@pytest.mark.parametrize("case", WEIGHED)
+def test_weights_count_as_in_scikit_learn(case):
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    function, loss, z, y, options = WEIGHED[case]
+    name = case.partition(" ")[0]
+    net = outputs_of(z, loss, [name])
+    X = np.eye(8)
+    predicted = net.predict(X)
+    if name == "log_loss":
+        predicted = net.predict_proba(X)
+    elif name == "top_5_accuracy":
+        predicted = z
+    want = getattr(sklearn_metrics, function)(y, predicted, sample_weight=WEIGHT, **options)
+    assert net.evaluate(X, y, WEIGHT)[name] == pytest.approx(want, rel=1e-12)
+    assert net.evaluate(X, y)[name] != pytest.approx(want, rel=1e-6)
+    history = net.fit(X, y, validation_data=(X, y, WEIGHT))
+    assert history[f"val_{name}"][0] == net.evaluate(X, y, WEIGHT)[name]
+
+
+def test_every_metric_is_weighed():
+    assert {case.partition(" ")[0] for case in WEIGHED} == {*OF_CLASSES, *OF_VALUES}
+
+
+def test_a_function_is_given_the_weights_if_it_has_the_parameter():
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    given = []
+
+    def plain_mean(y_true, y_pred):
+        return abs(y_true - y_pred).mean()
+
+    def weighed(y_true, y_pred, *, sample_weight=None):
+        given.append(sample_weight)
+        return 0.0
+
+    y = THREE[:, 0]
+    net = outputs_of(ONE, "mse", [sklearn_metrics.median_absolute_error, plain_mean, weighed])
+    logs = net.evaluate(np.eye(8), y, WEIGHT)
+    error = abs(ONE.ravel() - y)
+    assert logs["median_absolute_error"] == sklearn_metrics.median_absolute_error(
+        y, ONE.ravel(), sample_weight=WEIGHT
+    )
+    assert logs["plain_mean"] == pytest.approx(error.mean())
+    np.testing.assert_array_equal(given.pop(), WEIGHT)
+    net.evaluate(np.eye(8), y)
+    assert given == [None]
+
+
+@pytest.mark.parametrize("name", [*OF_CLASSES, *OF_VALUES])
+def test_weights_of_1_change_nothing(name):
+    loss = "cross_entropy" if name in OF_CLASSES else "mse"
+    y = LABELS if name in OF_CLASSES else SEVERAL
+    net = outputs_of(THREE, loss, [name])
+    logs = net.evaluate(np.eye(8), y)
+    assert net.evaluate(np.eye(8), y, np.ones(8)) == pytest.approx(logs, rel=1e-12)

@@ -15,9 +15,11 @@ import numpy as np
 
 from relume.diagnostics.label_shift import label_shift
 from relume.diagnostics.report import Advice, LayerReport
+from relume.engine.prediction import predict
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.normalization import Standardize
 from relume.nn.optimizers.usual_rate import lower_rate, rate_excess, usual_rate
+from relume.nn.units import target_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +42,7 @@ def advice_for(evidence: Evidence, layers: Layers) -> list[Advice]:
     """All advice, causes before their effects."""
     found: list[Advice] = []
     for rule in (
-        unscaled_input, constant_feature, bad_initialization, learning_rate_high,
+        unscaled_input, unscaled_target, constant_feature, bad_initialization, learning_rate_high,
         learning_rate_low, dead_units, saturated_units, vanishing_gradient, exploding_gradient,
         label_shift,
     ):  # fmt: skip
@@ -67,6 +69,16 @@ def unscaled_input(evidence: Evidence, layers: Layers, found: set[str]) -> Itera
         "different speed from the rest. Put nn.Standardize() before the first layer, or scale X",
         {"layer": "Standardize"},
     )  # fmt: skip
+
+
+def unscaled_target(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:
+    """Targets whose mean or spread is one that the outputs have not reached."""
+    X, y = evidence.sample
+    weights = evidence.net._built()
+    z = None if y is None else predict(weights.plan, weights.parameters, X)
+    worst = None if y is None or z is None else target_scale.unscaled_target(evidence.net, z, y)
+    if worst is not None:
+        yield Advice("unscaled_target", None, worst.text, {"scale_targets": True})
 
 
 def constant_feature(evidence: Evidence, layers: Layers, found: set[str]) -> Iterator[Advice]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume.engine.prediction import predict
+from relume.nn.data.target_form import TargetForm
 from relume.nn.losses import PythonLoss
 from relume.nn.network import Network
 from relume.nn.optimizers.optimizers import Optimizer
@@ -33,6 +34,7 @@ def try_step(net: Network, X: NDArray[np.floating], y: NDArray[np.generic]) -> T
     if not isinstance(net.optimizer, Optimizer) or len(X) < 8:
         return None
     trial = copy.copy(net)
+    trial._scale_targets, trial._target_form = False, TargetForm()  # y is scaled already
     weights = trial._built()
     before = weights.parameters.copy()
     try:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from relume.nn.data import check_data
 from relume.nn.data.rows import CHUNK, MappedRows, SparseRows
+from relume.nn.data.target_form import MEAN, SCALE
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.residual import Residual, width_of
 
@@ -172,6 +173,8 @@ def _take_out(net, i, end, state, values, keep):
     """Remove units of layers[i] from a state, and add their values to the bias of layers[end]."""
     first, last = _module(net.layers, i), _module(net.layers, end)
     for name, value in state.items():
+        if name in (MEAN, SCALE):
+            continue
         # The layers in between have one parameter per unit, or one for all, such as PReLU's slope.
         if first <= int(name.partition(".")[0]) < last and value.shape[:1] == keep.shape:
             state[name] = value[keep]
@@ -215,7 +218,11 @@ def _copy_with(net, layers, state):
 
 
 def _size(state):
-    return sum(value.size for name, value in state.items() if not name.endswith("_tracked"))
+    return sum(
+        value.size
+        for name, value in state.items()
+        if not name.endswith("_tracked") and name not in (MEAN, SCALE)
+    )
 
 
 def _named(layer, i):

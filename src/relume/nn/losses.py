@@ -27,6 +27,7 @@ class Loss(Configurable):
 
     name: ClassVar[str] = ""
     classifies: ClassVar[bool] = False
+    scales: ClassVar[bool] = True  # whether targets may be shifted and scaled
 
     def kernel(self, y: NDArray[Any]) -> str:
         """The name of the kernel for y as `targets` gives it."""
@@ -137,6 +138,7 @@ class CrossEntropy(Loss):
 
     name = "cross_entropy"
     classifies = True
+    scales = False
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing: float = validation.number(
@@ -200,6 +202,7 @@ class BinaryCrossEntropy(Loss):
 
     name = "binary_cross_entropy"
     classifies = True
+    scales = False
 
     def __init__(self, pos_weight: float | Sequence[float] | None = None) -> None:
         self.pos_weight: float | list[float] | None = None
@@ -359,6 +362,7 @@ class Poisson(Loss):
     """
 
     name = "poisson"
+    scales = False
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """Values of at least 0."""
@@ -393,6 +397,8 @@ class PythonLoss(Loss):
     ...     return np.mean(d**4), 4 * d**3 / d.size
     >>> net = nn.Network([nn.Dense(1)], loss=fourth_power)
     """
+
+    scales = False  # y comes as it was given
 
     def __init__(self, function: Callable[..., Any]) -> None:
         if isinstance(function, type) or not callable(function):

@@ -1,9 +1,11 @@
 """Metrics of predictions, computed in float64.
 
-Each is a function of the targets y in the form of the predictions, of the predictions, and of the
-outputs z (logits) from which the predictions were made.
+Each is a function of the targets y in the form of the predictions, of the predictions, of the
+outputs z (logits) from which the predictions were made, and of the weights of the rows, or None.
+Weights count as in scikit-learn's functions of the same names.
 """
 
+import inspect
 import numbers
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -15,10 +17,15 @@ from relume import validation
 from relume.nn.losses import Loss
 
 
-def _accuracy(y, predicted, z):
+def _mean(values, weight):
+    """The mean over rows, by their weights, and over the columns if there are any."""
+    return np.average(values, axis=0, weights=weight).mean()
+
+
+def _accuracy(y, predicted, z, weight):
     """The share of rows predicted correctly; with several labels a row, all must be right."""
     right = predicted == y
-    return right.mean() if right.ndim == 1 else right.all(axis=1).mean()
+    return _mean(right if right.ndim == 1 else right.all(axis=1), weight)
 
 
 def _one_label(y, name):
@@ -26,13 +33,20 @@ def _one_label(y, name):
         raise ValueError(f"metric {name!r} needs one label per row, got y of shape {y.shape}")
 
 
-def _balanced_accuracy(y, predicted, z):
-    """The mean recall of the classes in y."""
+def _balanced_accuracy(y, predicted, z, weight):
+    """The mean recall of the classes in y; those whose rows all have weight 0 do not count."""
     _one_label(y, "balanced_accuracy")
-    return np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)])
+    weight = _ones(y) if weight is None else weight
+    right = weight * (predicted == y)
+    totals = {label: weight[y == label].sum() for label in np.unique(y)}
+    return np.mean([right[y == label].sum() / total for label, total in totals.items() if total])
 
 
-def _f1(y, predicted, z):
+def _ones(y):
+    return np.ones(len(y))
+
+
+def _f1(y, predicted, z, weight):
     """F1 of class 1 if there are two classes, else the mean over the labels or occurring classes.
 
     F1 is 2 tp / (2 tp + fp + fn), or 0 where that is 0 / 0.
@@ -42,42 +56,44 @@ def _f1(y, predicted, z):
     else:
         labels = [1] if z.shape[1] <= 2 else np.union1d(y, predicted)
         pairs = [(y == label, predicted == label) for label in labels]
-    return np.mean([2 * (a & b).sum() / max(a.sum() + b.sum(), 1) for a, b in pairs])
+    weight = _ones(y) if weight is None else weight
+    sums = [((a & b) @ weight, a @ weight + b @ weight) for a, b in pairs]
+    return np.mean([2 * hits / total if total else 0.0 for hits, total in sums])
 
 
-def _log_loss(y, predicted, z):
+def _log_loss(y, predicted, z, weight):
     """The negative log-likelihood of y, without weights or label smoothing."""
     z = z.astype(np.float64)
     if y.ndim == 2 or z.shape[1] == 1:
-        return np.logaddexp(0, np.where(y.reshape(z.shape) == 1, -z, z)).mean()
-    return (np.logaddexp.reduce(z, axis=1) - z[np.arange(len(y)), y]).mean()
+        return _mean(np.logaddexp(0, np.where(y.reshape(z.shape) == 1, -z, z)), weight)
+    return _mean(np.logaddexp.reduce(z, axis=1) - z[np.arange(len(y)), y], weight)
 
 
-def _top_5_accuracy(y, predicted, z):
+def _top_5_accuracy(y, predicted, z, weight):
     """The share of rows in which fewer than five outputs are larger than that of the label."""
     _one_label(y, "top_5_accuracy")
     if z.shape[1] == 1:
         return 1.0
-    return ((z > z[np.arange(len(y)), y, None]).sum(axis=1) < 5).mean()
+    return _mean((z > z[np.arange(len(y)), y, None]).sum(axis=1) < 5, weight)
 
 
 def _errors(y, predicted):
     return predicted.astype(np.float64) - y.astype(np.float64)
 
 
-def _mae(y, predicted, z):
-    return np.abs(_errors(y, predicted)).mean()
+def _mae(y, predicted, z, weight):
+    return _mean(np.abs(_errors(y, predicted)), weight)
 
 
-def _mse(y, predicted, z):
-    return np.square(_errors(y, predicted)).mean()
+def _mse(y, predicted, z, weight):
+    return _mean(np.square(_errors(y, predicted)), weight)
 
 
-def _rmse(y, predicted, z):
-    return np.sqrt(_mse(y, predicted, z))
+def _rmse(y, predicted, z, weight):
+    return np.sqrt(_mse(y, predicted, z, weight))
 
 
-def _r2(y, predicted, z):
+def _r2(y, predicted, z, weight):
     """The coefficient of determination, averaged over the outputs, as in scikit-learn.
 
     For an output whose y is constant it is 1 if all predictions are right, else 0. It is NaN for a
@@ -85,9 +101,10 @@ def _r2(y, predicted, z):
     """
     if len(y) < 2:
         return np.nan
-    errors = np.square(_errors(y, predicted)).sum(axis=0)
+    weight = _ones(y) if weight is None else weight
+    errors = weight @ np.square(_errors(y, predicted))
     y = y.astype(np.float64)
-    about_mean = np.square(y - y.mean(axis=0)).sum(axis=0)
+    about_mean = weight @ np.square(y - np.average(y, axis=0, weights=weight))
     constant = np.where(errors == 0, 1.0, 0.0)
     varying = 1 - errors / np.where(about_mean == 0, 1, about_mean)
     return np.where(about_mean == 0, constant, varying).mean()
@@ -104,7 +121,7 @@ OF_VALUES: dict[str, Callable[..., Any]] = {"mae": _mae, "mse": _mse, "r2": _r2,
 
 
 class Metric(NamedTuple):
-    """A metric: its name, and a function of y, the predictions and the outputs."""
+    """A metric: its name, and a function of y, predictions, outputs and weights."""
 
     name: str
     function: Callable[..., Any]
@@ -114,7 +131,8 @@ def metrics_of(values: Iterable[str | Callable[..., float]] | None, loss: Loss) 
     """Metrics from names and callables; None means the accuracy under a classification loss.
 
     A callable is a function ``(y_true, y_pred) -> float``, where ``y_pred`` is what `predict`
-    returns.
+    returns, of shape (n,) for one output. One that has a parameter ``sample_weight`` is given the
+    weights of the rows, if there are any.
     """
     if values is None:
         values = ["accuracy"] if loss.classifies else []
@@ -136,8 +154,11 @@ def _metric_of(value, loss):
         raise TypeError(f"metrics must be names or callables, got {value!r}")
     name = getattr(value, "__name__", type(value).__name__)
 
-    def metric(y, predicted, z):
-        result = value(y, predicted)
+    weighs = _takes_weights(value)
+
+    def metric(y, predicted, z, weight):
+        weights = {} if weight is None or not weighs else {"sample_weight": weight}
+        result = value(y, predicted, **weights)
         if not isinstance(result, numbers.Real) and np.ndim(result) != 0:
             raise TypeError(f"metric {name} must return a number, got {result!r}")
         return result
@@ -145,11 +166,26 @@ def _metric_of(value, loss):
     return Metric(name, metric)
 
 
+def _takes_weights(function):
+    """Whether a function has a parameter sample_weight, as scikit-learn's metrics have."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # of some functions written in C
+        return False
+    each = parameters.get("sample_weight")
+    return each is not None and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+
+
 def metric_values(
-    metrics: list[Metric], loss: Loss, z: NDArray[np.floating], y: NDArray[np.generic]
+    metrics: list[Metric],
+    loss: Loss,
+    z: NDArray[np.floating],
+    y: NDArray[np.generic],
+    weight: NDArray[np.floating] | None = None,
 ) -> dict[str, float]:
     """The metrics of the outputs z against y, which is what the loss's `targets` returned."""
     if not metrics:
         return {}
     y, predicted = loss.expected(y), loss.predictions(z)
-    return {metric.name: float(metric.function(y, predicted, z)) for metric in metrics}
+    weight = None if weight is None else weight.astype(np.float64)
+    return {metric.name: float(metric.function(y, predicted, z, weight)) for metric in metrics}

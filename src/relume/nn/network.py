@@ -25,6 +25,7 @@ from relume.nn.data import check_data
 from relume.nn.data.minibatches import ArrayBatches, Features, IterableBatches
 from relume.nn.data.rows import SparseRows, parts_of
 from relume.nn.data.splits import class_weights, split
+from relume.nn.data.target_form import MEAN, SCALE, TargetForm
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.layer import Layer, checked_layers
 from relume.nn.layers.normalization import Standardize
@@ -88,8 +89,8 @@ class Network:
     metrics : list of str and callable, or None, default=None
         Metrics that `evaluate` reports in addition to the loss, and that a fit reports for its
         validation data: names such as ``"f1"``, and functions ``(y_true, y_pred) -> float`` of
-        targets and predictions. None means the accuracy for a classifier, and no metrics for
-        other networks.
+        targets and predictions, both of shape (n,) for one output. None means the accuracy for
+        a classifier, and no metrics for other networks.
     schedule : Schedule, callable or None, default=None
         Factor of the learning rate over time: a schedule such as ``nn.Cosine(10)``, or a function
         from the epoch as a float (0.0 at the start of training, 1.5 in the middle of the second
@@ -100,6 +101,13 @@ class Network:
         Whether matrix products skip zeros in their input, such as those that a relu produces.
         "auto" skips them where measurements have shown that this is faster. The results have the
         same bits in all three cases.
+    scale_targets : bool, default=False
+        Whether the outputs stand for targets of mean 0 and standard deviation 1, which networks
+        learn far faster than targets that are far from 0 or of large spread. The mean and
+        std of each output are learned from the rows of the first `fit` or
+        `train_on_batch`, by their weights, and kept with the network. Predictions and metrics are
+        in the units of y, in float64; the loss, and the raw outputs of `forward`, are those of the
+        scaled targets. Only for losses of values.
 
     Raises
     ------
@@ -145,10 +153,12 @@ class Network:
         metrics: MetricsOf = None,
         schedule: Callable[[float], float] | None = None,
         sparse: Literal["auto", "never", "always"] = "auto",
+        scale_targets: bool = False,
     ) -> None:
         self._values: Weights | None = None  # `_weights` follows the layers
         self._tape: Any = None  # what `forward` keeps for `backward`
         self._dtype, self._sparse = DTYPES["float32"], "auto"
+        self._scale_targets, self._target_form = False, TargetForm()
         # Set before their properties compare with them; vars(self) would make every later access
         # of an attribute take twice as long.
         self._layers: list[Layer | Activation] = []
@@ -162,6 +172,7 @@ class Network:
         self.schedule = schedule
         self.epoch = 0
         self.sparse = sparse
+        self.scale_targets = scale_targets
         self._history: History | None = None
         self._hooks: Hooks | None = None  # those of the fit that is running
         self._callback_states: list[dict[str, Any]] = []  # as the last fit left them
@@ -238,6 +249,8 @@ class Network:
     @loss.setter
     def loss(self, value: LossOf) -> None:
         loss = loss_of(value)
+        if self._scale_targets:
+            _check_scales_targets(loss)
         loss.numbers(self.n_outputs, self._dtype)  # raises where they do not fit the outputs
         try:
             metrics = metrics_of(self._given_metrics, loss)
@@ -329,6 +342,25 @@ class Network:
         self._sparse = validation.choice(value, "sparse", SPARSITIES)
         self._forget_layers()
 
+    @property
+    def scale_targets(self) -> bool:
+        """Whether the outputs stand for targets of mean 0 and standard deviation 1."""
+        return self._scale_targets
+
+    @scale_targets.setter
+    def scale_targets(self, value: bool) -> None:
+        value = validation.flag(value, "scale_targets")
+        if value == self._scale_targets:
+            return
+        if self._values is not None:
+            raise ValueError(
+                f"scale_targets must stay {self._scale_targets} once the network is built, got "
+                f"{value}. Train a new nn.Network(layers, scale_targets={value})"
+            )
+        if value:
+            _check_scales_targets(self._loss)
+        self._scale_targets = value
+
     # -- weights ----------------------------------------------------------------------------------
 
     @property
@@ -413,7 +445,8 @@ class Network:
         -------
         state : dict of str to ndarray
             ``"0.weight"`` of shape (n_out, n_in), ``"0.bias"``, and so on, where an activation
-            counts as a module of its own. Copies.
+            counts as a module of its own. A network with ``scale_targets=True`` also has
+            ``"targets.mean"`` and ``"targets.scale"``, in float64. Copies.
 
         Raises
         ------
@@ -421,7 +454,10 @@ class Network:
             If the network is not built.
         """
         weights = self._built()
-        return state_dict_of(weights, weights.parameters)
+        state = state_dict_of(weights, weights.parameters)
+        if self._scale_targets:
+            state |= self._target_form.arrays(weights.plan.n_out)
+        return state
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Take over parameters, as `state_dict` returns them; the optimizer starts afresh.
@@ -440,7 +476,20 @@ class Network:
         layers = checked_layers(self._layers, "layers")
         _outputs_of(layers)
         n_features = self._values.plan.n_in if self._values else None
+        form = self._target_form
+        if self._scale_targets:
+            for name in (MEAN, SCALE):
+                if name not in state:
+                    raise ValueError(f"state lacks {name!r}, which scale_targets=True needs")
+            form = form.of_arrays(state[MEAN], state[SCALE], _outputs_of(layers))
+            state = {name: state[name] for name in state if name not in (MEAN, SCALE)}
+        elif MEAN in state or SCALE in state:
+            raise ValueError(
+                f"state must not hold {MEAN!r} and {SCALE!r}, which belong to a network with "
+                "scale_targets=True; load it into such a network"
+            )
         self._weights = from_state_dict(state, layers, self.dtype, n_features, self.sparse)
+        self._target_form = form
 
     def __getstate__(self) -> dict[str, Any]:
         """Weights and settings: copies, since a network trains in place."""
@@ -573,7 +622,7 @@ class Network:
             multiplied by `sample_weight`. They count in training only: the validation loss takes
             the rows' own weights.
         validation_data : tuple (X, y) or (X, y, sample_weight) or None, default=None
-            Held-out rows, evaluated after each epoch.
+            Held-out rows, evaluated after each epoch; weights count in the loss and the metrics.
         validation_split : float, default=0.0
             Fraction of the rows that is held out for validation, taken from the end; an
             alternative to `validation_data`.
@@ -625,7 +674,9 @@ class Network:
             if held_out is not None:
                 validation.shape(held_out[0].shape, "validation_data X", source.width)
         else:
-            X, y, weight = check_data.rows(self, X, y, sample_weight)
+            given = y
+            X, y, weight = check_data.rows(self, X, y, sample_weight, learns=True)
+            form = self._target_form.of_shape(given)
             if steps_per_epoch is not None:
                 raise ValueError(
                     "steps_per_epoch must be None where X is an array, all of whose rows are an "
@@ -639,9 +690,25 @@ class Network:
                 check_data.check_finite(held_out[0], "X")
             else:
                 held_out = check_data.validation_rows(self, validation_data, source.width)
+            held_out = self._learn_scale(source, form, held_out)
         if isinstance(self.optimizer, LBFGS):
             return fit_lbfgs(self, source, epochs, held_out, hooks, progress)
         return FitLoop(self, source, held_out, hooks).run(epochs, progress)
+
+    def _learn_scale(self, source: ArrayBatches, form: TargetForm, held_out: Any = None) -> Any:
+        """Let the source have targets that are scaled, by themselves if this is the first data.
+
+        Returned are the held-out rows, scaled likewise.
+        """
+        if self._scale_targets and not form.learned:
+            form = form.fitted(source.y, source.weight)
+            source.y = form.scaled(source.y, "y", self._dtype)
+            source.y_like = source.y[:0]
+            if held_out is not None:
+                X, y, weight = held_out
+                held_out = X, form.scaled(y, "validation_data y", self._dtype), weight
+        source.target_form = form
+        return held_out
 
     def _learning_rates(self, steps: int | None) -> NDArray[np.float64]:
         """The learning rates of the next epoch's minibatches; just one if their number is None."""
@@ -677,10 +744,13 @@ class Network:
         TypeError, ValueError, FloatingPointError
             As `fit`; the network is then as it was.
         """
-        X, y, weight = check_data.rows(self, X, y, sample_weight)
+        before_form, given = self._target_form, y
+        X, y, weight = check_data.rows(self, X, y, sample_weight, learns=True)
+        form = before_form.of_shape(given)
         self._needs_steps("train_on_batch")
         check_data.check_enough_rows(self, len(X))
         source = ArrayBatches(X, y, weight, len(X))
+        self._learn_scale(source, form)
         weights = self._weights
         steps = 0 if weights is None else weights.steps
         before: Any = None
@@ -692,10 +762,12 @@ class Network:
         try:
             self.build(source.width)
             source.standardize(self._built())
+            self._target_form = source.target_form or form
             return one_step(self, source, self._learning_rates(None)[0], self._key())
         except BaseException as error:
             if self._values is None or self._values.steps == steps:
                 self._undo(before)
+                self._target_form = before_form
             if isinstance(error, Diverged):
                 raise FloatingPointError(
                     "the loss of this minibatch is not finite; no step was made"
@@ -714,7 +786,7 @@ class Network:
             raise RuntimeError(f"{method} needs an optimizer that makes steps; nn.LBFGS has fit")
 
     def forward(self, X: ArrayLike, training: bool = False) -> NDArray[np.floating]:
-        """The raw outputs: logits under ``"cross_entropy"``.
+        """The raw outputs: logits under ``"cross_entropy"``, scaled under ``scale_targets``.
 
         Parameters
         ----------
@@ -736,6 +808,11 @@ class Network:
         rows: Any = check_data.features(self, X)
         if not validation.flag(training, "training"):
             return self._outputs(rows)
+        if self._scale_targets and not self._target_form.learned:
+            raise RuntimeError(
+                "scale_targets=True learns from targets, which forward does not see: call fit or "
+                "train_on_batch first, or load a state that has targets.mean and targets.scale"
+            )
         if isinstance(rows, SparseRows):
             raise TypeError("X must be a dense array where training=True, got a sparse matrix")
         self.build(rows.shape[1])
@@ -858,7 +935,8 @@ class Network:
         -------
         y : ndarray
             Labels (int64) of shape (n,), a matrix of 0 and 1 where several may hold; values of
-            shape (n, n_outputs), or (n,) for one output.
+            shape (n, n_outputs), or (n,) for one output. A network with one output that was
+            last trained on y of shape (n, 1) gives that shape back.
 
         Raises
         ------
@@ -867,7 +945,8 @@ class Network:
         TypeError, ValueError
             If X is invalid, or not finite.
         """
-        return self._loss.predictions(self._outputs_of(X))
+        z, form = self._outputs_of(X), self._target_form
+        return self._loss.predictions(z) if form.plain else form.predictions(self._loss, z)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Class probabilities: the softmax of the logits, or the sigmoid under the binary loss.
@@ -907,13 +986,16 @@ class Network:
         y : array_like of shape (n,) or (n, n_outputs)
             Their targets.
         sample_weight : array_like of shape (n,) or None, default=None
-            Weight of each row in the loss.
+            Weight of each row in the loss and the metrics. A metric that is a function is given
+            the weights if it has a parameter ``sample_weight``, as scikit-learn's have; else it
+            counts all rows alike.
 
         Returns
         -------
         logs : dict of str to float
             ``"loss"``, and the network's metrics by name: for a classifier the ``"accuracy"`` (a
-            share of 1) unless others were asked for.
+            share of 1) unless others were asked for. With ``scale_targets=True`` the loss is that
+            of the scaled targets, as in training; the metrics are in the units of y.
 
         Raises
         ------
@@ -934,7 +1016,8 @@ class Network:
         else:
             losses, _ = self._row_losses(z, y)
             loss = np.average(losses.astype(np.float64), weights=weight)
-        return {"loss": float(loss), **metric_values(self._metrics, self.loss, z, y)}
+        z, y = self._target_form.unscaled(z), self._target_form.unscaled(y)
+        return {"loss": float(loss), **metric_values(self._metrics, self.loss, z, y, weight)}
 
     def _row_losses(self, z: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Loss of each row of outputs z, and its gradient, under a loss of the kernels."""
@@ -1091,6 +1174,16 @@ def _name_of(dtype):
         return np.dtype(dtype).name
     except TypeError:
         return dtype
+
+
+def _check_scales_targets(loss):
+    """Raise where targets that are scaled would be none that a loss takes."""
+    if not loss.scales:
+        raise ValueError(
+            f"scale_targets must be False under loss={loss.name!r}, whose targets have a meaning "
+            "that a scale would change; use a loss of values such as 'mse'"
+            + (", or scale y yourself" if isinstance(loss, PythonLoss) else "")
+        )
 
 
 def _generator_of(seed):

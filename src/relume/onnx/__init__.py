@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 import relume
 from relume import validation
+from relume.nn.data.target_form import MEAN, SCALE, TargetForm
 from relume.nn.interop.from_sklearn import LOSSES, from_sklearn
 from relume.nn.layers.ops import ops_of
 from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson, loss_of
@@ -70,13 +71,17 @@ def of_binary(g: Graph, z: str, n: int, output: str, classes: Any) -> None:
     g.output(g.node("Sigmoid", z), "probabilities", types.FLOAT, n)
 
 
-def of_values(g: Graph, z: str, n: int, loss: Any) -> None:
-    """The output of a regressor, without a column if it is one."""
-    y = g.node("Exp", z) if isinstance(loss, Poisson) else z
-    if n == 1:
-        g.output(g.node("Squeeze", y, np.array([1])), "variable", onnx().TensorProto.FLOAT)
+def of_values(g: Graph, z: str, n: int, loss: Any, form: TargetForm) -> None:
+    """The output of a regressor: without a column if it is one, unless its targets had that."""
+    y, kind = g.node("Exp", z) if isinstance(loss, Poisson) else z, onnx().TensorProto.FLOAT
+    if form.mean is not None and form.scale is not None:
+        kind = onnx().TensorProto.DOUBLE  # as predict: float32 has too few digits for many means
+        mean, scale = g.double(form.mean, MEAN), g.double(form.scale, SCALE)
+        y = g.node("Add", g.node("Mul", g.node("Cast", y, to=kind), scale), mean)
+    if n == 1 and not form.column:
+        g.output(g.node("Squeeze", y, np.array([1])), "variable", kind)
     else:
-        g.output(y, "variable", onnx().TensorProto.FLOAT, n)
+        g.output(y, "variable", kind, n)
 
 
 def finished(g: Graph, z: str, net: Network, output: str, classes: Any) -> None:
@@ -93,7 +98,7 @@ def finished(g: Graph, z: str, net: Network, output: str, classes: Any) -> None:
     elif classes is not None:
         raise ValueError(f"classes must be None for values, got {classes!r}")
     else:
-        of_values(g, z, n, loss)
+        of_values(g, z, n, loss, net._target_form)
 
 
 def model_of(

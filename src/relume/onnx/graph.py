@@ -43,6 +43,11 @@ class Graph:
         self.constants.append(onnx().numpy_helper.from_array(array, name))
         return name
 
+    def double(self, value: ArrayLike, name: str) -> str:
+        """Add an array in float64; returns its name."""
+        self.constants.append(onnx().numpy_helper.from_array(np.asarray(value, "f8"), name))
+        return name
+
     def node(self, operator: str, *inputs: Any, **attributes: Any) -> str:
         """Add an operator on values, by name, or on constants; returns the name of its result."""
         names = [each if isinstance(each, str) else self.constant(each) for each in inputs]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from relume.engine.observer import Observer
@@ -171,11 +172,21 @@ class WatchesTraining(Protocol):
 
 
 @runtime_checkable
+class WatchesTargets(Protocol):
+    """A callback that looks at some of a fit's rows, at its beginning."""
+
+    def watch_targets(self, X: Any, y: NDArray[Any]) -> None:
+        """Keep rows of X and y, as the engine takes them."""
+
+
+@runtime_checkable
 class RecordsLayers(Protocol):
     """A callback whose records of the layers become part of a fit's history."""
 
     records: list[dict[str, dict[str, Any]]]
 
+
+SAMPLE = 256  # rows that `WatchesTargets` is shown
 
 HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
 
@@ -224,6 +235,14 @@ class Hooks:
             return []
         found = [each.observer_for(net, net.epoch + 1, rows, steps) for each in self._watching]
         return [each for each in found if each is not None]
+
+    def show_targets(self, source: Any) -> None:
+        """Show some rows of a fit's data to callbacks that look at them."""
+        watching = [each for each in self._watching if isinstance(each, WatchesTargets)]
+        rows = source.sample(SAMPLE) if watching else None
+        for each in watching:
+            if rows is not None:
+                each.watch_targets(*rows)
 
     @property
     def records(self) -> list[dict[str, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
@@ -11,9 +12,11 @@ import numpy as np
 
 from relume import validation
 from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, STATISTICS, Observer
+from relume.engine.prediction import predict
 from relume.nn.callbacks.callback import Callback
 from relume.nn.layers.dense import Dense
 from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_nodes, saturates, walk
+from relume.nn.units.target_scale import unscaled_target
 from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
@@ -29,13 +32,14 @@ DEAD = 0.4  # warn if this share of a layer's units is dead,
 DIED = 0.2  # or if this share has died during the fit
 VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of a layer relative to that of the last layer
 PATIENCE = 10  # epochs after which a loss that is not near 0 and has not changed has stopped
+FIRST_EPOCHS = 3  # epochs of a fit before its targets may count as not learned
 MIN_CHANGE = 1e-3  # relative change below which the loss counts as unchanged
 
 ACTIVE, SQUARES = STATISTICS.index("active"), STATISTICS.index("squares")
 
 
 class TrainingWarning(UserWarning):
-    """Warns that units die, that gradients vanish or explode, or that the loss has stopped.
+    """Warns of dying units, vanishing or exploding gradients, unscaled targets, a stopped loss.
 
     Examples
     --------
@@ -81,8 +85,9 @@ class Monitor(Callback):
     TrainingWarning
         If 20 % of a layer's units have died during the fit or 40 % are dead; if a layer's gradient
         is 1,000 times smaller or larger than that of the last layer; if the loss has not changed
-        for 10 epochs. A warning names the layer, and is issued only once per fit for the same
-        layer and problem.
+        for 10 epochs; if the targets of a loss of values are far from 0, or of large or small
+        spread, and have not been learned after 3 epochs or at the end of the fit. A warning
+        names the layer, and is issued only once per fit for the same layer and problem.
 
     See Also
     --------
@@ -116,6 +121,7 @@ class Monitor(Callback):
         self._first: dict[str, LayerRecord] | None = None  # of the run, maybe of an earlier fit
         self._warned: set[tuple[str, str | None]] = set()
         self._losses: list[float] = []
+        self._rows: tuple[Any, NDArray[Any]] | None = None  # X and y of some rows of the fit
         self._observer: Observer | None = None
         self._layers: list[_ObservedLayer] = []
         self._plan: Plan | None = None
@@ -123,7 +129,7 @@ class Monitor(Callback):
     def on_fit_begin(self, net: Network) -> None:
         """Discard the records of the previous fit."""
         self.records, self._warned, self._losses = [], set(), []
-        self._first = self._observer = self._plan = None
+        self._first = self._observer = self._plan = self._rows = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what later warnings depend on: the first record, the losses, the warnings issued.
@@ -154,6 +160,21 @@ class Monitor(Callback):
             raise TypeError("state must have the first record, losses and warned")
         self._first, self._losses = first, list(losses)
         self._warned = {(kind, layer) for kind, layer in warned}
+
+    def watch_targets(self, X: Any, y: NDArray[Any]) -> None:
+        """Keep rows by which to judge the scale of the targets, and whether they were learned.
+
+        Parameters
+        ----------
+        X : ndarray or sparse rows
+        y : ndarray
+        """
+        self._rows = X, y
+
+    def on_fit_end(self, net: Network) -> None:
+        """Warn of targets that are not scaled, also after a short fit."""
+        self._judge_targets(net)
+        self._rows = None
 
     def observer_for(
         self, net: Network, epoch: int, rows: int, steps: int | None
@@ -187,6 +208,8 @@ class Monitor(Callback):
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
         """Record the epoch, and warn of problems."""
         self._losses.append(logs["loss"])
+        if len(self._losses) >= FIRST_EPOCHS:
+            self._judge_targets(net)
         if epoch % self.every:
             return
         if self.X is not None:
@@ -199,10 +222,25 @@ class Monitor(Callback):
         if self._first is None or not _alike(self._first, record):
             self._first = record
         for kind, layer, text in _problems(self._first, record, self._losses):
-            if (kind, layer) not in self._warned:
-                self._warned.add((kind, layer))
-                message = f"epoch {epoch}: {layer + ': ' if layer else ''}{text}"
-                warnings.warn(message, TrainingWarning, stacklevel=2)
+            self._warn(epoch, kind, layer, text)
+
+    def _warn(self, epoch: int, kind: str, layer: str | None, text: str) -> None:
+        """Warn at the user's line, once in a fit for the same layer and problem."""
+        if (kind, layer) not in self._warned:
+            self._warned.add((kind, layer))
+            message = f"epoch {epoch}: {layer + ': ' if layer else ''}{text}"
+            warnings.warn(message, TrainingWarning, stacklevel=_user_level())
+
+    def _judge_targets(self, net: Network) -> None:
+        """Warn if the targets are not scaled and have not been learned."""
+        if self._rows is None or not self._losses or not net.loss.scales:
+            return
+        X, y = self._rows
+        weights = net._built()
+        z = predict(weights.plan, weights.parameters, X[0] if isinstance(X, tuple) else X)
+        found = None if z is None else unscaled_target(net, z, y)
+        if found is not None:
+            self._warn(net.epoch, "target", None, found.text)
 
     def _observed(self, observer: Observer) -> dict[str, LayerRecord]:
         """Statistics of the minibatches that the engine has shown to the observer."""
@@ -231,7 +269,19 @@ class Monitor(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without what belongs to a running fit."""
-        return self.__dict__ | {"_observer": None, "_layers": [], "_plan": None}
+        return self.__dict__ | {"_observer": None, "_layers": [], "_plan": None, "_rows": None}
+
+
+def _user_level() -> int:
+    """The stack level, for a warning of the caller, of the first line outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _is_inner(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_inner(module: str) -> bool:
+    return module.startswith("relume.") or module == "contextlib"
 
 
 class _ObservedLayer(NamedTuple):

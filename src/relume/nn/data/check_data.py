@@ -60,6 +60,25 @@ def _check_sparse(net: Network, name: str) -> None:
         )
 
 
+def targets(net: Network, y: Any, name: str = "y", learns: bool = False) -> NDArray[Any]:
+    """The targets y as the network's loss takes them, scaled if the network scales them.
+
+    Parameters
+    ----------
+    net : Network
+    y : array_like
+    name : str
+        What errors call it.
+    learns : bool
+        Whether the scale will be learned from y if it has not been: y then comes in float64.
+    """
+    form, loss = net._target_form, net.loss
+    if not net.scale_targets or not (form.learned or learns):
+        return loss.targets(y, name, net.n_outputs, net.dtype)
+    y = loss.targets(y, name, net.n_outputs, np.float64)
+    return form.scaled(y, name, net.dtype) if form.learned else y
+
+
 def rows(
     net: Network,
     X: Any,
@@ -68,11 +87,15 @@ def rows(
     names: tuple[str, ...] = NAMES,
     width: int | None = None,
     all_zero: bool = False,
+    learns: bool = False,
 ) -> Rows:
-    """X, y and the weights of rows as the engine takes them; the weights may be `all_zero`."""
+    """X, y and the weights of rows as the engine takes them.
+
+    The weights may be `all_zero`; `learns` is that of `targets`.
+    """
     X, y = features(net, X, names[0], width), validation.as_array(y, names[1])
     validation.same_length(X, y, names)
-    y = net.loss.targets(y, names[1], net.n_outputs, net.dtype)
+    y = targets(net, y, names[1], learns)
     if weight is not None:
         if isinstance(net.loss, PythonLoss):
             raise ValueError(f"{names[2]} must be None for a loss written in Python")
@@ -90,7 +113,7 @@ def validation_rows(net: Network, data: Any, width: int | None) -> Rows | None:
             f"got {type(data)}"
         )
     weight = data[2] if len(data) == 3 else None
-    X, y, weight = rows(net, data[0], data[1], weight, VALIDATION_NAMES, width)
+    X, y, weight = rows(net, data[0], data[1], weight, VALIDATION_NAMES, width, learns=True)
     check_finite(X, VALIDATION_NAMES[0])
     return X, y, weight
 
@@ -128,7 +151,12 @@ def batches(
         )
     if isinstance(net.layers[0], Standardize) and not (net._weights and net._weights.standardized):
         raise no_mean()
-    return IterableBatches(X, steps, lambda item: _batch(net, item))
+    if net.scale_targets and not net._target_form.learned:
+        raise ValueError(
+            "scale_targets=True needs training targets as an array, to learn their mean and "
+            "std: give fit or train_on_batch some rows first, or load a state that has them"
+        )
+    return IterableBatches(X, steps, lambda item: _batch(net, item), net._target_form)
 
 
 def _batch(net: Network, item: Any) -> Rows:

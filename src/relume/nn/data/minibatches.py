@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume.nn.data.rows import MappedRows, SparseRows, moments
+from relume.nn.data.target_form import TargetForm
 from relume.nn.losses import Loss, targets_of_another
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
     from relume.nn.parameters.weights import Weights
 
+NO_FORM = TargetForm()
 Features = NDArray[Any] | MappedRows | SparseRows
 Batch = tuple[Any, NDArray[Any], NDArray[Any] | None]  # X as the engine takes it, y, weights
 
@@ -57,6 +59,7 @@ class ArrayBatches:
         self.rows = self.batch_size + alone
         self.width = X.shape[1]
         self.y_like = y[:0]
+        self.target_form: TargetForm | None = None  # None leaves the network's as it is
 
     @property
     def in_memory(self) -> bool:
@@ -82,6 +85,12 @@ class ArrayBatches:
                 mean[...] = center
             weights.standardized = True
         weights.adapt(self.X)
+
+    def sample(self, n: int) -> tuple[Any, NDArray[Any]]:
+        """X and y of at most n rows, evenly spaced among those that count."""
+        rows = np.arange(len(self.y)) if self.weight is None else np.flatnonzero(self.weight)
+        rows = rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.intp)]
+        return self.X[rows] if self.in_memory else self.X.take(rows), self.y[rows]
 
     def order(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
         """The rows in the order of an epoch."""
@@ -110,18 +119,26 @@ class IterableBatches:
         Number of minibatches of an epoch; None takes all.
     checked : callable
         Makes of each minibatch what the engine takes.
+    form : TargetForm
+        The network's; that of the minibatches has the same scale.
     """
 
     in_memory = False
 
     def __init__(
-        self, iterable: Iterable[Any], steps: int | None, checked: Callable[[Any], Any]
+        self,
+        iterable: Iterable[Any],
+        steps: int | None,
+        checked: Callable[[Any], Any],
+        form: TargetForm = NO_FORM,
     ) -> None:
-        self._iterable, self._checked = iterable, checked
+        self._iterable, self._checked, self._form = iterable, checked, form
         self._once = iter(iterable) if isinstance(iterable, Iterator) else None
         self.steps: int | None = _length_of(iterable) if steps is None else steps
         self.y_like: Any = None
+        self.target_form: TargetForm | None = None
         self._items: Iterator[Any] | None = None  # of the first epoch, once it has begun
+        self._first: Batch | None = None  # until the first epoch
 
     def begin(self) -> None:
         """Begin the first epoch: its first minibatch says what all of them are like."""
@@ -134,6 +151,7 @@ class IterableBatches:
         X, y, _ = first
         self.rows, self.width, self.y_like = len(y), X.shape[1], y[:0]
         self._items = itertools.chain([first], items)
+        self._first = first
 
     def adopt_loss(self, net: Network, old: Loss) -> None:
         """Nothing: minibatches are checked as they come."""
@@ -143,16 +161,25 @@ class IterableBatches:
         if weights.standardization()[1] is not None and not weights.standardized:
             raise no_mean()
 
+    def sample(self, n: int) -> tuple[Any, NDArray[Any]] | None:
+        """X and y of at most n rows of the first minibatch, as long as it is kept."""
+        if self._first is None:
+            return None
+        X, y, _ = self._first
+        return X[:n] if isinstance(X, np.ndarray) else X.take(slice(n)), y[:n]
+
     def order(self, rng: np.random.Generator) -> None:
         """None: an iterable keeps its own order."""
 
     def _begun(self):
         source = self._iterable if self._once is None else self._once
-        return (self._alike(self._checked(item)) for item in source)
+        return (self._alike(self._checked(item), item) for item in source)
 
-    def _alike(self, item):
+    def _alike(self, item, given):
         """A minibatch whose targets are of the first one's kind; the engine takes no other."""
         y, like = item[1], self.y_like
+        if like is None:
+            self.target_form = self._form.of_shape(given[1])
         if like is not None and (y.dtype != like.dtype or y.shape[1:] != like.shape[1:]):
             raise ValueError(
                 "y of all minibatches must be of one kind, the first one's: "
@@ -163,7 +190,7 @@ class IterableBatches:
     def batches(self, order: Any) -> Iterator[Batch]:
         """X, y and weights of each minibatch of an epoch; none if an iterator is exhausted."""
         items = self._begun() if self._items is None else self._items
-        self._items = None
+        self._items = self._first = None
         for X, y, weight in itertools.islice(items, self.steps):
             yield X if isinstance(X, np.ndarray) else X.take(slice(None)), y, weight
 

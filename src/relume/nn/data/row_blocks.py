@@ -3,6 +3,7 @@
 import numpy as np
 
 from relume import validation
+from relume.nn.data import check_data
 from relume.nn.data.rows import csr_of, is_sparse
 
 ROWS = 4096  # rows that are brought together at a time: 13 MB of 784 float32
@@ -23,7 +24,7 @@ class NetworkRows:
 
     def targets(self, y):
         """Rows of y as the network's loss takes them."""
-        return self.net.loss.targets(y, "y", self.net.n_outputs, self.net.dtype)
+        return check_data.targets(self.net, y)
 
 
 class RowBlocks:

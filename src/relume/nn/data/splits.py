@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from relume import validation
+from relume.nn.losses import PythonLoss
 
 
 def split(X, y, weight, share, validation_data):
@@ -42,6 +43,8 @@ def class_weights(class_weight, loss, n_out, y, weight, dtype):
     if class_weight is None:
         return weight
     classes = max(n_out, 2)  # one output is of two classes
+    if isinstance(loss, PythonLoss):
+        raise ValueError("class_weight must be None for a loss written in Python")
     if not loss.classifies or loss.expected(y).ndim != 1:
         raise ValueError(f"class_weight needs one label a row, which loss={loss.name!r} has not")
     labels, index = np.unique(loss.expected(y), return_inverse=True)

@@ -134,6 +134,9 @@ def to_sklearn(net: Network, classes: ArrayLike | None = None) -> Any:
             "to_sklearn needs scikit-learn: pip install 'relume[sklearn]'"
         ) from error
     chain = _chain_of(net)
+    form = net._target_form
+    if form.mean is not None:
+        chain.affine(form.scale, form.mean)
     *hidden, n_outputs = map(len, chain.biases)
     options = {"hidden_layer_sizes": tuple(hidden), "alpha": 0.0, **_solver_of(net.optimizer)}
     options["activation"] = chain.activations[0] if hidden else "relu"

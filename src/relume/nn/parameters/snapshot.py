@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from relume.nn.data.target_form import TargetForm
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.layer import Layer
 from relume.nn.optimizers.lbfgs import LBFGS
@@ -31,6 +32,7 @@ class Snapshot:
     epoch: int
     optimizer: Optimizer | LBFGS
     schedule: dict[str, Any]  # its state
+    targets: TargetForm
 
     @classmethod
     def of(cls, net: Network) -> Snapshot:
@@ -45,6 +47,7 @@ class Snapshot:
             net.epoch,
             net._optimizer.__copy__(),  # copy.copy would take 3 us of each epoch
             net.schedule.state() if isinstance(net.schedule, Schedule) else {},
+            net._target_form,
         )
 
     def put_back(self, net: Network) -> None:
@@ -53,6 +56,10 @@ class Snapshot:
             raise ValueError(
                 f"snapshot must be of a network of {net.layers} in {net.dtype}, "
                 f"got one of {self.layers} in {self.dtype}"
+            )
+        if self.targets.learned and not net.scale_targets:
+            raise ValueError(
+                "snapshot must be of a network with scale_targets=False, as this one has it"
             )
         net._rng.bit_generator.state = self.rng  # raises where the generator is of another kind
         self._restore(net)
@@ -75,6 +82,7 @@ class Snapshot:
             weights.restore(self.weights)
             weights.gradients = None
         net._tape = None
+        net._target_form = self.targets
         net.epoch = self.epoch
         if type(net.optimizer) is not type(self.optimizer):
             net._optimizer = copy.copy(self.optimizer)  # which the restored state belongs to

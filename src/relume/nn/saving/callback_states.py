@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import validation
+from relume.nn.data.target_form import TargetForm
 from relume.nn.layers.layer import checked_layers
+from relume.nn.layers.residual import width_of
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import Optimizer
 from relume.nn.parameters.snapshot import Snapshot
@@ -18,6 +20,8 @@ from relume.nn.saving import serialize
 
 PREFIX = "callbacks."  # of the names of tensors
 DTYPES = {name: np.dtype(name) for name in ("float32", "float64")}
+
+TARGETS = ("column", "mean", "scale")
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -84,6 +88,7 @@ def _fields_of(snapshot: Snapshot, name: str) -> dict[str, Any]:
         "epoch": snapshot.epoch,
         "optimizer": snapshot.optimizer,
         "schedule": snapshot.schedule,
+        "targets": {name: getattr(snapshot.targets, name) for name in TARGETS},
     }
 
 
@@ -125,6 +130,7 @@ def _snapshot(fields: Any, name: str) -> Snapshot:
     """A snapshot whose arrays are of the shapes that its layers need."""
     names = (
         "layers", "dtype", "n_features", "weights", "random", "epoch", "optimizer", "schedule",
+        "targets",
     )  # fmt: skip
     if not isinstance(fields, dict) or fields.keys() != set(names):
         raise ValueError(f"a snapshot of {name} must have {', '.join(names)}")
@@ -143,7 +149,18 @@ def _snapshot(fields: Any, name: str) -> Snapshot:
         layers, dtype, n_features, weights,
         serialize.generator_from_config(fields["random"]).bit_generator.state,
         validation.integer(fields["epoch"], f"epoch of {name}", 0), optimizer, schedule,
+        _targets(fields["targets"], width_of(layers), name),
     )  # fmt: skip
+
+
+def _targets(found: Any, n_outputs: int | None, name: str) -> TargetForm:
+    """The form of targets, whose scale fits the outputs of the layers."""
+    if not isinstance(found, dict) or found.keys() != set(TARGETS):
+        raise ValueError(f"the targets of {name} must have {', '.join(TARGETS)}")
+    form = TargetForm(validation.flag(found["column"], f"column of {name}"))
+    if found["mean"] is None and found["scale"] is None:
+        return form
+    return form.of_arrays(found["mean"], found["scale"], n_outputs or 0)
 
 
 def _weights(found: Any, like: Weights, name: str) -> tuple[Any, ...]:

@@ -14,8 +14,10 @@ import numpy as np
 from relume import validation
 from relume.engine.ops import COUNT, LEARNT
 from relume.engine.skip_zeros import SPARSITIES
+from relume.nn.data.target_form import MEAN, SCALE, TargetForm
 from relume.nn.layers.layer import checked_layers
 from relume.nn.layers.ops import ops_of, parameters
+from relume.nn.layers.residual import width_of
 from relume.nn.losses import Loss, loss_of
 from relume.nn.network import DTYPES, Network
 from relume.nn.optimizers.schedule import Schedule, schedule_of
@@ -28,7 +30,7 @@ KINDS: dict[str, type | UnionType] = {
     "schedule_state": dict, "dtype": str, "random": dict, "epoch": int, "steps": int,
     "n_features": int | None, "standardized": bool, "sparse": str,
 }  # fmt: skip
-OPTIONAL: dict[str, type | UnionType] = {"callbacks": list}
+OPTIONAL: dict[str, type | UnionType] = {"callbacks": list, "targets": dict}
 
 
 def load(
@@ -106,10 +108,18 @@ def load(
             {name: tensors.pop(name) for name in [*tensors]
              if name.startswith(callback_states.PREFIX)},
         )  # fmt: skip
-        _check_tensors(tensors, _expected(found, tensors, layers, dtype))
+        expected = _expected(found, tensors, layers, dtype)
+        if _targets(found)[0] and expected and (MEAN in tensors or SCALE in tensors):
+            shape = (width_of(layers),)
+            expected |= {name: (np.dtype(np.float64), shape) for name in (MEAN, SCALE)}
+        _check_tensors(tensors, expected)
         net = _without_weights(found, layers, loss, metrics, schedule)
         if found["n_features"] is not None:
             net._weights = _weights(found, tensors, net)
+        if MEAN in tensors:
+            net._target_form = net._target_form.of_arrays(
+                tensors[MEAN], tensors[SCALE], net.n_outputs
+            )
         if resume:
             net._callback_states, net._resumes = states, True
         return net
@@ -141,6 +151,7 @@ def _check_kinds(found):
 
 def _without_weights(found, layers, loss, metrics, schedule):
     """The network without its weights."""
+    scale, column = _targets(found)
     net = Network(
         layers,
         loss=_known(loss, found["loss"], "loss", Loss),
@@ -150,7 +161,9 @@ def _without_weights(found, layers, loss, metrics, schedule):
         metrics=_metrics(found["metrics"]) if metrics is None else metrics,
         schedule=_known(schedule, found["schedule"], "schedule", Schedule | None),
         sparse=validation.choice(found["sparse"], "sparse", SPARSITIES),
+        scale_targets=scale,
     )
+    net._target_form = TargetForm(column)
     net.epoch = found["epoch"]
     state = {
         key: serialize.from_config(each, key) for key, each in found["schedule_state"].items()
@@ -162,6 +175,16 @@ def _without_weights(found, layers, loss, metrics, schedule):
             )
         net.schedule.set_state(state)
     return net
+
+
+def _targets(found):
+    """Whether targets are scaled, and whether they were a column."""
+    targets = found.get("targets", {"scale": False, "column": False})
+    if targets.keys() != {"scale", "column"} or not all(
+        isinstance(each, bool) for each in targets.values()
+    ):
+        raise ValueError(f"targets must hold scale and column, true or false, got {targets!r}")
+    return targets["scale"], targets["column"]
 
 
 def _is_function(value):

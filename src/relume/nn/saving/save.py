@@ -31,7 +31,7 @@ def save(net: "Network", path: str | os.PathLike[str]) -> None:
 
 def _settings(net: "Network") -> dict[str, serialize.Json]:
     weights, known = net._weights, OF_CLASSES | OF_VALUES
-    return {
+    settings: dict[str, serialize.Json] = {
         "layers": serialize.to_config(net.layers, "layers"),
         "loss": _to_config(net.loss, "loss"),
         "metrics": [
@@ -52,6 +52,9 @@ def _settings(net: "Network") -> dict[str, serialize.Json]:
         "standardized": weights is not None and weights.standardized,
         "sparse": net.sparse,
     }
+    if net.scale_targets or net._target_form.column:
+        settings["targets"] = {"scale": net.scale_targets, "column": net._target_form.column}
+    return settings
 
 
 def _to_config(value, name):
@@ -84,6 +87,8 @@ def _tensors(net: "Network") -> dict[str, NDArray[np.generic]]:
     for part, flat in flats.items():
         named = weights.named(flat, statistics=False)
         tensors |= {f"{part}{name}": view for name, view in named.items()}
+    if net._target_form.learned:
+        tensors |= net._target_form.arrays(weights.plan.n_out)
     for name, value in tensors.items():
         _finite(value, name)
     return tensors

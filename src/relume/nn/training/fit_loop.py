@@ -48,6 +48,7 @@ class FitLoop(Run):
 
     def _epochs(self, epochs: int, progress: bool, history: History) -> None:
         net, begin = self.net, time.perf_counter()
+        self.hooks.show_targets(self.source)
         with Progress(epochs, progress) as shown:
             for number in range(1, epochs + 1):
                 logs = self._epoch(number)

@@ -14,7 +14,15 @@ from relume.nn.data.minibatches import ArrayBatches
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.training.fit_scope import fit_scope
 from relume.nn.training.history import History, Progress
-from relume.nn.training.run import PLAIN, Diverged, HeldOut, Scale, checked, new_training
+from relume.nn.training.run import (
+    PLAIN,
+    Diverged,
+    HeldOut,
+    Scale,
+    check_form,
+    checked,
+    new_training,
+)
 from relume.runtime.blas import single_threaded_blas
 
 if TYPE_CHECKING:
@@ -117,6 +125,8 @@ def fit_lbfgs(
     try:
         net.build(source.width)
         source.standardize(net._built())
+        if source.target_form is not None:
+            net._target_form = source.target_form
     except BaseException:
         good.roll_back(net)
         raise
@@ -129,7 +139,8 @@ def fit_lbfgs(
 
 def _epochs(net, source, loss, epochs, validation, hooks, progress, history):
     """The epochs; where something fails, the network goes back to the end of the last one."""
-    good, begin = net.snapshot(), time.perf_counter()
+    good, begin, form = net.snapshot(), time.perf_counter(), net._target_form
+    hooks.show_targets(source)
     try:
         with single_threaded_blas, Progress(epochs, progress) as shown:
             for number in range(1, epochs + 1):
@@ -139,6 +150,7 @@ def _epochs(net, source, loss, epochs, validation, hooks, progress, history):
                         "optimizer must stay nn.LBFGS within a fit that began with it; end the "
                         "fit, and call fit again"
                     )
+                check_form(net, form)
                 if net.loss is not loss:
                     source.adopt_loss(net, loss)
                     loss = net.loss

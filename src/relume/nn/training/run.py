@@ -21,12 +21,22 @@ from relume.engine.training import STATUS, Training
 from relume.nn.callbacks.callback import Hooks
 from relume.nn.configurable import CHANGES
 from relume.nn.data.minibatches import ArrayBatches, Batch, IterableBatches
+from relume.nn.data.target_form import TargetForm
 from relume.nn.losses import PythonLoss, targets_of_another
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.schedule import Schedule
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
+
+
+def check_form(net: Network, form: TargetForm) -> None:
+    """Raise where a callback has given the network another scale of the targets within a fit."""
+    if net._target_form is not form and (net._target_form.learned or form.learned):
+        raise RuntimeError(
+            "the mean and scale of the targets must stay as they are within a fit; end the fit "
+            "before load_state_dict or restore, and call fit again"
+        )
 
 
 class Diverged(Exception):
@@ -179,6 +189,9 @@ class Run:
         self.net, self.source, self.hooks, self.scale = net, source, hooks, scale
         self.observers: list[Observer] = []
         self.loss = net.loss
+        if source.target_form is not None:
+            net._target_form = source.target_form
+        self.form = net._target_form
         self.begin()
 
     def begin(self) -> None:
@@ -317,6 +330,7 @@ class Run:
         """Build the `Training` anew where a hook has changed what it was built from."""
         try:
             weights = self.net._built()
+            check_form(self.net, self.form)
             if not (
                 weights is self.weights
                 and weights.plan is self.plan

@@ -87,6 +87,15 @@ def _ends(activation):
     return [float(function(np.float64(x), **activation.parameters)) for x in (-FAR, FAR)]
 
 
+def limits(activation):
+    """The lowest and the highest output of an activation; infinite where it has no such end."""
+    ends = _ends(activation)
+    if ends is None:
+        return -np.inf, np.inf
+    low, high = ends
+    return (low if low > -1e3 else -np.inf), (high if high < 1e3 else np.inf)
+
+
 def is_rectifier(activation):
     """Whether its units can die: output and slope are 0 for all inputs below some value."""
     ends = _ends(activation)
