@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import relume
 from tests.support.along_axis import (
     FORWARD,
     FUNCTIONS,
@@ -276,3 +277,106 @@ def test_does_not_warn(function, dtype):
                 for grad in odd[: None if function.n_data == 2 else 1]:
                     g = np.full((), grad) if function.reduces else np.full(18, grad)
                     function(*[g.astype(dtype), x][-function.n_data :])
+
+
+# -- a dominating maximum --
+
+
+def dominated(n, gap, dtype, seed=0):
+    """A row for each position of the maximum, which is `gap` above all others."""
+    x = np.random.default_rng(1000 * n + seed).uniform(-1, 0, (n, n))
+    np.fill_diagonal(x, gap)
+    return x.astype(dtype)
+
+
+def ways(function, x):
+    """The results for rows: many at once, as columns, side by side, and one by one."""
+    return {
+        "rows": function(x),
+        "columns": np.asarray(function(np.asfortranarray(x))),
+        "axis 0": np.moveaxis(np.asarray(function(x.T.copy(), axis=0)), 0, -1).T
+        if np.ndim(function(x)) == 1
+        else function(x.T.copy(), axis=0).T,
+        "single": np.array([function(row) for row in x]),
+    }
+
+
+def assert_near_zero(what, function, x, actual):
+    """The bound of the result itself; logsumexp's may cancel against the maximum of x."""
+    with mp.workdps(90):  # since the definition loses the digits, too
+        exactly = function.expected(x)
+    dtype = x.dtype
+    for got, value in zip(np.atleast_1d(actual), exactly, strict=True):
+        size = max(abs(value), abs(mp.mpf(float(x.max())))) if function.reduces else abs(value)
+        size = max(float(size), float(np.finfo(dtype).smallest_subnormal))
+        unit = max(float(np.spacing(dtype.type(size))), float(np.finfo(dtype).smallest_subnormal))
+        allowed = (0.52 if dtype == np.float16 else 4) * unit
+        assert abs(mp.mpf(float(got)) - value) <= allowed, (
+            f"{what}: {got!r}, not {mp.nstr(value, 20)}: {float(abs(got - value)) / unit:.3g} ULP"
+        )
+
+
+@pytest.mark.parametrize("n", range(1, 41))
+@each(f for f in FORWARD if f.definition is not softmax)
+@each_dtype
+def test_accuracy_near_zero(function, dtype, n):
+    """SciPy's gh-18295: the sum with the maximum's term of 1 would lose the other terms."""
+    for gap in (3, 9) if dtype is np.float16 else (9, 40 + n):
+        x = dominated(n, gap, dtype)
+        shifted = (x - x.max(-1, keepdims=True)).astype(dtype)  # the maximum 0
+        for rows in (x, shifted) if n % 4 == 1 else (shifted,):
+            results = ways(function, rows)
+            for way, result in results.items():
+                assert_same(result, results["rows"], f"{function} of rows of {n}, {way}")
+            for k in {0, n // 2, n - 1}:
+                what = f"{function}, {n} elements, the maximum at {k} ahead by {gap}"
+                assert_near_zero(what, function, rows[k], results["rows"][k])
+
+
+@each(f for f in FORWARD if f.definition is not softmax)
+@each_dtype
+def test_accuracy_of_random_rows(function, dtype):
+    for n in (2, 3, 10, 40, 300):
+        for scale in (0.1, 1, 3, 10):
+            x = np.random.default_rng(n).normal(scale=scale, size=n).astype(dtype)
+            assert_near_zero(f"{function}, {n}, scale {scale}", function, x, function(x))
+
+
+@pytest.mark.parametrize("gap", [0, 1e-30, 1e-9, 0.5, 5, 30, 80, 100, 700, 740])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_two_elements_are_as_accurate_as_softplus(dtype, gap):
+    """logsumexp([0, -gap]) is softplus(-gap), and log_softmax the negative of both softplus."""
+    x = np.array([0, -gap], dtype)
+    exact = mp.log1p(mp.exp(-mp.mpf(float(-x[1]))))
+    unit = float(np.spacing(dtype(float(exact))))
+    assert abs(relume.logsumexp(x) - exact) <= 4 * unit
+    assert abs(relume.log_softmax(x)[0] + exact) <= 4 * unit
+
+
+@pytest.mark.parametrize("n", range(1, 41))
+@each_dtype
+def test_sums_and_maxima_with_one_dominating_element(dtype, n):
+    """Small integers add up exactly, so the result is that of any order, whichever is missing."""
+    grad = np.tile(np.arange(1, n + 1), (n, 1)) + np.eye(n, dtype=int) * 512
+    one = np.where(np.eye(n, dtype=bool), 0, -INF)
+    expected = grad - np.where(np.eye(n, dtype=bool), grad.sum(-1, keepdims=True), 0)
+    grad, expected, one = grad.astype(dtype), expected.astype(dtype), one.astype(dtype)
+    backward = relume.log_softmax_backward_from_output
+    assert_same(backward(grad, one), expected, f"sums of rows of {n}")
+    assert_same(backward(grad.T.copy(), one.T.copy(), axis=0).T, expected, f"sums of columns {n}")
+    p = np.exp(one)
+    expected = np.zeros_like(p)  # the mean is the gradient where p is 1
+    assert_same(abs(relume.softmax_backward_from_output(grad, p)), expected, f"dots of {n}")
+    for k in range(n):
+        assert_same(backward(grad[k], one[k]), backward(grad, one)[k], f"sum of row {k} of {n}")
+    for gap in (0.5, 200):
+        x = dominated(n, gap, dtype)
+        best, which = relume.maxout(x)
+        assert (which == np.arange(n)).all()
+        assert (best == dtype(gap)).all()
+        for k in range(n):
+            row = relume.softmax(x[k])
+            assert row.argmax() == k
+            assert_close(f"softmax, {n} elements, {k}", row, FORWARD[0].expected(x[k]))
+            if gap == 200:
+                assert row[k] == 1

@@ -270,6 +270,23 @@ def test_cross_entropy_of_extreme_logits(smoothing, dtype):
 
 
 @by_dtype
+@pytest.mark.parametrize("n", [2, 3, 10, 40])
+def test_cross_entropy_of_a_well_classified_row(n, dtype):
+    """The loss is log(1 + the others), which a sum with 1 would round away."""
+    gaps = [5, 20, 60] if dtype == "float32" else [5, 40, 90, 600]
+    rng = np.random.default_rng(n)
+    for label in {0, n // 2, n - 1}:
+        z = rng.uniform(-1, 0, (len(gaps), n)).astype(dtype)
+        z[:, label] = gaps
+        labels = np.full(len(gaps), label)
+        with mp.workdps(300):
+            expected, _ = exactly(cross_entropy, z, labels)
+        for y in (labels, np.eye(n)[labels]):
+            value, _ = row_losses(nn.CrossEntropy(), z, y, dtype)
+            np.testing.assert_allclose(value, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@by_dtype
 def test_offset_of_logits_does_not_matter(dtype):
     z = np.array([[1e4, 1e4 + 1, 1e4 - 1]])
     for y in ([1], [[0.0, 0.5, 0.25]]):

@@ -4,7 +4,7 @@
 
 from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
-from libc.math cimport INFINITY, NAN, log, pow, sqrt
+from libc.math cimport INFINITY, NAN, log, log1p, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 

@@ -25,7 +25,7 @@ cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows
                 dz[i * n + j] = row_max - z[i * n + j]
             distance = smoothing * <floating> (total[floating](dz + i * n, n) / n)
         sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n)
-        row_loss[i] = (<floating> log(sum)
+        row_loss[i] = (<floating> log_of_sum[floating](z + i * n, row_max, dz + i * n, n, sum)
                        - (<floating> 1 - smoothing) * (z[i * n + label[i]] - row_max) + distance)
         factor = <floating> (scale / sum)
         for j in range(n):
@@ -51,7 +51,8 @@ cdef void soft_cross_entropy(const floating* z, const floating* y, Py_ssize_t ro
         distance = <floating> total[floating](dz + i * n, n)
         weight = keep * total[floating](y + i * n, n) + numbers[0]
         sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n)
-        row_loss[i] = <floating> (weight * log(sum)) + distance
+        row_loss[i] = <floating> (weight * log_of_sum[floating](
+            z + i * n, row_max, dz + i * n, n, sum)) + distance
         factor = <floating> (scale * weight / sum)
         for j in range(n):
             dz[i * n + j] = dz[i * n + j] * factor - by * (keep * y[i * n + j] + even)

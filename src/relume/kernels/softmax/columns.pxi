@@ -88,6 +88,58 @@ cdef inline void exp_sums(const floating* x, Py_ssize_t step, const floating* co
     correct(sum, error, columns)
 
 
+cdef inline void add_other_terms(const floating* x, const floating* column_max,
+                                 Py_ssize_t columns, floating* lane) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(columns):
+        lane[c] += other_term[floating](x[c], column_max[c],
+                                        exp_negative[floating](x[c] - column_max[c]))
+
+
+cdef inline void sums_of_others(const floating* x, Py_ssize_t step, const floating* column_max,
+                                const int* which, Py_ssize_t columns, Py_ssize_t n,
+                                double* sum) noexcept nogil:
+    """The sum of exp(x - column_max) without the maximum, for the columns `which`."""
+    cdef double error[COLUMNS]
+    cdef floating lanes[LANES * COLUMNS]
+    cdef floating gathered[COLUMNS]
+    cdef floating gathered_max[COLUMNS]
+    cdef Py_ssize_t block, size, used, j, c
+    memset(sum, 0, columns * sizeof(double))
+    memset(error, 0, columns * sizeof(double))
+    for c in range(columns):                    # by hand: gathers
+        gathered_max[c] = column_max[which[c]]
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
+        size = min(<Py_ssize_t> SHORT, n - block * SHORT)
+        used = min(<Py_ssize_t> LANES, size)
+        clear_lanes[floating](lanes, columns, used)
+        for j in range(block * SHORT, block * SHORT + size):        # by hand: a loop over rows
+            for c in range(columns):            # by hand: gathers
+                gathered[c] = x[j * step + which[c]]
+            add_other_terms[floating](gathered, gathered_max, columns,
+                                      lanes + j % LANES * COLUMNS)
+        add_lanes[floating](lanes, columns, used, sum, error)
+    correct(sum, error, columns)
+
+
+cdef inline void logs_of_sums(const floating* x, Py_ssize_t step, const floating* column_max,
+                              Py_ssize_t columns, Py_ssize_t n, double* sum) noexcept nogil:
+    """`log_of_sum` of each column, in place of its sum."""
+    cdef double others[COLUMNS]
+    cdef int which[COLUMNS]
+    cdef Py_ssize_t c, count = 0
+    for c in range(columns):                    # by hand: calls of the C library
+        if dominated(sum[c]):
+            which[count] = <int> c
+            count += 1
+        else:
+            sum[c] = log(sum[c])
+    if count:
+        sums_of_others[floating](x, step, column_max, which, count, n, others)
+    for c in range(count):                      # by hand: calls of the C library
+        sum[which[c]] = log1p(others[c])
+
+
 cdef inline void column_dots(const floating* x, Py_ssize_t x_step, const floating* y,
                              Py_ssize_t y_step, Py_ssize_t columns, Py_ssize_t n,
                              double* sum) noexcept nogil:
@@ -166,8 +218,9 @@ cdef void log_softmax_columns(floating** args, const Py_ssize_t* steps, Py_ssize
     cdef Py_ssize_t j, c
     column_maxima[floating](x, steps[0], columns, n, column_max)
     exp_sums[floating](x, steps[0], column_max, NULL, 0, False, columns, n, sum)
-    for c in range(columns):                    # by hand: calls of the C library
-        logarithm[c] = <floating> log(sum[c])
+    logs_of_sums[floating](args[0], steps[0], column_max, columns, n, sum)
+    for c in range(columns):
+        logarithm[c] = <floating> sum[c]
     for j in range(n):
         for c in range(columns):
             out[j * steps[1] + c] = (x[j * steps[0] + c] - column_max[c]) - logarithm[c]
@@ -180,11 +233,12 @@ cdef void logsumexp_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t
     cdef Py_ssize_t c
     column_maxima[floating](args[0], steps[0], columns, n, column_max)
     exp_sums[floating](args[0], steps[0], column_max, NULL, 0, False, columns, n, sum)
-    for c in range(columns):                    # by hand: calls of the C library
+    logs_of_sums[floating](args[0], steps[0], column_max, columns, n, sum)
+    for c in range(columns):                    # by hand: infinities are rare
         if absolute(column_max[c]) == INFINITY:
             args[1][c] = column_max[c] + nan_among[floating](args[0] + c, steps[0], n)
         else:
-            args[1][c] = <floating> (column_max[c] + log(sum[c]))
+            args[1][c] = <floating> (column_max[c] + sum[c])
 
 
 cdef inline void softmax_gradients(const floating* grad, Py_ssize_t grad_step, const floating* y,

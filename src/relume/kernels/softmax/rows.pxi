@@ -40,6 +40,52 @@ cdef inline double exp_sum(const floating* x, floating shift, floating* out, bin
     return corrected(sum, error)
 
 
+# Where one element dominates, the sum of the exponentials is 1 and a small rest. The addition to 1
+# would lose it, but log(1 + rest) is nearly the rest. So the rest is summed by itself.
+
+cdef inline bint dominated(double sum) noexcept nogil:
+    """Whether a sum of exp(x - max(x)) has only one term of 1, and the others sum to less."""
+    return 1 <= sum < 2
+
+
+cdef inline floating other_term(floating x, floating row_max, floating term) noexcept nogil:
+    """The term exp(x - row_max), or 0 at the maximum.
+
+    The rounding error of x - row_max (Knuth's two-sum) counts for the far ones.
+    """
+    cdef floating d = x - row_max, minus_max = d - x
+    cdef floating low = (x - (d - minus_max)) - (row_max + minus_max)
+    cdef floating exact = mul_add(term, low, term)
+    cdef floating other = exact if d > -last_exponential(x) else term       # low may be NaN
+    return <floating> 0 if d == 0 else other
+
+
+cdef inline void add_others(const floating* x, floating row_max, const floating* terms,
+                            Py_ssize_t n, double* sum, double* error) noexcept nogil:
+    """Add exp(x - row_max) without the maximum. `terms` are all the exponentials, or NULL."""
+    cdef floating others[SHORT]
+    cdef Py_ssize_t block, start, size, j
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
+        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
+        if terms == NULL:
+            exp_terms[floating](x + start, row_max, others, size)
+        else:
+            memcpy(others, terms + start, size * sizeof(floating))
+        for j in range(size):
+            others[j] = other_term[floating](x[start + j], row_max, others[j])
+        add_exactly(sum, error, sum_of[floating](others, size))
+
+
+cdef inline double log_of_sum(const floating* x, floating row_max, const floating* terms,
+                              Py_ssize_t n, double sum) noexcept nogil:
+    """log(sum) for the sum of exp(x - row_max). `terms` are the exponentials, or NULL."""
+    cdef double others = 0, error = 0
+    if not dominated(sum):
+        return log(sum)
+    add_others[floating](x, row_max, terms, n, &others, &error)
+    return log1p(corrected(others, error))
+
+
 cdef inline double exp_shifted_sum(const floating* x, Py_ssize_t n, floating* out,
                                    floating* row_max) noexcept nogil:
     """out = exp(x - max(x)); returns its sum.
@@ -139,7 +185,8 @@ cdef inline void log_softmax_few(floating** args, const Py_ssize_t* steps, Py_ss
     cdef Py_ssize_t i, j
     exp_sums_of_rows[floating](args[0], steps[0], NULL, 0, False, rows, n, row_max, sum)
     for i in range(rows):                       # by hand: calls of the C library
-        logarithm[i] = <floating> log(sum[i])
+        logarithm[i] = <floating> log_of_sum[floating](args[0] + i * steps[0], row_max[i], NULL, n,
+                                                       sum[i])
     for i in range(rows):
         x, out = args[0] + i * steps[0], args[1] + i * steps[1]
         for j in range(n):
@@ -161,7 +208,8 @@ cdef inline void logsumexp_few(floating** args, const Py_ssize_t* steps, Py_ssiz
         if absolute(row_max[i]) == INFINITY:
             args[1][i * steps[1]] = row_max[i] + nan_among[floating](args[0] + i * steps[0], 1, n)
         else:
-            args[1][i * steps[1]] = <floating> (row_max[i] + log(sum[i]))
+            args[1][i * steps[1]] = <floating> (row_max[i] + log_of_sum[floating](
+                args[0] + i * steps[0], row_max[i], NULL, n, sum[i]))
 
 
 cdef void logsumexp_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
