@@ -9,14 +9,14 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.table cimport (
-    ACTIVE, CLIPPED, COLUMN_TILE, COLUMNS, CRELU, CRELU_BACKWARD, LOGSUMEXP,
-    LOGSUMEXP_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT,
-    MAXIMUM, MAXOUT, MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MINIMUM, N_STATISTICS,
-    PER_OUTPUT, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES,
-    SUM, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, ColumnProducts,
-    ColumnStatistics, ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels,
-    LimitColumns, Loss, LossRow, Matmul, OptimizerRow, Penalize, Prepare, Product, Softmax,
-    Spans, SparseTimesDense, Table, Total, Update, Weigh,
+    ACTIVE, CLIPPED, COLUMNS, COLUMN_TILE, CRELU, CRELU_BACKWARD, LOGSUMEXP, LOGSUMEXP_BACKWARD,
+    LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, MAXIMUM, MAXOUT,
+    MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MINIMUM, N_STATISTICS, PER_OUTPUT, PRELU_BACKWARD,
+    SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION,
+    Activation, AllFinite, Average, AxisKernel, AxisPass, ColumnProducts, ColumnStatistics,
+    ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels, LimitColumns, Loss, LossRow,
+    Matmul, OptimizerRow, Passes, Penalize, Prepare, Product, RowState, Softmax, Spans,
+    SparseTimesDense, Table, Total, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -49,6 +49,7 @@ include "activations/maxout.pxi"
 include "activations/prelu_gradient.pxi"
 include "softmax/rows.pxi"
 include "softmax/columns.pxi"
+include "softmax/passes.pxi"
 include "layers/combine.pxi"
 include "layers/noise.pxi"
 include "layers/sine.pxi"
@@ -63,6 +64,36 @@ include "unit_statistics.pxi"
 cdef void fill_axis(Spans* spans, int function, AxisKernel rows, AxisKernel columns) noexcept:
     spans.rows[function] = rows
     spans.columns[function] = columns
+
+
+cdef void fill_passes(Spans* spans, floating like) noexcept:
+    """The passes over a long row, each with the operands that it reads, as bits."""
+    spans.passes[SOFTMAX] = Passes(
+        <AxisPass> softmax_passes[floating], 3, -1, [1, 1, 1, 0])
+    spans.passes[LOG_SOFTMAX] = Passes(
+        <AxisPass> log_softmax_passes[floating], 4, 2, [1, 1, 1, 1])
+    spans.passes[LOGSUMEXP] = Passes(
+        <AxisPass> logsumexp_passes[floating], 3, 2, [1, 1, 1, 0])
+    spans.passes[SOFTMAX_BACKWARD] = Passes(
+        <AxisPass> softmax_backward_passes[floating], 4, -1, [2, 2, 3, 3])
+    spans.passes[LOG_SOFTMAX_BACKWARD] = Passes(
+        <AxisPass> log_softmax_backward_passes[floating], 3, -1, [3, 2, 3, 0])
+    spans.passes[LOGSUMEXP_BACKWARD] = Passes(
+        <AxisPass> logsumexp_backward_passes[floating], 3, -1, [2, 2, 2, 0])
+    spans.passes[SOFTMAX_BACKWARD_FROM_OUTPUT] = Passes(
+        <AxisPass> softmax_from_output_passes[floating], 2, -1, [3, 3, 0, 0])
+    spans.passes[LOG_SOFTMAX_BACKWARD_FROM_OUTPUT] = Passes(
+        <AxisPass> log_softmax_from_output_passes[floating], 2, -1, [1, 3, 0, 0])
+    spans.passes[MAXOUT] = Passes(
+        <AxisPass> maxout_passes[floating], 1, -1, [1, 0, 0, 0])
+    spans.passes[MAXOUT_BACKWARD] = Passes(
+        <AxisPass> maxout_backward_passes[floating], 1, -1, [0, 0, 0, 0])
+    spans.passes[PRELU_BACKWARD] = Passes(
+        <AxisPass> prelu_backward_passes[floating], 1, -1, [3, 0, 0, 0])
+    spans.passes[CRELU] = Passes(
+        <AxisPass> crelu_passes[floating], 1, -1, [1, 0, 0, 0])
+    spans.passes[CRELU_BACKWARD] = Passes(
+        <AxisPass> crelu_backward_passes[floating], 1, -1, [7, 0, 0, 0])
 
 
 cdef void fill_spans(Spans* spans, floating like) noexcept:
@@ -94,6 +125,7 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
               <AxisKernel> crelu_columns[floating])
     fill_axis(spans, CRELU_BACKWARD, <AxisKernel> crelu_backward_rows[floating],
               <AxisKernel> crelu_backward_columns[floating])
+    fill_passes[floating](spans, like)
     spans.matmul = <Matmul> (matmul_float if floating is float else matmul_double)
     spans.gather = <Gather> gather[floating]
     spans.all_finite = <AllFinite> all_finite[floating]

@@ -20,7 +20,7 @@ cdef extern from "matmul/interface.h" nogil:
         const void* positive
 
 cdef enum:
-    TABLE_VERSION = 8
+    TABLE_VERSION = 9
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -185,6 +185,36 @@ cdef enum:
     CRELU_BACKWARD
     N_AXIS_KERNELS
 
+# A row that is too long to be packed as a whole is handed over in chunks, several times. Pass
+# `number` of a row is called for each of its chunks in order, with args[k] at the chunk's first
+# element, or at the row's only one. All chunks but the last have a multiple of SHORT elements, so
+# the sums are those of a whole row. The last pass writes the chunks of the outputs, each of which
+# may be an input's memory. At the end a call with n = 0 and number = count writes outputs of one
+# element.
+cdef struct RowState:           # what is known of a row after each chunk
+    double max
+    double sum                  # of exp(x - max), with the rounding error of the sum
+    double sum_error
+    double others               # the same without the maximum, see log_of_sum
+    double others_error
+    double total                # of the gradient, or of its products
+    double total_error
+    Py_ssize_t n                # elements of the whole row
+    Py_ssize_t start            # index of the chunk's first element
+    Py_ssize_t index            # of the maximum
+    bint bad_index
+
+ctypedef void (*AxisPass)(void** args, RowState* state, int number, Py_ssize_t n) noexcept nogil
+
+cdef enum:
+    MAX_PASSES = 4
+
+cdef struct Passes:
+    AxisPass run
+    int count
+    int others                  # the pass that only a dominated row needs, or -1
+    int reads[MAX_PASSES]       # bit k: the pass reads operand k
+
 # Statistics of each column, added to N_STATISTICS vectors of n numbers. CLIPPED counts values that
 # are at most `low` or at least `high`. Unless `whole`, CLIPPED, MINIMUM and MAXIMUM are skipped,
 # which takes a quarter of the time.
@@ -206,6 +236,7 @@ cdef enum UnitStatistic:
 cdef struct Spans:
     AxisKernel rows[N_AXIS_KERNELS]
     AxisKernel columns[N_AXIS_KERNELS]
+    Passes passes[N_AXIS_KERNELS]
     Matmul matmul
     Gather gather               # rows x[index[i]]; tells whether all they hold is finite
     AllFinite all_finite

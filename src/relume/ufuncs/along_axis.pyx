@@ -4,14 +4,17 @@ The inner loop passes whole rows to a kernel if they are contiguous, or else col
 side by side, as they do when the axis is not the last one. Other layouts are packed into scratch
 memory, one tile at a time. Short rows are packed too, as columns. float16 is converted to float32
 one tile at a time, in the same order but without gaps, and is then handled in the same ways.
-Threads process chunks of rows.
+Threads process chunks of rows. A row of more than LONG elements is never packed as a whole: it
+goes through the kernel's passes in pieces, so scratch memory does not grow with the row.
 """
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_SetNone, PyErr_SetString
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint16_t, uintptr_t
+from libc.math cimport INFINITY
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from relume.kernels.dispatch cimport table
 from relume.ufuncs.strided cimport copy_strided
@@ -20,7 +23,7 @@ from relume.kernels.table cimport (
     COLUMNS, CRELU, CRELU_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD,
     LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP, LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD,
     N_AXIS_KERNELS, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT,
-    AxisKernel, Spans,
+    AxisKernel, Passes, RowState, Spans,
 )
 
 import contextlib
@@ -43,6 +46,8 @@ cdef enum:
     TILE_OF_COLUMNS = 16384     # elements packed together as columns, of which there are >= FEW
     TILE_OF_HALVES = 2048       # float16 elements of whole rows that are converted together
     TILE_OF_HALF_COLUMNS = 262144   # and of columns, which are efficient only if there are many
+    LONG = 65536                # maximum number of elements of a row that is packed as a whole
+    PIECE = 2048                # elements of a longer row packed together, a multiple of SHORT
 
 cdef struct Operand:
     bint row                    # a row of n elements, else one element per row
@@ -52,6 +57,7 @@ cdef struct Operand:
 cdef struct Loop:               # the data that NumPy passes to the inner loop
     AxisKernel rows
     AxisKernel columns
+    const Passes* passes
     const Loop* single          # the float32 loop for float16, else NULL
     Py_ssize_t min_packed       # rows from this length
     Py_ssize_t max_packed       # to this length are faster if they are packed as columns
@@ -147,7 +153,10 @@ cdef inline bint all_in_place(const Call* call, bint across) noexcept nogil:
 
 
 cdef void run(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    if call.loop.single == NULL:
+    if call.n > LONG and (call.loop.single != NULL or not (
+            all_in_place(call, False) or rows >= FEW and all_in_place(call, True))):
+        run_long_rows(call, start, rows)
+    elif call.loop.single == NULL:
         run_floats(call, start, rows)
     else:
         run_halves(call, start, rows)
@@ -264,6 +273,127 @@ cdef bint allocate(const Call* call, Tile* tile) noexcept nogil:
     return tile.packed[0] != NULL
 
 
+# -- long rows ------------------------------------------------------------------------------------
+
+cdef void run_long_rows(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """Take rows through the kernel's passes, in pieces of up to TILE rows."""
+    cdef Py_ssize_t tile, size = min(<Py_ssize_t> TILE, rows)
+    # for each operand its pieces and its single elements, and one piece of float16
+    cdef char* memory = <char*> malloc(
+        (call.loop.n_operands * (PIECE + 1) + PIECE) * size * sizeof(double))
+    if memory == NULL:
+        call.out_of_memory = True
+        return
+    for tile in range((rows + size - 1) // size):
+        run_long_tile(call, start + tile * size, min(size, rows - tile * size), size, memory)
+    free(memory)
+
+
+cdef void run_long_tile(Call* call, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t size,
+                        char* memory) noexcept nogil:
+    cdef const Loop* loop = call.loop
+    cdef const Passes* passes = loop.passes
+    cdef RowState states[TILE]
+    cdef char* packed[MAX_OPERANDS]
+    cdef char* singles[MAX_OPERANDS]
+    cdef uint16_t* halves = <uint16_t*> (
+        memory + loop.n_operands * (PIECE + 1) * size * sizeof(double))
+    cdef Py_ssize_t piece, i
+    cdef int k, number
+    for k in range(loop.n_operands):
+        packed[k] = memory + k * (PIECE + 1) * size * sizeof(double)
+        singles[k] = packed[k] + PIECE * size * sizeof(double)
+        if k < loop.n_in and loop.operands[k].half and not loop.operands[k].row:
+            convert(call, k, start, rows, False, <float*> singles[k], halves)
+    memset(states, 0, sizeof(states))
+    for i in range(rows):
+        states[i].max, states[i].n = -INFINITY, call.n
+    for number in range(passes.count):
+        if number == passes.others and not any_dominated(states, rows):
+            continue
+        for piece in range((call.n + PIECE - 1) // PIECE):
+            run_piece(call, start, rows, number, piece * PIECE, packed, singles, states, halves)
+    run_piece(call, start, rows, passes.count, call.n, packed, singles, states, halves)
+    for k in range(loop.n_in, loop.n_operands):
+        if loop.operands[k].half and not loop.operands[k].row:
+            convert(call, k, start, rows, False, <float*> singles[k], halves)
+    for i in range(rows):
+        call.bad_index |= states[i].bad_index
+
+
+cdef bint any_dominated(const RowState* states, Py_ssize_t rows) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef bint result = False
+    for i in range(rows):               # dominated() in rows.pxi, before the sum is corrected
+        result |= 0.5 <= states[i].sum <= 2.5
+    return result
+
+
+cdef void run_piece(const Call* call, Py_ssize_t start, Py_ssize_t rows, int number,
+                    Py_ssize_t at, char** packed, char** singles, RowState* states,
+                    uint16_t* halves) noexcept nogil:
+    """One pass over elements `at` and following of some rows."""
+    cdef const Loop* loop = call.loop
+    cdef const Passes* passes = loop.passes
+    cdef const Operand* operand
+    cdef void* args[MAX_OPERANDS]
+    cdef char* first[MAX_OPERANDS]          # of each operand's rows, and the bytes between them
+    cdef Py_ssize_t steps[MAX_OPERANDS]
+    cdef Py_ssize_t n = min(<Py_ssize_t> PIECE, call.n - at), i
+    cdef int k
+    for k in range(loop.n_operands):
+        operand = &loop.operands[k]
+        if not operand.row and operand.half:
+            first[k], steps[k] = singles[k], sizeof(float)
+        elif not operand.row or not operand.half and in_place(call, k, False):
+            first[k], steps[k] = call.args[k] + start * call.outer[k], call.outer[k]
+            if operand.row:
+                first[k] += at * call.inner[k]
+        else:
+            first[k] = packed[k]
+            steps[k] = PIECE * (sizeof(float) if operand.half else operand.itemsize)
+            if k < loop.n_in and number < passes.count and passes.reads[number] >> k & 1:
+                copy_piece(call, k, start, rows, at, n, packed[k], halves)
+    for i in range(rows):
+        for k in range(loop.n_operands):
+            args[k] = first[k] + i * steps[k]
+        states[i].start = at
+        passes.run(args, &states[i], number, n)
+    for k in range(loop.n_in, loop.n_operands):
+        if first[k] == packed[k] and number == passes.count - 1:
+            copy_piece(call, k, start, rows, at, n, packed[k], halves)
+
+
+cdef void copy_piece(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t at,
+                     Py_ssize_t n, char* packed, uint16_t* halves) noexcept nogil:
+    """Pack elements `at` and following of rows of an input, or unpack an output."""
+    cdef char* x = call.args[k] + start * call.outer[k] + at * call.inner[k]
+    cdef Py_ssize_t size = call.loop.operands[k].itemsize, i
+    cdef bint half = call.loop.operands[k].half, is_input = k < call.loop.n_in
+    cdef char* copy = <char*> halves if half else packed
+    if half and not is_input:
+        for i in range(rows):
+            table.float_to_half(<const float*> packed + i * PIECE, halves + i * PIECE, n)
+    if side_by_side(call) and rows > 1:
+        if is_input:
+            copy_tile(x, call.outer[k], call.inner[k], copy, PIECE * size, size, rows, n, size)
+        else:
+            copy_tile(copy, PIECE * size, size, x, call.outer[k], call.inner[k], rows, n, size)
+    else:
+        for i in range(rows):
+            if is_input:
+                copy_strided(x + i * call.outer[k], call.inner[k], copy + i * PIECE * size, size,
+                             size, n)
+            else:
+                copy_strided(copy + i * PIECE * size, size, x + i * call.outer[k], call.inner[k],
+                             size, n)
+    if half and is_input:
+        for i in range(rows):
+            table.half_to_float(halves + i * PIECE, <float*> packed + i * PIECE, n)
+
+
+# -- rows and columns -----------------------------------------------------------------------------
+
 cdef void run_tile(Call* call, Py_ssize_t start, Py_ssize_t rows,
                    const Tile* tile) noexcept nogil:
     cdef const Loop* loop = call.loop
@@ -366,6 +496,7 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
         spans = &table.float64 if dtype == cnp.NPY_DOUBLE else &table.float32
         loop.single = &loops[kernel][1] if dtype == NPY_HALF else NULL
         loop.rows, loop.columns = spans.rows[kernel], spans.columns[kernel]
+        loop.passes = &spans.passes[kernel]
         loop.min_packed, loop.max_packed = min_packed, max_packed
         loop.n_in, loop.n_operands = n_in, len(is_row)
         for k, row in enumerate(is_row):
@@ -387,5 +518,60 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
     return ufunc
 
 
+KERNELS = {}
 for _name, _kernel, _signature, _min_packed, _max_packed in FUNCTIONS:
     globals()[_name] = make(_name, _kernel, _signature, _min_packed, _max_packed)
+    KERNELS[_name] = _kernel
+
+
+# -- one long row ---------------------------------------------------------------------------------
+
+LONG_ROW = LONG
+
+
+cdef class LongRow:
+    """The passes of a function over one row that the caller converts in pieces."""
+    cdef const Passes* passes
+    cdef RowState state
+    cdef const Loop* loop
+
+    def __init__(self, str name, bint is_double, Py_ssize_t n):
+        cdef int kernel = KERNELS[name]
+        self.loop = &loops[kernel][2 if is_double else 1]
+        self.passes = self.loop.passes
+        memset(&self.state, 0, sizeof(RowState))
+        self.state.max, self.state.n = -INFINITY, n
+
+    @property
+    def count(self):
+        """The number of passes."""
+        return self.passes.count
+
+    def needs(self, int number):
+        """Whether the row needs a pass."""
+        return number != self.passes.others or any_dominated(&self.state, 1)
+
+    def reads(self, int number, int k):
+        """Whether a pass reads operand k."""
+        return bool(self.passes.reads[number] >> k & 1)
+
+    def run(self, int number, Py_ssize_t start, Py_ssize_t n, list spans):
+        """Run a pass over elements `start` and following; `spans` is an array per operand."""
+        cdef void* args[MAX_OPERANDS]
+        cdef float_flags flags
+        cdef cnp.ndarray span
+        cdef int k
+        if not 0 <= number <= self.passes.count or len(spans) != self.loop.n_operands:
+            raise ValueError("number must be a pass, and spans an array for each operand")
+        for k in range(self.loop.n_operands):
+            span = spans[k]
+            if (not cnp.PyArray_IS_C_CONTIGUOUS(span)
+                    or cnp.PyArray_ITEMSIZE(span) != self.loop.operands[k].itemsize
+                    or span.size < (n if self.loop.operands[k].row else 1)):
+                raise ValueError("a span must be contiguous, of the row's dtype and long enough")
+            args[k] = cnp.PyArray_DATA(span)
+        self.state.start = start
+        with nogil:
+            flags = save_float_flags()
+            self.passes.run(args, &self.state, number, n)
+            restore_float_flags(flags)

@@ -90,6 +90,23 @@ cdef void maxout_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t co
         (<Py_ssize_t*> args[2])[c] = which[c]
 
 
+cdef void maxout_passes(floating** args, RowState* state, int number,
+                        Py_ssize_t n) noexcept nogil:
+    cdef const floating* x = args[0]
+    cdef floating best
+    cdef Py_ssize_t j
+    if number == 1:
+        args[1][0] = <floating> state.max
+        (<Py_ssize_t*> args[2])[0] = state.index
+        return
+    best = x[0] if state.start == 0 else <floating> state.max
+    for j in range(n):                          # by hand: in order
+        if best == best and not x[j] <= best:
+            best = x[j]
+            state.index = state.start + j
+    state.max = best
+
+
 ctypedef fused index_like:          # a floating index compares to a mask as wide as the elements
     int
     float
@@ -195,3 +212,14 @@ cdef void maxout_backward_columns(floating** args, const Py_ssize_t* steps, Py_s
     for j in range(n):
         for c in range(columns):
             out[j * steps[2] + c] = only_if(index[c] == j, grad[c])
+
+
+cdef void maxout_backward_passes(floating** args, RowState* state, int number,
+                                 Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t index = (<const Py_ssize_t*> args[1])[0]
+    if number == 0:
+        index = index + state.n if index < 0 else index
+        state.bad_index = index < 0 or index >= state.n
+        memset(args[2], 0, n * sizeof(floating))
+        if state.start <= index < state.start + n:
+            args[2][index - state.start] = args[0][0]

@@ -1,9 +1,9 @@
 # prelu's two gradients in one pass: with respect to x, and with respect to a weight that is shared
 # along an axis. The latter is summed in the same order as all sums (rows.pxi, columns.pxi).
 
-cdef inline double prelu_gradients(const floating* grad, const floating* x, floating weight,
-                                   floating* out, Py_ssize_t n) noexcept nogil:
-    cdef double sum = 0, error = 0
+cdef inline void prelu_gradients(const floating* grad, const floating* x, floating weight,
+                                 floating* out, Py_ssize_t n, double* sum,
+                                 double* error) noexcept nogil:
     cdef floating terms[SHORT]
     cdef Py_ssize_t block, start, size, j
     for block in range((n + SHORT - 1) // SHORT):
@@ -14,17 +14,28 @@ cdef inline double prelu_gradients(const floating* grad, const floating* x, floa
             terms[j] = prelu_weight_gradient[floating](grad[start + j], x[start + j])
         for j in range(size):
             out[start + j] = leaky_relu_backward[floating](grad[start + j], x[start + j], weight)
-        add_exactly(&sum, &error, sum_of[floating](terms, size))
-    return corrected(sum, error)
+        add_exactly(sum, error, sum_of[floating](terms, size))
 
 
 cdef void prelu_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
                               Py_ssize_t n) noexcept nogil:
+    cdef double sum, error
     cdef Py_ssize_t i
     for i in range(rows):                       # by hand: a loop over rows
-        args[4][i * steps[4]] = <floating> prelu_gradients[floating](
+        sum = error = 0
+        prelu_gradients[floating](
             args[0] + i * steps[0], args[1] + i * steps[1], args[2][i * steps[2]],
-            args[3] + i * steps[3], n)
+            args[3] + i * steps[3], n, &sum, &error)
+        args[4][i * steps[4]] = <floating> corrected(sum, error)
+
+
+cdef void prelu_backward_passes(floating** args, RowState* state, int number,
+                                Py_ssize_t n) noexcept nogil:
+    if number == 0:
+        prelu_gradients[floating](args[0], args[1], args[2][0], args[3], n, &state.total,
+                                  &state.total_error)
+    else:
+        args[4][0] = <floating> corrected(state.total, state.total_error)
 
 
 cdef void prelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ssize_t columns,

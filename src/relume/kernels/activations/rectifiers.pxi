@@ -95,6 +95,15 @@ cdef void crelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ss
                                  Py_ssize_t n) noexcept nogil:
     crelu_backward_rows[floating](args, steps, n, columns)
 
+cdef void crelu_passes(floating** args, RowState* state, int number, Py_ssize_t n) noexcept nogil:
+    if number == 0:
+        map1_to2[floating](relu, relu_of_minus, args, n)
+
+cdef void crelu_backward_passes(floating** args, RowState* state, int number,
+                                Py_ssize_t n) noexcept nogil:
+    if number == 0:
+        map3[floating](crelu_gradient, args, n)
+
 
 # -- relu6: Krizhevsky, 2010 ----------------------------------------------------------------------
 
