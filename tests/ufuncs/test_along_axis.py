@@ -272,13 +272,13 @@ def test_empty(function, dtype, shape, axis):
 def test_axis_out_of_range(function, shape):
     x = np.ones(shape)
     grad = np.ones(shape[:-1]) if function.reduces else x
-    for axis in (len(shape), -len(shape) - 1, 100, -100):
+    for axis in (max(1, len(shape)), min(-2, -len(shape) - 1), 100, -100):
         with pytest.raises(np.exceptions.AxisError):
             function(*[grad, x][-function.n_data :], axis=axis)
 
 
 @each_axis_function
-@pytest.mark.parametrize("axis", [None, 1.0, "1", (0, 1), (1,), [1]], ids=repr)
+@pytest.mark.parametrize("axis", [1.0, "1", [1], (0, 1.0), ("1",)], ids=repr)
 def test_axis_of_another_type(function, axis):
     with pytest.raises(TypeError):
         function(*function.operands(np.float32, (2, 3)), axis=axis)

@@ -1,4 +1,4 @@
-from typing import Any, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -15,14 +15,16 @@ __all__ = [
     "softmax_backward_from_output",
 ]
 
+Axis = int | tuple[int, ...] | None
+
 @overload
 def softmax(
-    x: FloatArray, axis: int = -1, *, out: None = None, **kwargs: Unpack[Options]
+    x: FloatArray, axis: Axis = -1, *, out: None = None, **kwargs: Unpack[Options]
 ) -> FloatArray: ...
 @overload
 def softmax(
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -31,7 +33,7 @@ def softmax(
 @overload
 def softmax(
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -39,13 +41,18 @@ def softmax(
 ) -> NDArray[Any]: ...
 @overload
 def softmax_backward(
-    grad: FloatArray, x: FloatArray, axis: int = -1, *, out: None = None, **kwargs: Unpack[Options]
+    grad: FloatArray,
+    x: FloatArray,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    **kwargs: Unpack[Options],
 ) -> FloatArray: ...
 @overload
 def softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -55,7 +62,7 @@ def softmax_backward(
 def softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -63,13 +70,18 @@ def softmax_backward(
 ) -> NDArray[Any]: ...
 @overload
 def softmax_backward_from_output(
-    grad: FloatArray, y: FloatArray, axis: int = -1, *, out: None = None, **kwargs: Unpack[Options]
+    grad: FloatArray,
+    y: FloatArray,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    **kwargs: Unpack[Options],
 ) -> FloatArray: ...
 @overload
 def softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -79,7 +91,7 @@ def softmax_backward_from_output(
 def softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -87,12 +99,12 @@ def softmax_backward_from_output(
 ) -> NDArray[Any]: ...
 @overload
 def log_softmax(
-    x: FloatArray, axis: int = -1, *, out: None = None, **kwargs: Unpack[Options]
+    x: FloatArray, axis: Axis = -1, *, out: None = None, **kwargs: Unpack[Options]
 ) -> FloatArray: ...
 @overload
 def log_softmax(
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -101,7 +113,7 @@ def log_softmax(
 @overload
 def log_softmax(
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -109,13 +121,18 @@ def log_softmax(
 ) -> NDArray[Any]: ...
 @overload
 def log_softmax_backward(
-    grad: FloatArray, x: FloatArray, axis: int = -1, *, out: None = None, **kwargs: Unpack[Options]
+    grad: FloatArray,
+    x: FloatArray,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    **kwargs: Unpack[Options],
 ) -> FloatArray: ...
 @overload
 def log_softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -125,7 +142,7 @@ def log_softmax_backward(
 def log_softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -133,13 +150,18 @@ def log_softmax_backward(
 ) -> NDArray[Any]: ...
 @overload
 def log_softmax_backward_from_output(
-    grad: FloatArray, y: FloatArray, axis: int = -1, *, out: None = None, **kwargs: Unpack[Options]
+    grad: FloatArray,
+    y: FloatArray,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    **kwargs: Unpack[Options],
 ) -> FloatArray: ...
 @overload
 def log_softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -149,7 +171,7 @@ def log_softmax_backward_from_output(
 def log_softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -158,18 +180,22 @@ def log_softmax_backward_from_output(
 @overload
 def logsumexp(
     x: FloatArray,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
+    b: ArrayLike | None = None,
     keepdims: bool = False,
+    return_sign: Literal[False] = False,
     out: None = None,
     **kwargs: Unpack[Options],
 ) -> FloatArray: ...
 @overload
 def logsumexp(
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
+    b: ArrayLike | None = None,
     keepdims: bool = False,
+    return_sign: Literal[False] = False,
     out: Array,
     dtype: DTypeLike | None = None,
     **kwargs: Unpack[Options],
@@ -177,18 +203,32 @@ def logsumexp(
 @overload
 def logsumexp(
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
+    b: ArrayLike | None = None,
     keepdims: bool = False,
+    return_sign: Literal[False] = False,
     out: None = None,
     dtype: DTypeLike | None = None,
     **kwargs: Unpack[Options],
 ) -> NDArray[Any]: ...
+@overload
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    b: ArrayLike | None = None,
+    keepdims: bool = False,
+    return_sign: Literal[True],
+    out: NDArray[Any] | None = None,
+    dtype: DTypeLike | None = None,
+    **kwargs: Unpack[Options],
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
 @overload
 def logsumexp_backward(
     grad: FloatArray,
     x: FloatArray,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     keepdims: bool = False,
     out: None = None,
@@ -198,7 +238,7 @@ def logsumexp_backward(
 def logsumexp_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     keepdims: bool = False,
     out: Array,
@@ -209,7 +249,7 @@ def logsumexp_backward(
 def logsumexp_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
     keepdims: bool = False,
     out: None = None,
