@@ -111,21 +111,23 @@ def finite(values, name, dtype):
     return array
 
 
-def matrix(X, name, dtype, width=None):
+def matrix(X, name, dtype, width=None, no_rows=False):
     """X as a contiguous matrix of a dtype, copied only if it is not one already.
 
     Whether its values are finite is checked by the engine, as it reads them.
     """
+    if no_rows and isinstance(X, list | tuple) and not X and width is not None:
+        return np.empty((0, width), dtype)  # a list of rows that has none
     array = real(X, name)
-    shape(array.shape, name, width)
+    shape(array.shape, name, width, no_rows)
     return contiguous(array, dtype)
 
 
-def shape(found, name, width=None):
-    """Raise unless a shape is that of a non-empty matrix of `width` columns."""
+def shape(found, name, width=None, no_rows=False):
+    """Raise unless a shape is that of a matrix of `width` columns, with rows unless `no_rows`."""
     if len(found) != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_features), got {found}")
-    if 0 in found:
+    if found[1] == 0 or (found[0] == 0 and not no_rows):
         raise ValueError(f"{name} must not be empty, got shape {found}")
     if width is not None and found[1] != width:
         raise ValueError(f"{name} must have {width} features, got {found[1]}")

@@ -202,8 +202,11 @@ def test_width_is_fixed_once_built(call):
     plain.assert_same_bits(net, untouched)
 
 
+PREDICTED = {name: case for name, case in INPUTS.items() if name != "no row"}
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "forward"])
-@pytest.mark.parametrize(("bad", "error", "words"), INPUTS.values(), ids=INPUTS)
+@pytest.mark.parametrize(("bad", "error", "words"), PREDICTED.values(), ids=PREDICTED)
 def test_bad_input_of_predictions(bad, error, words, method):
     net = network().build(4)
     if method == "predict" and isinstance(bad, np.ndarray) and bad.shape == (100, 0):

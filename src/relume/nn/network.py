@@ -805,8 +805,9 @@ class Network:
         TypeError, ValueError
             If X is invalid, or not finite.
         """
-        rows: Any = check_data.features(self, X)
-        if not validation.flag(training, "training"):
+        training = validation.flag(training, "training")
+        rows: Any = check_data.features(self, X, no_rows=not training)
+        if not training:
             return self._outputs(rows)
         if self._scale_targets and not self._target_form.learned:
             raise RuntimeError(
@@ -929,7 +930,7 @@ class Network:
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features)
-            Rows to predict for.
+            Rows to predict for; there may be none.
 
         Returns
         -------
@@ -954,7 +955,7 @@ class Network:
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features)
-            Rows to predict for.
+            Rows to predict for; there may be none.
 
         Returns
         -------
@@ -1033,13 +1034,17 @@ class Network:
         if weights is None:
             weights = self._built()
         z = predict_array(weights.plan, weights.parameters, X, softmax)
-        return self._outputs(check_data.features(self, X), softmax) if z is None else z
+        if z is None:
+            return self._outputs(check_data.features(self, X, no_rows=True), softmax)
+        return z
 
     def _outputs(self, X: Features, softmax: bool = False) -> NDArray[Any]:
         """The outputs for an X that has been checked; builds the network if need be."""
         self.build(X.shape[1])
         weights = self._built()
         plan, parameters = weights.plan, weights.parameters
+        if len(X) == 0:
+            return np.empty((0, plan.n_out), self.dtype)
         if isinstance(X, np.ndarray):
             z = predict(plan, parameters, X, softmax)
         else:

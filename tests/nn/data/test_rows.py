@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from relume import nn
 from tests.support import twin as plain
@@ -202,3 +203,61 @@ def test_few_rows(rows):
     if rows == 1:
         plain.assert_same_bits(net, stepped)
     assert net.predict(X).shape == (rows,)
+
+
+# -- no rows --
+
+LOSSES = {
+    "cross_entropy": ("cross_entropy", 3, (0,), (0, 3)),
+    "binary": ("binary_cross_entropy", 1, (0,), (0, 2)),
+    "multilabel": ("binary_cross_entropy", 3, (0, 3), (0, 3)),
+    "mse": ("mse", 1, (0,), None),
+    "values": ("mse", 3, (0, 3), None),
+    "poisson": ("poisson", 1, (0,), None),
+}
+NO_ROWS = {
+    "float32": lambda X: X[:0],
+    "float64": lambda X: X[:0].astype("float64"),
+    "integers": lambda X: X[:0].astype(int),
+    "Fortran": lambda X: np.asfortranarray(X)[:0],
+    "a list": lambda X: [],
+    "a tuple": lambda X: (),
+    "csr": lambda X: scipy.sparse.csr_matrix(X[:0]),
+    "csc array": lambda X: scipy.sparse.csc_array(X[:0]),
+}
+
+
+@pytest.mark.parametrize("form", NO_ROWS.values(), ids=NO_ROWS)
+@pytest.mark.parametrize(("loss", "outputs", "shape", "proba"), LOSSES.values(), ids=LOSSES)
+def test_no_rows_give_no_predictions(loss, outputs, shape, proba, form):
+    """A filter or a partition that leaves no rows was an error."""
+    X = integers()
+    net = nn.Network([nn.Dense(4, "relu"), nn.Dense(outputs)], loss=loss, seed=0)
+    net.build(X.shape[1])
+    some, none = net.predict(X), net.predict(form(X))
+    assert (none.shape, none.dtype) == (shape, some.dtype)
+    assert none.shape[1:] == some.shape[1:]
+    z = net.forward(form(X))
+    assert (z.shape, z.dtype) == ((0, outputs), net.dtype)
+    if proba is not None:
+        p = net.predict_proba(form(X))
+        assert (p.shape, p.dtype) == (proba, net.dtype)
+
+
+def test_no_rows_of_another_width_or_to_train_on():
+    X, y = integers(), Y
+    net = network().build(X.shape[1])
+    none, width = X[:0], X.shape[1]
+    for call, words in (
+        (lambda: net.predict(none[:, :-1]), [str(width), str(width - 1)]),
+        (lambda: net.predict(np.empty((0, 0))), ["empty"]),
+        (lambda: net.predict(np.empty((5, 0))), ["empty"]),
+        (lambda: net.predict(np.empty(0)), [r"\(0,\)"]),
+        (lambda: net.forward(none, training=True), ["empty"]),
+        (lambda: net.evaluate(none, y[:0]), ["empty"]),
+        (lambda: net.fit(none, y[:0]), ["empty"]),
+        (lambda: net.fit(X, y, validation_data=(none, y[:0])), ["validation_data X", "empty"]),
+        (lambda: net.train_on_batch(none, y[:0]), ["empty"]),
+        (lambda: net.compact(none), ["empty"]),
+    ):
+        plain.assert_raises(ValueError, words, call)

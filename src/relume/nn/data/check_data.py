@@ -22,7 +22,9 @@ NAMES = ("X", "y", "sample_weight")
 VALIDATION_NAMES = tuple(f"validation_data {name}" for name in NAMES)
 
 
-def features(net: Network, X: Any, name: str = "X", width: int | None = None) -> Features:
+def features(
+    net: Network, X: Any, name: str = "X", width: int | None = None, no_rows: bool = False
+) -> Features:
     """X as a matrix of the network's dtype, or as rows that are read in parts.
 
     Parameters
@@ -33,9 +35,11 @@ def features(net: Network, X: Any, name: str = "X", width: int | None = None) ->
         What errors call it.
     width : int or None
         The number of features, where the network is not built yet.
+    no_rows : bool
+        Whether X may have no rows, as in prediction.
     """
     weights = net._weights
-    X = features_of(X, name, net.dtype, weights.plan.n_in if weights else width)
+    X = features_of(X, name, net.dtype, weights.plan.n_in if weights else width, no_rows)
     if isinstance(X, SparseRows):
         _check_sparse(net, name)
     return X

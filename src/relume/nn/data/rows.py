@@ -163,10 +163,10 @@ def is_sparse(X):
     return hasattr(type(X), "tocsr") and hasattr(type(X), "nnz")  # nnz of a damaged one raises
 
 
-def features_of(X, name, dtype, width=None):
-    """X as a contiguous matrix, or as rows that are read in parts."""
+def features_of(X, name, dtype, width=None, no_rows=False):
+    """X as a contiguous matrix, or as rows that are read in parts; `no_rows` allows 0 rows."""
     if is_sparse(X):
-        validation.shape(X.shape, name, width)
+        validation.shape(X.shape, name, width, no_rows)
         if X.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, got dtype {X.dtype}")
         return SparseRows(X, dtype, name)
@@ -174,7 +174,7 @@ def features_of(X, name, dtype, width=None):
         validation.real(X, name)
         validation.shape(X.shape, name, width)
         return MappedRows(X, dtype)
-    return validation.matrix(X, name, dtype, width)
+    return validation.matrix(X, name, dtype, width, no_rows)
 
 
 def parts_of(X):
