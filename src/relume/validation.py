@@ -7,6 +7,8 @@ import os
 
 import numpy as np
 
+from relume import tables
+
 
 def integer(value, name, minimum=1):
     """An integer of at least `minimum`."""
@@ -73,6 +75,11 @@ def choice(value, name, allowed):
 
 def as_array(values, name):
     """The values as an array of any dtype; ValueError where rows differ in length."""
+    if type(values) is np.ndarray:
+        return values
+    array = tables.as_array(values, name)
+    if array is not None:
+        return array
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -98,9 +105,9 @@ def contiguous(array, dtype):
         return np.require(array, dtype, ["C", "A"])
 
 
-def not_finite(name, dtype):
+def not_finite(name, dtype, where=""):
     """The error for an array that is not finite in a dtype."""
-    return ValueError(f"{name} must be finite in {np.dtype(dtype)}, got NaN or infinity")
+    return ValueError(f"{name} must be finite in {np.dtype(dtype)}, got NaN or infinity{where}")
 
 
 def finite(values, name, dtype):
@@ -120,7 +127,11 @@ def matrix(X, name, dtype, width=None, no_rows=False):
         return np.empty((0, width), dtype)  # a list of rows that has none
     array = real(X, name)
     shape(array.shape, name, width, no_rows)
-    return contiguous(array, dtype)
+    array = contiguous(array, dtype)
+    where = tables.not_finite_in(X, array)
+    if where:
+        raise not_finite(name, dtype, where)
+    return array
 
 
 def shape(found, name, width=None, no_rows=False):

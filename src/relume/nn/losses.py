@@ -86,7 +86,9 @@ def _without_column(z):
 
 
 def _labels(labels, name, n_out):
-    """Class labels 0 .. n_out - 1 as int64."""
+    """Class labels 0 .. n_out - 1 as int64; a column of them counts as a vector."""
+    if labels.ndim == 2 and labels.shape[1] == 1 and n_out > 1:
+        labels = labels.ravel()
     if labels.ndim != 1:
         raise ValueError(
             f"{name} must hold one class label a row, shape (n,), or a probability of each class, "

@@ -65,7 +65,7 @@ def _sliceable(values):
         return csr_of(values, "X")
     if hasattr(values, "iloc") or isinstance(values, np.ndarray):
         return values
-    array = np.asarray(values)
+    array = validation.as_array(values, "X")
     if array.ndim == 0:
         raise ValueError(f"X must have shape (n_samples, n_features), got {values!r}")
     return array
