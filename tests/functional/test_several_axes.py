@@ -146,6 +146,13 @@ def test_out_of_another_shape(function):
     with pytest.raises(ValueError, match="out must have the shape"):
         function(*operands, axis=(0, 1), out=out)
     assert (out == 7).all()
+    for wrong in ([1.0], 3.0, "out"):
+        with pytest.raises(TypeError):
+            function(*operands, axis=(0, 1), out=wrong)
+    good = np.asarray(function(*operands, axis=(0, 1)))
+    out = np.zeros_like(good)
+    assert function(*operands, axis=(0, 1), out=(out,)) is out
+    assert_same(out, good, f"{function}, out as a tuple")
 
 
 @each_axis_function

@@ -11,8 +11,8 @@ import operator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 from numpy.lib.array_utils import normalize_axis_tuple
-from numpy.typing import NDArray
 
 from relume.ufuncs import along_axis
 
@@ -20,6 +20,11 @@ LONG: int = along_axis.LONG_ROW
 BLOCK = 2 * LONG  # maximum number of elements that are converted together
 CHUNK = LONG  # elements of a longer row
 _SCALARS = (bool, int, float)
+
+
+def is_small(axis: Any, x: Any) -> bool:
+    """Whether a ufunc takes x as it is because it is a small array with axes; a quick test."""
+    return type(x) is ndarray and type(axis) is int and 1 < x.size <= LONG
 
 
 def is_direct(axis: Any, options: dict[str, Any], *operands: Any) -> bool:
@@ -67,7 +72,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 class Options(NamedTuple):
     """What a ufunc takes beside operands and axes."""
 
-    out: NDArray[Any] | None = None
+    out: Any = None
     keepdims: bool = False
     dtype: Any = None
     casting: Any = "same_kind"
@@ -91,6 +96,10 @@ def call(name: str, inputs: tuple[Any, ...], axis: Any, **options: Any) -> Any:
     if options.get("where", True) is not True:
         raise TypeError(f"{name} does not take where: a row is computed as a whole")
     chosen = Options(**options)
+    if type(chosen.out) is tuple and len(chosen.out) == 1:
+        chosen = chosen._replace(out=chosen.out[0])
+    if not (chosen.out is None or isinstance(chosen.out, np.ndarray) or is_foreign(chosen.out)):
+        raise TypeError(f"out must be an array, got {type(chosen.out).__name__}")
     if any(is_foreign(a) for a in (*inputs, chosen.out)):
         return _foreign(ufunc, inputs, axis, chosen)
     is_row = [operand == "(n)" for operand in ufunc.signature.replace("->", ",").split(",")]
@@ -164,8 +173,6 @@ def _allocated(outer, axes, core, is_row, dtype, options):
             shape.insert(i + ndim, size if is_row else 1)
     if options.out is None:
         return np.empty(shape, dtype)
-    if not isinstance(options.out, np.ndarray):
-        raise TypeError(f"out must be an array, got {type(options.out).__name__}")
     if options.out.shape != tuple(shape):
         raise ValueError(f"out must have the shape {tuple(shape)}, got {options.out.shape}")
     if not options.out.flags.writeable:
@@ -284,6 +291,8 @@ def _foreign(ufunc, inputs, axis, options):
 def weighted_logsumexp(x, b, axis, *, return_sign=False, **options):
     """The logarithm of the absolute value of sum(b * exp(x)), and the sign of the sum."""
     chosen = Options(**options)
+    if not (chosen.out is None or isinstance(chosen.out, np.ndarray)):
+        raise TypeError(f"out must be an array, got {type(chosen.out).__name__}")
     arrays = [np.asarray(a) for a in (x, b)]
     dtype = _dtype(along_axis.softmax_backward, (x, b), arrays, chosen)
     arrays = np.broadcast_arrays(*arrays)

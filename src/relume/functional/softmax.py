@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relume.functional.several_axes import axes_of, call, is_direct, weighted_logsumexp
+from relume.functional.several_axes import axes_of, call, is_direct, is_small, weighted_logsumexp
 from relume.ufuncs import along_axis
 
 __all__ = [
@@ -52,7 +52,7 @@ Notes
 In these notes, a row is the elements along `axis`.
 {notes}NaN in a row makes the whole result for that row NaN.
 
-The error is at most 4 ULP of {unit} in float32
+The error is at most {ulp} in float32
 and float64, and 0.51 ULP in float16. Results do not depend on strides or the number of threads.
 Scratch memory does not grow with the row, unless `out` overlaps an input in part.
 
@@ -83,7 +83,7 @@ def _documented(**fields):
         "second": "",
         "notes": _MAXIMUM,
         "shape": "broadcast shape",
-        "unit": "max(1, abs(result))",
+        "ulp": "4 ULP of max(1, abs(result))",
         **fields,
     }
 
@@ -109,6 +109,8 @@ def softmax(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if not kwargs and is_small(axis, x):  # not unpacking an empty dict saves 0.2 us
+        return along_axis.softmax(x, axis=axis, out=out)
     if is_direct(axis, kwargs, x, out):
         return along_axis.softmax(x, axis=axis, out=out, **kwargs)
     return call("softmax", (x,), axis, out=out, **kwargs)
@@ -119,7 +121,7 @@ def softmax(
     formula="x - log(sum(exp(x)))",
     inputs=_X,
     shape="the shape of `x`",
-    unit="the result",
+    ulp="4 ULP of the result (8 ULP in rows of more than 100 elements)",
     example=">>> relume.log_softmax(np.array([0.0, 1.0, 2.0])).round(4)\n"
     "array([-2.4076, -1.4076, -0.4076])",
 )
@@ -130,6 +132,8 @@ def log_softmax(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if not kwargs and is_small(axis, x):  # not unpacking an empty dict saves 0.2 us
+        return along_axis.log_softmax(x, axis=axis, out=out)
     if is_direct(axis, kwargs, x, out):
         return along_axis.log_softmax(x, axis=axis, out=out, **kwargs)
     return call("log_softmax", (x,), axis, out=out, **kwargs)
@@ -153,7 +157,7 @@ def _sign_of_sum(logarithm):
     shape="the shape of `x` without the axis",
     second="ndarray\n    Only if `return_sign` is true: the sign of the sum, 1, 0 or -1. The "
     "first array is then\n    the logarithm of its absolute value.\n",
-    unit="max(abs(max(x)), abs(result))",
+    ulp="4 ULP of max(abs(max(x)), abs(result)) (8 ULP in rows of more than 100 elements)",
     notes="A row that is empty or contains only -inf gives -inf; a row that contains inf gives "
     "inf. A\nnegative sum gives NaN without `return_sign`.\n",
     example=">>> float(relume.logsumexp(np.array([1000.0, 1000.0])).round(4))\n1000.6931",
@@ -175,7 +179,7 @@ def logsumexp(
         return weighted_logsumexp(
             x, b, axis, return_sign=return_sign, keepdims=keepdims, out=out, **kwargs
         )
-    if out is None and is_direct(axis, kwargs, x):
+    if out is None and (is_small(axis, x) or is_direct(axis, kwargs, x)):
         return along_axis.logsumexp(x, axis=axis, keepdims=keepdims, **kwargs)
     return call("logsumexp", (x,), axis, keepdims=keepdims, out=out, **kwargs)
 
@@ -195,7 +199,7 @@ def softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    if is_direct(axis, kwargs, grad, x, out):
+    if (is_small(axis, x) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, x, out):
         return along_axis.softmax_backward(grad, x, axis=axis, out=out, **kwargs)
     return call("softmax_backward", (grad, x), axis, out=out, **kwargs)
 
@@ -216,7 +220,7 @@ def softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    if is_direct(axis, kwargs, grad, y, out):
+    if (is_small(axis, y) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, y, out):
         return along_axis.softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
     return call("softmax_backward_from_output", (grad, y), axis, out=out, **kwargs)
 
@@ -236,7 +240,7 @@ def log_softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    if is_direct(axis, kwargs, grad, x, out):
+    if (is_small(axis, x) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, x, out):
         return along_axis.log_softmax_backward(grad, x, axis=axis, out=out, **kwargs)
     return call("log_softmax_backward", (grad, x), axis, out=out, **kwargs)
 
@@ -258,7 +262,7 @@ def log_softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
-    if is_direct(axis, kwargs, grad, y, out):
+    if (is_small(axis, y) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, y, out):
         return along_axis.log_softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
     return call("log_softmax_backward_from_output", (grad, y), axis, out=out, **kwargs)
 
