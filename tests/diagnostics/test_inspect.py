@@ -266,6 +266,97 @@ def test_command_tells_by_its_status(tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "no.safetensors")]) == 2
 
 
+def small_files(folder):
+    """A model and data for it."""
+    model = folder / "m"
+    nn.Network([nn.Dense(3)], seed=0).build(4).save(model)
+    rows = np.random.default_rng(0).random((9, 4))
+    np.save(folder / "X.npy", rows)
+    np.savez(folder / "X.npz", X=rows, y=np.arange(9) % 3)
+    np.savez_compressed(folder / "compressed.npz", X=rows)
+    return model
+
+
+def assert_one_line(capsys, model, data):
+    """The command either works or says in one line what is wrong, with the exit status 2."""
+    status = main(["inspect", str(model), "--data", str(data)])
+    out, err = capsys.readouterr()
+    if status == 2:
+        assert err.startswith("relume inspect: "), err
+        assert err.count("\n") == 1, err
+        assert not out
+    else:
+        assert not err
+    return status
+
+
+@pytest.mark.parametrize("name", ["X.npy", "X.npz", "compressed.npz", "m"])
+def test_command_with_a_truncated_file(name, tmp_path, capsys):
+    model = small_files(tmp_path)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    data = tmp_path / "X.npz" if name == "m" else path
+    for size in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:size])
+        assert assert_one_line(capsys, model, data) == 2, f"{size} of {len(whole)} bytes"
+
+
+@pytest.mark.parametrize("name", ["X.npy", "X.npz", "compressed.npz", "m"])
+def test_command_with_flipped_bits(name, tmp_path, capsys):
+    model, rng = small_files(tmp_path), np.random.default_rng(0)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    data = tmp_path / "X.npz" if name == "m" else path
+    for offset in range(0, len(whole), max(1, len(whole) // 100)):
+        changed = bytearray(whole)
+        changed[offset] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        assert_one_line(capsys, model, data)
+
+
+BAD_DATA = {
+    "empty.npy": lambda path: path.touch(),
+    "empty.npz": lambda path: path.touch(),
+    "folder.npy": lambda path: path.mkdir(),
+    "folder.npz": lambda path: path.mkdir(),
+    "text.npy": lambda path: path.write_text("no array"),
+    "objects.npy": lambda path: np.save(path, np.array([{}], object)),
+    "objects.npz": lambda path: np.savez(path, X=np.array([{}], object)),
+    "names.npz": lambda path: np.savez(path, data=np.ones((9, 4))),
+    "vector.npy": lambda path: np.save(path, np.ones(4)),
+    "number.npy": lambda path: np.save(path, 1.0),
+    "cube.npy": lambda path: np.save(path, np.ones((2, 4, 4))),
+    "wide.npy": lambda path: np.save(path, np.ones((9, 5))),
+    "rows.npy": lambda path: np.save(path, np.ones((0, 4))),
+    "nan.npy": lambda path: np.save(path, np.full((9, 4), np.nan)),
+    "words.npy": lambda path: np.save(path, np.full((9, 4), "word")),
+    "complex.npy": lambda path: np.save(path, np.ones((9, 4), complex)),
+    "labels.npz": lambda path: np.savez(path, X=np.ones((9, 4)), y=np.arange(9)),
+    "lengths.npz": lambda path: np.savez(path, X=np.ones((9, 4)), y=np.zeros(8, int)),
+    "huge.npy": lambda path: path.write_bytes(
+        b"\x93NUMPY\1\0v\0" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999, "
+        b"9999999999)}".ljust(117) + b"\n"
+    ),
+    "missing.npy": lambda path: None,
+    "unknown.txt": lambda path: path.touch(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_command_with_bad_data(name, tmp_path, capsys):
+    BAD_DATA[name](tmp_path / name)
+    assert assert_one_line(capsys, small_files(tmp_path), tmp_path / name) == 2
+
+
+def test_command_with_an_unreadable_file(tmp_path, capsys, monkeypatch):
+    def refused(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "X.npy")
+
+    model = small_files(tmp_path)
+    monkeypatch.setattr(np, "load", refused)
+    assert assert_one_line(capsys, model, tmp_path / "X.npy") == 2
+
+
 # -- bad input ------------------------------------------------------------------------------------
 
 

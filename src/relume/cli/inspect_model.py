@@ -1,6 +1,7 @@
 """The command `relume inspect`: print a report on a saved network and its data."""
 
 import sys
+import warnings
 
 import numpy as np
 
@@ -15,8 +16,12 @@ def run(model, data, out=print):
 
         net = nn.load(model)
         report = diagnostics.inspect(net, *data_of(data))
-    except (OSError, ValueError, TypeError, RuntimeError, FloatingPointError) as error:
-        print(f"relume inspect: {error}", file=sys.stderr)
+    except Exception as error:  # a damaged file raises nearly every class of error
+        known = isinstance(
+            error, OSError | ValueError | TypeError | RuntimeError | ArithmeticError
+        )
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        print("relume inspect:", " ".join(text.split()), file=sys.stderr)
         return ERROR
     out(str(report))
     return ADVICE if report.advice else NO_ADVICE
@@ -33,11 +38,24 @@ def data_of(name):
         raise ValueError(
             f"--data must be {', '.join(NAMES)}, or a .npz or .npy file, got {name!r}"
         )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, about a damaged header
+            return _arrays(name)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{name} cannot be read: {error}") from error
+
+
+def _arrays(name):
+    """The arrays of a .npz or .npy file."""
     if name.endswith(".npy"):
         return (np.load(name, mmap_mode="r", allow_pickle=False),)
-    with np.load(name, allow_pickle=False) as arrays:
+    # NumPy leaves a damaged file open that it has opened itself.
+    with open(name, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         if "X" not in arrays:
             raise ValueError(
-                f"{name} must contain an array X, and optionally y; it contains {arrays.files}"
+                f"it must contain an array X, and optionally y; it contains {arrays.files}"
             )
         return tuple(arrays[key] for key in ("X", "y") if key in arrays)

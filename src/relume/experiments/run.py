@@ -17,6 +17,7 @@ from relume.experiments.data import CONFIDENCE, Data
 from relume.experiments.experiment import Experiment, Part, verdict_of
 from relume.experiments.registry import EXPERIMENTS
 from relume.plots.style import matplotlib_or_raise
+from relume.runtime import files
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,9 @@ def run(
     for experiment in chosen:
         results.append(run_one(experiment, quick))
         report(f"{experiment.name:<20} {results[-1].verdict:<20} {results[-1].seconds:7.1f} s")
-    (folder / "results.json").write_text(
-        json.dumps(to_dict(results, quick), indent=1, allow_nan=False), "utf-8"
-    )
-    (folder / "index.html").write_text(page(results, quick, machine()), "utf-8")
+    text = json.dumps(to_dict(results, quick), indent=1, allow_nan=False)
+    files.replace(str(folder / "results.json"), text.encode())
+    files.replace(str(folder / "index.html"), page(results, quick, machine()).encode())
     return results
 
 

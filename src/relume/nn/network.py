@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -47,6 +46,7 @@ from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
 from relume.nn.training.run import Diverged, one_step
+from relume.runtime import files
 
 if TYPE_CHECKING:
     from relume.nn.compact import Compacted
@@ -157,6 +157,7 @@ class Network:
     ) -> None:
         self._values: Weights | None = None  # `_weights` follows the layers
         self._tape: Any = None  # what `forward` keeps for `backward`
+        self._log_names: tuple[str, ...] | None = None  # of the epochs of the last fit
         self._dtype, self._sparse = DTYPES["float32"], "auto"
         self._scale_targets, self._target_form = False, TargetForm()
         # Set before their properties compare with them; vars(self) would make every later access
@@ -821,9 +822,14 @@ class Network:
         check_data.check_enough_rows(self, len(rows))
         rows = rows.copy() if isinstance(rows, np.ndarray) else rows.take(slice(None))
         tape = weights.plan.new_tape(len(rows))
-        z = weights.plan.forward(weights.parameters, rows, tape, self._key())
-        if z is None:
-            raise validation.not_finite("X", self.dtype)
+        before = self._rng.bit_generator.state if weights.plan.random else None
+        try:
+            z = weights.plan.forward(weights.parameters, rows, tape, self._key())
+            if z is None:
+                raise validation.not_finite("X", self.dtype)
+        except BaseException:
+            self._undo(before)
+            raise
         self._tape = rows, tape
         return z
 
@@ -1066,6 +1072,8 @@ class Network:
     ) -> None:
         """Write the network as an ONNX model, in float32; see `relume.onnx.model_of`.
 
+        The file is replaced as a whole, as by `save`.
+
         Parameters
         ----------
         path : str or path
@@ -1088,7 +1096,7 @@ class Network:
         from relume.onnx import model_of
 
         model = model_of(self, output=output, classes=classes)
-        Path(path).write_bytes(model.SerializeToString())
+        files.replace(validation.path(path), model.SerializeToString())
 
     def to_sklearn(self, classes: ArrayLike | None = None) -> Any:
         """A fitted multilayer perceptron of scikit-learn that predicts the same.

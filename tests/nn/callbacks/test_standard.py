@@ -1,6 +1,7 @@
 """EarlyStopping, ModelCheckpoint, CSVLogger, LearningRateScheduler, TerminateOnNaN."""
 
 import csv
+import io
 import pickle
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from relume import nn
+from relume.nn.callbacks import standard
 from tests.support import twin as plain
 
 NAN, INF = float("nan"), float("inf")
@@ -242,6 +244,75 @@ def test_csv_logger_in_a_file_with_other_columns(tmp_path):
     words = ["path must be a file with the columns", "epoch,loss,val_loss", "with epoch,loss$"]
     options = {"validation_data": VALIDATION, "callbacks": [nn.CSVLogger(path, append=True)]}
     plain.assert_raises(ValueError, words, lambda: net.fit(X, Y, **options))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("missing", range(1, 26))
+def test_csv_logger_after_a_line_that_was_not_written_to_its_end(missing, tmp_path):
+    """What a full disk or a crash leaves: the next line would go on in the middle of it."""
+    path, net = tmp_path / "log.csv", network()
+    net.fit(X, Y, epochs=12, callbacks=[nn.CSVLogger(path)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-missing])
+    kept = whole[:-missing].rpartition(b"\n")[0].count(b"\n")
+    net.fit(X, Y, epochs=2, callbacks=[nn.CSVLogger(path, append=True)])
+    header, *rows = read(path)
+    assert header == ["epoch", "loss"]
+    assert [row[0] for row in rows] == [*map(str, range(1, kept + 1)), "13", "14"]
+    assert all(len(row) == 2 for row in rows)
+    assert path.read_bytes().startswith(b"\n".join(whole.split(b"\n")[: kept + 1]))
+
+
+@pytest.mark.parametrize("size", range(len("epoch,loss") + 1))
+def test_csv_logger_after_a_header_that_was_not_written_to_its_end(size, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss"[:size])
+    network().fit(X, Y, callbacks=[nn.CSVLogger(path, append=True)])
+    assert [len(row) for row in read(path)] == [2, 2]
+    assert read(path)[0] == ["epoch", "loss"]
+
+
+OTHER_FILES = {
+    "other columns": b"epoch,loss,val_loss\n1,2,3\n",
+    "another order": b"loss,epoch\n1,2\n",
+    "of another program": b"time,value\n1,2\n",
+    "no table": b"hello",
+    "a longer header": b"epoch,losses",
+    "an empty line": b"\n1,2\n",
+    "no text": bytes(range(256)),
+}
+
+
+@pytest.mark.parametrize("content", OTHER_FILES.values(), ids=OTHER_FILES)
+def test_csv_logger_refuses_another_file_before_training(content, tmp_path):
+    path, net = tmp_path / "log.csv", network().build(4)
+    path.write_bytes(content)
+    before = plain.bits(net)
+    words = ["path must be a file with the columns epoch,loss, got", "log.csv"]
+    options = {"callbacks": [nn.CSVLogger(path, append=True), lambda *_: pytest.fail("trained")]}
+    plain.assert_raises(ValueError, words, lambda: net.fit(X, Y, **options))
+    assert path.read_bytes() == content
+    assert plain.bits(net) == before
+
+
+def test_csv_logger_on_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
+    class FullDisk(io.BufferedWriter):
+        def write(self, data):
+            super().write(data[: len(data) // 2])
+            self.flush()
+            raise OSError(28, "No space left on device")
+
+    path, net = tmp_path / "log.csv", network()
+    net.fit(X, Y, epochs=2, callbacks=[nn.CSVLogger(path)])
+    before = path.read_bytes()
+    logger = nn.CSVLogger(path, append=True)
+
+    def fill(net, epoch, logs):
+        full = lambda path, mode: FullDisk(io.FileIO(path, mode.replace("b", "")))  # noqa: E731
+        monkeypatch.setattr(standard, "open", full, raising=False)
+
+    with pytest.raises(OSError, match="No space left"):
+        net.fit(X, Y, callbacks=[fill, logger])
     assert path.read_bytes() == before
 
 

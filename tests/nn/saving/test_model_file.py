@@ -56,23 +56,6 @@ def test_flipped_bits_of_a_small_file(path):
             nn.load(path)
 
 
-@pytest.mark.parametrize("fails", ["fsync", "replace", "chmod"])
-def test_a_failure_leaves_the_old_file(fails, path, monkeypatch):
-    net = all_layers().build(6)
-    before = saved(net, path)
-    net.fit(X, Y)
-
-    def broken(*arguments):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, fails, broken)
-        with pytest.raises(OSError, match="No space left"):
-            net.save(path)
-    assert path.read_bytes() == before
-    assert os.listdir(path.parent) == [path.name], "a temporary file is left"
-
-
 def test_data_is_on_the_disk_before_it_has_the_name(path, monkeypatch):
     """And the name is before `save` returns."""
     calls = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import os
 import string
 from collections.abc import Callable, Sequence
@@ -326,7 +328,7 @@ class CSVLogger(Callback):
     Raises
     ------
     TypeError, ValueError
-        If an argument is invalid; during the fit, if the file to continue has other columns.
+        If an argument is invalid; before training, if the file to continue has other columns.
 
     Examples
     --------
@@ -375,53 +377,75 @@ class CSVLogger(Callback):
         self._continues = state.get("path") == self.path
 
     def on_fit_begin(self, net: Network) -> None:
-        """Check that the file can be written."""
-        with open(self.path, "a", encoding="utf-8"):
+        """Check that the file can be written, and empty it unless it is to be continued."""
+        self._columns: list[str] | None = None
+        with open(self.path, "ab" if self.append else "wb"):
             pass
-        self._columns, self._continues, self._begun = None, False, False
+        if self.append:
+            names = getattr(net, "_log_names", None)
+            self._continue(["epoch", *names] if names else None)
+
+    def _continue(self, columns):
+        """Check the columns, and remove a last line that was not written to its end."""
+        with open(self.path, "rb") as file:
+            header = file.readline()
+        if not header:
+            return
+        if header.endswith(b"\n"):
+            self._columns = self._parsed(header)
+            self._check(columns, self._columns)
+        elif not ",".join(columns or ["epoch", "loss"]).encode().startswith(header):
+            self._check(columns, self._parsed(header), torn=True)
+        _remove_torn_line(self.path)
+
+    @staticmethod
+    def _parsed(header):
+        return next(csv.reader([header.decode("utf-8", "replace")]), [])
+
+    def _check(self, columns, found, torn=False):
+        """Raise if the file has other columns; without `columns`, only its first are known."""
+        same = found[:2] == ["epoch", "loss"] if columns is None else found == columns
+        if torn or not same:
+            raise ValueError(
+                f"path must be a file with the columns {','.join(columns or ('epoch', 'loss'))}, "
+                f"got {self.path!r} with {','.join(found)[:200]}"
+            )
 
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
         """Write a line. The file is closed at once, so that no line is lost."""
-        if not self._begun:
-            self._begin(epoch)
         row = {"epoch": epoch, **logs}
         lines: list[Sequence[str | float]] = [list(row.values())]
         if self._columns is None:
-            self._columns = self._header()
-            if not self._columns:
-                self._columns = list(row)
-                lines.insert(0, self._columns)
-        if self._columns != list(row):
-            raise ValueError(
-                f"path must be a file with the columns {','.join(row)}, "
-                f"got {self.path!r} with {','.join(self._columns)}"
-            )
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(lines)
-
-    def _begin(self, epoch):
-        """Empty the file, or remove the lines of epochs that a continued fit repeats."""
-        self._begun = True
-        if self._continues:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                lines = file.readlines()
-            kept = [line for line in lines if not _is_from(line, epoch)]
-        elif self.append:
-            return
+            lines.insert(0, list(row))
         else:
-            kept = []
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
-            file.writelines(kept)
+            self._check(list(row), self._columns)
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        size = os.path.getsize(self.path)
+        try:
+            with open(self.path, "ab") as file:
+                file.write(text.getvalue().encode())
+        except BaseException:  # such as a full disk: leave no half of a line
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)
+            raise
+        self._columns = list(row)
 
-    def _header(self):
-        with open(self.path, newline="", encoding="utf-8") as file:
-            return next(csv.reader(file), [])
 
-
-def _is_from(line: str, epoch: int) -> bool:
-    """Whether a line of a log is of an epoch, or of a later one."""
-    number = line.partition(",")[0]
-    return number.isdecimal() and int(number) >= epoch
+def _remove_torn_line(path):
+    """Remove the end of a file that has no end of line."""
+    with open(path, "rb+") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 4096)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
 
 
 class LearningRateScheduler(Callback):

@@ -1,4 +1,4 @@
-"""Model files: settings and tensors as safetensors, with a digest, replaced atomically.
+"""Model files: settings and tensors as safetensors, with a digest.
 
 The settings are JSON text, which is the only entry of the header's metadata. They contain the
 SHA-256 of the file, computed with zeros in place of its 64 digits. The digest covers every byte,
@@ -8,10 +8,7 @@ the order of entries: the same network gives the same file.
 
 import hashlib
 import json
-import os
 import re
-import secrets
-import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -134,43 +131,3 @@ def _digest(data, offset):
     digest.update(NO_DIGEST.encode())
     digest.update(view[offset + 64 :])
     return digest.hexdigest()
-
-
-def replace(path: str, data: bytes | bytearray) -> None:
-    """Write a file atomically: after a crash, either the old or the new file is there, complete.
-
-    The data is on disk before the file gets its name, and the name is on disk on return.
-    """
-    path = os.path.realpath(path)  # replace the target of a symbolic link, not the link
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".relume-{secrets.token_hex(8)}.tmp")
-    mode = _mode_of(path)
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _mode_of(path):
-    """The permissions of the file that will be replaced; None if there is no such file."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise FileExistsError(f"{path} exists and is not a regular file")
-    return stat.S_IMODE(mode)

@@ -12,6 +12,7 @@ from relume.nn.metrics import OF_CLASSES, OF_VALUES
 from relume.nn.optimizers.schedule import Schedule
 from relume.nn.parameters.state_dict import state_dict_of
 from relume.nn.saving import callback_states, model_file, serialize
+from relume.runtime import files
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -26,7 +27,7 @@ def save(net: "Network", path: str | os.PathLike[str]) -> None:
     states, arrays = callback_states.to_config(net._states_of_callbacks())
     if states:
         settings["callbacks"] = states
-    model_file.replace(path, model_file.packed(settings, tensors | arrays))
+    files.replace(path, model_file.packed(settings, tensors | arrays))
 
 
 def _settings(net: "Network") -> dict[str, serialize.Json]:

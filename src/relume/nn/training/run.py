@@ -156,6 +156,8 @@ class HeldOut:
 
     def __init__(self, net: Network, data: Any) -> None:
         self.data, self.loss = data, net.loss
+        names = ("loss", *(name for name, _ in net.metrics)) if data is not None else ()
+        net._log_names = ("loss", *(f"val_{name}" for name in names))
 
     def logs(self, net: Network) -> dict[str, float]:
         """The loss and the metrics, each name with ``val_`` before it."""

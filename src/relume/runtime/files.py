@@ -1,0 +1,62 @@
+"""Files that are replaced as a whole, so that no crash and no full disk damages the old one."""
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+
+
+def replace(path: str, data: bytes | bytearray) -> None:
+    """Write a file atomically: after a crash, either the old or the new file is there, complete.
+
+    The data is on disk before the file gets its name. The name is on disk on return, if the system
+    lets a folder be synchronized. An error is raised only before the file gets its name; the old
+    file is then untouched. Symbolic links and permissions are kept.
+    """
+    path = os.path.realpath(path)  # replace the target of a symbolic link, not the link
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".relume-{secrets.token_hex(8)}.tmp")
+    mode = _mode_of(path)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        with _folder_to_synchronize(folder):
+            os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def _folder_to_synchronize(folder: str) -> Iterator[None]:
+    """Synchronize a folder at the end, if possible: it may be writable but not readable."""
+    descriptor = None
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(descriptor)
+    finally:
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def _mode_of(path: str) -> int | None:
+    """The permissions of the file that will be replaced; None if there is no such file."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(f"{path} exists and is not a regular file")
+    return stat.S_IMODE(mode)
