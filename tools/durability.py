@@ -1,25 +1,35 @@
-"""Test the durability of model files: `make durability`.
+"""Test model files, crashes, forks and limits of memory: `make durability`.
 
 First, a model file is altered and truncated in many ways; none of the results may load. Second, a
 run that saves checkpoints is killed at random moments. After each kill the file must load, and the
 run that continues from it must end with the same file, byte for byte, as an uninterrupted run.
+Third, children are forked while three Python threads fit; each child must be able to fit too.
+Fourth, runs get little memory; each must go on, or raise a MemoryError.
 """
 
 import argparse
+import ast
 import json
+import os
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
+import threadpoolctl
 
+import relume
 from relume import nn
+from relume.runtime.blas import single_threaded_blas
+from relume.sklearn import MLPClassifier, MLPRegressor
 
 EPOCHS = 60
 SPAN = 0.3  # a run is killed within this many seconds of training
@@ -255,12 +265,152 @@ def compare(whole, path, ended):
         raise AssertionError(f"run {ended + 1} ended with different bits: see killed.safetensors")
 
 
+# -- Forked children ------------------------------------------------------------------------------
+
+# Seconds after which a child hangs. One takes 20 ms, or 1 s where the machine is busy.
+CHILD_SECONDS = 20
+
+
+def fork_children(count):
+    """Fork children while three Python threads fit, and let each fit; return what went wrong."""
+    code = f"from tools import durability; print(durability.faults_of_children({count}))"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
+    return ast.literal_eval(done.stdout)
+
+
+def faults_of_children(count):
+    X, y = data()
+    stop = threading.Event()
+
+    def classifier():
+        MLPClassifier(hidden_layer_sizes=(8,), max_iter=2, n_threads=1, random_state=0).fit(X, y)
+
+    def regressor():
+        MLPRegressor(
+            hidden_layer_sizes=(8,), solver="lbfgs", max_iter=3, n_threads=2, random_state=0
+        ).fit(X, y)
+
+    def lbfgs():
+        layer = nn.Dense(3, weight_init="orthogonal")
+        nn.Network([layer], seed=0, optimizer=nn.LBFGS(max_iter=3)).fit(X, y)
+
+    def repeat(fit):
+        while not stop.is_set():
+            fit()
+
+    fits = classifier, regressor, lbfgs
+    for fit in fits:
+        fit()
+    before = blas_threads(), relume.get_num_threads()
+    threads = [threading.Thread(target=repeat, args=(fit,)) for fit in fits]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few iterations; and a fork beside threads
+        for thread in threads:
+            thread.start()
+        faults = [fault for i in range(count) if (fault := fault_of_child(i, fits, before[0]))]
+        stop.set()
+        for thread in threads:
+            thread.join()
+    if (blas_threads(), relume.get_num_threads()) != before or single_threaded_blas._n_inside:
+        faults.append("the parent's numbers of threads have changed")
+    return faults
+
+
+def fault_of_child(i, fits, blas):
+    """Fork a child that fits; return what went wrong, or None."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(CHILD_SECONDS)
+        status = 1
+        try:
+            right = single_threaded_blas._n_inside == 0 and blas_threads() == blas
+            fits[i % len(fits)]()
+            right &= single_threaded_blas._n_inside == 0 and blas_threads() == blas
+            status = 0 if right else 2
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    faults = {0: None, 1: "raised", 2: "has other numbers of threads", -signal.SIGALRM: "hangs"}
+    fault = faults.get(status, f"ended with status {status}")
+    return fault and f"child {i} {fault}"
+
+
+def blas_threads():
+    """The number of threads of each BLAS library."""
+    pools = threadpoolctl.threadpool_info()
+    return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+
+# -- Limits of memory -----------------------------------------------------------------------------
+
+LIMITED_RUN = """
+import resource, sys, threading
+import numpy as np
+import relume
+from relume import nn
+
+def network():
+    return nn.Network([nn.Dense(256, "relu"), nn.Dense(10)], seed=0).build(64)
+
+X, y, net = np.zeros((20_000, 64), "f4"), np.zeros(20_000, "i8"), network()
+calls = {
+    "predict": lambda: net.predict(X),
+    "fit": lambda: network().fit(X, y, batch_size=512),
+    "ufuncs": lambda: (relume.gelu(X), relume.softmax(X, axis=0)),
+}
+relume.set_num_threads(int(sys.argv[2]))
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[1]), -1))
+
+def work():
+    try:
+        calls[sys.argv[3]]()
+        results.append("success")
+    except MemoryError:
+        results.append("MemoryError")
+
+results, threads = [], []
+try:
+    for _ in range(2):
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+except (MemoryError, RuntimeError):     # Python itself cannot start one
+    threads.pop()
+work()
+for thread in threads:
+    thread.join()
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+net.predict(X)
+print(*results)
+"""
+
+
+def limit_memory(count, megabytes=200):
+    """Run with 0 to `megabytes` more memory than at the start; return the runs that failed."""
+    failed = []
+    for i in range(count):
+        more = megabytes * 2**20 * i // count
+        arguments = [str(more), str((2, 2, 8, 64)[i % 4]), ("predict", "fit", "ufuncs")[i % 3]]
+        run = subprocess.run(
+            [sys.executable, "-c", LIMITED_RUN, *arguments],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if run.returncode != 0:
+            failed.append(f"{' '.join(arguments)}: status {run.returncode}, {run.stderr[-200:]}")
+    return failed
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(
-        description="Alter model files and kill runs that save checkpoints."
+        description="Alter model files, kill runs that save checkpoints, fork, limit memory."
     )
     parser.add_argument("--altered", type=int, default=1000, help="number of files to alter")
     parser.add_argument("--kills", type=int, default=50, help="number of runs to kill")
+    parser.add_argument("--forks", type=int, default=500, help="number of children to fork")
+    parser.add_argument("--limits", type=int, default=100, help="number of limits of memory")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train", metavar="PATH", help="only train; used for the killed runs")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -272,7 +422,11 @@ def main(arguments):
         print(f"{options.altered} altered or truncated files: {len(loaded)} load {loaded or ''}")
         ended = kill_runs(folder, options.kills, options.seed, options.epochs)
         print(f"{options.kills} kills: every file loads, {ended} runs end with the same bits")
-    return 1 if loaded else 0
+    faults = fork_children(options.forks)
+    print(f"{options.forks} forked children: {len(faults)} have faults {faults or ''}")
+    failed = limit_memory(options.limits)
+    print(f"{options.limits} limits of memory: {len(failed)} runs fail {failed or ''}")
+    return 1 if loaded or faults or failed else 0
 
 
 if __name__ == "__main__":

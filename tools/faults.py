@@ -106,7 +106,7 @@ FAULTS = [
     ),
     Fault(
         "threads_kept", "the number of threads is not restored", "runtime/threads.pyx",
-        "set_num_threads(self.before.pop())", "self.before.pop()",
+        "*outer.numbers, scoped =", "*outer.numbers, _ =",
     ),
     # -- engine --
     Fault(

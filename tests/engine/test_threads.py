@@ -14,7 +14,7 @@ import pytest
 import threadpoolctl
 
 import relume
-from relume import nn
+from relume import diagnostics, nn
 from tests.support import twin as plain
 
 needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
@@ -47,8 +47,16 @@ def caller(request):
 # -- Many Python threads --
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_ten_threads_predict_with_one_network(threads, caller):
+@pytest.fixture(params=[1, 2], ids="{} threads".format)
+def _number_of_threads(request):
+    before = relume.get_num_threads()
+    relume.set_num_threads(request.param)
+    yield
+    relume.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_number_of_threads")
+def test_ten_threads_predict_with_one_network(caller):
     net = network()
     X, y = plain.data(300, 30, 5)
     net.fit(X, y)
@@ -67,7 +75,7 @@ def test_ten_threads_predict_with_one_network(threads, caller):
             np.testing.assert_array_equal(net.forward(parts[i]), z)
         assert net.evaluate(X, y) == figures
 
-    with relume.num_threads(threads), ThreadPoolExecutor(10) as pool:
+    with ThreadPoolExecutor(10) as pool:
         for result in [pool.submit(work, k) for k in range(10)]:
             result.result(timeout=60)
     assert plain.bits(net) == before
@@ -281,6 +289,59 @@ def test_signal_handler_that_returns(caller):
     assert within
     reference.fit(X, y)
     plain.assert_same_bits(net, reference)
+
+
+@pytest.fixture(scope="module")
+def long_prediction():
+    """A network and rows for which prediction takes most of a second, or more."""
+    X = np.random.default_rng(0).normal(size=(300_000, 8)).astype("float32")
+    layers = [nn.Dense(256, activation="relu"), nn.Dense(256, activation="gelu"), nn.Dense(5)]
+    net = nn.Network([*layers[:1], nn.Dropout(0.1), *layers[1:]], seed=0).build(8)
+    parts = [net.forward(X[i : i + 6400]) for i in range(0, len(X), 6400)]
+    return net, X, np.concatenate(parts)
+
+
+def forward_in_training(net, X):
+    return net.forward(X[:100_000], training=True)
+
+
+LONG = {
+    "predict": lambda net, X: net.predict(X),
+    "predict_proba": lambda net, X: net.predict_proba(X),
+    "forward": lambda net, X: net.forward(X),
+    "forward in training": forward_in_training,
+    "evaluate": lambda net, X: net.evaluate(X, np.zeros(len(X), int)),
+    "inspect": lambda net, X: diagnostics.inspect(net, X[:200_000]),
+}
+
+
+@needs_timer
+@pytest.mark.parametrize("name", LONG)
+def test_signals_during_a_long_prediction(name, long_prediction):
+    """Python would be asked for signals only once, at the end, however long that takes."""
+    net, X, expected = long_prediction
+    before, rung = plain.bits(net), []
+
+    def ring(*_):
+        rung.append(1)
+        if len(rung) == 3:
+            raise Stop
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        with pytest.raises(Stop):
+            LONG[name](net, X)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert plain.bits(net) == before
+    np.testing.assert_array_equal(net.forward(X[:20_000]), expected[:20_000])
+
+
+def test_a_long_prediction_has_the_bits_of_short_ones(long_prediction):
+    net, X, expected = long_prediction
+    np.testing.assert_array_equal(net.forward(X), expected)
 
 
 INTERRUPTED = """

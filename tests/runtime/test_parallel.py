@@ -86,8 +86,10 @@ def at_once(work):
 @pytest.fixture
 def two_threads():
     """Two threads of relume's own for each Python thread."""
-    with relume.num_threads(2):
-        yield
+    before = relume.get_num_threads()
+    relume.set_num_threads(2)
+    yield
+    relume.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -5,12 +5,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import relume
-from relume.runtime.threads import openmp_version
+from relume.runtime.threads import openmp_stack_size, openmp_version
 from tests.support.ops import OPS, UFUNCS, assert_same, each_op, wake_threads
 
 needs_openmp = pytest.mark.skipif(not openmp_version(), reason="built without OpenMP")
@@ -116,10 +117,66 @@ def test_a_missing_number(call):
 
 
 @needs_openmp
-def test_a_number_changed_within_the_block_is_put_back():
+def test_a_number_set_within_blocks_holds_at_once_and_stays():
+    """Restoring what a block had found when it began would lose it."""
     relume.set_num_threads(3)
     with relume.num_threads(2):
-        relume.set_num_threads(7)
+        with relume.num_threads(4):
+            relume.set_num_threads(7)
+            assert relume.get_num_threads() == 7
+        assert relume.get_num_threads() == 2
+    assert relume.get_num_threads() == 7
+
+
+def in_python_thread(call):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result(LIMIT)
+
+
+@needs_openmp
+def test_a_block_is_that_of_its_python_thread():
+    relume.set_num_threads(3)
+    with relume.num_threads(2):
+        assert in_python_thread(relume.get_num_threads) == 3
+        in_python_thread(lambda: relume.set_num_threads(5))
+        assert relume.get_num_threads() == 2
+    assert relume.get_num_threads() == 5
+
+
+@needs_openmp
+@pytest.mark.parametrize("shared", [False, True], ids=["own objects", "one object"])
+@pytest.mark.parametrize("first_ends", [0, 1])
+def test_blocks_of_python_threads_that_overlap(first_ends, shared):
+    """The one that ends last would put back what the other one had set."""
+    relume.set_num_threads(3)
+    blocks = [relume.num_threads(1)] * 2 if shared else [relume.num_threads(n) for n in (1, 4)]
+    begun, ended = threading.Barrier(2), threading.Event()
+
+    def work(k):
+        with blocks[k]:
+            begun.wait(LIMIT)
+            assert relume.get_num_threads() == blocks[k].n
+            if k != first_ends:
+                assert ended.wait(LIMIT)
+            assert relume.get_num_threads() == blocks[k].n
+        if k == first_ends:
+            ended.set()
+        return relume.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2), timeout=LIMIT)) == [3, 3]
+    assert relume.get_num_threads() == 3
+
+
+@needs_openmp
+def test_a_block_left_by_another_python_thread_does_not_change_that_one():
+    relume.set_num_threads(3)
+    block = relume.num_threads(2)
+    block.__enter__()
+    in_python_thread(lambda: block.__exit__(None, None, None))
+    assert in_python_thread(relume.get_num_threads) == 3
+    assert relume.get_num_threads() == 2
+    block.__exit__(None, None, None)
     assert relume.get_num_threads() == 3
 
 
@@ -360,6 +417,107 @@ def test_spawned_process_has_threads_of_its_own():
     print(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout.decode())
     """)
     assert printed(script) == "3"
+
+
+# -- threads that cannot be started --
+
+# `limit(megabytes)` lets the process have so much more memory.
+LIMITED = """
+import os, resource, threading
+import numpy as np
+import relume
+from relume import nn
+
+X = np.random.default_rng(0).random((20_000, 64), "f4")
+net = nn.Network([nn.Dense(256, "relu"), nn.Dense(10)], seed=0).build(64)
+relume.set_num_threads(1)
+expected = net.predict_proba(X)
+
+def limit(megabytes):
+    now = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (now + int(megabytes * 2**20), -1))
+
+def call():
+    "What a call gives under a limit: the result, or an error that leaves the network as it was."
+    try:
+        return "right" if (net.predict_proba(X) == expected).all() else "wrong"
+    except MemoryError:
+        return "MemoryError"
+"""
+
+
+@linux
+@needs_openmp
+@pytest.mark.parametrize("threads", [2, 64])
+@pytest.mark.parametrize("megabytes", [0, 1, 9, 17, 30, 100])
+def test_memory_limit(megabytes, threads):
+    """libgomp ends the process where it cannot start a thread."""
+    script = f"""
+    relume.set_num_threads({threads})
+    limit({megabytes})
+    print(call())
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    assert call() == "right"
+    """
+    assert printed(LIMITED + textwrap.dedent(script)) in {"right", "MemoryError"}
+
+
+@linux
+@needs_openmp
+def test_limit_of_threads():
+    """As another user, who may have no process more."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to become another user")
+    script = """
+    relume.set_num_threads(2)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    os.setgid(65534), os.setuid(65534)
+    relume.gelu(X.reshape(-1))
+    print(call())
+    """
+    assert printed(LIMITED + textwrap.dedent(script)) == "right"
+
+
+@linux
+@needs_openmp
+def test_threads_are_used_again_after_a_limit():
+    script = """
+    import time
+    def tasks():
+        return len(os.listdir("/proc/self/task"))
+    before = tasks()
+    relume.set_num_threads(3)
+    limit(8)
+    assert relume.gelu(X[:2000]).shape == (2000, 64)
+    assert tasks() == before, tasks()
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    time.sleep(0.2)
+    while tasks() != before + 2:        # regions rest on a busy machine
+        relume.gelu(X)
+    print("used")
+    """
+    assert printed(LIMITED + textwrap.dedent(script)) == "used"
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, 0),
+        ({"OMP_STACKSIZE": "64"}, 64 << 10),
+        ({"OMP_STACKSIZE": " 2 M "}, 2 << 20),
+        ({"OMP_STACKSIZE": "100000B"}, 100_000),
+        ({"GOMP_STACKSIZE": "1g"}, 1 << 30),
+        ({"OMP_STACKSIZE": "16k", "GOMP_STACKSIZE": "32"}, 16 << 10),
+        ({"OMP_STACKSIZE": "much", "GOMP_STACKSIZE": "32"}, 32 << 10),
+        ({"OMP_STACKSIZE": "-1"}, 0),
+    ],
+)
+def test_stack_size_of_the_environment(variables, expected, monkeypatch):
+    for name in ("OMP_STACKSIZE", "GOMP_STACKSIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert openmp_stack_size() == expected
 
 
 # -- importing --

@@ -13,7 +13,6 @@ from relume.engine.observer import OBSERVE_GRADIENTS
 from relume.nn.losses import Loss
 from relume.nn.units.layer_nodes import all_bounds, network_nodes, walk
 from relume.nn.units.unit_statistics import UnitStatistics, new_observer
-from relume.runtime.blas import single_threaded_blas
 
 if TYPE_CHECKING:
     from relume.diagnostics.inspected_model import InspectedModel
@@ -51,20 +50,19 @@ def collect(inspected: InspectedModel, blocks: RowBlocks) -> Evidence:
     plan, parameters = net._built().plan, net._built().parameters
     observer = new_observer(plan, nodes, blocks.has_targets)
     sample, outcome = Sample(blocks.n), Outcome(net.loss) if blocks.has_targets else None
-    with single_threaded_blas:
-        for first, X, y in blocks:
-            loss = None
-            if outcome is not None:
-                loss = net.loss.for_engine(y, net.n_outputs, net.dtype)
-            z, losses = observer.observe(parameters, X, y, loss)
-            if z is None:
-                raise validation.not_finite("X", net.dtype)
-            sample.add(first, X, y)
-            if outcome is not None:
-                outcome.add(z, y, losses)
-        rows = sample.rows()[0]
-        rows = rows[evenly(len(rows), HISTOGRAM_ROWS)]
-        recorded = observer.record(parameters, rows)
+    for first, X, y in blocks:
+        loss = None
+        if outcome is not None:
+            loss = net.loss.for_engine(y, net.n_outputs, net.dtype)
+        z, losses = observer.observe(parameters, X, y, loss)
+        if z is None:
+            raise validation.not_finite("X", net.dtype)
+        sample.add(first, X, y)
+        if outcome is not None:
+            outcome.add(z, y, losses)
+    rows = sample.rows()[0]
+    rows = rows[evenly(len(rows), HISTOGRAM_ROWS)]
+    recorded = observer.record(parameters, rows)
     values, gradients = observer.statistics()
     seen = observer.observed & OBSERVE_GRADIENTS
     return Evidence(

@@ -15,7 +15,6 @@ from relume.nn.data.target_form import TargetForm
 from relume.nn.losses import PythonLoss
 from relume.nn.network import Network
 from relume.nn.optimizers.optimizers import Optimizer
-from relume.runtime.blas import single_threaded_blas
 
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # multiples of the learning rate to try
 
@@ -65,7 +64,7 @@ def _ratio(update, weight):
 def _loss(net, X, y):
     """The mean loss of rows; infinity if it is not finite."""
     plan = net._built().plan
-    with single_threaded_blas, np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
         z = predict(plan, net._built().parameters, X)
         if isinstance(net.loss, PythonLoss):
             loss = net.loss.function(y, z)[0]

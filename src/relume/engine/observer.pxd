@@ -33,11 +33,14 @@ cdef class Observer:
     cdef char* outputs
     cdef char* losses
     cdef Py_ssize_t n
+    cdef Py_ssize_t first, last     # shards that are run at once
 
     cdef void observe_minibatch(self, const Pass* p) noexcept nogil
     cdef void add(self, const Pass* p, const char* x, Py_ssize_t node, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil
     cdef bint bounded(self, Py_ssize_t node) noexcept nogil
+    cdef int all_slots(self, const Pass* p, char* memory, Py_ssize_t size,
+                       int threads) noexcept nogil
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil
     cdef bint shard(self, const Pass* p, Py_ssize_t slot, Py_ssize_t first,
                     Py_ssize_t rows) noexcept nogil

@@ -12,6 +12,7 @@ on the tape.
 """
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport uint8_t
@@ -20,7 +21,7 @@ from libc.string cimport memcpy, memset
 from relume.engine.arrays cimport (
     address, data_of, loss_of, matrix_of, numbers_of, targets_of,
 )
-from relume.engine.plan cimport SHARD, Plan, ceil_div
+from relume.engine.plan cimport SHARD, Plan, adapted, ceil_div, shards_at_once
 from relume.engine.ops cimport NOWHERE, Op, Pass, backward, delta_at, forward, value_at
 from relume.runtime.threads cimport Region, begin, done, end
 from relume.kernels.table cimport (
@@ -28,6 +29,9 @@ from relume.kernels.table cimport (
 )
 
 import numpy as np
+
+cdef extern from "runtime/platform.h" nogil:
+    double seconds()
 
 cnp.import_array()
 
@@ -200,9 +204,10 @@ cdef class Observer:
         losses : ndarray of shape (n,)
             The loss of each row; zeros without y.
         """
-        cdef Py_ssize_t slot, n = X.shape[0], size
+        cdef Py_ssize_t n = X.shape[0], size, shards = ceil_div(n, SHARD)
+        cdef Py_ssize_t at_once = ceil_div(shards_at_once(self.plan, SHARD), self.slots)
         cdef int threads, bad = 0
-        cdef Region region
+        cdef double start
         plan = self.plan
         outputs, losses = np.empty((n, plan.n_out), plan.dtype), np.zeros(n, plan.dtype)
         self.outputs, self.losses, self.n = address(outputs), address(losses), n
@@ -215,18 +220,15 @@ cdef class Observer:
             data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
             matrix_of(X, plan.dtype, n, plan.n_in, "X"), memory, SHARD)
         p.training, p.apart = False, True
-        with nogil:
-            if threads > 1:
-                threads = min(begin(&region), threads)
-            if threads == 1:
-                for slot in range(self.slots):
-                    bad += self.slot(p, memory, slot)
-            else:
-                for slot in prange(self.slots, schedule="dynamic", num_threads=threads):
-                    bad += self.slot(
-                        p, memory + threadid() * size * self.plan.itemsize, slot)
-                    done(&region, threadid())
-                end(&region, self.slots)
+        self.first = 0
+        while self.first < shards and bad == 0 and self.error is None:
+            self.last = min(self.first + at_once * self.slots, shards)
+            start = seconds()
+            with nogil:
+                bad = self.all_slots(&p, memory, size, threads)
+            self.first = self.last
+            at_once = adapted(at_once, seconds() - start)
+            PyErr_CheckSignals()
         if self.error is not None:
             error, self.error = self.error, None
             raise error
@@ -268,15 +270,33 @@ cdef class Observer:
         self.y_size = y.nbytes // max(self.n, 1)
         self.owners = (y, loss)
 
+    cdef int all_slots(self, const Pass* p, char* memory, Py_ssize_t size,
+                       int threads) noexcept nogil:
+        """Run the shards `self.first` to `self.last`; return how many are not finite."""
+        cdef Py_ssize_t slot
+        cdef int bad = 0
+        cdef Region region
+        if threads > 1:
+            threads = begin(&region, threads)
+        if threads == 1:
+            for slot in range(self.slots):
+                bad += self.slot(p[0], memory, slot)
+        else:
+            for slot in prange(self.slots, schedule="dynamic", num_threads=threads):
+                bad += self.slot(p[0], memory + threadid() * size * self.plan.itemsize, slot)
+                done(&region, threadid())
+            end(&region, self.slots)
+        return bad
+
     cdef int slot(self, Pass p, char* tape, Py_ssize_t slot) noexcept nogil:
         """Run the shards of one slot on the thread's tape; return how many are not finite."""
-        cdef Py_ssize_t k, first, rows, shards = ceil_div(self.n, SHARD)
+        cdef Py_ssize_t k, first, rows, n = self.last - self.first
         cdef int bad = 0
         cdef const char* x = p.x
         p.tape = tape
         self.be_deterministic(&p)
-        for k in range(ceil_div(shards - slot, self.slots)):
-            first = (slot + k * self.slots) * SHARD
+        for k in range(ceil_div(n - slot, self.slots)):
+            first = (self.first + slot + k * self.slots) * SHARD
             rows = min(<Py_ssize_t> SHARD, self.n - first)
             p.x = x + first * self.plan.n_in * p.itemsize
             bad += not self.shard(&p, slot, first, rows)

@@ -18,6 +18,7 @@ which take on the relu beside them.
 """
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport INT32_MAX, uint64_t
 from libc.stdlib cimport free
@@ -51,6 +52,9 @@ cnp.import_array()
 # Elements. With these no size that is computed from widths overflows.
 cdef Py_ssize_t WIDEST = 1 << 36            # of one row: a layer's, or all that the tape holds
 cdef Py_ssize_t MAX_ELEMENTS = 1 << 56     # of all parameters, and of a tape
+
+# Multiply-adds between two looks at signals, to begin with: 1.3 to 130 ms.
+cdef Py_ssize_t AT_ONCE = 1 << 27
 
 
 cdef class Plan:
@@ -384,22 +388,29 @@ cdef class Plan:
 
     def forward(self, parameters, X, tape, uint64_t key=0):
         """Phase 1 without the loss, for loops of one's own; the outputs are on the tape."""
-        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
+        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), first, i, k
         cdef Pass p = self.pass_over(parameters, X, tape)
         p.key = key
         if self.n_segments > 1:                         # running statistics are written
             writable_data_of(parameters, self.dtype, self.n_parameters, "parameters")
         if not self.spans.all_finite(p.x, rows * self.n_in):
             return None
+        cdef Py_ssize_t at_once = shards_at_once(self, shard) * shard
         cdef float_mode mode
-        with nogil:
-            mode = flush_subnormals()
-            for k in range(self.n_segments):
-                self.before_segment(&p, k)
-                for i from 0 <= i < rows by shard:
-                    self.forward_segment(&p, k, i, min(shard, rows - i))
-            self.track_statistics(&p)
-            restore_float_mode(mode)
+        for k in range(self.n_segments):
+            for first from 0 <= first < rows by at_once:
+                if first > 0:
+                    PyErr_CheckSignals()
+                with nogil:
+                    mode = flush_subnormals()
+                    if first == 0:
+                        self.before_segment(&p, k)
+                    for i from first <= i < min(first + at_once, rows) by shard:
+                        self.forward_segment(&p, k, i, min(shard, rows - i))
+                    restore_float_mode(mode)
+        mode = flush_subnormals()
+        self.track_statistics(&p)
+        restore_float_mode(mode)
         cdef Py_ssize_t start = self.fixed + rows * self.last_op().output
         return tape[start:start + rows * self.n_out].reshape(rows, self.n_out).copy()
 
@@ -471,6 +482,26 @@ cdef class Plan:
         row.loss(outputs, address(y), rows, self.n_out, 1.0,
                  numbers_of(row, numbers, self.dtype, self.n_out), address(dz), address(row_loss))
         return row_loss, dz
+
+
+# -- how much goes without Python -----------------------------------------------------------------
+
+cdef double MIN_SECONDS = 0.02
+cdef double MAX_SECONDS = 0.08
+
+
+cdef Py_ssize_t shards_at_once(Plan plan, Py_ssize_t rows) noexcept nogil:
+    """How many shards of so many rows are begun with, for a few milliseconds."""
+    # An element that an activation computes costs about as much as 16 multiply-adds.
+    cdef Py_ssize_t work = rows * (plan.multiply_adds + 16 * plan.value_width)
+    return max(AT_ONCE // work, <Py_ssize_t> available_threads())
+
+
+cdef Py_ssize_t adapted(Py_ssize_t at_once, double took) noexcept nogil:
+    """How many shards are to go at once, where so many took so many seconds."""
+    if took < MIN_SECONDS:
+        return 2 * at_once
+    return max(at_once // 2, <Py_ssize_t> 1) if took > MAX_SECONDS else at_once
 
 
 # -- what a spec must be --------------------------------------------------------------------------

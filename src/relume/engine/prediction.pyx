@@ -1,16 +1,18 @@
 """Prediction: rows brought forward through a plan by shards, on memory that stays in cache.
 
 A row meets no Python between the layers, and nothing is allocated but the result: the memory of
-the steps' values is what the last call gave back.
+the steps' values is what the last call gave back. Many rows go some shards at a time. In between
+Python is asked for signals, so that Ctrl-C ends a long prediction.
 """
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from relume.engine.arrays cimport LINE, address, data_of, matrix_of, read_sparse
-from relume.engine.plan cimport Plan, ceil_div, shard_of
+from relume.engine.plan cimport Plan, adapted, ceil_div, shard_of, shards_at_once
 from relume.engine.ops cimport (
     Pass, Sparse, float_mode, flush_subnormals, restore_float_mode, value_at,
 )
@@ -18,6 +20,7 @@ from relume.runtime.threads cimport Region, begin, done, end
 
 cdef extern from "runtime/platform.h" nogil:
     void* exchange_pointer(void** address, void* pointer)
+    double seconds()
 
 cnp.import_array()
 
@@ -50,19 +53,30 @@ def predict(Plan plan not None, parameters, X, bint softmax=False):
     else:
         p.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
     out = cnp.PyArray_EMPTY(2, shape, plan.type_number, False)
+    cdef Py_ssize_t first = 0, last, shards = ceil_div(n, shard_of(plan, n))
+    cdef Py_ssize_t at_once = shards if shards == 1 else shards_at_once(plan, shard_of(plan, n))
     cdef char* result = address(out)
-    cdef int bad
-    with nogil:
-        bad = predict_shards(plan, &p, result, n, softmax)
+    cdef int bad = 0
+    cdef double start = 0
+    while first < shards and bad == 0:
+        last = min(first + at_once, shards)
+        with nogil:
+            if last < shards:
+                start = seconds()
+            bad = predict_shards(plan, &p, result, n, first, last, softmax)
+        first = last
+        if first < shards:
+            at_once = adapted(at_once, seconds() - start)
+            PyErr_CheckSignals()
     if bad < 0:
         raise MemoryError()
     return None if bad else out
 
 
 cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
-                        bint softmax) noexcept nogil:
-    """All shards, each through all steps; returned is how many were not finite, or -1."""
-    cdef Py_ssize_t shards = ceil_div(rows, shard_of(plan, rows)), i
+                        Py_ssize_t first, Py_ssize_t last, bint softmax) noexcept nogil:
+    """Some shards, each through all steps; returned is how many were not finite, or -1."""
+    cdef Py_ssize_t i
     cdef Py_ssize_t size = ceil_div(
         (plan.fixed + p.rows * plan.value_width) * plan.itemsize, LINE) * LINE
     cdef int threads = plan.threads_for(rows), bad = 0
@@ -72,16 +86,16 @@ cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
     if block == NULL:
         return -1
     if threads > 1:
-        threads = min(begin(&region), threads)
+        threads = begin(&region, threads)
     if threads == 1:
-        for i in range(shards):
+        for i in range(first, last):
             bad += not predict_shard(plan, p[0], memory, result, i, rows, softmax)
     else:
-        for i in prange(shards, schedule="dynamic", num_threads=threads):
+        for i in prange(first, last, schedule="dynamic", num_threads=threads):
             bad += not predict_shard(plan, p[0], memory + threadid() * size, result, i, rows,
                                      softmax)
             done(&region, threadid())
-        end(&region, shards)
+        end(&region, last - first)
     free(exchange_pointer(&plan.spare, block))
     return bad
 

@@ -423,7 +423,7 @@ cdef class Training:
         cdef int faults = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
-            threads = min(begin(&region), self.threads)
+            threads = begin(&region, self.threads)
         if threads == 1:
             for i in range(n):
                 faults |= self.shard(i, segment, back)

@@ -134,7 +134,7 @@ cdef class Updates:
         cdef int threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
-            threads = min(begin(&region), self.threads)
+            threads = begin(&region, self.threads)
         if threads == 1:
             for i in range(n):
                 self.block(p, i, 0, total, work, factor)

@@ -3,6 +3,8 @@
 The engine does not use BLAS, but orthogonal initial weights and L-BFGS do.
 """
 
+import os
+import sys
 import threading
 
 from threadpoolctl import LibController, ThreadpoolController
@@ -11,35 +13,81 @@ from threadpoolctl import LibController, ThreadpoolController
 class SingleThreadedBlas:
     """A context manager that several Python threads may use at the same time.
 
-    The first thread to enter saves the current settings, and the last one to leave restores them.
-    The BLAS libraries are looked up once, which takes milliseconds; reading their settings later
-    takes microseconds.
+    The number of threads of a BLAS library is a setting of the process. The first Python thread to
+    enter changes it to 1, and the last one to leave restores it, unless somebody else has changed
+    it meanwhile. The libraries are looked up once, and again after SciPy's has been loaded, which
+    takes milliseconds; reading their settings takes microseconds.
+
+    In a forked child only the thread that forked lives on. The child forgets the others, and
+    restores the setting unless the one that forked is inside. While a process forks, no other
+    thread is changing a setting. The handlers for this are registered at the first use, not at
+    import.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_inside = 0
-        self._libraries: list[LibController] | None = None
+        self._lock = threading.RLock()  # reentrant: a signal handler may fork or enter
+        self._entries: dict[int, int] = {}  # how often each Python thread that is inside entered
+        self._libraries: list[LibController] = []
+        self._has_scipy = False
         self._changed: list[tuple[LibController, int]] = []
+        self._has_fork_handlers = False
+
+    @property
+    def _n_inside(self) -> int:
+        """The number of Python threads of this process that are inside."""
+        return len(self._entries)
 
     def __enter__(self) -> None:
+        if not self._has_fork_handlers:
+            self._handle_forks()
         with self._lock:
-            if self._libraries is None:
-                blas = ThreadpoolController().select(user_api="blas")
-                self._libraries = blas.lib_controllers
-            if self._n_inside == 0:
-                threads = ((library, library.get_num_threads()) for library in self._libraries)
-                self._changed = [(library, n) for library, n in threads if n != 1]
-                for library, _ in self._changed:
-                    _set_num_threads(library, 1)
-            self._n_inside += 1
+            if not self._entries:
+                self._limit()
+            thread = threading.get_ident()
+            self._entries[thread] = self._entries.get(thread, 0) + 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                for library, before in self._changed:
-                    _set_num_threads(library, before)
+            thread = threading.get_ident()
+            self._entries[thread] -= 1
+            if self._entries[thread] == 0:
+                del self._entries[thread]
+            if not self._entries:
+                self._restore()
+
+    def _limit(self) -> None:
+        has_scipy = "scipy.linalg" in sys.modules  # which has a library of its own
+        if not self._libraries or has_scipy != self._has_scipy:
+            blas = ThreadpoolController().select(user_api="blas")
+            self._libraries, self._has_scipy = blas.lib_controllers, has_scipy
+        threads = [(library, library.get_num_threads()) for library in self._libraries]
+        self._changed = [(library, n) for library, n in threads if n != 1]
+        for library, _ in self._changed:
+            _set_num_threads(library, 1)
+
+    def _restore(self) -> None:
+        changed, self._changed = self._changed, []
+        for library, before in changed:
+            if library.get_num_threads() == 1:  # else somebody else has set it meanwhile
+                _set_num_threads(library, before)
+
+    def _handle_forks(self) -> None:
+        with self._lock:
+            if not self._has_fork_handlers and hasattr(os, "register_at_fork"):
+                os.register_at_fork(
+                    before=self._lock.acquire,
+                    after_in_parent=self._lock.release,
+                    after_in_child=self._forked,
+                )
+            self._has_fork_handlers = True
+
+    def _forked(self) -> None:
+        """In a child, forget the threads that it does not have, and release the lock."""
+        thread = threading.get_ident()
+        self._entries = {each: n for each, n in self._entries.items() if each == thread}
+        if not self._entries:
+            self._restore()
+        self._lock.release()
 
 
 def _set_num_threads(library: LibController, n: int) -> None:

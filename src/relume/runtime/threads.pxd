@@ -1,7 +1,7 @@
 """The number of threads of a compiled loop, and the decision whether they pay off.
 
     cdef Region region
-    threads = begin(&region)                # if 1, do not enter OpenMP
+    threads = begin(&region, wanted)        # if 1, do not enter OpenMP
     for i in prange(n, schedule="dynamic", num_threads=threads):
         ...
         done(&region, threadid())
@@ -15,8 +15,11 @@ cdef struct Region:
     double last                 # time when the calling thread finished its last part, in seconds
     Py_ssize_t own              # number of parts done by the calling thread
 
+cdef enum:
+    MAX_THREADS = 4096          # what a region wants whose memory does not depend on its threads
+
 cdef int available_threads() noexcept nogil
-cdef int begin(Region* region) noexcept nogil
+cdef int begin(Region* region, int wanted) noexcept nogil
 cdef void done(Region* region, int thread) noexcept nogil
 cdef void end(const Region* region, Py_ssize_t n) noexcept nogil
 

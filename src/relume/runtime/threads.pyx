@@ -1,8 +1,14 @@
-"""The number of threads: as requested, as OpenMP allows, and one where threads do not pay off.
+"""The number of threads: as requested, as can be started, and one where threads do not pay off.
 
 libgomp hangs in a forked child whose parent has used it, so a child uses one thread. A child is
 detected by its process ID, which differs from the one at import (`home`) and is checked only
 before threads start. This needs no fork handler.
+
+OpenMP keeps a pool of threads for each thread that enters regions. Where it cannot start one, as
+under a limit of memory or of processes, libgomp ends the process. Therefore, before a region needs
+more threads than the pool of its Python thread has, relume starts as many itself, and works with
+those that could be started: see start_threads.h. A region with as many threads as the one before
+costs nothing more.
 
 At the end of a region OpenMP waits for all threads, even for one that a busy machine does not
 schedule. A call of 30 us then occasionally takes 16 ms, and a wait policy of our own has no
@@ -15,6 +21,7 @@ region's time, which bounds the loss. The bits of a result do not depend on this
 import math
 import operator
 import os
+import threading
 from pathlib import Path
 
 from libc.math cimport INFINITY
@@ -25,8 +32,18 @@ cdef extern from "runtime/platform.h" nogil:
     long process_id()
     double seconds()
 
+cdef extern from "runtime/start_threads.h" nogil:
+    int start_threads(int wanted, int pool, size_t stack_size)
+
 cdef extern from *:
     """
+    #if defined(_MSC_VER)
+    #define RELUME_THREAD_LOCAL __declspec(thread)
+    #else
+    #define RELUME_THREAD_LOCAL __thread
+    #endif
+    static RELUME_THREAD_LOCAL int relume_scoped = 0;
+    static RELUME_THREAD_LOCAL int relume_pool = 1;
     #if defined(_OPENMP)
     #define RELUME_OPENMP _OPENMP
     #else
@@ -34,6 +51,8 @@ cdef extern from *:
     #endif
     """
     int RELUME_OPENMP
+    int scoped "relume_scoped"      # this Python thread's number within `num_threads`; 0 outside
+    int pool "relume_pool"          # threads of its last region, which OpenMP keeps
 
 # A region that took more than WORTH times the estimated time of one thread did not pay off.
 cdef double WORTH = 1.1
@@ -43,27 +62,52 @@ cdef double PAUSE = 64          # at most STRIKES / PAUSE of the time is lost
 cdef int TRIALS = 3             # timed runs of all threads, and as many of one thread
 cdef int AGAIN = 500            # runs until the next comparison: the machine may be busy by then
 
+# Seconds until threads that could not be started are tried again. A try takes 20 us a thread.
+cdef double RETRY = 0.1
+
 cdef int n_threads = 1
 cdef int strikes = 0
 cdef double resting_until = 0
+cdef double no_start_until = 0
+cdef size_t stack_size = 0      # of OpenMP's threads in bytes; 0: the system's default
 cdef long home = process_id()
 
 
 cdef int available_threads() noexcept nogil:
-    if n_threads == 1 or process_id() != home:
+    cdef int threads = scoped if scoped else n_threads
+    if threads == 1 or process_id() != home:
         return 1
-    return n_threads
+    return threads
 
 
-cdef int begin(Region* region) noexcept nogil:
-    """Begin a region; return its number of threads."""
-    cdef int threads = available_threads()
+cdef int begin(Region* region, int wanted) noexcept nogil:
+    """Begin a region; return its number of threads, at most `wanted`."""
+    cdef int threads = min(wanted, available_threads())
     if threads > 1:
         region.begin = region.last = seconds()
         region.own = 0
         if region.begin < resting_until:
             return 1
+        if threads != pool:
+            threads = fill_pool(threads, region)
     return threads
+
+
+cdef int fill_pool(int threads, Region* region) noexcept nogil:
+    """Let this Python thread's pool have so many threads, or as many as can be started."""
+    global no_start_until, pool
+    cdef int started
+    if threads > pool and region.begin < no_start_until:
+        threads = pool
+    if threads == pool:
+        return threads
+    started = start_threads(threads, pool, stack_size)
+    region.begin = region.last = seconds()
+    if started < threads:
+        no_start_until = region.begin + RETRY
+    if started > 1:             # else no region is entered, and the pool stays as it is
+        pool = started
+    return started
 
 
 cdef void done(Region* region, int thread) noexcept nogil:
@@ -140,6 +184,9 @@ def openmp_version():
 def set_num_threads(n):
     """Set the number of threads that relume may use in this process.
 
+    It takes effect at once, also in the `relume.num_threads` block that the calling Python thread
+    is in, and stays after the block. Blocks of other Python threads keep their number.
+
     Results do not depend on the number of threads. A forked child process and a build without
     OpenMP always use one thread.
 
@@ -162,12 +209,19 @@ def set_num_threads(n):
     >>> relume.get_num_threads()
     1
     """
-    global n_threads
-    n_threads = checked(n, "n") if RELUME_OPENMP else min(1, checked(n, "n"))
+    global n_threads, scoped
+    n = checked(n, "n")
+    n_threads = n if RELUME_OPENMP else 1
+    if scoped:
+        scoped = n_threads
 
 
 def get_num_threads():
-    """Return the number of threads that relume may use in this process.
+    """Return the number of threads that relume may use in the calling Python thread.
+
+    This is the number of the innermost `relume.num_threads` block that the Python thread is in, or
+    else that of `relume.set_num_threads`. Where the system refuses to start a thread, as under a
+    limit of memory or of processes, relume works with fewer.
 
     Returns
     -------
@@ -187,7 +241,9 @@ def get_num_threads():
 class num_threads:
     """Context manager that sets the number of threads within a ``with`` block.
 
-    The number is a setting of the process, so it affects other Python threads too.
+    The number holds for the calling Python thread only. Blocks of several Python threads may
+    therefore overlap, and none of them changes the number of the process. To set the number for
+    all Python threads, such as those of a thread pool, call `relume.set_num_threads`.
 
     Parameters
     ----------
@@ -210,15 +266,19 @@ class num_threads:
 
     def __init__(self, n):
         self.n = checked(n, "n")
-        self.before = []            # a stack, because the same object may be entered again
 
     def __enter__(self):
-        self.before.append(n_threads)
-        set_num_threads(self.n)
+        global scoped
+        outer.numbers = (*getattr(outer, "numbers", ()), scoped)
+        scoped = self.n if RELUME_OPENMP else 1
         return self
 
     def __exit__(self, *exception):
-        set_num_threads(self.before.pop())
+        global scoped
+        *outer.numbers, scoped = getattr(outer, "numbers", ()) or (0,)
+
+
+outer = threading.local()       # numbers of the blocks around the present one, by Python thread
 
 
 def checked(n, argument):
@@ -266,4 +326,16 @@ def cgroup_quota():
     return math.ceil(int(quota) / int(period))
 
 
+def openmp_stack_size():
+    """The stack size in bytes that libgomp takes from the environment; 0 is the system's default.
+    """
+    for variable in ("OMP_STACKSIZE", "GOMP_STACKSIZE"):
+        value = os.environ.get(variable, "").strip().lower()
+        number, unit = (value[:-1], value[-1]) if value[-1:] in tuple("bkmg") else (value, "k")
+        if number.strip().isdecimal():
+            return min(int(number) << 10 * "bkmg".index(unit), 1 << 40)
+    return 0
+
+
+stack_size = openmp_stack_size()
 set_num_threads(default_num_threads())

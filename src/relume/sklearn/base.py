@@ -23,7 +23,6 @@ from relume.nn.network import Network
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer
 from relume.nn.parameters.weights import Weights
-from relume.runtime.blas import single_threaded_blas
 from relume.runtime.threads import num_threads
 from relume.sklearn.building import (
     NORMALIZATIONS,
@@ -136,7 +135,7 @@ class MLP(BaseEstimator):
         else:
             self._go_on(before)
         data = features_of(X, "X", dtype), self._encoded(y), self._weights_of(y, sample_weight)
-        with self._threads(), single_threaded_blas:
+        with self._threads():
             if is_stochastic(self):
                 self._fit_by_steps(data, validation, random_state, incremental)
             else:

@@ -7,6 +7,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from relume.nn.data.minibatches import ArrayBatches
 from relume.nn.training.lbfgs_fit import Objective
 from relume.nn.training.run import Diverged
+from relume.runtime.blas import single_threaded_blas
 from relume.sklearn.fitting import check_sums
 from relume.sklearn.warned import as_of_scikit_learn
 
@@ -25,9 +26,10 @@ def fit_lbfgs(estimator, data, key):
                    "ftol": given.ftol}  # fmt: skip
     if SHOWS_ITERATIONS:
         options["iprint"] = 1 if estimator.verbose else -1
-    result = scipy.optimize.minimize(
-        function, weights.parameters.copy(), jac=True, method="L-BFGS-B", options=options
-    )
+    with single_threaded_blas:
+        result = scipy.optimize.minimize(
+            function, weights.parameters.copy(), jac=True, method="L-BFGS-B", options=options
+        )
     weights.parameters[:] = result.x
     network.epoch += 1
     with as_of_scikit_learn():

@@ -18,7 +18,7 @@ from libc.string cimport memset
 
 from relume.kernels.dispatch cimport table
 from relume.ufuncs.strided cimport copy_strided
-from relume.runtime.threads cimport Region, begin, done, end
+from relume.runtime.threads cimport MAX_THREADS, Region, begin, done, end
 from relume.kernels.table cimport (
     COLUMNS, CRELU, CRELU_BACKWARD, LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD,
     LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, LOGSUMEXP, LOGSUMEXP_BACKWARD, MAXOUT, MAXOUT_BACKWARD,
@@ -100,7 +100,7 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
         per_chunk = max(per_chunk, 4 * FEW)
     chunks = (rows + per_chunk - 1) // per_chunk
     if chunks > 1 and rows * n >= PARALLEL:
-        threads = begin(&region)
+        threads = begin(&region, MAX_THREADS)
     if threads == 1:
         run(&call, 0, rows)
     else:

@@ -15,7 +15,7 @@ from libc.stdint cimport uint16_t, uintptr_t
 
 from relume.kernels.dispatch cimport table
 from relume.ufuncs.strided cimport copy_strided
-from relume.runtime.threads cimport Region, begin, done, end
+from relume.runtime.threads cimport MAX_THREADS, Region, begin, done, end
 from relume.kernels.table cimport N_INTEGERS, Activation, Kernel, Kernels
 
 import contextlib
@@ -70,7 +70,7 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
             run(loop, args, steps, i, 1)
     else:
         if n >= PARALLEL:
-            threads = begin(&region)
+            threads = begin(&region, MAX_THREADS)
         if threads == 1:
             run(loop, args, steps, 0, n)
         else:

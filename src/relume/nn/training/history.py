@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import sys
+import threading
 from typing import Any
 
 
@@ -80,9 +83,7 @@ class Progress:
         self._epochs, self._done, self._bar = epochs, 0, None
         self._lines = shown and not sys.stderr.isatty()
         if shown and not self._lines:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=epochs, unit="epoch", leave=False)
+            self._bar = bar_class()(total=epochs, unit="epoch", leave=False)
 
     def epoch(self, **values):
         """Show the end of an epoch."""
@@ -100,3 +101,24 @@ class Progress:
     def __exit__(self, *exception):
         if self._bar is not None:
             self._bar.close()
+
+
+@functools.cache
+def bar_class() -> Any:
+    """tqdm's bar with a lock of its own, which a forked child replaces.
+
+    All bars of tqdm share one lock. A child that was forked while another thread was drawing a bar
+    could never draw one.
+    """
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        monitor_interval = 0  # no thread that watches over the bars
+
+    def replace_lock() -> None:
+        Bar.set_lock(threading.RLock())
+
+    replace_lock()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=replace_lock)
+    return Bar

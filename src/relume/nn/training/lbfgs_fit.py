@@ -121,6 +121,8 @@ def fit_lbfgs(
     net: Network, source: Any, epochs: int, held_out: Any, hooks: Hooks, progress: bool
 ) -> History:
     """A fit whose epochs are runs of SciPy's method, each over all rows."""
+    import scipy.optimize  # noqa: F401, before its BLAS is limited
+
     good = net.snapshot()
     try:
         net.build(source.width)

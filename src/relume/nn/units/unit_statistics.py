@@ -11,7 +11,6 @@ from relume import validation
 from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, STATISTICS, Observer
 from relume.nn.data.row_blocks import NetworkRows, RowBlocks
 from relume.nn.units.layer_nodes import all_bounds, network_nodes, walk
-from relume.runtime.blas import single_threaded_blas
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -84,10 +83,9 @@ def observed(net: Network, X: ArrayLike) -> tuple[list[LayerNode], list[NDArray[
     weights = net._built()
     nodes, blocks = network_nodes(net), RowBlocks(NetworkRows(net), X)
     observer = new_observer(weights.plan, nodes, False)
-    with single_threaded_blas:
-        for _, part, _ in blocks:
-            if observer.observe(weights.parameters, part)[0] is None:
-                raise validation.not_finite("X", net.dtype)
+    for _, part, _ in blocks:
+        if observer.observe(weights.parameters, part)[0] is None:
+            raise validation.not_finite("X", net.dtype)
     return nodes, observer.statistics()[0], blocks.n
 
 
