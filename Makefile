@@ -15,10 +15,11 @@ BENCH := $(HISTORY)
 BASE := main
 COMMITS := HEAD
 REV := main
+SECONDS := 60
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep calibrate durability digests
-.PHONY: peers peers-commits peers-scaling
+.PHONY: fuzz sanitize peers peers-commits peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -26,7 +27,7 @@ help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
-	@echo "                   REV (main): digests"
+	@echo "                   REV (main): digests; SECONDS (60): fuzz"
 	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (the CPU's name): docs/benchmarks.md"
 
 $(VENV)/bin/python:
@@ -81,8 +82,14 @@ sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 i
 calibrate: $(VENV)/tested  ## measure from which share of zeros on skipping them pays, and print the table
 	$(BIN)/python tools/calibrate.py
 
-durability: $(VENV)/built  ## alter 1,000 model files, kill 50 checkpointing runs (2 minutes)
+durability: $(VENV)/tested  ## alter 1,000 model files, kill 50 runs, fork 500 children, limit memory (5 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)
+
+fuzz: $(VENV)/tested  ## call everything at random for SECONDS (60), beside slow twins
+	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS)
+
+sanitize: $(VENV)/tested  ## run tests and random calls with AddressSanitizer and UBSan (half an hour)
+	$(BIN)/python tools/sanitize.py $(ARGS)
 
 digests: $(VENV)/tested  ## compare, bit by bit, what REV (main) and this tree compute (5 minutes)
 	$(BIN)/python tools/digests.py $(REV) $(ARGS)

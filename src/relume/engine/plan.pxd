@@ -96,7 +96,7 @@ cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows) noexcept nogil:
     return WIDE_SHARD if plan.wide and rows >= 4 * WIDE_SHARD else SHARD
 
 
-# Long work goes some shards at a time, for MIN_SECONDS to MAX_SECONDS of plan.pyx. In between Python
+# Long work goes some shards at a time, for MIN_SECONDS to MAX_SECONDS. In between Python
 # is asked for signals.
 cdef Py_ssize_t shards_at_once(Plan plan, Py_ssize_t rows) noexcept nogil
 cdef Py_ssize_t adapted(Py_ssize_t at_once, double took) noexcept nogil

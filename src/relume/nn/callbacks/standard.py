@@ -15,6 +15,7 @@ import numpy as np
 from relume import validation
 from relume.nn.callbacks.callback import Callback, numbers_of
 from relume.nn.monitored_metric import MonitoredMetric
+from relume.runtime import files
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -377,10 +378,10 @@ class CSVLogger(Callback):
         self._continues = state.get("path") == self.path
 
     def on_fit_begin(self, net: Network) -> None:
-        """Check that the file can be written, and empty it unless it is to be continued."""
-        self._columns: list[str] | None = None
-        with open(self.path, "ab" if self.append else "wb"):
+        """Check that the file can be written and, if it is to be continued, its columns."""
+        with open(self.path, "ab"):
             pass
+        self._columns, self._continues, self._begun = None, False, False
         if self.append:
             names = getattr(net, "_log_names", None)
             self._continue(["epoch", *names] if names else None)
@@ -415,6 +416,8 @@ class CSVLogger(Callback):
         """Write a line. The file is closed at once, so that no line is lost."""
         row = {"epoch": epoch, **logs}
         lines: list[Sequence[str | float]] = [list(row.values())]
+        if not self._begun:
+            self._begin(epoch, list(row))
         if self._columns is None:
             lines.insert(0, list(row))
         else:
@@ -430,6 +433,24 @@ class CSVLogger(Callback):
                 os.truncate(self.path, size)
             raise
         self._columns = list(row)
+
+    def _begin(self, epoch, columns):
+        """Empty the file, or remove the lines of epochs that a continued fit repeats."""
+        if self._continues:
+            self._continue(columns)
+            with open(self.path, newline="", encoding="utf-8") as file:
+                kept = [line for line in file if not _is_from(line, epoch)]
+            files.replace(self.path, "".join(kept).encode())
+        elif not self.append:
+            with open(self.path, "wb"):
+                pass
+        self._begun = True
+
+
+def _is_from(line: str, epoch: int) -> bool:
+    """Whether a line of a log is of an epoch, or of a later one."""
+    number = line.partition(",")[0]
+    return number.isdecimal() and int(number) >= epoch
 
 
 def _remove_torn_line(path):

@@ -112,7 +112,7 @@ def bar_class() -> Any:
     """
     from tqdm import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):
         monitor_interval = 0  # no thread that watches over the bars
 
     def replace_lock() -> None:
