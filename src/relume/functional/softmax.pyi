@@ -2,7 +2,7 @@ from typing import Any, Literal, Unpack, overload
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from relume.functional.typing import Array, FloatArray, Options
+from relume.functional.typing import Array, Axes, FloatArray, Options
 
 __all__ = [
     "log_softmax",
@@ -15,16 +15,14 @@ __all__ = [
     "softmax_backward_from_output",
 ]
 
-Axis = int | tuple[int, ...] | None
-
 @overload
 def softmax(
-    x: FloatArray, axis: Axis = -1, *, out: None = None, **kwargs: Unpack[Options]
+    x: FloatArray, axis: Axes = -1, *, out: None = None, **kwargs: Unpack[Options]
 ) -> FloatArray: ...
 @overload
 def softmax(
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -33,7 +31,7 @@ def softmax(
 @overload
 def softmax(
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -43,7 +41,7 @@ def softmax(
 def softmax_backward(
     grad: FloatArray,
     x: FloatArray,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     **kwargs: Unpack[Options],
@@ -52,7 +50,7 @@ def softmax_backward(
 def softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -62,7 +60,7 @@ def softmax_backward(
 def softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -72,7 +70,7 @@ def softmax_backward(
 def softmax_backward_from_output(
     grad: FloatArray,
     y: FloatArray,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     **kwargs: Unpack[Options],
@@ -81,7 +79,7 @@ def softmax_backward_from_output(
 def softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -91,7 +89,7 @@ def softmax_backward_from_output(
 def softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -99,12 +97,12 @@ def softmax_backward_from_output(
 ) -> NDArray[Any]: ...
 @overload
 def log_softmax(
-    x: FloatArray, axis: Axis = -1, *, out: None = None, **kwargs: Unpack[Options]
+    x: FloatArray, axis: Axes = -1, *, out: None = None, **kwargs: Unpack[Options]
 ) -> FloatArray: ...
 @overload
 def log_softmax(
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -113,7 +111,7 @@ def log_softmax(
 @overload
 def log_softmax(
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -123,7 +121,7 @@ def log_softmax(
 def log_softmax_backward(
     grad: FloatArray,
     x: FloatArray,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     **kwargs: Unpack[Options],
@@ -132,7 +130,7 @@ def log_softmax_backward(
 def log_softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -142,7 +140,7 @@ def log_softmax_backward(
 def log_softmax_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -152,7 +150,7 @@ def log_softmax_backward(
 def log_softmax_backward_from_output(
     grad: FloatArray,
     y: FloatArray,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     **kwargs: Unpack[Options],
@@ -161,7 +159,7 @@ def log_softmax_backward_from_output(
 def log_softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: Array,
     dtype: DTypeLike | None = None,
@@ -171,7 +169,7 @@ def log_softmax_backward_from_output(
 def log_softmax_backward_from_output(
     grad: ArrayLike,
     y: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
@@ -180,7 +178,7 @@ def log_softmax_backward_from_output(
 @overload
 def logsumexp(
     x: FloatArray,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     b: ArrayLike | None = None,
     keepdims: bool = False,
@@ -191,7 +189,7 @@ def logsumexp(
 @overload
 def logsumexp(
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     b: ArrayLike | None = None,
     keepdims: bool = False,
@@ -203,7 +201,7 @@ def logsumexp(
 @overload
 def logsumexp(
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     b: ArrayLike | None = None,
     keepdims: bool = False,
@@ -215,7 +213,7 @@ def logsumexp(
 @overload
 def logsumexp(
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     b: ArrayLike | None = None,
     keepdims: bool = False,
@@ -228,7 +226,7 @@ def logsumexp(
 def logsumexp_backward(
     grad: FloatArray,
     x: FloatArray,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     keepdims: bool = False,
     out: None = None,
@@ -238,7 +236,7 @@ def logsumexp_backward(
 def logsumexp_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     keepdims: bool = False,
     out: Array,
@@ -249,7 +247,7 @@ def logsumexp_backward(
 def logsumexp_backward(
     grad: ArrayLike,
     x: ArrayLike,
-    axis: Axis = -1,
+    axis: Axes = -1,
     *,
     keepdims: bool = False,
     out: None = None,

@@ -25,6 +25,7 @@ FloatArray = TypeVar("FloatArray", bound=NDArray[np.floating])
 Array = TypeVar("Array", bound=NDArray[Any])
 Other = TypeVar("Other", bound=SupportsArrayUfunc)
 Anything = ArrayLike | SupportsArrayUfunc
+Axes = int | tuple[int, ...] | None
 
 
 class Options(TypedDict, total=False):
