@@ -178,6 +178,20 @@ def test_large_arrays_are_converted_in_blocks(function, layout):
         assert_same(merged, expected, f"{function} of {shape}, {layout}")
 
 
+@each(f for f in FUNCTIONS if f.n_data == 2 and not f.reduces)
+def test_large_rows_of_a_gradient_broadcast(function):
+    """An axis is counted in each operand, by the ufunc as where arrays are converted."""
+    grad, x = function.operands(np.float32, (3, 2, LONG + 1))
+    for axis in (-1, 1):
+        for order in ("<", ">"):
+            rows = grad[0] if axis == -1 else grad[:1]
+            actual = function(rows, x.astype(f"{order}f4"), axis=axis)
+            whole = np.broadcast_to(rows, x.shape).copy()
+            assert_same(actual, function(whole, x, axis=axis), f"{function}, axis {axis}")
+        with pytest.raises(ValueError, match=r"shape|mismatch"):
+            function(grad[0, :, :-1].astype(">f4"), x, axis=axis)
+
+
 @each(f for f in FORWARD if not f.reduces)
 def test_overlap(function):
     memory = np.random.default_rng(0).normal(size=(5, 6, 7))

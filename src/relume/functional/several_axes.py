@@ -88,6 +88,12 @@ def call(name: str, inputs: tuple[Any, ...], axis: Any, **options: Any) -> Any:
     if axis is not None and type(axis) is not tuple:
         axis = operator.index(axis)
         out = options.get("out")
+        if (
+            axis >= 0
+            and ufunc.signature.startswith("(n),")
+            and np.ndim(inputs[0]) != np.ndim(inputs[1])
+        ):  # the ufunc counts the axis in each operand from the front
+            return ufunc(*inputs, axis=axis, **options)
         reduces = ufunc.signature.endswith("()")
         if is_direct(axis, options, *inputs[reduces and ufunc.nin - 1 :], out) and not (
             reduces and isinstance(out, np.ndarray) and np.may_share_memory(out, inputs[-1])
