@@ -175,7 +175,8 @@ FAULTS = [
     # -- functions --
     Fault(
         "kept_axis", "the kept axis is looked for at the end", "functional/softmax.py",
-        "np.squeeze(np.asanyarray(grad), axes_of(axis, np.ndim(x)))", "np.asanyarray(grad)[..., 0]",
+        "np.squeeze(np.asanyarray(grad), axes_of(axis, np.ndim(x)))",
+        "np.asanyarray(grad)[..., 0]",
     ),
 ]  # fmt: skip
 
