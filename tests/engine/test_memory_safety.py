@@ -1039,6 +1039,11 @@ ASSIGNED_LOSSES = {
     "binary": (nn.BinaryCrossEntropy([1.0, 2.0, 5.0]), np.eye(N_OUT, dtype="f4")[LABELS]),
     "huber": (nn.Huber(0.5), X[:, :N_OUT]),
     "quantile": (nn.Quantile(0.9), X[:, :N_OUT]),
+    "smoothed binary": (
+        nn.BinaryCrossEntropy([1.0, 2.0, 5.0], 0.3),
+        np.eye(N_OUT, dtype="f4")[LABELS],
+    ),
+    "quantiles": (nn.Quantile([0.1, 0.5, 0.9]), X[:, :1]),
     "mae": (nn.MAE(), X[:, :N_OUT]),
     "poisson": (nn.Poisson(), abs(X[:, :N_OUT])),
 }

@@ -37,7 +37,8 @@ def softplus(z):
     return mp.log1p(mp.exp(z)) if z < 0 else z + mp.log1p(mp.exp(-z))
 
 
-def binary_cross_entropy(z, y, weight):
+def binary_cross_entropy(z, y, weight, label_smoothing=0.0):
+    y = (1 - label_smoothing) * mp.mpf(y) + label_smoothing / mp.mpf(2)
     value = (1 - y) * softplus(z) + weight * y * softplus(-z)
     return value, (1 - y) / (1 + mp.exp(-z)) - weight * y / (1 + mp.exp(z))
 
@@ -85,6 +86,10 @@ def soft(rng, shape):
     return rng.random(shape) ** 3  # rows that do not sum to 1
 
 
+def probabilities(rng, shape):
+    return rng.random(shape).round(2)  # some of them 0 or 1
+
+
 def zeros_and_ones(rng, shape):
     return rng.integers(2, size=shape)
 
@@ -111,6 +116,26 @@ CASES = {
     "binary-weight": (
         nn.BinaryCrossEntropy(3.0),
         over_outputs(binary_cross_entropy, 3.0),
+        zeros_and_ones,
+    ),
+    "binary-soft": (
+        nn.BinaryCrossEntropy(3.0),
+        over_outputs(binary_cross_entropy, 3.0),
+        probabilities,
+    ),
+    "binary-smoothed": (
+        nn.BinaryCrossEntropy(3.0, label_smoothing=0.25),
+        over_outputs(binary_cross_entropy, 3.0, 0.25),
+        zeros_and_ones,
+    ),
+    "binary-soft-smoothed": (
+        nn.BinaryCrossEntropy(label_smoothing=0.25),
+        over_outputs(binary_cross_entropy, 1.0, 0.25),
+        probabilities,
+    ),
+    "binary-uniform": (
+        nn.BinaryCrossEntropy(label_smoothing=1.0),
+        over_outputs(binary_cross_entropy, 1.0, 1.0),
         zeros_and_ones,
     ),
     "mse": (nn.MSE(), over_outputs(mse), values),

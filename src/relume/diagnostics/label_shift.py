@@ -9,7 +9,7 @@ import numpy as np
 
 import relume
 from relume.diagnostics.report import Advice, LayerReport
-from relume.nn.losses import BinaryCrossEntropy, CrossEntropy
+from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ def label_shift(
             or _other_shares(evidence)
             or _other_rows(evidence, outcome.confusion, found)
         )
-    elif outcome.sums is not None:
+    elif outcome.sums is not None and not isinstance(outcome.loss, Quantile):  # has a bias
         text = _other_level(outcome.sums / outcome.n)
     if text:
         yield Advice(

@@ -3,7 +3,7 @@
 cimport numpy as cnp
 from libc.stdint cimport int32_t
 
-from relume.kernels.table cimport PER_OUTPUT
+from relume.kernels.table cimport PER_OUTPUT, PER_OUTPUT_AND_ONE
 
 import math
 
@@ -67,8 +67,12 @@ cdef const LossRow* loss_of(const Spans* spans, str name) except NULL:
 cdef const char* numbers_of(const LossRow* loss, cnp.ndarray numbers, dtype,
                             Py_ssize_t n_out) except NULL:
     """The memory of a loss's numbers, once they are known to be as many as its kernel reads."""
-    return data_of(numbers, dtype, n_out if loss.n_numbers == PER_OUTPUT else loss.n_numbers,
-                   f"the numbers of the loss {loss.name.decode()!r}")
+    cdef Py_ssize_t n = loss.n_numbers
+    if n == PER_OUTPUT:
+        n = n_out
+    elif n == PER_OUTPUT_AND_ONE:
+        n = n_out + 1
+    return data_of(numbers, dtype, n, f"the numbers of the loss {loss.name.decode()!r}")
 
 
 cdef object target_dtype(const LossRow* loss, dtype):

@@ -11,10 +11,10 @@ from libc.string cimport memcpy, memset
 from relume.kernels.table cimport (
     ACTIVE, CLIPPED, COLUMNS, COLUMN_TILE, CRELU, CRELU_BACKWARD, LOGSUMEXP, LOGSUMEXP_BACKWARD,
     LOG_SOFTMAX, LOG_SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, MAXIMUM, MAXOUT,
-    MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MINIMUM, N_STATISTICS, PER_OUTPUT, PRELU_BACKWARD,
-    SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT, SQUARES, SUM, TABLE_VERSION,
-    Activation, AllFinite, Average, AxisKernel, AxisPass, ColumnProducts, ColumnStatistics,
-    ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels, LimitColumns, Loss, LossRow,
+    MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MINIMUM, N_STATISTICS, PER_OUTPUT,
+    PER_OUTPUT_AND_ONE, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT,
+    SQUARES, SUM, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, AxisPass,
+    ColumnProducts, ColumnStatistics, ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels, LimitColumns, Loss, LossRow,
     Matmul, OptimizerRow, Passes, Penalize, Prepare, Product, RowState, Softmax, Spans,
     SparseTimesDense, Table, Total, Update, Weigh,
 )
@@ -152,10 +152,12 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     add_loss(spans, b"soft_cross_entropy", <Loss> soft_cross_entropy[floating], 1, False)
     add_loss(spans, b"binary_cross_entropy", <Loss> binary_cross_entropy[floating], PER_OUTPUT,
              False)
+    add_loss(spans, b"smoothed_binary_cross_entropy",
+             <Loss> smoothed_binary_cross_entropy[floating], PER_OUTPUT_AND_ONE, False)
     add_loss(spans, b"mse", <Loss> mse[floating], 0, False)
     add_loss(spans, b"mae", <Loss> mae[floating], 0, False)
     add_loss(spans, b"huber", <Loss> huber[floating], 1, False)
-    add_loss(spans, b"quantile", <Loss> quantile[floating], 1, False)
+    add_loss(spans, b"quantile", <Loss> quantile[floating], PER_OUTPUT, False)
     add_loss(spans, b"poisson", <Loss> poisson[floating], 0, False)
     spans.sum_squares = <Total> sum_squares[floating]
     spans.clip = <InPlace> clip[floating]

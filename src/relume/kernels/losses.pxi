@@ -157,8 +157,8 @@ cdef inline void quantile_error(floating z, floating y, floating q, floating* lo
 cdef void quantile(const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n,
                    double scale, const floating* numbers, floating* dz,
                    floating* row_loss) noexcept nogil:
-    """mean_j max(q (y_j - z_j), (1 - q) (z_j - y_j)); numbers: q."""
-    mean_of_outputs[floating](quantile_error, z, y, rows, n, scale, numbers, True, dz, row_loss)
+    """mean_j max(q_j (y_j - z_j), (1 - q_j) (z_j - y_j)); numbers: q of each of the n outputs."""
+    mean_of_outputs[floating](quantile_error, z, y, rows, n, scale, numbers, False, dz, row_loss)
 
 
 cdef inline void poisson_error(floating z, floating y, floating unused, floating* loss,
@@ -195,6 +195,20 @@ cdef void binary_cross_entropy(const floating* z, const floating* y, Py_ssize_t 
     numbers: the weights w of the positive class, one for each of the n outputs.
     """
     mean_of_outputs[floating](binary_error, z, y, rows, n, scale, numbers, False, dz, row_loss)
+
+
+cdef void smoothed_binary_cross_entropy(
+        const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n, double scale,
+        const floating* numbers, floating* dz, floating* row_loss) noexcept nogil:
+    """binary_cross_entropy of (1 - smoothing) y + smoothing / 2, which are kept in dz meanwhile.
+
+    numbers: the weights of the positive class, and the smoothing after them.
+    """
+    cdef floating keep = <floating> (1 - <double> numbers[n]), half = numbers[n] / 2
+    cdef Py_ssize_t i
+    for i in range(rows * n):
+        dz[i] = keep * y[i] + half
+    mean_of_outputs[floating](binary_error, z, dz, rows, n, scale, numbers, False, dz, row_loss)
 
 
 cdef void weigh(const floating* weight, Py_ssize_t rows, Py_ssize_t n, floating* dz,

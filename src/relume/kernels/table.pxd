@@ -27,7 +27,8 @@ cdef enum:
     MAX_LOSSES = 16
     MAX_OPTIMIZERS = 16
     N_HYPER = 10                # maximum number of hyperparameters, see Update
-    PER_OUTPUT = -1             # a loss that reads one number for each output
+    PER_OUTPUT = -1             # a loss that reads one number for each output,
+    PER_OUTPUT_AND_ONE = -2     # or one more
 
 # A kernel works on contiguous spans of one dtype. args holds the inputs in the ufunc's order, then
 # the outputs; an output may be the same span as an input. Parameters are the last inputs; if
@@ -86,7 +87,7 @@ ctypedef double (*Penalize)(void* g, const void* p, Py_ssize_t n, double l1,
 cdef struct LossRow:
     const char* name
     Loss loss
-    int n_numbers               # how many of `numbers` it reads, or PER_OUTPUT
+    int n_numbers               # how many of `numbers` it reads, PER_OUTPUT or PER_OUTPUT_AND_ONE
     bint labels                 # whether y holds a label for each row, else n values
 
 cdef struct OptimizerRow:

@@ -10,6 +10,7 @@ from relume.nn.callbacks.standard import (
     ModelCheckpoint,
     TerminateOnNaN,
 )
+from relume.nn.check_loss import check_loss
 from relume.nn.compact import CompactedLayer, CompactReport
 from relume.nn.interop.from_sklearn import from_sklearn
 from relume.nn.layers import *  # noqa: F403
@@ -104,6 +105,7 @@ __all__ = [
     "Step",
     "TerminateOnNaN",
     "TrainingWarning",
+    "check_loss",
     "from_sklearn",
     "load",
     *_layers,

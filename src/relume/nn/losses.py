@@ -3,9 +3,10 @@
 An output z of the last layer is a logit, the logarithm of a rate, or a value.
 """
 
+import itertools
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -26,6 +27,7 @@ class Loss(Configurable):
     """
 
     name: ClassVar[str] = ""
+    outputs: str = "values"  # what they are: a key of MEANINGS, or "log_rates"
     classifies: ClassVar[bool] = False
     scales: ClassVar[bool] = True  # whether targets may be shifted and scaled
 
@@ -110,6 +112,12 @@ def _labels(labels, name, n_out):
     return validation.contiguous(labels, np.int64)
 
 
+def _label_smoothing(value):
+    return validation.number(
+        value, "label_smoothing", "at least 0 and at most 1", lambda x: 0 <= x <= 1
+    )
+
+
 class CrossEntropy(Loss):
     """``-log softmax(z)[label]``, or ``-sum(t * log softmax(z))`` for rows t of probabilities.
 
@@ -139,13 +147,12 @@ class CrossEntropy(Loss):
     """
 
     name = "cross_entropy"
+    outputs = "logits"
     classifies = True
     scales = False
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing: float = validation.number(
-            label_smoothing, "label_smoothing", "at least 0 and at most 1", lambda x: 0 <= x <= 1
-        )
+        self.label_smoothing: float = _label_smoothing(label_smoothing)
 
     def kernel(self, y: NDArray[Any]) -> str:
         """One for labels, one for probabilities."""
@@ -171,7 +178,7 @@ class CrossEntropy(Loss):
 
     def expected(self, y: NDArray[Any]) -> NDArray[Any]:
         """Labels; for probabilities, the most probable label."""
-        return y if y.ndim == 1 else y.argmax(axis=1)
+        return y.astype(np.int64, copy=False) if y.ndim == 1 else y.argmax(axis=1)
 
     def probabilities(self, z: NDArray[Any]) -> NDArray[Any]:
         """The softmax of the outputs."""
@@ -182,18 +189,22 @@ class BinaryCrossEntropy(Loss):
     """``-w * y * log sigmoid(z) - (1 - y) * log sigmoid(-z)``, the mean over outputs.
 
     One output for two classes, y of shape (n_samples,), or an output for each of n labels of which
-    any number may hold, y of shape (n_samples, n); y holds 0 and 1: as
-    ``torch.nn.BCEWithLogitsLoss``. The prediction is 1 where z is greater than 0.
+    any number may hold, y of shape (n_samples, n); y holds 0 and 1, or probabilities between them:
+    as ``torch.nn.BCEWithLogitsLoss``. The prediction is 1 where z is greater than 0. Metrics count
+    a probability as the label 1 where it is greater than 0.5.
 
     Parameters
     ----------
     pos_weight : float, sequence of float or None, default=None
         Weight w of the positives, greater than 0: one for all outputs, or one each. None is 1.
+    label_smoothing : float, default=0.0
+        Share of a target that is spread evenly over the two classes, from 0 to 1: y becomes
+        ``(1 - label_smoothing) * y + label_smoothing / 2``, as in `CrossEntropy`.
 
     Raises
     ------
     TypeError, ValueError
-        If the argument is invalid.
+        If an argument is invalid.
 
     Examples
     --------
@@ -203,10 +214,15 @@ class BinaryCrossEntropy(Loss):
     """
 
     name = "binary_cross_entropy"
+    outputs = "log_odds"
     classifies = True
     scales = False
 
-    def __init__(self, pos_weight: float | Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        pos_weight: float | Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
         self.pos_weight: float | list[float] | None = None
         if isinstance(pos_weight, list | tuple | np.ndarray) and np.ndim(pos_weight) == 1:
             self.pos_weight = [
@@ -214,25 +230,41 @@ class BinaryCrossEntropy(Loss):
             ]
         elif pos_weight is not None:
             self.pos_weight = validation.positive(pos_weight, "pos_weight")
+        self.label_smoothing: float = _label_smoothing(label_smoothing)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments; without label smoothing as earlier versions of relume read them.
+
+        Returns
+        -------
+        config : dict of str to object
+        """
+        config = super().config()
+        return config if self.label_smoothing else {"pos_weight": config["pos_weight"]}
+
+    def kernel(self, y: NDArray[Any]) -> str:
+        """One that smooths, and a faster one that does not."""
+        return f"smoothed_{self.name}" if self.label_smoothing else self.name
 
     def numbers(self, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
-        """The weight of each output's positives."""
+        """The weight of each output's positives, and the label smoothing if there is one."""
         weights = [1.0] if self.pos_weight is None else np.atleast_1d(self.pos_weight)
         if len(weights) not in (1, n_out):
             raise ValueError(
                 f"pos_weight must hold 1 or {n_out} weights, as the network has outputs; "
                 f"got {len(weights)}"
             )
-        return validation.contiguous(np.broadcast_to(weights, n_out), dtype)
+        smoothing = [self.label_smoothing] if self.label_smoothing else []
+        return np.array([*np.broadcast_to(weights, n_out), *smoothing], dtype)
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
-        """0 and 1 in the dtype, a column for each output."""
-        values = validation.as_array(y, name)
+        """0, 1 and probabilities in the dtype, a column for each output."""
+        values, allowed = validation.as_array(y, name), "0 and 1, or probabilities between them"
         if values.dtype.kind not in "iubf":
-            raise TypeError(f"{name} must hold 0 and 1, got dtype {values.dtype}")
-        strange = values[(values != 0) & (values != 1)]
+            raise TypeError(f"{name} must hold {allowed}, got dtype {values.dtype}")
+        strange = values[~((values >= 0) & (values <= 1))]  # NaN too
         if strange.size:
-            raise ValueError(f"{name} must hold 0 and 1, got {strange.flat[0]}")
+            raise ValueError(f"{name} must hold {allowed}, got {strange.flat[0]}")
         return _of_outputs(validation.contiguous(values, dtype), y, name, n_out)
 
     def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
@@ -240,8 +272,8 @@ class BinaryCrossEntropy(Loss):
         return _without_column((z > 0).astype(np.int64))
 
     def expected(self, y: NDArray[Any]) -> NDArray[Any]:
-        """0 and 1 as int64, of shape (n,) for one output."""
-        return _without_column(y.astype(np.int64))
+        """0 and 1 as int64, of shape (n,) for one output: 1 where it is more probable than 0."""
+        return _without_column((y > 0.5).astype(np.int64))
 
     def probabilities(self, z: NDArray[Any]) -> NDArray[Any]:
         """For one output those of class 0 and 1, shape (n, 2); else that of each label."""
@@ -319,35 +351,84 @@ class Quantile(Loss):
 
     Parameters
     ----------
-    q : float, default=0.5
-        Greater than 0 and less than 1.
+    q : float or sequence of float, default=0.5
+        Greater than 0 and less than 1. Several quantiles, in ascending order, need an output each:
+        ``nn.Quantile([0.1, 0.5, 0.9])`` and a last layer of 3 units for y of shape (n_samples,).
+        For y of shape (n_samples, m) the first 3 outputs are the quantiles of the first column,
+        and so on. y may also have a column for each output.
 
     Raises
     ------
     TypeError, ValueError
         If the argument is invalid.
 
+    Notes
+    -----
+    Several quantiles never cross: `Network.predict` sorts those of each column. Sorting never
+    increases the loss, and brings estimates that cross nearer to the true quantiles
+    (Chernozhukov, Fernández-Val and Galichon). Training and `Network.forward` use the outputs as
+    they are. Metrics such as ``"mae"`` compare each quantile with y.
+
     References
     ----------
-    R. Koenker and G. Bassett, "Regression quantiles", Econometrica 46, 1978.
+    R. Koenker and G. Bassett, "Regression quantiles", Econometrica 46, 1978. V. Chernozhukov,
+    I. Fernández-Val and A. Galichon, "Quantile and probability curves without crossing",
+    Econometrica 78, 2010.
 
     Examples
     --------
     >>> from relume import nn
     >>> nn.Quantile(0.9)
     Quantile(q=0.9)
+    >>> nn.Quantile([0.1, 0.5, 0.9])
+    Quantile(q=[0.1, 0.5, 0.9])
     """
 
     name = "quantile"
 
-    def __init__(self, q: float = 0.5) -> None:
-        self.q: float = validation.number(
-            q, "q", "greater than 0 and less than 1", lambda x: 0 < x < 1
-        )
+    def __init__(self, q: float | Sequence[float] = 0.5) -> None:
+        self.q: float | list[float]
+        if not isinstance(q, list | tuple | np.ndarray):
+            self.q = _quantile(q, "q")
+            return
+        if np.ndim(q) != 1 or len(q) == 0:
+            raise ValueError(f"q must be a number or a list of at least one number, got {q!r}")
+        self.q = [_quantile(each, f"q[{i}]") for i, each in enumerate(q)]
+        if any(a >= b for a, b in itertools.pairwise(self.q)):
+            raise ValueError(f"q must hold quantiles in ascending order, got {self.q}")
+
+    @property
+    def n_quantiles(self) -> int:
+        """The number of outputs for each column of y."""
+        return len(self.q) if isinstance(self.q, list) else 1
 
     def numbers(self, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
-        """The quantile."""
-        return np.array([self.q], dtype)
+        """The quantile of each output."""
+        n = self.n_quantiles
+        if n_out % n:
+            raise ValueError(
+                f"q must hold as many quantiles as the network has outputs for each column of y: "
+                f"{n} quantiles need {n} outputs, or a multiple of {n}; got {n_out} outputs"
+            )
+        return np.resize(np.array(self.q, dtype), n_out)
+
+    def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Values, each as often as there are quantiles."""
+        n = self.n_quantiles
+        if n == 1 or np.shape(y)[1:] == (n_out,):
+            return super().targets(y, name, n_out, dtype)
+        return np.repeat(super().targets(y, name, n_out // n, dtype), n, axis=1)
+
+    def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
+        """The outputs, those of several quantiles sorted."""
+        n = self.n_quantiles
+        if n == 1:
+            return super().predictions(z)
+        return np.sort(z.reshape(len(z), -1, n), axis=2).reshape(z.shape)
+
+
+def _quantile(value, name):
+    return validation.number(value, name, "greater than 0 and less than 1", lambda x: 0 < x < 1)
 
 
 class Poisson(Loss):
@@ -364,6 +445,7 @@ class Poisson(Loss):
     """
 
     name = "poisson"
+    outputs = "log_rates"
     scales = False
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
@@ -384,11 +466,23 @@ class PythonLoss(Loss):
 
     It returns the mean loss of these rows, a number, and its gradient with respect to ``y_pred``,
     an array of the same shape (n_samples, n_outputs). y comes as it was given, row by row.
+    `check_loss` compares the gradient with differences of the loss.
 
     Parameters
     ----------
     function : callable
         ``(y_true, y_pred) -> (loss, grad)``.
+    outputs : {"values", "logits", "log_odds"}, default="values"
+        What the outputs are. "values" are predictions as they are. "logits" have a softmax that
+        gives the probability of each class; "log_odds" have a sigmoid that gives the probability
+        of class 1, or of each of several labels. The network then predicts labels, has
+        `Network.predict_proba` and the metrics of classifiers; for these, y holds labels as
+        `CrossEntropy` or `BinaryCrossEntropy` takes them, or probabilities.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is invalid.
 
     Examples
     --------
@@ -402,17 +496,44 @@ class PythonLoss(Loss):
 
     scales = False  # y comes as it was given
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        outputs: Literal["values", "logits", "log_odds"] = "values",
+    ) -> None:
         if isinstance(function, type) or not callable(function):
             raise TypeError(
                 f"function must be a function (y_true, y_pred) -> (loss, grad), got {function!r}"
             )
         self.function = function
+        self.outputs: str = validation.choice(outputs, "outputs", MEANINGS)
 
     @property
     def name(self) -> str:  # type: ignore[override]
         """The function's name."""
         return getattr(self.function, "__qualname__", type(self.function).__qualname__)
+
+    @property
+    def classifies(self) -> bool:  # type: ignore[override]
+        """Whether the outputs are of classes."""
+        return self.outputs != "values"
+
+    def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
+        """Labels where the outputs are of classes, else the outputs."""
+        return MEANINGS[self.outputs].predictions(z)
+
+    def probabilities(self, z: NDArray[Any]) -> NDArray[Any]:
+        """The probability of each class; RuntimeError where there are none."""
+        if not self.classifies:
+            raise RuntimeError(
+                f"loss={self.name!r} has no class probabilities; use predict, or say what the "
+                "outputs are: nn.PythonLoss(function, outputs='logits') or 'log_odds'"
+            )
+        return MEANINGS[self.outputs].probabilities(z)
+
+    def expected(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Labels where the outputs are of classes, else y."""
+        return MEANINGS[self.outputs].expected(y)
 
     def for_engine(
         self, y: NDArray[Any], n_out: int, dtype: DTypeLike
@@ -421,8 +542,10 @@ class PythonLoss(Loss):
         return self
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
-        """Any real numbers."""
+        """Any real numbers; labels must be those of outputs that are logits."""
         array = validation.real(y, name)
+        if self.outputs == "logits" and array.ndim == 1:
+            _labels(array, name, n_out)
         return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
     def __call__(self, y: NDArray[Any], z: NDArray[Any]) -> tuple[float, NDArray[Any]]:
@@ -441,6 +564,10 @@ class PythonLoss(Loss):
             )
         return float(loss), validation.contiguous(grad, z.dtype)
 
+
+MEANINGS: dict[str, Loss] = {
+    "values": Loss(), "logits": CrossEntropy(), "log_odds": BinaryCrossEntropy()
+}  # fmt: skip  # of outputs, by losses that share it
 
 LOSSES: dict[str, type[Loss]] = {
     cls.name: cls for cls in (CrossEntropy, BinaryCrossEntropy, MSE, MAE, Huber, Quantile, Poisson)

@@ -977,8 +977,6 @@ class Network:
         if type(self._loss) is CrossEntropy:  # the property would add 40 ns
             return self._outputs_of(X, softmax=True)
         self._built()
-        if not self.loss.classifies:
-            raise RuntimeError(f"loss={self.loss.name!r} has no class probabilities; use predict")
         return self.loss.probabilities(self._outputs_of(X))
 
     def evaluate(

@@ -16,7 +16,7 @@ from relume import validation
 from relume.nn.data.target_form import MEAN, SCALE, TargetForm
 from relume.nn.interop.from_sklearn import LOSSES, from_sklearn
 from relume.nn.layers.ops import ops_of
-from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson, loss_of
+from relume.nn.losses import BinaryCrossEntropy, Poisson, Quantile, loss_of
 from relume.nn.network import Network
 from relume.onnx.graph import Graph, onnx
 from relume.onnx.scalers import scaled
@@ -71,9 +71,20 @@ def of_binary(g: Graph, z: str, n: int, output: str, classes: Any) -> None:
     g.output(g.node("Sigmoid", z), "probabilities", types.FLOAT, n)
 
 
+def ascending(g: Graph, y: str, n: int, k: int) -> str:
+    """Runs of k of the n columns, each sorted."""
+    runs = g.node("Reshape", y, np.array([0, n // k, k]))
+    values, index = "sorted", "sorted_index"
+    names = [runs, g.constant(np.array([k]))]
+    g.nodes.append(onnx().helper.make_node("TopK", names, [values, index], values, largest=0))
+    return g.node("Reshape", values, np.array([0, n]))
+
+
 def of_values(g: Graph, z: str, n: int, loss: Any, form: TargetForm) -> None:
     """The output of a regressor: without a column if it is one, unless its targets had that."""
     y, kind = g.node("Exp", z) if isinstance(loss, Poisson) else z, onnx().TensorProto.FLOAT
+    if isinstance(loss, Quantile) and loss.n_quantiles > 1:
+        y = ascending(g, y, n, loss.n_quantiles)
     if form.mean is not None and form.scale is not None:
         kind = onnx().TensorProto.DOUBLE  # as predict: float32 has too few digits for many means
         mean, scale = g.double(form.mean, MEAN), g.double(form.scale, SCALE)
@@ -89,9 +100,9 @@ def finished(g: Graph, z: str, net: Network, output: str, classes: Any) -> None:
     n, loss = net.n_outputs, net.loss
     if output == "raw":
         g.output(z, "output", onnx().TensorProto.FLOAT, n)
-    elif isinstance(loss, CrossEntropy):
+    elif loss.outputs == "logits":
         of_classes(g, z, n, output, classes)
-    elif isinstance(loss, BinaryCrossEntropy):
+    elif loss.outputs == "log_odds":
         of_binary(g, z, n, output, classes)
     elif output == "proba":
         raise ValueError(f"output='proba' needs a classifier, got loss={loss.name!r}")

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.ops import ops_of
-from relume.nn.losses import BinaryCrossEntropy, CrossEntropy, Poisson
+from relume.nn.losses import Poisson, Quantile
 from relume.nn.network import Network
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import SGD, Adam, AdamW
@@ -114,11 +114,11 @@ def _solver_of(optimizer):
 def _labels(net, classes):
     """Targets with a row of each class, of which scikit-learn learns what the classes are."""
     n = net.n_outputs
-    if isinstance(net.loss, BinaryCrossEntropy) and n > 1:
+    if net.loss.outputs == "log_odds" and n > 1:
         if classes is not None:
             raise ValueError(f"classes must be None for a network of {n} labels, got {classes!r}")
         return np.eye(n, dtype=int)
-    n = 2 if isinstance(net.loss, BinaryCrossEntropy) else n
+    n = 2 if net.loss.outputs == "log_odds" else n
     labels = np.arange(n) if classes is None else np.asarray(classes)
     if labels.shape != (n,) or not np.array_equal(np.unique(labels), labels):
         raise ValueError(f"classes must hold {n} labels in ascending order, got {classes!r}")
@@ -133,6 +133,11 @@ def to_sklearn(net: Network, classes: ArrayLike | None = None) -> Any:
         raise ImportError(
             "to_sklearn needs scikit-learn: pip install 'relume[sklearn]'"
         ) from error
+    if isinstance(net.loss, Quantile) and net.loss.n_quantiles > 1:
+        raise ValueError(
+            f"loss must be one whose outputs are the predictions, got {net.loss!r}, which sorts "
+            "them; use to_onnx"
+        )
     chain = _chain_of(net)
     form = net._target_form
     if form.mean is not None:
@@ -148,7 +153,7 @@ def to_sklearn(net: Network, classes: ArrayLike | None = None) -> Any:
         loss = "poisson" if isinstance(net.loss, Poisson) else "squared_error"
         y, mlp = np.ones((2, n_outputs)), MLPRegressor(loss=loss, **options)
         y = y.ravel() if n_outputs == 1 else y
-    if isinstance(net.loss, CrossEntropy) and n_outputs == 2:
+    if net.loss.outputs == "logits" and n_outputs == 2:
         # Of two classes scikit-learn has the probability of one, by the difference of the logits.
         chain.weights[-1] = chain.weights[-1][:, 1:] - chain.weights[-1][:, :1]
         chain.biases[-1] = chain.biases[-1][1:] - chain.biases[-1][:1]

@@ -18,7 +18,7 @@ from relume.nn.data.target_form import MEAN, SCALE, TargetForm
 from relume.nn.layers.layer import checked_layers
 from relume.nn.layers.ops import ops_of, parameters
 from relume.nn.layers.residual import width_of
-from relume.nn.losses import Loss, loss_of
+from relume.nn.losses import Loss, PythonLoss, loss_of
 from relume.nn.network import DTYPES, Network
 from relume.nn.optimizers.schedule import Schedule, schedule_of
 from relume.nn.parameters.weights import Weights
@@ -188,11 +188,13 @@ def _targets(found):
 
 
 def _is_function(value):
-    return isinstance(value, dict) and value.keys() == {"function"}
+    return isinstance(value, dict) and value.keys() in ({"function"}, {"function", "outputs"})
 
 
 def _known(given, value, name, kind):
     """The given setting, or else the one in the file."""
+    if isinstance(given, PythonLoss) and given.outputs == "values" and _is_function(value):
+        return PythonLoss(given.function, value.get("outputs", "values"))
     if given is not None:
         return given
     if _is_function(value):

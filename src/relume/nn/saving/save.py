@@ -61,7 +61,8 @@ def _settings(net: "Network") -> dict[str, serialize.Json]:
 def _to_config(value, name):
     """The config of a loss or schedule; for a Python function, only its name."""
     if isinstance(value, PythonLoss):
-        value = value.function
+        config = _to_config(value.function, name)
+        return config if value.outputs == "values" else config | {"outputs": value.outputs}
     if callable(value) and not serialize.is_known(value):
         return {"function": getattr(value, "__qualname__", type(value).__qualname__)}
     return serialize.to_config(value, name)
