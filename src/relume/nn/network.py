@@ -183,9 +183,10 @@ class Network:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         schedule = "" if self.schedule is None else f", schedule={self.schedule!r}"
+        scale = ", scale_targets=True" if self.scale_targets else ""
         return (
             f"Network([{layers}], loss={self.loss!r}, optimizer={self.optimizer!r}, "
-            f"dtype={self.dtype.name!r}{schedule})"
+            f"dtype={self.dtype.name!r}{schedule}{scale})"
         )
 
     def summary(self) -> str:
@@ -489,7 +490,13 @@ class Network:
                 f"state must not hold {MEAN!r} and {SCALE!r}, which belong to a network with "
                 "scale_targets=True; load it into such a network"
             )
-        self._weights = from_state_dict(state, layers, self.dtype, n_features, self.sparse)
+        new = from_state_dict(state, layers, self.dtype, n_features, self.sparse)
+        old = self._values
+        if old is not None and old.shared and old.plan.layout() == new.plan.layout():
+            old.assign(new)  # parts of this network get the values too
+            self._weights = old
+        else:
+            self._weights = new
         self._target_form = form
 
     def __getstate__(self) -> dict[str, Any]:
@@ -1126,6 +1133,96 @@ class Network:
         from relume.nn.interop.to_sklearn import to_sklearn
 
         return to_sklearn(self, classes)
+
+    def part(self, first: int, last: int | None = None) -> Network:
+        """A network of the layers ``layers[first:last]``, on the same weights.
+
+        Training either of them changes both, and so does `load_state_dict`. So an autoencoder has
+        an encoder and a decoder, and a trained network gives its first layers to another task.
+
+        Parameters
+        ----------
+        first : int
+            Index of the first layer, at least 0.
+        last : int or None, default=None
+            Index after the last layer; None means up to the end.
+
+        Returns
+        -------
+        part : Network
+            Built. It has the same layer objects, so that freezing one of them, by
+            ``layer.trainable = False``, freezes it in both networks. A part that reaches the end
+            has this network's loss, metrics and scale of targets, another one the loss "mse".
+            Optimizer and schedule are copies, which start afresh.
+
+        Raises
+        ------
+        RuntimeError
+            If the network is not built, or begins with a `Standardize` that has not learned.
+        TypeError, ValueError
+            If an index is invalid, or if none of the layers is a `Dense` or a `Residual`.
+
+        See Also
+        --------
+        layer_outputs : The outputs of a layer, where no network is needed.
+
+        Notes
+        -----
+        The weights stay in memory as long as one of the networks lives. Only one thread at a time
+        may train the network or a part of it. Copies, pickles and saved files have weights of
+        their own; and so has a network that is given other ones than those it was split with, as
+        by ``Revive(how="leaky")`` or a snapshot from before it was built.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from relume import nn
+        >>> X = np.random.default_rng(0).random((100, 8), dtype="float32")
+        >>> net = nn.Network([nn.Dense(3, "tanh"), nn.Dense(8)], loss="mse", seed=0)
+        >>> history = net.fit(X, X, epochs=5)
+        >>> encoder, decoder = net.part(0, 1), net.part(1)
+        >>> encoder.predict(X).shape
+        (100, 3)
+        >>> bool((decoder.predict(encoder.predict(X)) == net.predict(X)).all())
+        True
+        """
+        from relume.nn.parts import part
+
+        return part(self, first, last)
+
+    def layer_outputs(self, X: ArrayLike, layer: int | str | Layer | Activation) -> NDArray[Any]:
+        """The outputs of a layer, as in prediction.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n, n_features)
+            Rows to pass through the layers.
+        layer : int, str, Layer or Activation
+            The layer: its index in `layers`; its name in reports, ``"layer 1"`` being the first
+            and ``"layer 2.1"`` the first within a `Residual`; or itself.
+
+        Returns
+        -------
+        values : ndarray of shape (n, width)
+            After the activation, if the layer is a `Dense` that has one.
+
+        Raises
+        ------
+        RuntimeError
+            If the network is not built.
+        TypeError, ValueError
+            If an argument is invalid, or X not finite.
+
+        Examples
+        --------
+        >>> from relume import nn
+        >>> net = nn.Network([nn.Dense(5, "relu"), nn.Dense(2)], seed=0).build(3)
+        >>> net.layer_outputs([[1.0, 2.0, 3.0]], 0).shape
+        (1, 5)
+        """
+        from relume.nn.parts import layer_outputs
+
+        return layer_outputs(self, X, layer)
 
     def compact(self, X: ArrayLike) -> Compacted:
         """A smaller network with the same outputs for the rows of X.

@@ -82,6 +82,7 @@ class EstimatorFit(Run):
         e, network = self.estimator, self.network
         self.order = self.rows
         self.hooks.call("on_fit_begin", network)
+        self.hooks.show_targets(self.source)
         try:
             e.n_iter_ = 0
             for _ in range(e.max_iter):

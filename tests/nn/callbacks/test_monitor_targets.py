@@ -133,3 +133,15 @@ def test_however_the_data_comes(kind):
         assert warned(net, y, epochs=1)
     else:
         assert warned(net, y, monitor=nn.Monitor(X[:50], every=2), **options)
+
+
+def test_estimators_warn_too():
+    from relume.sklearn import MLPRegressor
+
+    mlp = MLPRegressor(
+        hidden_layer_sizes=[16], max_iter=4, tol=1e-9, random_state=0, callbacks=[nn.Monitor()]
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mlp.fit(X, SIGNAL + 1000)
+    assert any("target is not scaled" in str(each.message) for each in caught)

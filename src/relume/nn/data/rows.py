@@ -60,6 +60,11 @@ class SparseRows:
             part = type(part)((scaled, part.indices, part.indptr), shape=part.shape)
         return _arrays(part), _arrays(part.tocsc())
 
+    def dense(self):
+        """All rows as dense matrices of some rows each, not scaled."""
+        for first in range(0, len(self), CHUNK):
+            yield self._matrix[first : first + CHUNK].toarray()
+
     def subset(self, rows):
         """Some rows as such a matrix again."""
         return SparseRows(self._matrix[rows], self._matrix.dtype, "X")

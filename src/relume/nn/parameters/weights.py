@@ -37,6 +37,7 @@ class Weights:
         self.steps = 0
         self.gradients: NDArray[np.floating] | None = None
         self.standardized = False  # whether a Standardize has seen data
+        self.shared = False  # whether other weights use the same memory for their parameters
 
     def _compile(self, n_features):
         self.specs = ops_of(self.layers)
@@ -62,6 +63,31 @@ class Weights:
             self.plan, self.sparse = plan, sparse
         self.layers, self.specs, self.with_mean = layers, specs, with_mean
         return changed
+
+    def part(self, layers, first, width):
+        """Weights of layers that begin with the network's layer `first`, on the same memory.
+
+        The layers are a run of the network's, or those on the way to a layer within a Residual;
+        `width` is that of their input, None where it is the network's.
+        """
+        part = Weights(layers, width or self.plan.n_in, self.dtype, self.sparse)
+        first_op = len(ops_of(self.layers[:first])) if first else 0
+        arrays, own = self.plan.layout(), part.plan.layout()
+        arrays = [each for each in arrays if each[0] >= first_op][: len(own)]
+        begin = arrays[0][2] if arrays else 0
+        if [(name, start - begin, shape) for _, name, start, shape, _ in arrays] != [
+            (name, start, shape) for _, name, start, shape, _ in own
+        ]:
+            raise AssertionError("the arrays of some layers are no run of the network's")
+        part.parameters = self.parameters[begin : begin + part.plan.n_parameters]
+        part.standardized = self.standardized
+        return part
+
+    def assign(self, other):
+        """Take the values of new weights of the same layout; parts of these then have them too."""
+        self.parameters[:] = other.parameters
+        self.standardized, self.gradients = other.standardized, None
+        self.forget_steps()
 
     def forget_steps(self):
         """Let another optimizer begin: without moments, average and steps."""
@@ -153,6 +179,7 @@ class Weights:
             "optimizer_state": [row if row.any() else None for row in optimizer_state],
             "average": average,
             "gradients": None,
+            "shared": False,
         }
 
     def __setstate__(self, state):

@@ -1,0 +1,112 @@
+"""Parts of a network: networks of some of its layers, on the same weights, and layers' outputs."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relume.engine.prediction import predict
+from relume.nn.data import check_data
+from relume.nn.data.rows import SparseRows, parts_of
+from relume.nn.layers.dense import Dense
+from relume.nn.layers.layer import Layer
+from relume.nn.layers.normalization import Standardize
+from relume.nn.layers.residual import Residual, width_of
+from relume.nn.units.layer_nodes import network_nodes, walk
+from relume.validation import not_finite
+
+if TYPE_CHECKING:
+    from relume.nn.layers.activations import Activation
+    from relume.nn.network import Network
+
+    Layers = list[Layer | Activation]
+
+
+def part(net: Network, first: int, last: int | None) -> Network:
+    """A network of some layers, on the same weights; see `Network.part`."""
+    weights = net._built()
+    n = len(net.layers)
+    last = n if last is None else last
+    for name, value in (("first", first), ("last", last)):
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+            raise TypeError(f"{name} must be an index of layers, got {value!r}")
+    if not 0 <= first < last <= n:
+        raise ValueError(
+            f"first and last must hold 0 <= first < last <= {n}, the number of layers; "
+            f"got {first} and {last}"
+        )
+    layers = net.layers[first:last]
+    if width_of(layers) is None:
+        raise ValueError(
+            f"the part must hold a Dense or a Residual, got {layers!r}; layer_outputs gives the "
+            "outputs of any layer"
+        )
+    if isinstance(layers[0], Standardize) and not weights.standardized:
+        raise RuntimeError(
+            "nn.Standardize has not learned from data yet, and would learn in the part alone: "
+            "call fit first"
+        )
+    outputs = last == n
+    rng, sparse = copy.deepcopy(net._rng), cast("Any", net.sparse)
+    found = type(net)(
+        layers, loss=copy.copy(net.loss) if outputs else "mse", optimizer=net.optimizer, seed=rng,
+        dtype=net.dtype, metrics=net._given_metrics if outputs else None, schedule=net.schedule,
+        sparse=sparse, scale_targets=net.scale_targets and outputs,
+    )  # fmt: skip
+    found._weights = own = weights.part(list(found.layers), first, width_of(net.layers[:first]))
+    weights.shared = own.shared = True
+    if outputs:
+        found._target_form = net._target_form
+    return found
+
+
+def layer_outputs(net: Network, X: Any, layer: Any) -> NDArray[np.floating]:
+    """The outputs of a layer; see `Network.layer_outputs`."""
+    weights = net._built()
+    layers = _until(net, layer)
+    rows = check_data.features(net, X)
+    own = weights.part(layers, 0, None)
+    if isinstance(rows, np.ndarray):
+        blocks: Any = [rows]
+    else:
+        weights.adapt(rows)
+        product = any(isinstance(each, Dense) for each in layers)
+        blocks = parts_of(rows) if product or not isinstance(rows, SparseRows) else rows.dense()
+    values: list[Any] = [predict(own.plan, own.parameters, block) for block in blocks]
+    if any(each is None for each in values):
+        raise not_finite("X", net.dtype)
+    return values[0] if len(values) == 1 else np.concatenate(values)
+
+
+def _until(net: Network, layer: Any) -> Layers:
+    """The layers that compute a layer's outputs from the input: those before it, and itself."""
+    paths = list(_paths(net.layers, []))
+    names = [node.name for node in walk(network_nodes(net))]
+    if isinstance(layer, str):
+        if layer not in names:
+            raise ValueError(f"layer must be one of {', '.join(names)}; got {layer!r}")
+        return paths[names.index(layer)]
+    if isinstance(layer, int | np.integer) and not isinstance(layer, bool | np.bool_):
+        n = len(net.layers)
+        if not -n <= layer < n:
+            raise ValueError(f"layer must be an index of the {n} layers, got {layer}")
+        return list(net.layers[: range(n)[layer] + 1])
+    found = [path for path in paths if path[-1] is layer]
+    if len(found) != 1:
+        what = "is no layer of this network" if not found else "stands in it more than once"
+        raise ValueError(
+            f"layer must be an index, a name such as 'layer 1', or a layer of net.layers; "
+            f"got {layer!r}, which {what}"
+        )
+    return found[0]
+
+
+def _paths(layers: Any, before: Layers) -> Any:
+    """For each layer, those within others too, in the order of `walk`: the way to its outputs."""
+    for i, layer in enumerate(layers):
+        yield [*before, *layers[: i + 1]]
+        if isinstance(layer, Residual):
+            yield from _paths(layer.layers, [*before, *layers[:i]])
