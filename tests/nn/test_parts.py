@@ -110,6 +110,12 @@ def test_wrong_layers(layer, error, message):
         network().layer_outputs(X, layer)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array])
+def test_no_rows(kind):
+    net = nn.Network([nn.Dense(4, "relu"), nn.Dense(2)], loss="mse").build(6)
+    assert net.layer_outputs(kind(X[:0]), 0).shape == (0, 4)
+
+
 def test_wrong_rows():
     net = network()
     with pytest.raises(ValueError, match="X must have 6 features"):

@@ -287,6 +287,13 @@ def test_a_callback_cannot_change_the_scale_within_a_fit():
         net.fit(X, FAR, epochs=3, callbacks=[lambda net, epoch, logs: net.load_state_dict(state)])
 
 
+def test_a_callback_may_restore_the_same_scale():
+    net = trained()
+    saved = pickle.loads(pickle.dumps(net.snapshot()))
+    net.fit(X, FAR, epochs=3, callbacks=[lambda net, epoch, logs: net.restore(saved)])
+    assert net.predict(X).mean() == pytest.approx(FAR.mean(), rel=1e-6)
+
+
 # -- the shape of y -------------------------------------------------------------------------------
 
 

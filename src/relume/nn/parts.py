@@ -67,8 +67,10 @@ def layer_outputs(net: Network, X: Any, layer: Any) -> NDArray[np.floating]:
     """The outputs of a layer; see `Network.layer_outputs`."""
     weights = net._built()
     layers = _until(net, layer)
-    rows = check_data.features(net, X)
+    rows = check_data.features(net, X, no_rows=True)
     own = weights.part(layers, 0, None)
+    if len(rows) == 0:
+        return np.empty((0, own.plan.n_out), net.dtype)
     if isinstance(rows, np.ndarray):
         blocks: Any = [rows]
     else:

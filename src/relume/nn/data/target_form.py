@@ -48,6 +48,13 @@ class TargetForm:
         """Whether there are a mean and a scale."""
         return self.mean is not None
 
+    def scales_as(self, other: TargetForm) -> bool:
+        """Whether another form has the same mean and scale."""
+        pairs = ((self.mean, other.mean), (self.scale, other.scale))
+        return all(
+            a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs
+        )
+
     def of_shape(self, y: ArrayLike) -> TargetForm:
         """The same scale, for targets of the shape of y as it was given."""
         shape = np.shape(y)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def check_form(net: Network, form: TargetForm) -> None:
     """Raise where a callback has given the network another scale of the targets within a fit."""
-    if net._target_form is not form and (net._target_form.learned or form.learned):
+    if net._target_form is not form and not net._target_form.scales_as(form):
         raise RuntimeError(
             "the mean and scale of the targets must stay as they are within a fit; end the fit "
             "before load_state_dict or restore, and call fit again"
