@@ -14,9 +14,9 @@ from relume.kernels.table cimport (
     MAXOUT_BACKWARD, MAX_ACTIVATIONS, MAX_GATED, MINIMUM, N_STATISTICS, PER_OUTPUT,
     PER_OUTPUT_AND_ONE, PRELU_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_FROM_OUTPUT,
     SQUARES, SUM, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, AxisPass,
-    ColumnProducts, ColumnStatistics, ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel, Kernels, LimitColumns, Loss, LossRow,
-    Matmul, OptimizerRow, Passes, Penalize, Prepare, Product, RowState, Softmax, Spans,
-    SparseTimesDense, Table, Total, Update, Weigh,
+    ColumnProducts, ColumnStatistics, ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel,
+    Kernels, LimitColumns, Loss, LossRow, Matmul, OptimizerRow, Passes, Penalize, Prepare,
+    Product, RowState, Softmax, Spans, SparseTimesDense, Table, Total, Update, Weigh,
 )
 
 ctypedef signed char schar
