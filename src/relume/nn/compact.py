@@ -85,6 +85,9 @@ class CompactReport:
         """
         if not self._removed:
             return np.ones(np.shape(X)[0], bool)
+        X = check_data.features(self._removed[0][0], X, no_rows=True)
+        if len(X) == 0:
+            return np.zeros(0, bool)
         tests = [
             np.concatenate([(part[:, units] == values).all(axis=1) for part in _outputs(net, X)])
             for net, units, values in self._removed

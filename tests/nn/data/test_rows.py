@@ -261,3 +261,13 @@ def test_no_rows_of_another_width_or_to_train_on():
         (lambda: net.compact(none), ["empty"]),
     ):
         plain.assert_raises(ValueError, words, call)
+
+
+@pytest.mark.parametrize("form", NO_ROWS.values(), ids=NO_ROWS)
+def test_a_compact_network_is_the_same_for_no_rows(form):
+    X = integers()
+    net = nn.Network([nn.Dense(64, "relu"), nn.Dense(1)], loss="mse", seed=0).build(X.shape[1])
+    small, report = net.compact(X)
+    assert small.layers[0].units < 64
+    assert report.same_for(form(X)).shape == (0,)
+    assert report.same_for(X).all()
