@@ -4,10 +4,58 @@ import difflib
 import math
 import numbers
 import os
+import reprlib
+from typing import Any
 
 import numpy as np
 
 from relume import tables
+from relume.keywords import meant
+
+
+class _Short(reprlib.Repr):
+    """Representations for errors: of a line at most, and of arrays the shape and dtype."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 100
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 8
+
+    def repr1(self, x: Any, level: int) -> str:
+        if isinstance(x, type):
+            return repr(x)
+        shape = getattr(x, "shape", ())
+        if isinstance(shape, tuple) and shape:
+            dtype = getattr(x, "dtype", None)
+            return f"<{type(x).__name__} of shape {shape}{f', dtype {dtype}' if dtype else ''}>"
+        if isinstance(x, str | bytes | list | tuple | dict | set | frozenset | int):
+            return super().repr1(x, level)
+        text = " ".join(repr(x).split())
+        if len(text) > self.maxother:
+            return f"{text[: self.maxother - 3]}..."
+        return text
+
+    def repr_set(self, x: Any, level: int) -> str:
+        return f"{{{self._in_order(x, level)}}}" if x else "set()"
+
+    def _in_order(self, x: Any, level: int) -> str:
+        """The elements of a set in an order that is the same in every run."""
+        return self.repr_list(sorted(x, key=repr), level)[1:-1]
+
+
+_short = _Short()
+
+
+def shown(value: Any) -> str:
+    """How errors show a value that was given: on one line, and no array's elements."""
+    text = _short.repr(value)
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def hint(value: Any, allowed: Any) -> str:
+    """`; did you mean 'x'?` where one of the allowed names is meant, else an empty text."""
+    guess = meant(value, allowed)
+    return "" if guess is None else f"; did you mean {guess!r}?"
 
 
 def integer(value, name, minimum=1):
@@ -15,18 +63,18 @@ def integer(value, name, minimum=1):
     if type(value) is int and value >= minimum:
         return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {shown(value)}")
     if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
+        raise ValueError(f"{name} must be at least {minimum}, got {shown(value)}")
     return int(value)
 
 
 def number(value, name, allowed, holds):
     """A finite real number for which `holds` is true; `allowed` describes it in errors."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, {allowed}, got {value!r}")
+        raise TypeError(f"{name} must be a number, {allowed}, got {shown(value)}")
     if not (math.isfinite(value) and holds(value)):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return float(value)
 
 
@@ -50,7 +98,7 @@ def flag(value, name):
     if value is True or value is False:
         return value
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
@@ -58,19 +106,21 @@ def path(value, name="path"):
     """The path of a file as a string."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
-        raise TypeError(f"{name} must be a string or a path, got {value!r}")
+        raise TypeError(f"{name} must be a string or a path, got {shown(value)}")
     return path
 
 
 def choice(value, name, allowed):
     """One of the names in `allowed`; the error lists them, the closest first."""
-    if value in allowed:
+    if isinstance(value, str) and value in allowed:
         return value
     likeness = {
-        key: difflib.SequenceMatcher(None, str(value).lower(), key).ratio() for key in allowed
+        key: difflib.SequenceMatcher(None, shown(value).lower(), key).ratio() for key in allowed
     }
-    ordered = sorted(allowed, key=lambda key: (-likeness[key], key))
-    raise ValueError(f"{name} must be one of {', '.join(ordered)}; got {value!r}")
+    guess = meant(value, allowed)
+    ordered = sorted(allowed, key=lambda key: (key != guess, -likeness[key], key))
+    listed = ", ".join(ordered) or "none"
+    raise ValueError(f"{name} must be one of {listed}; got {shown(value)}{hint(value, allowed)}")
 
 
 def as_array(values, name):
@@ -137,7 +187,12 @@ def matrix(X, name, dtype, width=None, no_rows=False):
 def shape(found, name, width=None, no_rows=False):
     """Raise unless a shape is that of a matrix of `width` columns, with rows unless `no_rows`."""
     if len(found) != 2:
-        raise ValueError(f"{name} must have shape (n_samples, n_features), got {found}")
+        remedy = ""
+        if len(found) == 1:
+            remedy = f"; use {name}.reshape(-1, 1) for one feature, reshape(1, -1) for one row"
+        elif len(found) > 2:
+            remedy = f"; use {name}.reshape(len({name}), -1) to make a row of each sample"
+        raise ValueError(f"{name} must have shape (n_samples, n_features), got {found}{remedy}")
     if found[1] == 0 or (found[0] == 0 and not no_rows):
         raise ValueError(f"{name} must not be empty, got shape {found}")
     if width is not None and found[1] != width:
@@ -147,7 +202,7 @@ def shape(found, name, width=None, no_rows=False):
 def same_length(X, y, names):
     """Raise unless the arrays X and y have the same number of rows."""
     if y.ndim == 0 or X.shape[0] != len(y):
-        rows = len(y) if y.ndim else f"the single value {y!r}"
+        rows = len(y) if y.ndim else f"the single value {shown(y)}"
         raise ValueError(
             f"{names[0]} and {names[1]} must have the same length, got {X.shape[0]} and {rows}"
         )

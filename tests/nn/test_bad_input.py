@@ -63,7 +63,7 @@ for value in (NAN, INF, -INF):
         [r"\bX\b", "finite"],
     )
 LABELS = {
-    "3": (np.where(np.arange(100) == 99, 3, Y), ValueError, [r"\by\b", r"\b3$", "0 to 2"]),
+    "3": (np.where(np.arange(100) == 99, 3, Y), ValueError, [r"\by\b", r"\b3;", "0 to 2"]),
     "-1": (np.where(np.arange(100) == 98, -1, Y), ValueError, [r"\by\b", "-1", "0 to 2"]),
     "1.5": (spoiled(Y, 99, 1.5), ValueError, [r"\by\b", r"1\.5", "0 to 2"]),
     "1e30": (spoiled(Y, 99, 1e30), ValueError, [r"\by\b", r"1e\+?30", "0 to 2"]),
@@ -116,7 +116,7 @@ VALIDATION = {
     "wrong length": ((X, Y[:7]), ValueError, [r"\b7\b", r"\b100\b"]),
     "wrong rank": ((X[0], Y), ValueError, [r"\(4,\)"]),
     "nan": ((spoiled(X, 99, NAN), Y), ValueError, ["finite"]),
-    "labels": ((X, Y + 1), ValueError, ["0 to 2", r"\b3$"]),
+    "labels": ((X, Y + 1), ValueError, ["0 to 2", r"\b3;"]),
     "strings": ((X, Y.astype(str)), TypeError, ["0 to 2"]),
 }
 

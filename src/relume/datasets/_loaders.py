@@ -17,6 +17,7 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from relume import validation
 from relume.datasets._bunch import Bunch
 
 _DIGITS_FILE = Path(__file__).with_name("digits-idx2-ubyte.gz")
@@ -207,7 +208,9 @@ def _fashion_mnist_folder(path):
     if path is None:
         path = os.environ.get("RELUME_DATA") or _FASHION_DEBIAN_FOLDER
     elif not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be a str, an os.PathLike or None, got {path!r}")
+        raise TypeError(
+            f"path must be a str, an os.PathLike or None, got {validation.shown(path)}"
+        )
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from relume import validation
 from relume.nn.data.row_blocks import NetworkRows
 from relume.nn.interop.from_sklearn import from_sklearn
 from relume.nn.network import Network
@@ -55,7 +56,7 @@ def inspected_model_of(model: Any) -> InspectedModel:
         raise TypeError(
             "net must be a relume.nn.Network, an estimator of relume.sklearn, a fitted "
             "MLPClassifier or MLPRegressor of scikit-learn, or a Pipeline that ends in one of "
-            f"these; got {model!r}"
+            f"these; got {validation.shown(model)}"
         )
     return InspectedModel(from_sklearn(model), None, _encoder_of(model))
 

@@ -85,7 +85,10 @@ def revive(
     """
     network = net if isinstance(net, Network) else getattr(net, "network_", None)
     if not isinstance(network, Network):
-        raise TypeError(f"net must be a relume.nn.Network or an estimator of relume, got {net!r}")
+        raise TypeError(
+            "net must be a relume.nn.Network or an estimator of relume, "
+            f"got {validation.shown(net)}"
+        )
     validation.choice(how, "how", HOW)
     if how == "leaky" and network is not net:
         raise ValueError(

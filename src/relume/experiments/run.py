@@ -107,7 +107,7 @@ def run(
 def checked_names(names: Iterable[str] | None) -> list[str]:
     """Names of experiments without repetitions; ValueError lists all names if one is unknown."""
     if isinstance(names, str):
-        raise TypeError(f"names must be a list of names, got the string {names!r}")
+        raise TypeError(f"names must be a list of names, got the string {validation.shown(names)}")
     wanted = list(dict.fromkeys(names or ()))
     return [validation.choice(name, "names", EXPERIMENTS) for name in wanted] or list(EXPERIMENTS)
 

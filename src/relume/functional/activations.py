@@ -42,7 +42,9 @@ def _require(condition, domain, values, arrays):
     fulfilled = condition(**values)
     if np.all(fulfilled) or (np.ndim(fulfilled) and not arrays):
         return
-    got = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    from relume.validation import shown
+
+    got = ", ".join(f"{name}={shown(value)}" for name, value in values.items())
     raise ValueError(f"{got} is outside the allowed domain: {in_words(domain)}")
 
 
@@ -128,7 +130,9 @@ def _gelu(approximate, exact, by_tanh):
         return exact
     if approximate == "tanh":
         return by_tanh
-    raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
+    from relume.validation import shown
+
+    raise ValueError(f"approximate must be 'none' or 'tanh', got {shown(approximate)}")
 
 
 def gelu(x, approximate: Literal["none", "tanh"] = "none", **kwargs):

@@ -128,7 +128,9 @@ def rrelu(
     slope = _mean_slope(lower, upper)
     if training:
         if not isinstance(rng, np.random.Generator):
-            raise TypeError(f"rng must be a numpy.random.Generator if training, got {rng!r}")
+            from relume.validation import shown
+
+            raise TypeError(f"rng must be a numpy.random.Generator if training, got {shown(rng)}")
         slope = _drawn(lower, upper, x, rng)
     try:
         if kwargs:

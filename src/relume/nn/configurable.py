@@ -4,6 +4,8 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from relume.keywords import meant
+
 T = TypeVar("T")
 
 
@@ -31,7 +33,18 @@ class Configurable:
                 CHANGES.settings += 1
                 if self.structural:
                     CHANGES.count += 1
+            elif state.get("_complete") and name not in state:
+                self._refuse_misspelt(name)
             super().__setattr__(name, value)
+
+    def _refuse_misspelt(self, name: str) -> None:
+        """Raise where an attribute that is no setting is meant to be one."""
+        cls = type(self)
+        if name.startswith("_") or hasattr(cls, name) or not cls.__module__.startswith("relume."):
+            return
+        guess = meant(name, self.config())
+        if guess is not None:
+            raise AttributeError(f"{cls.__name__} has no {name!r}; did you mean {guess!r}?")
 
     def _checked(self, name: str, value: object) -> object:
         """What the constructor makes of another value for one of its arguments."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import relume
 from relume import validation
 from relume.nn.configurable import Configurable
+from relume.nn.target_advice import about_labels, about_shape, about_zeros_and_ones
 
 
 class Loss(Configurable):
@@ -57,7 +58,13 @@ class Loss(Configurable):
 
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """What y must be for the engine: here values, a column for a network of one output."""
-        return _of_outputs(validation.finite(y, name, dtype), y, name, n_out)
+        array = validation.as_array(y, name)
+        if array.dtype.kind in "USO":
+            raise TypeError(
+                f"{name} must hold real numbers under loss={self.name!r}, got dtype "
+                f"{array.dtype}; for class labels, use loss='cross_entropy'"
+            )
+        return _of_outputs(validation.finite(y, name, dtype), y, name, n_out, self.name)
 
     def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
         """The predictions that outputs stand for: here the outputs themselves."""
@@ -72,13 +79,14 @@ class Loss(Configurable):
         raise RuntimeError(f"loss={self.name!r} has no class probabilities; use predict")
 
 
-def _of_outputs(values, y, name, n_out):
+def _of_outputs(values, y, name, n_out, loss):
     """The values as a matrix of n_out columns; y is what was given, for the error."""
     if values.ndim == 1 and n_out == 1:
         values = values.reshape(-1, 1)
     if values.ndim != 2 or values.shape[1] != n_out:
         raise ValueError(
             f"{name} must have shape (n, {n_out}), as the network has outputs; got {np.shape(y)}"
+            f"{about_shape(np.asarray(y), n_out, loss)}"
         )
     return values
 
@@ -94,20 +102,25 @@ def _labels(labels, name, n_out):
     if labels.ndim != 1:
         raise ValueError(
             f"{name} must hold one class label a row, shape (n,), or a probability of each class, "
-            f"shape (n, {n_out}); got {labels.shape}"
+            f"shape (n, {n_out}); got {labels.shape}{about_labels(labels, n_out)}"
         )
+    allowed = f"0 to {n_out - 1}" if n_out > 1 else "0, the class of the only output"
     if labels.dtype.kind not in "iubf":
         raise TypeError(
-            f"{name} must hold integer class labels 0 to {n_out - 1}, got dtype {labels.dtype}"
+            f"{name} must hold integer class labels {allowed}, got dtype {labels.dtype}"
+            f"{about_labels(labels, n_out)}"
         )
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
         strange = labels[~(labels == np.floor(labels))][0]
-        raise ValueError(f"{name} must hold integer class labels 0 to {n_out - 1}, got {strange}")
+        raise ValueError(
+            f"{name} must hold integer class labels {allowed}, got {strange}"
+            f"{about_labels(labels, n_out)}"
+        )
     if labels.size and (labels.min() < 0 or labels.max() >= n_out):
         strange = labels[(labels < 0) | (labels >= n_out)][0]
         raise ValueError(
-            f"{name} must hold class labels 0 to {n_out - 1}, since the network has {n_out} "
-            f"outputs; got {strange}"
+            f"{name} must hold class labels {allowed}, since the network has {n_out} "
+            f"output{'s' if n_out > 1 else ''}; got {strange}{about_labels(labels, n_out)}"
         )
     return validation.contiguous(labels, np.int64)
 
@@ -261,11 +274,16 @@ class BinaryCrossEntropy(Loss):
         """0, 1 and probabilities in the dtype, a column for each output."""
         values, allowed = validation.as_array(y, name), "0 and 1, or probabilities between them"
         if values.dtype.kind not in "iubf":
-            raise TypeError(f"{name} must hold {allowed}, got dtype {values.dtype}")
+            raise TypeError(
+                f"{name} must hold {allowed}, got dtype {values.dtype}"
+                f"{about_zeros_and_ones(values)}"
+            )
         strange = values[~((values >= 0) & (values <= 1))]  # NaN too
         if strange.size:
-            raise ValueError(f"{name} must hold {allowed}, got {strange.flat[0]}")
-        return _of_outputs(validation.contiguous(values, dtype), y, name, n_out)
+            raise ValueError(
+                f"{name} must hold {allowed}, got {strange.flat[0]}{about_zeros_and_ones(values)}"
+            )
+        return _of_outputs(validation.contiguous(values, dtype), y, name, n_out, self.name)
 
     def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
         """0 and 1 as int64, of shape (n,) for one output."""
@@ -503,7 +521,8 @@ class PythonLoss(Loss):
     ) -> None:
         if isinstance(function, type) or not callable(function):
             raise TypeError(
-                f"function must be a function (y_true, y_pred) -> (loss, grad), got {function!r}"
+                "function must be a function (y_true, y_pred) -> (loss, grad), "
+                f"got {validation.shown(function)}"
             )
         self.function = function
         self.outputs: str = validation.choice(outputs, "outputs", MEANINGS)
@@ -555,7 +574,9 @@ class PythonLoss(Loss):
             raise TypeError(f"{self.name} must return (loss, grad), got {type(result)}")
         loss, grad = result
         if not isinstance(loss, numbers.Real) and np.ndim(loss) != 0:
-            raise TypeError(f"the loss of {self.name} must be a number, got {loss!r}")
+            raise TypeError(
+                f"the loss of {self.name} must be a number, got {validation.shown(loss)}"
+            )
         grad = validation.real(grad, f"the gradient of {self.name}")
         if grad.shape != z.shape:
             raise ValueError(
@@ -583,7 +604,7 @@ def loss_of(value: Any) -> Loss:
     if isinstance(value, type) or not callable(value):
         raise TypeError(
             f"loss must be one of {', '.join(LOSSES)}, a loss of relume.nn such as nn.MSE(), or a "
-            f"function (y_true, y_pred) -> (loss, grad); got {value!r}"
+            f"function (y_true, y_pred) -> (loss, grad); got {validation.shown(value)}"
         )
     return PythonLoss(value)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import validation
+from relume.keywords import meant
 from relume.nn.losses import Loss
 
 
@@ -137,7 +138,10 @@ def metrics_of(values: Iterable[str | Callable[..., float]] | None, loss: Loss) 
     if values is None:
         values = ["accuracy"] if loss.classifies else []
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"metrics must be a list of names and callables, got {values!r}")
+        raise TypeError(
+            f"metrics must be a list of names and callables, got {validation.shown(values)}"
+            f"{_listed(values)}"
+        )
     metrics = [_metric_of(value, loss) for value in values]
     names = [metric.name for metric in metrics]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -146,12 +150,26 @@ def metrics_of(values: Iterable[str | Callable[..., float]] | None, loss: Loss) 
     return metrics
 
 
+def _listed(values):
+    """What a single metric would be in a list."""
+    name = values if callable(values) else meant(values, [*OF_CLASSES, *OF_VALUES])
+    if name is None:
+        return ""
+    return f"; did you mean [{getattr(name, '__name__', repr(name))}]?"
+
+
 def _metric_of(value, loss):
     if isinstance(value, str):
-        known = OF_CLASSES if loss.classifies else OF_VALUES
+        known, others = (OF_CLASSES, OF_VALUES)[:: 1 if loss.classifies else -1]
+        if value in others:
+            kind = "values" if loss.classifies else "class labels"
+            raise ValueError(
+                f"a metric under {loss.name} must be one of {', '.join(known)}; got {value!r}, "
+                f"which is for {kind}"
+            )
         return Metric(value, known[validation.choice(value, f"a metric under {loss.name}", known)])
     if not callable(value):
-        raise TypeError(f"metrics must be names or callables, got {value!r}")
+        raise TypeError(f"metrics must be names or callables, got {validation.shown(value)}")
     name = getattr(value, "__name__", type(value).__name__)
 
     weighs = _takes_weights(value)
@@ -160,7 +178,7 @@ def _metric_of(value, loss):
         weights = {} if weight is None or not weighs else {"sample_weight": weight}
         result = value(y, predicted, **weights)
         if not isinstance(result, numbers.Real) and np.ndim(result) != 0:
-            raise TypeError(f"metric {name} must return a number, got {result!r}")
+            raise TypeError(f"metric {name} must return a number, got {validation.shown(result)}")
         return result
 
     return Metric(name, metric)

@@ -549,7 +549,9 @@ class Network:
             If it is no snapshot, or one of other layers; nothing is changed then.
         """
         if not isinstance(snapshot, Snapshot):
-            raise TypeError(f"snapshot must be what snapshot() returns, got {snapshot!r}")
+            raise TypeError(
+                f"snapshot must be what snapshot() returns, got {validation.shown(snapshot)}"
+            )
         snapshot.put_back(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -678,6 +680,7 @@ class Network:
             weights = (sample_weight, class_weight, validation_split or None)
             source = check_data.batches(self, X, steps_per_epoch, epochs, weights)
             held_out = check_data.validation_rows(self, validation_data, None)
+            hooks.check_logs(self, held_out is not None)
             source.begin()  # last, since what an iterator has given is gone
             if held_out is not None:
                 validation.shape(held_out[0].shape, "validation_data X", source.width)
@@ -698,6 +701,7 @@ class Network:
                 check_data.check_finite(held_out[0], "X")
             else:
                 held_out = check_data.validation_rows(self, validation_data, source.width)
+            hooks.check_logs(self, held_out is not None)
             held_out = self._learn_scale(source, form, held_out)
         if isinstance(self.optimizer, LBFGS):
             return fit_lbfgs(self, source, epochs, held_out, hooks, progress)
@@ -1036,7 +1040,10 @@ class Network:
         plan = self._built().plan
         kernel = self.loss.for_engine(y, plan.n_out, self.dtype)
         if not isinstance(kernel, tuple):
-            raise TypeError(f"loss must be one of relume's to be computed by rows, got {kernel!r}")
+            raise TypeError(
+                "loss must be one of relume's to be computed by rows, "
+                f"got {validation.shown(kernel)}"
+            )
         return plan.row_losses(*kernel, z, y)
 
     def _outputs_of(self, X: Any, softmax: bool = False) -> NDArray[Any]:
@@ -1299,7 +1306,8 @@ def _generator_of(seed):
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"seed must be a non-negative integer, a numpy.random.Generator or None, got {seed!r}"
+            "seed must be a non-negative integer, a numpy.random.Generator or None, "
+            f"got {validation.shown(seed)}"
         ) from None
 
 
@@ -1310,13 +1318,17 @@ def _outputs_of(layers):
     """The number of outputs of some layers; ValueError unless they make sense together."""
     units = width_of(layers)
     if units is None:
-        raise ValueError(f"layers must hold a Dense, which sets how many outputs, got {layers!r}")
+        raise ValueError(
+            "layers must hold a Dense, which sets how many outputs, "
+            f"got {validation.shown(layers)}"
+        )
     if isinstance(layers[0], ActivityL1):
         raise ValueError("nn.ActivityL1 must not be the first layer, whose input nobody learns")
     for i, layer in enumerate(layers):
         if (i > 0 and isinstance(layer, Standardize)) or _holds_standardize(layer):
             raise ValueError(
-                f"nn.Standardize must be the first layer, got {layer!r} as layers[{i}]"
+                "nn.Standardize must be the first layer, "
+                f"got {validation.shown(layer)} as layers[{i}]"
             )
     return units
 

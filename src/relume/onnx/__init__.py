@@ -36,7 +36,7 @@ def labels(g: Graph, index: str, classes: Any, n: int) -> None:
     """An output of the labels at some indices; of the indices where there are no labels."""
     array = np.arange(n) if classes is None else np.asarray(classes)
     if array.shape != (n,):
-        raise ValueError(f"classes must hold {n} labels, got {classes!r}")
+        raise ValueError(f"classes must hold {n} labels, got {validation.shown(classes)}")
     if array.dtype.kind in "US":
         array = array.astype(object)
     elif array.dtype.kind in "iu":
@@ -59,7 +59,9 @@ def of_binary(g: Graph, z: str, n: int, output: str, classes: Any) -> None:
     """The outputs of a classifier with a logit for each of n labels, or one for two classes."""
     types = onnx().TensorProto
     if n > 1 and classes is not None:
-        raise ValueError(f"classes must be None for a network of {n} labels, got {classes!r}")
+        raise ValueError(
+            f"classes must be None for a network of {n} labels, got {validation.shown(classes)}"
+        )
     if output == "predict":
         held = g.node("Cast", g.node("Greater", z, 0.0), to=types.INT64)
         if n > 1:
@@ -107,7 +109,7 @@ def finished(g: Graph, z: str, net: Network, output: str, classes: Any) -> None:
     elif output == "proba":
         raise ValueError(f"output='proba' needs a classifier, got loss={loss.name!r}")
     elif classes is not None:
-        raise ValueError(f"classes must be None for values, got {classes!r}")
+        raise ValueError(f"classes must be None for values, got {validation.shown(classes)}")
     else:
         of_values(g, z, n, loss, net._target_form)
 
@@ -163,7 +165,7 @@ def model_of(
     ['label', 'probabilities']
     """
     if not isinstance(net, Network):
-        raise TypeError(f"net must be an nn.Network, got {net!r}")
+        raise TypeError(f"net must be an nn.Network, got {validation.shown(net)}")
     output = validation.choice(output, "output", OUTPUTS)
     state, g, x = net.state_dict(), Graph(), "X"
     n_features = net._built().plan.n_in

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from relume import validation
 from relume.onnx.graph import Graph
 
 
@@ -55,7 +56,7 @@ def scaled(g: Graph, x: str, scaler: Any, n_features: int) -> str:
     if cls.__name__ not in SCALERS or not cls.__module__.startswith("sklearn."):
         raise TypeError(
             f"a step before the network must be one of {', '.join(SCALERS)} of scikit-learn, "
-            f"got {scaler!r}"
+            f"got {validation.shown(scaler)}"
         )
     if scaler.n_features_in_ != n_features:
         raise ValueError(

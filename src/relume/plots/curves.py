@@ -76,7 +76,7 @@ def activations(
 def _checked(names):
     """The names as a list; ValueError for a function that has required parameters."""
     if isinstance(names, str):
-        raise TypeError(f"names must be a list of names, got the string {names!r}")
+        raise TypeError(f"names must be a list of names, got the string {validation.shown(names)}")
     drawable = [name for name in ACTIVATIONS if _has_defaults(name)]
     names = list(USUAL if names is None else names)
     if not names:
@@ -168,10 +168,13 @@ def _check_histories(histories: Any) -> None:
         raise ValueError("histories must hold at least one history, got none")
     for label, history in histories.items():
         if not isinstance(history, Mapping):
-            raise TypeError(f"histories[{label!r}] must be a history, got {history!r}")
+            raise TypeError(
+                f"histories[{label!r}] must be a history, got {validation.shown(history)}"
+            )
         if not len(history.get("loss", [])):
             raise ValueError(
-                f"histories[{label!r}] must have at least one epoch with a loss, got {history!r}"
+                f"histories[{label!r}] must have at least one epoch with a loss, "
+                f"got {validation.shown(history)}"
             )
 
 

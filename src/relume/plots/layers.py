@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from relume import validation
 from relume.plots import style
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def _layers_of(report: Report) -> list[dict[str, Any]]:
     """The layers of a report, or of the dict that its ``to_dict`` returned."""
     as_dict: object = report.to_dict() if isinstance(report, ReportLike) else report
     if not (isinstance(as_dict, Mapping) and as_dict.get("layers")):
-        raise TypeError(f"report must be a report of relume.diagnostics.inspect, got {report!r}")
+        raise TypeError(
+            "report must be a report of relume.diagnostics.inspect, "
+            f"got {validation.shown(report)}"
+        )
     return _flat(as_dict["layers"])
 
 

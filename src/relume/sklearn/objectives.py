@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from relume import validation
 from relume.nn.losses import (
     LOSSES,
     MAE,
@@ -84,7 +85,9 @@ def for_classes(loss, kind, n_outputs, dtype):
         )
     loss = loss_of(loss)
     if not loss.classifies and not isinstance(loss, PythonLoss):
-        raise ValueError(f"loss must be one for classes, such as 'log_loss', got {loss!r}")
+        raise ValueError(
+            f"loss must be one for classes, such as 'log_loss', got {validation.shown(loss)}"
+        )
     if isinstance(loss, BinaryCrossEntropy) and kind == "multiclass":
         raise ValueError(f"loss={loss!r} needs two classes, or a multilabel y; got {n_outputs}")
     if isinstance(loss, CrossEntropy) and kind != "multiclass":
@@ -100,5 +103,7 @@ def for_values(loss, n_outputs):
         return Objective(Poisson(), n_outputs, n_outputs, deviance=True)
     loss = MAE() if loss == "absolute_error" else loss_of(loss)
     if loss.classifies:
-        raise ValueError(f"loss must be one for values, such as 'squared_error', got {loss!r}")
+        raise ValueError(
+            f"loss must be one for values, such as 'squared_error', got {validation.shown(loss)}"
+        )
     return Objective(loss)

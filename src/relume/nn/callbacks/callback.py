@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from relume import validation
+from relume.nn.monitored_metric import names_of_logs
 
 if TYPE_CHECKING:
     from relume.engine.observer import Observer
@@ -206,10 +209,14 @@ class Hooks:
         self._watching: list[WatchesTraining] = []
         self._stateful: list[Callback] = []
         self._hooks = NO_HOOKS
+        self._callbacks: Sequence[Any] = ()
         if callbacks is None:
             return
         if not isinstance(callbacks, list | tuple):
-            raise TypeError(f"callbacks must be a list of callbacks or None, got {callbacks!r}")
+            raise TypeError(
+                f"callbacks must be a list of callbacks or None, got {validation.shown(callbacks)}"
+            )
+        self._callbacks = callbacks
         self._hooks = {name: [] for name in HOOKS}
         self._watching = [each for each in callbacks if isinstance(each, WatchesTraining)]
         found = [(each, _hooks_of(each, f"callbacks[{i}]")) for i, each in enumerate(callbacks)]
@@ -264,6 +271,20 @@ class Hooks:
             callback.load_state_dict(state) for callback, state in _matched(self._stateful, saved)
         ]
         return any(_is_true(answer) for answer in answers)
+
+    def check_logs(self, net: Network, validated: bool) -> None:
+        """Raise where a callback or the schedule needs what no epoch's logs will hold.
+
+        A callback of the user may put more into the logs, or change the network, so those after
+        it are left to find out.
+        """
+        names = names_of_logs(net.metrics, validated)
+        if all(type(each).__module__.startswith("relume.") for each in self._callbacks):
+            _check_logs(net.schedule, names)
+        for callback in self._callbacks:
+            if not type(callback).__module__.startswith("relume."):
+                return
+            _check_logs(callback, names)
 
     def call(self, name: str, *arguments: Any) -> bool:
         """Call all hooks of a name; tells whether one of them returned True."""
@@ -321,6 +342,12 @@ def numbers_of(state: dict[str, Any], *names: str) -> list[float | None]:
     return [state[name] for name in names]
 
 
+def _check_logs(user: Any, names: list[str]) -> None:
+    check = getattr(user, "_check_logs", None)
+    if check is not None:
+        check(names)
+
+
 def _hooks_of(callback: Any, name: str) -> list[tuple[str, Hook]]:
     """Names and hooks of a callback: a `Callback`, or a function."""
     if isinstance(callback, Callback):
@@ -332,6 +359,6 @@ def _hooks_of(callback: Any, name: str) -> list[tuple[str, Hook]]:
     if isinstance(callback, type) or not callable(callback):
         raise TypeError(
             f"{name} must be a callback such as nn.EarlyStopping() or a function "
-            f"f(net, epoch, logs), got {callback!r}"
+            f"f(net, epoch, logs), got {validation.shown(callback)}"
         )
     return [("on_epoch_end", callback)]

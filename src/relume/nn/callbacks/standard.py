@@ -14,7 +14,7 @@ import numpy as np
 
 from relume import validation
 from relume.nn.callbacks.callback import Callback, numbers_of
-from relume.nn.monitored_metric import MonitoredMetric
+from relume.nn.monitored_metric import MonitoredMetric, missing
 from relume.runtime import files
 
 if TYPE_CHECKING:
@@ -137,6 +137,9 @@ class EarlyStopping(Callback):
             self._waited = 0
         return False
 
+    def _check_logs(self, names: list[str]) -> None:
+        self._metric.check(names)
+
     def on_fit_begin(self, net: Network) -> None:
         """Discard the state of the previous fit."""
         self._begin()
@@ -256,6 +259,16 @@ class ModelCheckpoint(Callback):
         if self._metric.is_that_of(state):
             (best,) = numbers_of(state, "best")
             self.best = None if best is None else float(best)
+
+    def _check_logs(self, names: list[str]) -> None:
+        if self.save_best_only:
+            self._metric.check(names)
+        try:
+            self.path.format(epoch=1, **dict.fromkeys(names, 1.0))
+        except KeyError as error:
+            raise missing("a name in path", str(error.args[0]), ["epoch", *names]) from None
+        except (IndexError, ValueError):
+            self._path_of(1, dict.fromkeys(names, 1.0))
 
     def on_fit_begin(self, net: Network) -> None:
         """Note the epoch that the fit continues from."""
@@ -495,7 +508,7 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, f: Callable[[int, float], float]) -> None:
         if not callable(f):
-            raise TypeError(f"f must be a function f(epoch, lr), got {f!r}")
+            raise TypeError(f"f must be a function f(epoch, lr), got {validation.shown(f)}")
         self.f: Callable[[int, float], float] = f
 
     def on_epoch_begin(self, net: Network, epoch: int) -> None:

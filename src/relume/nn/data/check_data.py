@@ -97,6 +97,11 @@ def rows(
 
     The weights may be `all_zero`; `learns` is that of `targets`.
     """
+    if 1 == _ndim(X) < _ndim(y):
+        raise ValueError(
+            f"{names[0]} must have shape (n_samples, n_features), got {np.shape(X)}, and "
+            f"{names[1]} {np.shape(y)}; they may be swapped"
+        )
     X, y = features(net, X, names[0], width), validation.as_array(y, names[1])
     validation.same_length(X, y, names)
     y = targets(net, y, names[1], learns)
@@ -105,6 +110,10 @@ def rows(
             raise ValueError(f"{names[2]} must be None for a loss written in Python")
         weight = validation.weights(weight, names[2], net.dtype, len(X), all_zero)
     return X, y, weight
+
+
+def _ndim(array: Any) -> int:
+    return array.ndim if hasattr(array, "ndim") else 0
 
 
 def validation_rows(net: Network, data: Any, width: int | None) -> Rows | None:

@@ -67,7 +67,9 @@ def _sliceable(values):
         return values
     array = validation.as_array(values, "X")
     if array.ndim == 0:
-        raise ValueError(f"X must have shape (n_samples, n_features), got {values!r}")
+        raise ValueError(
+            f"X must have shape (n_samples, n_features), got {validation.shown(values)}"
+        )
     return array
 
 

@@ -55,7 +55,8 @@ def class_weights(class_weight, loss, n_out, y, weight, dtype):
         for k, value in class_weight.items():
             if k not in range(classes):
                 raise ValueError(
-                    f"class_weight must have labels 0 to {classes - 1} as keys, got {k!r}"
+                    f"class_weight must have labels 0 to {classes - 1} as keys, "
+                    f"got {validation.shown(k)}"
                 )
             validation.not_negative(value, f"class_weight[{k}]")
         each = [class_weight.get(int(k), 1.0) for k in labels]

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from relume import validation
 from relume.nn.layers.dense import Dense
 from relume.nn.losses import loss_of
 from relume.nn.network import Network
@@ -56,9 +57,11 @@ def from_sklearn(mlp: Any) -> Network:
     if isinstance(own := getattr(mlp, "network_", None), Network):
         return copy.copy(own)
     if isinstance(mlp, type) or not hasattr(mlp, "hidden_layer_sizes"):
-        raise TypeError(f"mlp must be a fitted MLPClassifier or MLPRegressor, got {mlp!r}")
+        raise TypeError(
+            f"mlp must be a fitted MLPClassifier or MLPRegressor, got {validation.shown(mlp)}"
+        )
     if not hasattr(mlp, "coefs_"):
-        raise ValueError(f"mlp must be fitted: call its fit first; got {mlp!r}")
+        raise ValueError(f"mlp must be fitted: call its fit first; got {validation.shown(mlp)}")
     l2 = _l2_of(mlp)
     *hidden, last = [coef.shape[1] for coef in mlp.coefs_]
     name = ACTIVATIONS.get(mlp.activation, mlp.activation)

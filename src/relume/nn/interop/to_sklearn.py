@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from relume import validation
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
 from relume.nn.layers.ops import ops_of
@@ -116,12 +117,17 @@ def _labels(net, classes):
     n = net.n_outputs
     if net.loss.outputs == "log_odds" and n > 1:
         if classes is not None:
-            raise ValueError(f"classes must be None for a network of {n} labels, got {classes!r}")
+            raise ValueError(
+                f"classes must be None for a network of {n} labels, "
+                f"got {validation.shown(classes)}"
+            )
         return np.eye(n, dtype=int)
     n = 2 if net.loss.outputs == "log_odds" else n
     labels = np.arange(n) if classes is None else np.asarray(classes)
     if labels.shape != (n,) or not np.array_equal(np.unique(labels), labels):
-        raise ValueError(f"classes must hold {n} labels in ascending order, got {classes!r}")
+        raise ValueError(
+            f"classes must hold {n} labels in ascending order, got {validation.shown(classes)}"
+        )
     return labels
 
 
@@ -148,7 +154,7 @@ def to_sklearn(net: Network, classes: ArrayLike | None = None) -> Any:
     if net.loss.classifies:
         y, mlp = _labels(net, classes), MLPClassifier(**options)
     elif classes is not None:
-        raise ValueError(f"classes must be None for values, got {classes!r}")
+        raise ValueError(f"classes must be None for values, got {validation.shown(classes)}")
     else:
         loss = "poisson" if isinstance(net.loss, Poisson) else "squared_error"
         y, mlp = np.ones((2, n_outputs)), MLPRegressor(loss=loss, **options)

@@ -126,7 +126,8 @@ def activation_of(value: Any, more: Iterable[str] = ()) -> Activation | None:
         )
     if not isinstance(value, str):
         raise TypeError(
-            f"activation must be a name, an activation of relume.nn or None, got {value!r}"
+            "activation must be a name, an activation of relume.nn or None, "
+            f"got {validation.shown(value)}"
         )
     name = validation.choice(value, "activation", [*ACTIVATIONS, *more, "linear"])
     return None if name == "linear" else _with_defaults(ACTIVATIONS[name])

@@ -275,7 +275,8 @@ def initializer_of(value: Any, name: str = "weight_init") -> Initializer | None:
         return value
     if not isinstance(value, str):
         raise TypeError(
-            f"{name} must be a name, an initializer such as nn.HeNormal() or None, got {value!r}"
+            f"{name} must be a name, an initializer such as nn.HeNormal() or None, "
+            f"got {validation.shown(value)}"
         )
     return INITIALIZERS[validation.choice(value, name, INITIALIZERS)]()
 

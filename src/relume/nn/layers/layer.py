@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from relume import validation
 from relume.engine.op_spec import OpSpec
 from relume.nn.configurable import Configurable, CountedList
 from relume.nn.layers.activations import Activation
@@ -46,10 +47,12 @@ class Elementwise(Layer):
 def checked_layers(layers: Any, name: str) -> list[Layer | Activation]:
     """A list of layers; the first that is none is named."""
     if not isinstance(layers, list | tuple):
-        raise TypeError(f"{name} must be a list of layers, got {layers!r}")
+        raise TypeError(f"{name} must be a list of layers, got {validation.shown(layers)}")
     if not layers:
         raise ValueError(f"{name} must hold at least one layer, got an empty list")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer | Activation):
-            raise TypeError(f"{name}[{i}] must be a layer such as nn.Dense, got {layer!r}")
+            raise TypeError(
+                f"{name}[{i}] must be a layer such as nn.Dense, got {validation.shown(layer)}"
+            )
     return CountedList(layers)

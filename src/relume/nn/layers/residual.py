@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from relume import validation
 from relume.engine.op_spec import OpSpec
 from relume.nn.layers import initializers
 from relume.nn.layers.activations import Activation
@@ -53,7 +54,7 @@ class Residual(Layer):
         if width_of(self.layers) is None:
             raise ValueError(
                 "layers of nn.Residual must hold a Dense, since without one nothing is learnt "
-                f"that its input does not hold; got {layers!r}"
+                f"that its input does not hold; got {validation.shown(layers)}"
             )
 
     def modules(self) -> list[list[OpSpec]]:

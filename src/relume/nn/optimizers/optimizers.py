@@ -81,7 +81,7 @@ class Optimizer(Configurable):
 
 def _betas_of(betas):
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise TypeError(f"betas must be a tuple of two numbers, got {betas!r}")
+        raise TypeError(f"betas must be a tuple of two numbers, got {validation.shown(betas)}")
     return validation.fraction(betas[0], "betas[0]"), validation.fraction(betas[1], "betas[1]")
 
 
@@ -439,5 +439,7 @@ def optimizer_of(value: Any) -> Any:
         return OPTIMIZERS[validation.choice(value, "optimizer", OPTIMIZERS)]()
     if not isinstance(value, tuple(OPTIMIZERS.values())):
         names = ", ".join(f"nn.{cls.__name__}" for cls in OPTIMIZERS.values())
-        raise TypeError(f"optimizer must be one of {names}, or a name of one, got {value!r}")
+        raise TypeError(
+            f"optimizer must be one of {names}, or a name of one, got {validation.shown(value)}"
+        )
     return value

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from relume import validation
 from relume.nn.configurable import Configurable
 
 
@@ -93,7 +94,7 @@ def schedule_of(value: Any) -> Callable[[float], float] | None:
     if value is not None and (isinstance(value, type) or not callable(value)):
         raise TypeError(
             "schedule must be a schedule such as nn.Cosine(10), a function of the epoch or None, "
-            f"got {value!r}"
+            f"got {validation.shown(value)}"
         )
     return value
 
@@ -124,4 +125,6 @@ def _checked(schedule, time):
             return float(factor)
     except TypeError:
         pass
-    raise ValueError(f"schedule must return a number of at least 0, got {factor!r} at {time}")
+    raise ValueError(
+        f"schedule must return a number of at least 0, got {validation.shown(factor)} at {time}"
+    )

@@ -340,6 +340,9 @@ class ReduceOnPlateau(Schedule):
     def _factor(self, time):
         return np.full_like(time, self._current)
 
+    def _check_logs(self, names: list[str]) -> None:
+        MonitoredMetric(self.monitor, self.mode).check(names)
+
     def update(self, logs: dict[str, float]) -> None:
         """Learn from the logs of an epoch, after it.
 
@@ -390,10 +393,12 @@ class ReduceOnPlateau(Schedule):
             If it is no such state.
         """
         if state.keys() != self.state().keys():
-            raise ValueError(f"state must have {', '.join(self.state())}, got {state!r}")
+            raise ValueError(
+                f"state must have {', '.join(self.state())}, got {validation.shown(state)}"
+            )
         best = state["best"]
         if best is not None and (not isinstance(best, float | int) or math.isnan(best)):
-            raise ValueError(f"best must be a number or None, got {best!r}")
+            raise ValueError(f"best must be a number or None, got {validation.shown(best)}")
         current = validation.number(
             state["factor"], "factor", "from 0 to 1", lambda x: 0 <= x <= 1
         )

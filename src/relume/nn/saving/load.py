@@ -143,7 +143,9 @@ def _check_kinds(found):
             raise ValueError(f"its settings lack {name!r}")
         value = found[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ValueError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")
+            raise ValueError(
+                f"{name} must be {getattr(kind, '__name__', kind)}, got {validation.shown(value)}"
+            )
     for name in ("epoch", "steps"):
         if not 0 <= found[name] < 2**63:
             raise ValueError(f"{name} must be at least 0 and less than 2**63, got {found[name]}")
@@ -204,7 +206,7 @@ def _known(given, value, name, kind):
         )
     value = serialize.from_config(value, name)
     if not isinstance(value, kind):
-        raise ValueError(f"{name} must be a {name} of relume.nn, got {value!r}")
+        raise ValueError(f"{name} must be a {name} of relume.nn, got {validation.shown(value)}")
     return value
 
 

@@ -62,7 +62,7 @@ def from_config(value: Json, name: str) -> Any:
     if value.keys() == {"mapping"} and isinstance(value["mapping"], dict):
         return {key: from_config(each, name) for key, each in value["mapping"].items()}
     if value.keys() != {"class", "config"} or not isinstance(value["config"], dict):
-        raise ValueError(f"{name} must have a class and a config, got {value!r}")
+        raise ValueError(f"{name} must have a class and a config, got {validation.shown(value)}")
     if not isinstance(value["class"], str):
         raise ValueError(f"the class of {name} must be a name, got {value['class']!r}")
     cls = CLASSES[validation.choice(value["class"], f"the class of {name}", CLASSES)]
@@ -135,7 +135,7 @@ def generator_from_config(state: Json) -> np.random.Generator:
     """The random generator with a given state."""
     name = state.get("bit_generator") if isinstance(state, dict) else state
     if not isinstance(name, str):
-        raise ValueError(f"random must have a bit_generator, got {state!r}")
+        raise ValueError(f"random must have a bit_generator, got {validation.shown(state)}")
     bits = GENERATORS[validation.choice(name, "random's bit_generator", GENERATORS)](0)
     values = _numbers(state, bits.state, "random")
     try:
@@ -151,11 +151,13 @@ def _numbers(value, like, name):
     """The texts as numbers, in the structure of `like`."""
     if isinstance(like, dict):
         if not isinstance(value, dict) or value.keys() != like.keys():
-            raise ValueError(f"{name} must have {', '.join(like)}, got {value!r}")
+            raise ValueError(f"{name} must have {', '.join(like)}, got {validation.shown(value)}")
         return {key: _numbers(value[key], like[key], f"{name}'s {key}") for key in like}
     if isinstance(like, np.ndarray):
         if not isinstance(value, list) or len(value) != len(like):
-            raise ValueError(f"{name} must have {len(like)} numbers, got {value!r}")
+            raise ValueError(
+                f"{name} must have {len(like)} numbers, got {validation.shown(value)}"
+            )
         limit = int(np.iinfo(like.dtype).max)
         return np.array([_integer(each, name, limit) for each in value], like.dtype)
     if isinstance(like, str):
@@ -165,7 +167,7 @@ def _numbers(value, like, name):
 
 def _integer(text, name, limit):
     if not isinstance(text, str) or not (text.isascii() and text.isdigit()) or len(text) > 40:
-        raise ValueError(f"{name} must be the digits of an integer, got {text!r}")
+        raise ValueError(f"{name} must be the digits of an integer, got {validation.shown(text)}")
     if int(text) > limit:
         raise ValueError(f"{name} must be at most {limit}, got {text}")
     return int(text)
