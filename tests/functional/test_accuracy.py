@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from tests.support.ops import (
+    OPS,
     accuracy_inputs,
     bound,
     describe,
+    each,
     each_dtype,
     each_op,
     errors,
@@ -39,6 +41,12 @@ def test_accuracy(op, dtype):
         f"{mp.nstr(op.value(element[: op.n_data], element[op.n_data :], dtype), 20)}; "
         f"{failing} points fail"
     )
+
+
+@each(op for op in OPS if op.reference.constants and op.direction != "backward_from_output")
+def test_docstrings_say_which_constants_are_rounded(op):
+    """The bound of quick_gelu holds for 1.702 rounded to the dtype, which only this text says."""
+    assert "rounded to the dtype" in " ".join(op.function.__doc__.split()), op
 
 
 @each_op

@@ -103,8 +103,9 @@ row.layer = b"QuickGELU"
 row.summary = b"Gaussian error linear unit, approximated by a sigmoid."
 row.formula = b"x / (1 + exp(-1.702 * x))"
 row.derivative = b"s * (1 + 1.702 * x * (1 - s)), where s = 1 / (1 + exp(-1.702 * x))"
-row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. The derivative "
-               b"changes sign; where its magnitude is below 2**-6, its error is in ULP of 2**-6.")
+row.special = (b"The value is 0 at -inf; the derivative is 0 at -inf and 1 at inf. The constant "
+               b"1.702 is rounded to the dtype. The derivative changes sign; where its magnitude "
+               b"is below 2**-6, its error is in ULP of 2**-6.")
 row.reference = (b"D. Hendrycks and K. Gimpel, \"Gaussian error linear units (GELUs)\", "
                  b"arXiv:1606.08415.")
 row.ulp = 4
