@@ -393,6 +393,102 @@ def test_at(op, dtype):
     assert_same(a, expected, f"{op}.at")
 
 
+# How `out` of n elements lies: in memory of its own, or in that of an input of n elements.
+OUTS = {
+    "reversed": lambda a: np.zeros_like(a)[::-1],
+    "every second, reversed": lambda a: np.zeros((2 * len(a), *a.shape[1:]), a.dtype)[::-2],
+    "the input": lambda a: a,
+    "the input, reversed": lambda a: a[::-1],
+}
+
+
+@each_ufunc
+def test_calls_into_an_out_with_negative_strides(op):
+    """Each element is computed from the inputs as they were before the call."""
+    inputs = op.operands(np.float32, 400)
+    expected = np.array([op.ufunc(*row) for row in zip(*inputs, strict=True)])
+    for k, layout in itertools.product(range(len(inputs)), OUTS):
+        given = [a.copy() for a in inputs]
+        out = OUTS[layout](given[k])
+        op.ufunc(*given, out=out)
+        assert_same(out.copy(), expected, f"{op}, out is {layout}, input {k}")
+
+
+@each_binary
+def test_accumulate_into_an_out_with_negative_strides(op):
+    for layout, n in itertools.product(OUTS, (1, 2, 300)):
+        a = op.random(np.float32, n)[0]
+        expected = python_accumulate(op.ufunc, a)
+        out = OUTS[layout](a)
+        op.ufunc.accumulate(a, out=out)
+        assert_same(out.copy(), expected, f"{op}.accumulate of {n}, out is {layout}")
+    columns = np.resize(op.random(np.float32, 60)[0], (20, 3))
+    for layout, axis in itertools.product(OUTS, (0, 1)):
+        a = columns.copy()
+        expected = np.moveaxis(python_accumulate(op.ufunc, np.moveaxis(a, axis, 0)), 0, axis)
+        out = OUTS[layout](a)
+        op.ufunc.accumulate(a, axis, out=out)
+        assert_same(out.copy(), expected, f"{op}.accumulate along {axis}, out is {layout}")
+
+
+@each_binary
+def test_reduceat_into_an_out_with_negative_strides(op):
+    n = 300
+    before = op.random(np.float32, n)[0]
+    starts = np.random.default_rng(3).integers(n, size=n)
+    expected = []
+    for start, end in zip(starts, [*starts[1:], n], strict=True):
+        expected.append(python_accumulate(op.ufunc, before[start : max(end, start + 1)])[-1])
+    for layout in OUTS:
+        a = before.copy()
+        out = OUTS[layout](a)
+        op.ufunc.reduceat(a, starts, out=out)
+        assert_same(out.copy(), np.array(expected), f"{op}.reduceat, out is {layout}")
+
+
+@each_binary
+def test_reduce_into_an_out_with_negative_strides(op):
+    before = np.resize(op.random(np.float32, 90)[0], (30, 3))
+    expected = python_accumulate(op.ufunc, before)[-1]
+    for place in ("apart", "first row", "first row, reversed", "last row"):
+        a = before.copy()
+        out = {
+            "apart": np.zeros(3, np.float32)[::-1], "first row": a[0],
+            "first row, reversed": a[0, ::-1], "last row": a[-1],
+        }[place]  # fmt: skip
+        op.ufunc.reduce(a, 0, out=out)
+        assert_same(out.copy(), expected, f"{op}.reduce, out is {place}")
+
+
+@each_binary
+def test_outer_into_an_out_with_negative_strides(op):
+    a, b = op.random(np.float32, 20)[0], op.random(np.float32, 30, seed=7)[0]
+    expected = np.array([[op.ufunc(x, y) for y in b] for x in a])
+    for step in ((-1, 1), (1, -1), (-1, -1)):
+        out = np.zeros((20, 30), np.float32)[:: step[0], :: step[1]]
+        op.ufunc.outer(a, b, out=out)
+        assert_same(out.copy(), expected, f"{op}.outer, out in steps of {step}")
+    out = np.zeros((20, 30), np.float32)
+    out[0] = b
+    op.ufunc.outer(a, out[0], out=out)
+    assert_same(out, expected, f"{op}.outer, out holds an input")
+
+
+@each(op for op in UFUNCS if op.ufunc.nin < 3)
+def test_at_with_negative_strides(op):
+    memory = op.random(np.float32, 100)[0]
+    index = [3, 7, 3, 49, 3, 0, -1]
+    for step in (-1, -2):
+        a = memory.copy()[::step][:50]
+        others = op.random(np.float32, len(index), seed=8)[: op.ufunc.nin - 1]
+        others = [np.asarray(other)[::-1] for other in others]
+        expected = a.copy()
+        for k, i in enumerate(index):
+            expected[i] = op.ufunc(expected[i], *(other[k] for other in others))
+        op.ufunc.at(a, index, *others)
+        assert_same(a.copy(), expected, f"{op}.at in steps of {step}")
+
+
 @each_ufunc
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_threads_in_any_layout(op, layout):
