@@ -30,7 +30,6 @@ TARGETS = {
     "more classes": ("cross_entropy", 2, np.arange(64) % 5, "nn.Dense(5)"),
     "one-hot rows": ("cross_entropy", 2, np.eye(3)[np.arange(64) % 3], "nn.Dense(3)"),
     "several labels": ("cross_entropy", 3, X > 0, "use loss='binary_cross_entropy'"),
-    "a column": ("cross_entropy", 2, Y[:, None], "y[:, 0]"),
     "binary -1 and 1": (BINARY, 1, 2 * Y - 1, "y > 0"),
     "binary 1 and 2": (BINARY, 1, Y + 1, "y - 1"),
     "binary of 3 classes": (BINARY, 1, np.arange(64) % 3, "cross_entropy' and nn.Dense(3)"),

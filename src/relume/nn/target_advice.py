@@ -41,8 +41,6 @@ def about_labels(y: NDArray[Any], n_out: int) -> str:
 
 def _about_matrix(y, n_out):
     n = y.shape[1]
-    if n == 1:
-        return "; pass y[:, 0], of shape (n,)"
     if y.dtype.kind not in "iubf" or y.size == 0:
         return ""
     if np.isin(y, (0, 1)).all():
