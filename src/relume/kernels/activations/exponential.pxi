@@ -77,9 +77,9 @@ row.layer = b"SELU"
 row.summary = b"Scaled exponential linear unit, which preserves mean 0 and variance 1."
 row.formula = b"scale * (x where x > 0, else alpha * (exp(x) - 1))"
 row.derivative = b"scale where x > 0, else scale * alpha * exp(x)"
-row.special = (b"The constants are scale = 1.0507009873554805 and alpha = 1.6732632423543772; scale "
-               b"and scale * alpha are rounded to the dtype. The derivative at 0 is scale * alpha, "
-               b"as in PyTorch.")
+row.special = (b"The constants are scale = 1.0507009873554805 and alpha = 1.6732632423543772; "
+               b"scale and scale * alpha are rounded to the dtype. The derivative at 0 is "
+               b"scale * alpha, as in PyTorch.")
 row.reference = (b"G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, \"Self-normalizing "
                  b"neural networks\", NeurIPS 2017.")
 row.initializer = b"lecun"
