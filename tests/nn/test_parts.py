@@ -316,7 +316,7 @@ def test_whatever_happens_to_the_network_the_part_stays_sound(how):
         (0.0, 2, TypeError, "first must be an index of layers, got 0.0"),
         (0, "2", TypeError, "last must be an index of layers, got '2'"),
         (True, 2, TypeError, "first must be an index of layers, got True"),
-        (4, 6, ValueError, "the part must hold a Dense or a Residual"),
+        (4, 6, ValueError, "the part must hold a layer that sets"),
     ],
 )
 def test_wrong_parts(first, last, error, message):
@@ -329,6 +329,6 @@ def test_what_is_not_there_yet():
     with pytest.raises(RuntimeError, match="not built"):
         net.part(0, 2)
     net.build(6)
-    with pytest.raises(RuntimeError, match=r"nn\.Standardize has not learned from data yet"):
+    with pytest.raises(RuntimeError, match=r"Standardize\(.*\) has not learned from data yet"):
         net.part(0, 2)
     assert net.part(1, 2).predict(X).shape == (60, 7)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relume import validation
-from relume.nn.layers.dense import Dense
+from relume.engine.plan import Plan
+from relume.nn.layers.activations import ACTIVATIONS
+from relume.nn.layers.ops import ops_of
 from relume.nn.losses import Loss, PythonLoss, loss_of
-from relume.nn.network import LossOf, Network
+
+if TYPE_CHECKING:
+    from relume.nn.network import LossOf
 
 STEP = float(np.cbrt(np.finfo(np.float64).eps))  # where rounding and curvature err alike
 
@@ -98,11 +101,12 @@ def _function(loss: Loss, y: NDArray[Any], n_out: int) -> Any:
     """The mean loss of outputs and its gradient, in float64; it may change neither y nor z."""
     if isinstance(loss, PythonLoss):
         return lambda z: loss(y.copy(), z.copy())
-    net = Network([Dense(n_out)], loss=copy.copy(loss), dtype="float64", seed=0, metrics=[])
-    net.build(1)
+    dtype = np.dtype(np.float64)
+    plan = Plan(n_out, ops_of([ACTIVATIONS["relu"]()]), dtype)  # of so many outputs
+    kernel = loss.kernel(y), loss.numbers(n_out, dtype)
 
     def mean_loss(z):
-        losses, gradient = net._row_losses(z.copy(), y)
+        losses, gradient = plan.row_losses(*kernel, z, y)
         return losses.mean(), gradient / len(z)
 
     return mean_loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,16 +12,15 @@ from numpy.typing import NDArray
 from relume.engine.prediction import predict
 from relume.nn.data import check_data
 from relume.nn.data.rows import SparseRows, parts_of
-from relume.nn.layers.dense import Dense
 from relume.nn.layers.layer import Layer
-from relume.nn.layers.normalization import Standardize
-from relume.nn.layers.residual import Residual, width_of
+from relume.nn.layers.residual import width_of
 from relume.nn.units.layer_nodes import network_nodes, walk
 from relume.validation import not_finite
 
 if TYPE_CHECKING:
     from relume.nn.layers.activations import Activation
     from relume.nn.network import Network
+    from relume.nn.units.layer_nodes import LayerNode
 
     Layers = list[Layer | Activation]
 
@@ -41,12 +41,12 @@ def part(net: Network, first: int, last: int | None) -> Network:
     layers = net.layers[first:last]
     if width_of(layers) is None:
         raise ValueError(
-            f"the part must hold a Dense or a Residual, got {layers!r}; layer_outputs gives the "
-            "outputs of any layer"
+            f"the part must hold a layer that sets the number of its outputs, got {layers!r}; "
+            "layer_outputs gives the outputs of any layer"
         )
-    if isinstance(layers[0], Standardize) and not weights.standardized:
+    if first == 0 and weights.standardization()[1] is not None and not weights.standardized:
         raise RuntimeError(
-            "nn.Standardize has not learned from data yet, and would learn in the part alone: "
+            f"{layers[0]!r} has not learned from data yet, and would learn in the part alone: "
             "call fit first"
         )
     outputs = last == n
@@ -75,8 +75,8 @@ def layer_outputs(net: Network, X: Any, layer: Any) -> NDArray[np.floating]:
         blocks: Any = [rows]
     else:
         weights.adapt(rows)
-        product = any(isinstance(each, Dense) for each in layers)
-        blocks = parts_of(rows) if product or not isinstance(rows, SparseRows) else rows.dense()
+        multiplies = width_of(layers) is not None  # as the engine's sparse rows need
+        blocks = parts_of(rows) if multiplies or not isinstance(rows, SparseRows) else rows.dense()
     values: list[Any] = [predict(own.plan, own.parameters, block) for block in blocks]
     if any(each is None for each in values):
         raise not_finite("X", net.dtype)
@@ -85,8 +85,8 @@ def layer_outputs(net: Network, X: Any, layer: Any) -> NDArray[np.floating]:
 
 def _until(net: Network, layer: Any) -> Layers:
     """The layers that compute a layer's outputs from the input: those before it, and itself."""
-    paths = list(_paths(net.layers, []))
-    names = [node.name for node in walk(network_nodes(net))]
+    nodes = network_nodes(net)
+    paths, names = list(_paths(nodes, [])), [node.name for node in walk(nodes)]
     if isinstance(layer, str):
         if layer not in names:
             raise ValueError(f"layer must be one of {', '.join(names)}; got {layer!r}")
@@ -106,9 +106,9 @@ def _until(net: Network, layer: Any) -> Layers:
     return found[0]
 
 
-def _paths(layers: Any, before: Layers) -> Any:
+def _paths(nodes: list[LayerNode], before: Layers) -> Iterator[Layers]:
     """For each layer, those within others too, in the order of `walk`: the way to its outputs."""
-    for i, layer in enumerate(layers):
-        yield [*before, *layers[: i + 1]]
-        if isinstance(layer, Residual):
-            yield from _paths(layer.layers, [*before, *layers[:i]])
+    for node in nodes:
+        yield [*before, node.layer]
+        yield from _paths(node.inner, before)
+        before = [*before, node.layer]
