@@ -43,6 +43,19 @@ CALLS = {
         "maxout_backward()",
         "axis",
     ),
+    "softmax": (lambda: relume.softmax(X, dim=0), "softmax()", "axis"),
+    "log_softmax": (lambda: relume.log_softmax(X, dim=(0, 1)), "log_softmax()", "axis"),
+    "logsumexp": (lambda: relume.logsumexp(X, 0, keepdim=True), "logsumexp()", "keepdims"),
+    "softmax_backward": (
+        lambda: relume.softmax_backward(X, X, dim=0),
+        "softmax_backward()",
+        "axis",
+    ),
+    "logsumexp_backward": (
+        lambda: relume.logsumexp_backward(X, X, keepdim=True),
+        "logsumexp_backward()",
+        "keepdims",
+    ),
     "set_num_threads": (
         lambda: relume.set_num_threads(num_threads=1),
         "set_num_threads()",

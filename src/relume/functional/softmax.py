@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relume.functional.several_axes import axes_of, call, is_direct, is_small, weighted_logsumexp
+from relume.keywords import refuse_unknown
 from relume.ufuncs import along_axis
 
 __all__ = [
@@ -111,6 +112,8 @@ def softmax(
 ) -> NDArray[Any]:
     if not kwargs and is_small(axis, x):  # not unpacking an empty dict saves 0.2 us
         return along_axis.softmax(x, axis=axis, out=out)
+    if kwargs:
+        refuse_unknown(softmax, kwargs)
     if is_direct(axis, kwargs, x, out):
         return along_axis.softmax(x, axis=axis, out=out, **kwargs)
     return call("softmax", (x,), axis, out=out, **kwargs)
@@ -134,6 +137,8 @@ def log_softmax(
 ) -> NDArray[Any]:
     if not kwargs and is_small(axis, x):  # not unpacking an empty dict saves 0.2 us
         return along_axis.log_softmax(x, axis=axis, out=out)
+    if kwargs:
+        refuse_unknown(log_softmax, kwargs)
     if is_direct(axis, kwargs, x, out):
         return along_axis.log_softmax(x, axis=axis, out=out, **kwargs)
     return call("log_softmax", (x,), axis, out=out, **kwargs)
@@ -172,6 +177,8 @@ def logsumexp(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> Any:
+    if kwargs:
+        refuse_unknown(logsumexp, kwargs)
     if return_sign and b is None:
         value = logsumexp(x, axis, keepdims=keepdims, out=out, **kwargs)
         return value, _sign_of_sum(value)
@@ -199,6 +206,8 @@ def softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if kwargs:
+        refuse_unknown(softmax_backward, kwargs)
     if (is_small(axis, x) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, x, out):
         return along_axis.softmax_backward(grad, x, axis=axis, out=out, **kwargs)
     return call("softmax_backward", (grad, x), axis, out=out, **kwargs)
@@ -220,6 +229,8 @@ def softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if kwargs:
+        refuse_unknown(softmax_backward_from_output, kwargs)
     if (is_small(axis, y) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, y, out):
         return along_axis.softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
     return call("softmax_backward_from_output", (grad, y), axis, out=out, **kwargs)
@@ -240,6 +251,8 @@ def log_softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if kwargs:
+        refuse_unknown(log_softmax_backward, kwargs)
     if (is_small(axis, x) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, x, out):
         return along_axis.log_softmax_backward(grad, x, axis=axis, out=out, **kwargs)
     return call("log_softmax_backward", (grad, x), axis, out=out, **kwargs)
@@ -262,6 +275,8 @@ def log_softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if kwargs:
+        refuse_unknown(log_softmax_backward_from_output, kwargs)
     if (is_small(axis, y) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, y, out):
         return along_axis.log_softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
     return call("log_softmax_backward_from_output", (grad, y), axis, out=out, **kwargs)
@@ -285,6 +300,8 @@ def logsumexp_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if kwargs:
+        refuse_unknown(logsumexp_backward, kwargs)
     if keepdims:
         grad = np.squeeze(np.asanyarray(grad), axes_of(axis, np.ndim(x)))
     if is_direct(axis, kwargs, x, out) and np.ndim(grad) < np.ndim(x):
