@@ -25,6 +25,7 @@ from mpmath import (
     polyval,
     sqrt,
     tanh,
+    workprec,
 )
 
 mp.dps = 90
@@ -133,7 +134,21 @@ def show(name, dtype, error, coefficients):
         print("   ", nstr(value, 9 if dtype == "float" else 18))
 
 
+def show_inverse_pi():
+    """Print the words of 1 / pi in kernels/math/large_argument.h, the first two being 0."""
+    words = [0, 0]
+    with workprec(1400):
+        rest = 1 / +pi
+        for _ in range(38):
+            rest *= 2**32
+            words.append(int(rest))
+            rest -= words[-1]
+    for i in range(0, 40, 7):
+        print("   ", ", ".join(f"0x{word:08x}u" for word in words[i : i + 7]) + ",")
+
+
 if __name__ == "__main__":
+    show_inverse_pi()
     print("roots of the derivatives of gelu and mish:", -GELU_ROOT, -MISH_ROOT)
     for name, function, interval, terms in FITS:
         for dtype, n in terms.items():

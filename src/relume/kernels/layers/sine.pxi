@@ -2,6 +2,9 @@
 
 from relume.kernels.table cimport Sine, SineBackward
 
+cdef extern from "math/large_argument.h" nogil:
+    double half_turns_of_large(double x, int half, double* rest)
+
 cdef inline floating half_turns(floating x, floating* rest, floating half) noexcept nogil:
     """x = (k + half) pi + rest with rest within pi / 2; returned is (-1)^k.
 
@@ -39,22 +42,59 @@ cdef inline floating sine_of(floating r) noexcept nogil:
     p = mul_add(p, s, <floating> -0.16666666666666666)
     return mul_add(p * s, r, r)
 
+cdef enum:
+    SINE_BLOCK = 256            # elements whose arguments are looked at together
+
+cdef void sines(const floating* x, floating omega, bint half, Py_ssize_t n,
+                floating* out) noexcept nogil:
+    """sin(omega x), or -cos(omega x) with half, of at most SINE_BLOCK elements.
+
+    An argument that `half_turns` cannot reduce is looked for in the whole block at once, and is
+    then computed again.
+    """
+    cdef floating argument[SINE_BLOCK]
+    cdef floating magnitude[SINE_BLOCK]
+    cdef floating limit = <floating> 6000 if floating is float else <floating> 1e8
+    cdef floating shift = <floating> 0.5 if half else <floating> 0
+    cdef floating rest, sign
+    cdef Py_ssize_t i
+    for i in range(n):
+        argument[i] = x[i] * omega
+        magnitude[i] = absolute(argument[i])
+    for i in range(n):
+        sign = half_turns[floating](argument[i], &rest, shift)
+        out[i] = sign * sine_of[floating](rest)
+    if maximum_of[floating](magnitude, n) > limit:
+        for i in range(n):                      # by hand: rare
+            if magnitude[i] > limit:
+                out[i] = <floating> sine_of_large(argument[i], half)
+
+cdef double sine_of_large(double x, bint half) noexcept nogil:
+    """sin(x), or -cos(x) with half, in double, NaN if x is infinite."""
+    cdef double rest, sign
+    if fabs(x) <= 1e8:                          # of a float
+        sign = half_turns[double](x, &rest, 0.5 if half else 0)
+    else:
+        sign = half_turns_of_large(x, half, &rest)
+    return sign * sine_of[double](rest)
+
 cdef void sine(const floating* x, const floating* omega, Py_ssize_t n,
                floating* out) noexcept nogil:
     cdef Py_ssize_t i
-    cdef floating rest, sign, frequency = omega[0]
-    for i in range(n):
-        sign = half_turns[floating](x[i] * frequency, &rest, 0)
-        out[i] = sign * sine_of[floating](rest)
+    for i from 0 <= i < n by SINE_BLOCK:        # by hand: blocks
+        sines[floating](x + i, omega[0], False, min(<Py_ssize_t> SINE_BLOCK, n - i), out + i)
 
 cdef void sine_backward(const floating* g, const floating* x, const floating* omega, Py_ssize_t n,
                         floating* out) noexcept nogil:
     """g omega cos(omega x), where cos((k + 1/2) pi + r) = -(-1)^k sin(r)."""
-    cdef Py_ssize_t i
-    cdef floating rest, sign, frequency = omega[0]
-    for i in range(n):
-        sign = half_turns[floating](x[i] * frequency, &rest, <floating> 0.5)
-        out[i] = g[i] * (-frequency * sign * sine_of[floating](rest))
+    cdef floating slope[SINE_BLOCK]
+    cdef floating frequency = omega[0]
+    cdef Py_ssize_t i, j, size
+    for i from 0 <= i < n by SINE_BLOCK:        # by hand: blocks
+        size = min(<Py_ssize_t> SINE_BLOCK, n - i)
+        sines[floating](x + i, frequency, True, size, slope)
+        for j in range(size):
+            out[i + j] = g[i + j] * (-frequency * slope[j])
 
 
 # -- the table ------------------------------------------------------------------------------------

@@ -131,8 +131,9 @@ class Sine(Elementwise):
 
     Notes
     -----
-    Accurate to a few units in the last place where ``abs(omega * x)`` is below 6,000 in float32
-    and 10**8 in float64.
+    The sine of the product ``omega * x`` rounded to the dtype, and its cosine on the way back,
+    are right to 4 ULP of 1 for every finite product; an infinite one gives NaN. Products above
+    6,000 in float32 and 10**8 in float64 take several times as long.
 
     References
     ----------
