@@ -386,3 +386,19 @@ def test_wrong_statistics_are_not_loaded():
         state = net.state_dict() | {name: value}
         plain.assert_raises(ValueError, [name, word], lambda: net.load_state_dict(state))  # noqa: B023
         assert plain.bits(net) == before
+
+
+@by_dtype
+def test_max_norm_of_weights_whose_squares_overflow(dtype):
+    """The limit made all weights of such a unit 0."""
+    size = {"float32": 1e25, "float64": 1e200}[dtype]
+    net = nn.Network(
+        [nn.Dense(3, max_norm=0.5)], loss="mse", dtype=dtype, optimizer=nn.SGD(1e-300), seed=0
+    ).build(4)
+    weight = np.random.default_rng(0).normal(size=(3, 4))
+    weight[0] *= size
+    net.load_state_dict({"0.weight": weight, "0.bias": np.zeros(3)})
+    net.train_on_batch(np.zeros((2, 4)), np.zeros((2, 3)))
+    norms = np.sqrt((weight.astype("longdouble") ** 2).sum(axis=1, keepdims=True))
+    expected = (weight * np.minimum(1, 0.5 / norms)).astype(dtype)
+    np.testing.assert_allclose(net.state_dict()["0.weight"], expected, rtol=1e-5)

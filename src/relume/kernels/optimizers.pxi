@@ -296,6 +296,20 @@ cdef double penalize(floating* g, const floating* p, Py_ssize_t n, double l1,
 
 # -- max_norm: Srebro and Shraibman, 2005 ---------------------------------------------------------
 
+cdef double scaled_norm(const floating* x, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
+    """The norm of a column, whose squares may overflow."""
+    cdef double largest = 0, sum = 0, value
+    cdef Py_ssize_t i
+    for i in range(n):                          # by hand: rare
+        value = fabs(x[i * stride])
+        largest = value if value > largest else largest
+    if largest == 0:
+        return 0
+    for i in range(n):                          # by hand: rare
+        value = x[i * stride] / largest
+        sum += value * value
+    return largest * sqrt(sum)
+
 cdef void limit_columns(floating* w, Py_ssize_t rows, Py_ssize_t n, double max_norm,
                         floating* factor) noexcept nogil:
     """Scale each column of a matrix down to a norm of at most max_norm; `factor` is scratch."""
@@ -307,6 +321,9 @@ cdef void limit_columns(floating* w, Py_ssize_t rows, Py_ssize_t n, double max_n
             factor[j] = factor[j] + w[i * n + j] * w[i * n + j]
     for j in range(n):
         factor[j] = limit / at_least[floating](square_root(factor[j]), limit)
+    for j in range(n):                          # by hand: rare
+        if factor[j] == 0:                      # the squares have overflowed
+            factor[j] = <floating> (max_norm / scaled_norm[floating](w + j, rows, n))
     for i in range(rows):
         for j in range(n):
             w[i * n + j] = w[i * n + j] * factor[j]
