@@ -381,3 +381,60 @@ def test_bad_input_is_named():
     for error, text, arguments in cases:
         with pytest.raises(error, match=text):
             diagnostics.inspect(*arguments)
+
+
+def test_a_unit_of_subnormal_activations_is_dead():
+    """Prediction takes them for 0, but the report counted the unit as active."""
+    net = nn.Network(
+        [nn.Dense(3, activation="relu"), nn.Dense(3, activation="relu"), nn.Dense(1)],
+        loss="mse", seed=0, optimizer=nn.SGD(1e-30),
+    ).build(2)  # fmt: skip
+    state = net.state_dict()
+    state["0.weight"] = np.array([[1e-20, 0], [1.0, 0], [1e-39, 0]])
+    state["0.bias"] = np.array([0, 0, 1e-40])
+    state["2.weight"] = np.diag([1.0, 1e-39, 1e15])
+    net.load_state_dict(state)
+    X = np.random.default_rng(0).uniform(1e-20, 2e-20, size=(40, 2)).astype("float32")
+    X[:, 1] = 1
+    first, second = net.layers[:1], net.layers[:2]
+    hidden = []
+    for layers in (first, second):
+        part = nn.Network(list(layers), loss="mse")
+        names = part.build(2).state_dict()
+        part.load_state_dict({name: state[name] for name in names})
+        hidden.append(part.forward(X))
+    report = diagnostics.inspect(net, X, np.zeros(40))
+    monitor = nn.Monitor()
+    with pytest.warns(nn.TrainingWarning, match="are dead"):
+        net.fit(X, np.zeros(40), callbacks=[monitor])
+    records = list(monitor.records[0].values())
+    for layer, outputs, record in zip(report.layers, hidden, records, strict=False):
+        dead = np.flatnonzero((outputs == 0).all(axis=0))
+        assert layer.dead_units == dead.tolist()
+        assert record["dead_fraction"] == pytest.approx(len(dead) / 3)
+    assert report.layers[0].dead_units == [0, 2]
+    assert report.layers[1].dead_units == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-22])
+def test_statistics_of_values_whose_squares_float32_cannot_hold(size):
+    """The std was infinite, or 0."""
+    net = nn.Network([nn.Dense(2), nn.Dense(1)], loss="mse", seed=0).build(2)
+    state = net.state_dict() | {"0.weight": np.eye(2)}
+    net.load_state_dict(state | {"0.bias": np.zeros(2)})
+    X = (np.random.default_rng(0).normal(size=(200, 2)) * size).astype("float32")
+    values = diagnostics.inspect(net, X).layers[0].activations
+    assert values.mean == pytest.approx(X.mean(dtype=float), rel=1e-4, abs=1e-4 * size)
+    assert values.std == pytest.approx(X.astype(float).std(), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_constant_features_before_standardize(dtype):
+    """The report looks at rows whose mean is subtracted."""
+    X = np.random.default_rng(0).normal(1e6, 1, size=(60, 4)).astype(dtype)
+    X[:, 1], X[:, 3] = 5.0, 0.0
+    net = nn.Network([nn.Standardize(), nn.Dense(1)], loss="mse", seed=0)
+    net.fit(X, X[:, 0] - 1e6)
+    (advice,) = (each for each in diagnostics.inspect(net, X).advice
+                 if each.kind == "constant_feature")  # fmt: skip
+    assert advice.suggestion == {"features": [1]}

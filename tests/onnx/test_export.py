@@ -360,3 +360,34 @@ def test_import_error_names_the_extra(tmp_path):
     )  # fmt: skip
     assert "pip install 'relume[onnx]'" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+# -- Standardize of features whose digits float32 has not -----------------------------------------
+
+SECONDS = 1.7e9 + RNG.permutation(80).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (SECONDS[:, None], "float64"),
+        (np.column_stack([SECONDS, RNG.normal(size=80)]), "float64"),
+        (1e6 + RNG.uniform(-0.5, 0.5, size=(80, 2)), "float64"),
+        (100 + RNG.normal(size=(80, 3)), "float32"),
+        (RNG.normal(size=(80, 3)), "float32"),
+    ],
+    ids=["seconds", "seconds and others", "near 1e6", "near 100", "normal"],
+)
+def test_standardize_of_wide_data(data, dtype):
+    """The input is double where float32 has not the digits; predictions are the network's."""
+    y = (data[:, 0] - data[:, 0].mean()) / data[:, 0].std()
+    net = nn.Network([nn.Standardize(), nn.Dense(1)], loss="mse", optimizer=nn.SGD(0.1), seed=0)
+    net.fit(data, y, epochs=50)
+    assert net.evaluate(data, y)["loss"] < 0.01
+    model = model_of(net)
+    types = {"float32": onnx.TensorProto.FLOAT, "float64": onnx.TensorProto.DOUBLE}
+    assert model.graph.input[0].type.tensor_type.elem_type == types[dtype]
+    rounded = data.astype(dtype)
+    found = run(model, rounded)["variable"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, net.predict(rounded), rtol=1e-5, atol=1e-5)

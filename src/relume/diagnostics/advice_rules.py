@@ -101,7 +101,9 @@ def constant_features(evidence: Evidence) -> list[int]:
     inputs = evidence.values[0]
     if evidence.rows < 8:
         return []
-    return np.flatnonzero(inputs.constant & (inputs.min != 0)).tolist()
+    center = evidence.net._built().center()  # which has been subtracted
+    is_zero = np.abs(inputs.min + center) <= 1e-6 * np.abs(center)
+    return np.flatnonzero(inputs.constant & ~is_zero).tolist()
 
 
 # -- initial weights ------------------------------------------------------------------------------

@@ -12,6 +12,14 @@ import numpy as np
 cnp.import_array()
 
 
+class Centered(np.ndarray):
+    """Rows of which the mean that a standardize op holds has been subtracted.
+
+    It was subtracted in a wider dtype than the plan's, which would have lost the digits that
+    values and mean do not have in common. Parts and copies stay such arrays.
+    """
+
+
 cdef char* data_of(cnp.ndarray array, dtype, Py_ssize_t size, str name) except NULL:
     """The memory of an array, once it is known to be what the plan takes it for."""
     if array is None:

@@ -22,13 +22,18 @@ from relume.engine.arrays cimport (
     address, data_of, loss_of, matrix_of, numbers_of, targets_of,
 )
 from relume.engine.plan cimport SHARD, Plan, adapted, ceil_div, shards_at_once
-from relume.engine.ops cimport NOWHERE, Op, Pass, backward, delta_at, forward, value_at
+from relume.engine.ops cimport (
+    NOWHERE, Op, Pass, backward, delta_at, float_mode, flush_subnormals, forward,
+    restore_float_mode, value_at,
+)
 from relume.runtime.threads cimport Region, begin, done, end
 from relume.kernels.table cimport (
     ACTIVE, CLIPPED, MINIMUM, MAXIMUM, N_STATISTICS, SQUARES, SUM, LossRow,
 )
 
 import numpy as np
+
+from relume.engine.arrays import Centered
 
 cdef extern from "runtime/platform.h" nogil:
     double seconds()
@@ -152,12 +157,15 @@ cdef class Observer:
         """Add rows of values, or gradients, of a node to the totals."""
         cdef Py_ssize_t first = self.offsets[node], n = self.offsets[node + 1] - first
         cdef double* totals = self.total + slot * self.size + N_STATISTICS * first
+        cdef float_mode mode
         if x == NULL:                                   # this gradient is not on the tape
             return
         if gradient:
             totals += self.size // 2
+        mode = flush_subnormals()               # the next op, too, takes them for 0
         p.spans.column_statistics(x, rows, n, whole, self.bounds[2 * node],
                                   self.bounds[2 * node + 1], totals)
+        restore_float_mode(mode)
 
     cdef bint bounded(self, Py_ssize_t node) noexcept nogil:
         """Whether values of the node can count as clipped."""
@@ -219,7 +227,8 @@ cdef class Observer:
         cdef Pass p = self.plan.new_pass(
             data_of(parameters, plan.dtype, plan.n_parameters, "parameters"),
             matrix_of(X, plan.dtype, n, plan.n_in, "X"), memory, SHARD)
-        p.training, p.apart = False, True
+        p.training, p.apart, p.centered = False, True, isinstance(X, Centered)
+        self.plan.check_statistics(&p)
         self.first = 0
         while self.first < shards and bad == 0 and self.error is None:
             self.last = min(self.first + at_once * self.slots, shards)
@@ -243,9 +252,12 @@ cdef class Observer:
         cdef Pass p = self.plan.pass_over(parameters, X, tape)
         p.training, p.apart = False, True
         found = [X]
+        cdef float_mode mode
         for i in range(self.plan.n_ops):
             op = &self.plan.ops[i]
+            mode = flush_subnormals()
             forward(&p, op, 0, rows)
+            restore_float_mode(mode)
             values = np.empty((rows, op.n_out), self.plan.dtype)
             memcpy(address(values), value_at(&p, op.output, 0, op.n_out), values.nbytes)
             found.append(values)
@@ -308,13 +320,16 @@ cdef class Observer:
         cdef Py_ssize_t i
         cdef const Op* op
         cdef const Op* last = self.plan.last_op()
+        cdef float_mode mode
         if not p.spans.all_finite(p.x, rows * self.plan.n_in):
             return False
         if self.observed_bits[0] & VALUES:
             self.add(p, p.x, 0, False, True, slot, rows)
         for i in range(self.plan.n_ops):
             op = &self.plan.ops[i]
+            mode = flush_subnormals()
             forward(p, op, 0, rows)
+            restore_float_mode(mode)
             if self.observed_bits[i + 1] & VALUES:
                 self.add(p, value_at(p, op.output, 0, op.n_out), i + 1, False, True, slot, rows)
         memcpy(self.outputs + first * last.n_out * p.itemsize,
@@ -325,7 +340,9 @@ cdef class Observer:
             op = &self.plan.ops[i]
             if self.observed_bits[i + 1] & GRADIENTS:
                 self.add(p, delta_at(p, op.delta_out, 0, op.n_out), i + 1, True, True, slot, rows)
+            mode = flush_subnormals()
             backward(p, op, 0, rows)
+            restore_float_mode(mode)
         return True
 
     cdef bint row_losses(self, const Pass* p, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:

@@ -52,6 +52,7 @@ cdef struct Op:
     Kernel parameter_gradient
     int n_numbers               # its own numbers, in the plan's dtype
     double number[MAX_NUMBERS]  # packed
+    double given[MAX_NUMBERS]   # the same as they were given, not rounded
     Py_ssize_t integer[MAX_INTEGERS]
     double lr_scale             # factor of the learning rate
     double l1
@@ -73,6 +74,7 @@ cdef struct Pass:               # what all ops share while one minibatch passes
     const Op* sparse_op         # what reads it then, by rows and, for its gradient, by columns
     const Sparse* sparse
     const Sparse* sparse_columns
+    bint centered               # the minibatch has had the mean of a standardize subtracted
     char* tape
     char* dx                    # where the gradient by the minibatch goes, or NULL
     bint training
@@ -99,6 +101,7 @@ ctypedef void (*Gradient)(const Pass* p, const Op* op, const char* delta, const 
                           char* scratch) noexcept nogil
 ctypedef void (*AllRows)(const Pass* p, const Op* op) noexcept nogil
 ctypedef void (*AsPrediction)(const Pass* p, const Op* op, Py_ssize_t rows) noexcept nogil
+ctypedef bint (*StatisticsHold)(const Pass* p, const Op* op) noexcept nogil
 ctypedef double (*Penalty)(const Pass* p, const Op* op, Py_ssize_t first) noexcept nogil
 
 cdef struct OpKind:             # what a block of ops.pyx says of its op; NULL: nothing
@@ -123,6 +126,7 @@ cdef struct OpKind:             # what a block of ops.pyx says of its op; NULL: 
     Gradient gradient           # phase 2 then reads the gradient by the output, kept apart
     AllRows after_batch         # once the minibatch is known to be good
     Penalty penalty             # what the shard from row `first` on adds to the loss
+    StatisticsHold statistics_hold      # whether prediction can use what training has tracked
     AsPrediction as_prediction  # writes what backward reads as if in prediction
 
 

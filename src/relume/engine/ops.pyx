@@ -9,6 +9,7 @@ Rows first .. first + n of a minibatch are one thread's; what an op needs of all
 between two passes over them. An op has no arithmetic of its own: it calls the kernels.
 """
 
+from cython cimport floating
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -17,9 +18,12 @@ from relume.kernels.table cimport Kernel, Product
 
 cdef enum:
     MAX_KINDS = 32
+    BASE = 1 << 24
 
-# What an array of parameters is: learnt, or a statistic of the data, or a count of minibatches.
-LEARNT, STATISTIC, COUNT = "learnt", "statistic", "count"
+# What an array of parameters is: learnt, or a statistic of the data, or a count of minibatches, or
+# the digits of another array that the dtype has no room for, which no state_dict shows.
+LEARNT, STATISTIC, COUNT, DIGITS = "learnt", "statistic", "count", "digits"
+COUNT_BASE = BASE               # of a count's higher digit: float32 holds integers up to it
 
 KINDS = {}                      # the row of each kind, by its name
 cdef OpKind kinds[MAX_KINDS]
@@ -341,7 +345,7 @@ cdef enum Parameter:            # vectors of its parameters; layer_norm has the 
     BIAS
     RUNNING_MEAN
     RUNNING_VARIANCE
-    BATCHES                     # one number: how many minibatches were tracked
+    BATCHES                     # two numbers: how many minibatches were tracked, low and high
 
 cdef enum Statistic:            # vectors of its memory on the tape
     MEAN
@@ -359,15 +363,15 @@ cdef list affine_parameters(const Op* op):
 cdef list batch_norm_parameters(const Op* op):
     cdef Py_ssize_t n = op.n_out
     return [*affine_parameters(op), ("running_mean", (n,), STATISTIC),
-            ("running_var", (n,), STATISTIC), ("num_batches_tracked", (), COUNT)]
+            ("running_var", (n,), STATISTIC), ("num_batches_tracked", (), COUNT),
+            ("num_batches_tracked_high", (), DIGITS)]
 
 
 cdef void batch_norm_before_forward(const Pass* p, const Op* op) noexcept nogil:
     """Mean and variance over all rows, before any of them is normalized."""
-    p.spans.column_moments(value_at(p, op.input, 0, op.n_in), p.rows, op.n_out,
-                           statistic(p, op, MEAN), statistic(p, op, VARIANCE))
-    p.spans.inverse_std(statistic(p, op, VARIANCE), number(p, op, 0), op.n_out,
-                        statistic(p, op, INVERSE))
+    p.spans.column_moments(value_at(p, op.input, 0, op.n_in), p.rows, op.n_out, op.given[0],
+                           statistic(p, op, MEAN), statistic(p, op, VARIANCE),
+                           statistic(p, op, INVERSE))
 
 
 cdef void batch_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
@@ -376,7 +380,7 @@ cdef void batch_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t firs
     cdef const char* mean = statistic(p, op, MEAN)
     if not p.training:
         mean = parameter(p, op, RUNNING_MEAN)
-        p.spans.inverse_std(parameter(p, op, RUNNING_VARIANCE), number(p, op, 0), op.n_out,
+        p.spans.inverse_std(parameter(p, op, RUNNING_VARIANCE), op.given[0], op.n_out,
                             statistic(p, op, INVERSE))
     p.spans.batch_norm(x, mean, statistic(p, op, INVERSE), parameter(p, op, WEIGHT),
                        parameter(p, op, BIAS), n, op.n_out, at(p, op.kept, first, op.n_out), out)
@@ -413,14 +417,26 @@ cdef void batch_norm_after_batch(const Pass* p, const Op* op) noexcept nogil:
                   number(p, op, 1), parameter(p, op, RUNNING_MEAN),
                   parameter(p, op, RUNNING_VARIANCE))
     if p.itemsize == 4:
-        (<float*> batches)[0] += 1
+        count_up[float](<float*> batches)
     else:
-        (<double*> batches)[0] += 1
+        count_up[double](<double*> batches)
+
+
+cdef void count_up(floating* digits) noexcept nogil:
+    digits[0] += 1
+    if digits[0] == BASE:
+        digits[0] = 0
+        digits[1] += 1
 
 
 cdef void batch_norm_as_prediction(const Pass* p, const Op* op, Py_ssize_t rows) noexcept nogil:
     """Without the two terms of the gradient that come of a minibatch's statistics."""
     memset(statistic(p, op, SUM_DELTA), 0, 2 * op.n_out * p.itemsize)
+
+
+cdef bint batch_norm_statistics_hold(const Pass* p, const Op* op) noexcept nogil:
+    """Whether no variance of training was beyond the dtype: outputs would be the bias."""
+    return p.spans.all_finite(parameter(p, op, RUNNING_MEAN), 2 * op.n_out)
 
 
 kind = new_kind("batch_norm")
@@ -432,7 +448,7 @@ kind.keeps_in_prediction = True
 kind.before_forward, kind.forward = batch_norm_before_forward, batch_norm
 kind.before_backward, kind.backward = batch_norm_before_backward, batch_norm_backward
 kind.gradient, kind.after_batch = batch_norm_gradient, batch_norm_after_batch
-kind.as_prediction = batch_norm_as_prediction
+kind.as_prediction, kind.statistics_hold = batch_norm_as_prediction, batch_norm_statistics_hold
 
 
 # -- layer_norm: Ba et al., "Layer normalization", 2016 -------------------------------------------
@@ -445,7 +461,7 @@ cdef Py_ssize_t layer_norm_kept(const Op* op, Py_ssize_t itemsize) noexcept nogi
 
 cdef void layer_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
                      char* out) noexcept nogil:
-    p.spans.layer_norm(x, parameter(p, op, WEIGHT), parameter(p, op, BIAS), number(p, op, 0), n,
+    p.spans.layer_norm(x, parameter(p, op, WEIGHT), parameter(p, op, BIAS), op.given[0], n,
                        op.n_out, at(p, op.kept, first, op.n_out),
                        at(p, op.kept + op.n_out, first, 1), out)
 
@@ -491,7 +507,7 @@ cdef Py_ssize_t group_norm_kept(const Op* op, Py_ssize_t itemsize) noexcept nogi
 
 cdef void group_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
                      char* out) noexcept nogil:
-    p.spans.group_norm(x, parameter(p, op, WEIGHT), parameter(p, op, BIAS), number(p, op, 0), n,
+    p.spans.group_norm(x, parameter(p, op, WEIGHT), parameter(p, op, BIAS), op.given[0], n,
                        op.n_out, op.integer[0], at(p, op.kept, first, op.n_out),
                        at(p, op.kept + op.n_out, first, op.integer[0]), out)
 
@@ -514,19 +530,22 @@ kind.forward, kind.backward, kind.gradient = group_norm, group_norm_backward, af
 # -- standardize: (x - mean) / scale --------------------------------------------------------------
 
 cdef list standardize_parameters(const Op* op):
-    return [("mean", (op.n_out,), STATISTIC), ("scale", (op.n_out,), STATISTIC)]
+    """What is lost where the mean is rounded to float32 is kept: it makes up 53 bits."""
+    cdef Py_ssize_t n = op.n_out
+    return [("mean", (n,), STATISTIC), ("scale", (n,), STATISTIC), ("mean_low", (n,), DIGITS),
+            ("mean_lowest", (n,), DIGITS)]
 
 
 cdef void standardize(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py_ssize_t n,
                       char* out) noexcept nogil:
     """A sparse minibatch is scaled as it is read, and has no mean subtracted."""
     if p.sparse == NULL:
-        p.spans.standardize(x, parameter(p, op, 0), parameter(p, op, 1), n, op.n_out, out)
+        p.spans.standardize(x, parameter(p, op, 0), p.centered, n, op.n_out, out)
 
 
 cdef void standardize_backward(const Pass* p, const Op* op, const char* delta, const char* x,
                                Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
-    p.spans.standardize(delta, NULL, parameter(p, op, 1), n, op.n_out, dx)
+    p.spans.standardize(delta, parameter(p, op, 0), True, n, op.n_out, dx)
 
 
 kind = new_kind("standardize")

@@ -85,6 +85,7 @@ cdef class Plan:
     cdef int check_learning(self) except -1
     cdef Py_ssize_t tape_size(self, Py_ssize_t rows) except -1
     cdef Pass pass_over(self, parameters, X, tape) except *
+    cdef int check_statistics(self, const Pass* p) except -1
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
                              char* scratch) noexcept nogil

@@ -41,7 +41,7 @@ import operator
 
 import numpy as np
 
-from relume.engine.arrays import aligned_zeros
+from relume.engine.arrays import Centered, aligned_zeros
 from relume.engine.op_spec import OpSpec
 from relume.engine.ops import KINDS as _KINDS
 from relume.engine.ops import LEARNT as _LEARNT
@@ -157,7 +157,8 @@ cdef class Plan:
         op.n_numbers = n
         for i in range(n):
             try:
-                number = self.dtype.type(float(spec.numbers[i])).tobytes()
+                op.given[i] = float(spec.numbers[i])
+                number = self.dtype.type(op.given[i]).tobytes()
             except (TypeError, ValueError):
                 raise TypeError(
                     f"numbers of {spec} must be real numbers, got {spec.numbers[i]!r}") from None
@@ -345,6 +346,7 @@ cdef class Plan:
         p.spans, p.itemsize = self.spans, self.itemsize
         p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
         p.sparse_op, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
+        p.centered = False
         p.training, p.apart, p.key = True, False, 0
         p.sparsity, p.skipped = self.sparsity, NULL
         return p
@@ -441,10 +443,25 @@ cdef class Plan:
 
     cdef Pass pass_over(self, parameters, X, tape) except *:
         cdef Py_ssize_t rows = X.shape[0]
-        return self.new_pass(
+        cdef Pass p = self.new_pass(
             data_of(parameters, self.dtype, self.n_parameters, "parameters"),
             matrix_of(X, self.dtype, rows, self.n_in, "X"),
             writable_data_of(tape, self.dtype, self.tape_size(rows), "tape"), rows)
+        p.centered = isinstance(X, Centered)
+        return p
+
+    cdef int check_statistics(self, const Pass* p) except -1:
+        """Raise where prediction would use a statistic that is not finite."""
+        cdef Py_ssize_t i
+        cdef const Op* op
+        for i in range(1, self.n_segments):
+            op = &self.ops[self.segments[i]]
+            if op.kind.statistics_hold != NULL and not op.kind.statistics_hold(p, op):
+                raise FloatingPointError(
+                    "running_mean and running_var must be "
+                    f"finite in {self.dtype}, got infinity or NaN, because the variance of some "
+                    "minibatch was beyond that. Scale X, put nn.Standardize first, or build the "
+                    'network with dtype="float64", and train again')
 
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
                              char* scratch) noexcept nogil:

@@ -18,6 +18,8 @@ from relume.engine.ops cimport (
 )
 from relume.runtime.threads cimport Region, begin, done, end
 
+from relume.engine.arrays import Centered
+
 cdef extern from "runtime/platform.h" nogil:
     void* exchange_pointer(void** address, void* pointer)
     double seconds()
@@ -52,6 +54,9 @@ def predict(Plan plan not None, parameters, X, bint softmax=False):
         p.sparse_op, p.sparse = plan.first_product(), &rows
     else:
         p.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
+        p.centered = not cnp.PyArray_CheckExact(X) and isinstance(X, Centered)
+    if plan.n_segments > 1:
+        plan.check_statistics(&p)
     out = cnp.PyArray_EMPTY(2, shape, plan.type_number, False)
     cdef Py_ssize_t first = 0, last, shards = ceil_div(n, shard_of(plan, n))
     cdef Py_ssize_t at_once = shards if shards == 1 else shards_at_once(plan, shard_of(plan, n))

@@ -30,7 +30,7 @@ import math
 
 import numpy as np
 
-from relume.engine.arrays import aligned_zeros
+from relume.engine.arrays import Centered, aligned_zeros
 
 cnp.import_array()
 
@@ -340,6 +340,7 @@ cdef class Training:
             self.p.sparse, self.p.sparse_columns = &self.by_rows, &self.by_columns
         else:
             self.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
+            self.p.centered = isinstance(X, Centered)
         self.y = data_of(y, self.y_dtype, n * self.y_size // self.y_dtype.itemsize, "y")
         self.weight = NULL
         if weight is not None:

@@ -20,7 +20,7 @@ cdef extern from "matmul/interface.h" nogil:
         const void* positive
 
 cdef enum:
-    TABLE_VERSION = 9
+    TABLE_VERSION = 10
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -113,11 +113,11 @@ ctypedef void (*SineBackward)(const void* g, const void* x, const void* omega, P
 ctypedef void (*Binary)(const void* x, const void* y, Py_ssize_t n, void* out) noexcept nogil
 ctypedef void (*ColumnProducts)(const void* x, const void* y, Py_ssize_t rows, Py_ssize_t n,
                                 void* out) noexcept nogil
-ctypedef void (*Standardize)(const void* x, const void* mean, const void* scale, Py_ssize_t rows,
-                             Py_ssize_t n, void* out) noexcept nogil
-ctypedef void (*ColumnMoments)(const void* x, Py_ssize_t rows, Py_ssize_t n, void* mean,
-                               void* variance) noexcept nogil
-ctypedef void (*InverseStd)(const void* variance, const void* eps, Py_ssize_t n,
+ctypedef void (*Standardize)(const void* x, const void* statistics, bint centered,
+                             Py_ssize_t rows, Py_ssize_t n, void* out) noexcept nogil
+ctypedef void (*ColumnMoments)(const void* x, Py_ssize_t rows, Py_ssize_t n, double eps,
+                               void* mean, void* variance, void* inverse) noexcept nogil
+ctypedef void (*InverseStd)(const void* variance, double eps, Py_ssize_t n,
                             void* out) noexcept nogil
 ctypedef void (*Track)(const void* mean, const void* variance, Py_ssize_t rows, Py_ssize_t n,
                        const void* momentum, void* running_mean,
@@ -129,13 +129,13 @@ ctypedef void (*BatchNormBackward)(const void* g, const void* normal, const void
                                    const void* weight, const void* sum_g,
                                    const void* sum_g_normal, Py_ssize_t all_rows, Py_ssize_t rows,
                                    Py_ssize_t n, void* out) noexcept nogil
-ctypedef void (*LayerNorm)(const void* x, const void* weight, const void* bias, const void* eps,
+ctypedef void (*LayerNorm)(const void* x, const void* weight, const void* bias, double eps,
                            Py_ssize_t rows, Py_ssize_t n, void* normal, void* inverse,
                            void* out) noexcept nogil
 ctypedef void (*LayerNormBackward)(const void* g, const void* normal, const void* inverse,
                                    const void* weight, Py_ssize_t rows, Py_ssize_t n,
                                    void* out) noexcept nogil
-ctypedef void (*GroupNorm)(const void* x, const void* weight, const void* bias, const void* eps,
+ctypedef void (*GroupNorm)(const void* x, const void* weight, const void* bias, double eps,
                            Py_ssize_t rows, Py_ssize_t n, Py_ssize_t groups, void* normal,
                            void* inverse, void* out) noexcept nogil
 ctypedef void (*GroupNormBackward)(const void* g, const void* normal, const void* inverse,

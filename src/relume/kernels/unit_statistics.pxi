@@ -62,14 +62,20 @@ cdef inline void add_row_to_statistics(const floating* x, const floating* about,
 cdef inline void add_statistics(const floating* about, const floating* part, Py_ssize_t rows,
                                 Py_ssize_t width, Py_ssize_t n, bint whole,
                                 double* totals) noexcept nogil:
-    cdef double shift, sum
-    cdef Py_ssize_t j
+    cdef double shift, sum, squares, difference
+    cdef Py_ssize_t i, j
     for j in range(width):        # by hand: once per part, in double
         shift, sum = about[j], part[SUM * COLUMN_TILE + j]
+        squares = part[SQUARES * COLUMN_TILE + j]
+        if part[j] > 0 and not holds[floating](part[SQUARES * COLUMN_TILE + j]):
+            sum = squares = 0     # the squares may have overflowed, or underflowed to 0
+            for i in range(rows):                                   # by hand: rare
+                difference = <double> about[i * n + j] - shift
+                sum += difference
+                squares += difference * difference
         totals[ACTIVE * n + j] += part[j]
         totals[SUM * n + j] += sum + rows * shift
-        totals[SQUARES * n + j] += (part[SQUARES * COLUMN_TILE + j]
-                                    + shift * (2 * sum + rows * shift))
+        totals[SQUARES * n + j] += squares + shift * (2 * sum + rows * shift)
         if not whole:
             continue
         totals[CLIPPED * n + j] += part[CLIPPED * COLUMN_TILE + j]

@@ -21,7 +21,12 @@ from relume.engine.updates import Updates
 from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.configurable import CHANGES
 from relume.nn.data import check_data
-from relume.nn.data.minibatches import ArrayBatches, Features, IterableBatches
+from relume.nn.data.minibatches import (
+    ArrayBatches,
+    Features,
+    IterableBatches,
+    learn_standardization,
+)
 from relume.nn.data.rows import SparseRows, parts_of
 from relume.nn.data.splits import class_weights, split
 from relume.nn.data.target_form import MEAN, SCALE, TargetForm
@@ -613,7 +618,9 @@ class Network:
             is not copied. A memory map, or a SciPy sparse matrix, is read a few rows at a time;
             for a sparse matrix, the first layer must be a `Dense`, or a `Standardize` followed by
             a `Dense`. X can also be an iterable of minibatches (X, y) or (X, y, sample_weight),
-            over which each epoch iterates anew.
+            over which each epoch iterates anew. An `nn.Standardize` must then have learned
+            before, since the first minibatch does not tell the mean of all: from an array, by
+            `train_on_batch`, or by `load_state_dict`.
         y : array_like of shape (n,) or (n, n_outputs), or None
             Targets in the form that the loss expects: class labels, or values. None if X is an
             iterable of minibatches.
@@ -765,12 +772,7 @@ class Network:
         self._learn_scale(source, form)
         weights = self._weights
         steps = 0 if weights is None else weights.steps
-        before: Any = None
-        learns = self._kinds[0] == "standardize" and not (weights and weights.standardized)
-        if weights is None or learns:
-            before = self.snapshot()
-        elif weights.plan.random:
-            before = self._rng.bit_generator.state
+        before = self._before_learning()
         try:
             self.build(source.width)
             source.standardize(self._built())
@@ -805,8 +807,9 @@ class Network:
         X : array_like or, in prediction, sparse matrix of shape (n, n_features)
             Rows to pass through the layers.
         training : bool, default=False
-            Whether layers do as in training (noise is drawn, and BatchNorm takes and tracks the
-            statistics of these rows), and what `backward` needs is kept.
+            Whether layers do as in training (noise is drawn, BatchNorm takes and tracks the
+            statistics of these rows, and an `nn.Standardize` that has seen no data learns from
+            them, as in `train_on_batch`), and what `backward` needs is kept.
 
         Returns
         -------
@@ -828,13 +831,15 @@ class Network:
             )
         if isinstance(rows, SparseRows):
             raise TypeError("X must be a dense array where training=True, got a sparse matrix")
-        self.build(rows.shape[1])
-        weights = self._built()
         check_data.check_enough_rows(self, len(rows))
-        rows = rows.copy() if isinstance(rows, np.ndarray) else rows.take(slice(None))
-        tape = weights.plan.new_tape(len(rows))
-        before = self._rng.bit_generator.state if weights.plan.random else None
+        before = self._before_learning()
         try:
+            self.build(rows.shape[1])
+            weights = self._built()
+            learn_standardization(weights, rows)
+            weights.adapt(rows)
+            rows = rows.copy() if isinstance(rows, np.ndarray) else rows.take(slice(None))
+            tape = weights.plan.new_tape(len(rows))
             z = weights.plan.forward(weights.parameters, rows, tape, self._key())
             if z is None:
                 raise validation.not_finite("X", self.dtype)
@@ -843,6 +848,14 @@ class Network:
             raise
         self._tape = rows, tape
         return z
+
+    def _before_learning(self) -> Any:
+        """What `_undo` needs where this minibatch builds the network, or draws random numbers."""
+        weights = self._weights
+        learns = self._kinds[0] == "standardize" and not (weights and weights.standardized)
+        if weights is None or learns:
+            return self.snapshot()
+        return self._rng.bit_generator.state if weights.plan.random else None
 
     def backward(self, dz: ArrayLike) -> NDArray[np.floating]:
         """All gradients, from the gradient of a custom loss with respect to the raw outputs.

@@ -123,8 +123,10 @@ def model_of(
 ) -> Any:
     """A network as an ONNX model, in float32.
 
-    Its input is ``"X"``, of shape (n, n_features); its outputs have the names that skl2onnx and,
-    for the raw ones, most uses of ``torch.onnx.export`` give them.
+    Its input is ``"X"``, of shape (n, n_features), in float32; in float64 if the network begins
+    with an `relume.nn.Standardize` of a feature whose mean is more than 100,000 times its scale,
+    such as seconds since 1970, whose digits float32 has not. Its outputs have the names that
+    skl2onnx and, for the raw ones, most uses of ``torch.onnx.export`` give them.
 
     Parameters
     ----------
@@ -182,7 +184,9 @@ def model_of(
 def _whole(g, n_features):
     """The model of a graph, checked."""
     helper = onnx().helper
-    X = helper.make_tensor_value_info("X", onnx().TensorProto.FLOAT, ["n", n_features])
+    X = helper.make_tensor_value_info(
+        "X", getattr(onnx().TensorProto, g.input_type), ["n", n_features]
+    )
     graph = helper.make_graph(g.nodes, "relume", [X], g.outputs, g.constants)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,

@@ -184,3 +184,110 @@ def test_standardize_stands_first():
     for layers in ([nn.Dense(2), nn.Standardize()],
                    [nn.Residual([nn.Standardize(), nn.Dense(2)])]):  # fmt: skip
         plain.assert_raises(ValueError, ["Standardize", "first"], lambda: nn.Network(layers))  # noqa: B023
+
+
+# -- values whose squares the dtype cannot hold --
+
+
+def normalized(X, axis, eps):
+    """(X - mean) / sqrt(var + eps) in extended precision, which holds all these squares."""
+    X = X.astype("longdouble")
+    centered = X - X.mean(axis, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(axis, keepdims=True) + np.longdouble(eps))
+
+
+def grouped(X, eps):
+    return normalized(X.reshape(len(X), 2, -1), 2, eps).reshape(X.shape)
+
+
+NORMS = {
+    "LayerNorm": (nn.LayerNorm, lambda X, eps: normalized(X, 1, eps)),
+    "GroupNorm": (lambda eps: nn.GroupNorm(2, eps), grouped),
+    "BatchNorm": (nn.BatchNorm, lambda X, eps: normalized(X, 0, eps)),
+}
+EXTREMES = [
+    ("float32", 1e20, 1e-5), ("float32", 1e37, 1e-5), ("float32", 1e-25, 1e-60),
+    ("float32", 1e-25, 1e-5), ("float32", 1e-18, 1e-36), ("float32", 1e-15, 1e-30),
+    ("float64", 1e200, 1e-5), ("float64", 1e306, 1e-5), ("float64", 1e-200, 1e-307),
+    ("float64", 1e-150, 1e-300), ("float64", 1.0, 1e-5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+@pytest.mark.parametrize(("dtype", "size", "eps"), EXTREMES)
+@pytest.mark.parametrize("name", NORMS)
+def test_squares_beyond_the_dtype_are_normalized(name, dtype, size, eps, shift):
+    """They overflowed, and all was 0; or underflowed, and eps alone was left."""
+    layer, expected = NORMS[name]
+    rng = np.random.default_rng(0)
+    X = ((rng.uniform(-3, 3, size=(32, 18)) + shift) * size).astype(dtype)
+    net = nn.Network([layer(eps=eps), nn.Dense(18, use_bias=False)], loss="mse", dtype=dtype)
+    net.build(18)
+    net.load_state_dict(net.state_dict() | {"1.weight": np.eye(18)})
+    found, exact = net.forward(X, training=True), expected(X, eps)
+    tolerance = 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(found, exact.astype(dtype), rtol=tolerance, atol=1e-4 * tolerance
+                               + tolerance * float(abs(exact).max()))  # fmt: skip
+    # Central differences in extended precision, of one input at a time.
+    weights = rng.normal(size=X.shape).astype(dtype)
+    slopes = net.backward(weights)
+    for i, j in ((0, 0), (5, 17), (31, 8)):
+        step = np.longdouble(size) * np.longdouble(1e-5)
+        sums = []
+        for sign in (1, -1):
+            moved = X.astype("longdouble")
+            moved[i, j] += sign * step
+            sums.append((weights * expected(moved, eps)).sum())
+        slope = float((sums[0] - sums[1]) / (2 * step) * size)
+        largest = float(np.abs(slopes.astype("longdouble")).max() * size)
+        assert abs(float(slopes[i, j] * np.longdouble(size)) - slope) <= 1e-3 * largest + 1e-30
+
+
+@pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm"])
+@pytest.mark.parametrize("value", [0.0, 1e20, 3e38, 1e-30])
+def test_constant_rows_stay_0(name, value):
+    """Also where their sum overflows; the gradient is finite."""
+    net = nn.Network([NORMS[name][0](eps=1e-60), nn.Dense(6)], loss="mse", seed=0).build(6)
+    net.load_state_dict(net.state_dict() | {"1.weight": np.eye(6), "1.bias": np.zeros(6)})
+    X = np.full((3, 6), value, "float32")
+    assert not net.forward(X, training=True).any()
+    assert not np.isnan(net.backward(np.zeros((3, 6)))).any()
+
+
+def test_rows_of_all_sizes_keep_the_bits_of_one_alone():
+    """A row whose squares overflow takes another way, for that row alone."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 7)).astype("float32") * 10.0 ** rng.uniform(-30, 37, size=(150, 1))
+    X = X.astype("float32")
+    net = nn.Network([nn.LayerNorm(1e-30), nn.Dense(2)], loss="mse", seed=0).build(7)
+    alone = np.concatenate([net.forward(X[i : i + 1]) for i in range(len(X))])
+    np.testing.assert_array_equal(net.forward(X), alone)
+
+
+def test_a_running_variance_beyond_the_dtype_is_an_error():
+    """Predictions were the bias, silently."""
+    X = (np.random.default_rng(0).normal(size=(32, 4)) * 1e20).astype("float32")
+    net = nn.Network([nn.BatchNorm(), nn.Dense(2)], loss="mse", seed=0)
+    assert np.isfinite(net.forward(X, training=True)).all()
+    for call in (net.predict, net.forward, lambda X: net.evaluate(X, np.zeros((32, 2)))):
+        words = ["running_var", "float32", "Standardize", "float64"]
+        plain.assert_raises(FloatingPointError, words, lambda: call(X))  # noqa: B023
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_batches_are_counted_beyond_2_to_24(dtype, tmp_path):
+    """Where float32 has no next integer; in training, copies and files."""
+    X = np.random.default_rng(0).normal(size=(8, 3))
+    net = nn.Network([nn.BatchNorm(), nn.Dense(1)], loss="mse", seed=0, dtype=dtype).build(3)
+    for count in (2**24 - 2, 2**24, 2**25 + 1, 2**40 + 2**24 - 1):
+        net.load_state_dict(net.state_dict() | {"0.num_batches_tracked": count})
+        assert net.state_dict()["0.num_batches_tracked"] == count
+        net.forward(X, training=True)
+        net.train_on_batch(X, X[:, 0])
+        net.fit(X, X[:, 0], batch_size=4)
+        found = net.state_dict()["0.num_batches_tracked"]
+        assert found.dtype == np.int64
+        assert found == count + 4
+        net.save(tmp_path / "net.safetensors")
+        loaded = nn.load(tmp_path / "net.safetensors").state_dict()
+        assert loaded["0.num_batches_tracked"] == count + 4

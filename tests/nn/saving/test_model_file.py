@@ -260,7 +260,7 @@ BAD = {
     "metric 2": (put("metrics", value=[3]), ["metrics must be"]),
     "dtype": (put("dtype", value="float16"), ["dtype must be one of float", "'float16'"]),
     "other dtype": (
-        put("dtype", value="float64"), [r"0\.mean must have dtype float64, got float32"],
+        put("dtype", value="float64"), [r"0\.scale must have dtype float64, got float32"],
     ),
     "lacking": (without("epoch"), ["lack 'epoch'"]),
     "unknown": (renamed("epoch", "epochs"), ["one of epoch,.*'epochs'"]),

@@ -7,24 +7,86 @@ from relume.kernels.table cimport (
 
 # -- standardize ----------------------------------------------------------------------------------
 
-cdef void standardize(const floating* x, const floating* mean, const floating* scale,
+cdef void standardize(const floating* x, const floating* statistics, bint centered,
                       Py_ssize_t rows, Py_ssize_t n, floating* out) noexcept nogil:
-    """(x - mean) / scale; a mean of NULL counts as 0, for the way back."""
+    """(x - mean) / scale, or x / scale of rows that are centered already, and on the way back.
+
+    `statistics` are four vectors: mean, scale, and what the mean has lost in its rounding, in two
+    parts. The difference is in double, so that it is the one that Python computes of wider data.
+    """
     cdef Py_ssize_t i, j
+    cdef const floating* scale = statistics + n
+    cdef const floating* low = statistics + 2 * n
     for i in range(rows):
-        if mean == NULL:
+        if centered:
             for j in range(n):
                 out[i * n + j] = x[i * n + j] / scale[j]
         else:
             for j in range(n):
-                out[i * n + j] = (x[i * n + j] - mean[j]) / scale[j]
+                out[i * n + j] = <floating> (
+                    <double> x[i * n + j]
+                    - (<double> statistics[j] + (<double> low[j] + <double> low[n + j]))
+                ) / scale[j]
 
 
 # -- batch_norm: Ioffe and Szegedy, 2015 ----------------------------------------------------------
 
-cdef void column_moments(const floating* x, Py_ssize_t rows, Py_ssize_t n, floating* mean,
-                         floating* variance) noexcept nogil:
-    """Mean and mean squared deviation of each column, in two passes.
+cdef inline bint holds(floating total) noexcept nogil:
+    """Whether a variance + eps is one whose squares have neither overflowed nor underflowed.
+
+    Squares that were flushed to 0 would change a smaller one by more than rounding.
+    """
+    cdef floating low = <floating> 1e-29 if floating is float else <floating> 1e-290
+    cdef floating high = <floating> FLT_MAX if floating is float else <floating> DBL_MAX
+    return total >= low and total <= high
+
+cdef void scaled_moments(const floating* x, Py_ssize_t n, Py_ssize_t stride, double eps,
+                         floating* mean, floating* variance, floating* inverse,
+                         floating* normal) noexcept nogil:
+    """Mean, variance and 1 / sqrt(variance + eps) of values whose squares the dtype cannot hold.
+
+    In double, and scaled by a power of two, so that no digit is lost. The normalized values are
+    written too, unless `normal` is NULL. It is slow, and needed for few inputs only.
+    """
+    cdef Py_ssize_t i
+    cdef int exponent
+    cdef double largest = 0, scale = 1, center = 0, spread = 0, value, root = sqrt(eps), factor
+    for i in range(n):                          # by hand: rare
+        value = fabs(x[i * stride])
+        largest = value if value > largest else largest
+    if 0 < largest <= DBL_MAX:
+        frexp(largest, &exponent)
+        scale = ldexp(1, max(-1000, min(1000, -exponent)))
+    for i in range(n):                          # by hand: rare
+        center += x[i * stride] * scale
+    center = center / n
+    for i in range(n):                          # by hand: rare
+        value = x[i * stride] * scale - center
+        spread += value * value
+    spread = sqrt(spread / n)
+    factor = inverse_hypotenuse(spread, root * scale)
+    mean[0] = <floating> (center / scale)
+    variance[0] = <floating> (spread / scale * (spread / scale))
+    store_finite[floating](factor * scale if factor > 0 else 1 / max(root, DBL_MIN), inverse)
+    if normal != NULL:
+        for i in range(n):                      # by hand: rare
+            normal[i * stride] = <floating> ((x[i * stride] * scale - center) * factor)
+
+cdef inline double inverse_hypotenuse(double a, double b) noexcept nogil:
+    """1 / sqrt(a^2 + b^2) for a, b >= 0 without an overflow between; 0 where both are 0."""
+    cdef double high = a if a > b else b, low = b if a > b else a
+    if high == 0:
+        return 0 if low == low else low
+    return 1 / (high * sqrt(1 + (low / high) * (low / high)))
+
+cdef inline void store_finite(double x, floating* out) noexcept nogil:
+    """x, at most the largest number of the dtype, so that 0 times it stays 0."""
+    cdef double high = FLT_MAX if floating is float else DBL_MAX
+    out[0] = <floating> (high if x > high else x)
+
+cdef void column_moments(const floating* x, Py_ssize_t rows, Py_ssize_t n, double eps,
+                         floating* mean, floating* variance, floating* inverse) noexcept nogil:
+    """Mean, mean squared deviation and 1 / sqrt(variance + eps) of each column, in two passes.
 
     The mean is summed from the first row on, so that a large one costs no digits of the sum.
     """
@@ -43,11 +105,16 @@ cdef void column_moments(const floating* x, Py_ssize_t rows, Py_ssize_t n, float
             variance[j] = variance[j] + difference * difference
     for j in range(n):
         variance[j] = variance[j] * share
+    inverse_std[floating](variance, eps, n, inverse)
+    for j in range(n):                          # by hand: rare
+        if not holds[floating](variance[j] + <floating> eps):
+            scaled_moments[floating](x + j, rows, n, eps, mean + j, variance + j, inverse + j,
+                                     NULL)
 
-cdef void inverse_std(const floating* variance, const floating* eps, Py_ssize_t n,
+cdef void inverse_std(const floating* variance, double eps, Py_ssize_t n,
                       floating* out) noexcept nogil:
     cdef Py_ssize_t j
-    cdef floating added = eps[0]
+    cdef floating added = <floating> eps
     for j in range(n):
         out[j] = <floating> 1 / square_root(variance[j] + added)
 
@@ -89,27 +156,32 @@ cdef void batch_norm_backward(const floating* g, const floating* normal, const f
 # -- layer_norm: Ba et al., 2016 ------------------------------------------------------------------
 
 cdef inline void layer_norm_row(const floating* x, const floating* weight, const floating* bias,
-                                floating eps, Py_ssize_t n, floating* normal, floating* inverse,
+                                double eps, Py_ssize_t n, floating* normal, floating* inverse,
                                 floating* out) noexcept nogil:
     cdef Py_ssize_t j
     cdef floating share = <floating> 1 / n
-    cdef floating mean = sum_of[floating](x, n) * share, factor
+    cdef floating mean = sum_of[floating](x, n) * share, variance, total, factor
     for j in range(n):
         normal[j] = x[j] - mean
         out[j] = normal[j] * normal[j]
-    factor = <floating> 1 / square_root(sum_of[floating](out, n) * share + eps)
-    inverse[0] = factor
+    variance = sum_of[floating](out, n) * share
+    total = variance + <floating> eps
+    if not holds[floating](total):
+        scaled_moments[floating](x, n, 1, eps, &mean, &variance, inverse, normal)
+        factor = 1
+    else:
+        inverse[0] = factor = <floating> 1 / square_root(total)
     for j in range(n):
         normal[j] = normal[j] * factor
         out[j] = normal[j] * weight[j] + bias[j]
 
 cdef void layer_norm(const floating* x, const floating* weight, const floating* bias,
-                     const floating* eps, Py_ssize_t rows, Py_ssize_t n, floating* normal,
+                     double eps, Py_ssize_t rows, Py_ssize_t n, floating* normal,
                      floating* inverse, floating* out) noexcept nogil:
     """normal = (x - mean) / sqrt(variance + eps) of each row; out = weight normal + bias."""
     cdef Py_ssize_t i
     for i in range(rows):                       # by hand: a loop over rows
-        layer_norm_row[floating](x + i * n, weight, bias, eps[0], n, normal + i * n, inverse + i,
+        layer_norm_row[floating](x + i * n, weight, bias, eps, n, normal + i * n, inverse + i,
                                  out + i * n)
 
 cdef inline void layer_norm_backward_row(const floating* g, const floating* normal,
@@ -138,7 +210,7 @@ cdef void layer_norm_backward(const floating* g, const floating* normal, const f
 # -- group_norm: Wu and He, 2018: the layer_norm of each group of a row's units -------------------
 
 cdef void group_norm(const floating* x, const floating* weight, const floating* bias,
-                     const floating* eps, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t groups,
+                     double eps, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t groups,
                      floating* normal, floating* inverse, floating* out) noexcept nogil:
     """`groups` divides n; there is an inverse for each group of each row."""
     cdef Py_ssize_t i, j, first, size = n // groups
@@ -146,7 +218,7 @@ cdef void group_norm(const floating* x, const floating* weight, const floating* 
         for j in range(groups):                 # by hand: a loop over groups
             first = j * size
             layer_norm_row[floating](
-                x + i * n + first, weight + first, bias + first, eps[0], size,
+                x + i * n + first, weight + first, bias + first, eps, size,
                 normal + i * n + first, inverse + i * groups + j, out + i * n + first)
 
 cdef void group_norm_backward(const floating* g, const floating* normal, const floating* inverse,

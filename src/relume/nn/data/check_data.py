@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import validation
+from relume.engine.arrays import Centered
 from relume.nn.data.minibatches import Features, IterableBatches, no_mean
-from relume.nn.data.rows import SparseRows, features_of, parts_of
+from relume.nn.data.rows import RawRows, SparseRows, features_of, parts_of
 from relume.nn.layers.normalization import Standardize
 from relume.nn.losses import PythonLoss
 
@@ -38,10 +39,17 @@ def features(
     no_rows : bool
         Whether X may have no rows, as in prediction.
     """
-    weights = net._weights
-    X = features_of(X, name, net.dtype, weights.plan.n_in if weights else width, no_rows)
+    weights, first = net._weights, net._layers[0]
+    if isinstance(X, Centered):  # rows that have been here before
+        return validation.contiguous(X, net.dtype)
+    raw = isinstance(first, Standardize) and first.with_mean
+    width = weights.plan.n_in if weights else width
+    X = features_of(X, name, net.dtype, width, no_rows, raw)
     if isinstance(X, SparseRows):
         _check_sparse(net, name)
+    elif isinstance(X, RawRows) and weights is not None and weights.standardized:
+        weights.adapt(X)
+        return X.all() if X.in_memory else X
     return X
 
 
@@ -135,6 +143,9 @@ def check_finite(X: Features, name: str) -> None:
     """Raise unless X is finite; a sparse X has been checked before."""
     if isinstance(X, SparseRows):
         return
+    if isinstance(X, RawRows):
+        X = X.part(slice(None))
+        X.mean = 0.0
     parts = [X] if isinstance(X, np.ndarray) else parts_of(X)
     if not all(np.isfinite(part).all() for part in parts):
         raise validation.not_finite(name, X.dtype)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relume.nn.data.rows import MappedRows, SparseRows, moments
+from relume import validation
+from relume.nn.data.rows import MappedRows, RawRows, SparseRows, moments
 from relume.nn.data.target_form import TargetForm
 from relume.nn.losses import Loss, targets_of_another
 
@@ -20,6 +21,26 @@ if TYPE_CHECKING:
 NO_FORM = TargetForm()
 Features = NDArray[Any] | MappedRows | SparseRows
 Batch = tuple[Any, NDArray[Any], NDArray[Any] | None]  # X as the engine takes it, y, weights
+
+
+def learn_standardization(weights: Weights, X: Features) -> None:
+    """Let a first layer nn.Standardize learn mean and scale of X, if it has not seen data yet."""
+    mean, scale = weights.standardization()
+    if scale is None or weights.standardized:
+        return
+    center, std = moments(X)
+    if not (np.isfinite(center) & np.isfinite(std)).all():
+        raise validation.not_finite("X", scale.dtype)
+    limits = np.finfo(scale.dtype)
+    largest = np.maximum(np.abs(center), std)
+    for bad in np.flatnonzero((largest > limits.max) | ((std > 0) & (std < limits.tiny))):
+        raise ValueError(
+            f"X must have features whose mean and standard deviation {scale.dtype} can hold, got "
+            f"{center[bad]:.3g} and {std[bad]:.3g} for feature {bad}; scale it, or build the "
+            'network with dtype="float64"'
+        )
+    takes_mean = mean is not None and not isinstance(X, SparseRows)
+    weights.learn_standardization(center if takes_mean else None, np.where(std > 0, std, 1))
 
 
 class ArrayBatches:
@@ -72,19 +93,10 @@ class ArrayBatches:
 
     def standardize(self, weights: Weights) -> None:
         """Let a first layer of the network learn the data's mean and scale, if it has not yet."""
-        mean, scale = weights.standardization()
-        if scale is not None and not weights.standardized:
-            with np.errstate(over="ignore", invalid="ignore"):
-                center, variance = moments(self.X)
-            if not np.isfinite(center).all():
-                return  # as the engine will say when it reads X
-            std = np.sqrt(variance)
-            scale[...] = np.where(std > 10 * np.finfo(scale.dtype).eps * abs(center),
-                                  std, 1)  # fmt: skip
-            if mean is not None and not isinstance(self.X, SparseRows):
-                mean[...] = center
-            weights.standardized = True
+        learn_standardization(weights, self.X)
         weights.adapt(self.X)
+        if isinstance(self.X, RawRows) and self.X.in_memory:
+            self.X = self.X.all()
 
     def sample(self, n: int) -> tuple[Any, NDArray[Any]]:
         """X and y of at most n rows, evenly spaced among those that count."""

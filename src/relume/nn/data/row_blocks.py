@@ -3,8 +3,9 @@
 import numpy as np
 
 from relume import validation
+from relume.engine.arrays import Centered
 from relume.nn.data import check_data
-from relume.nn.data.rows import csr_of, is_sparse
+from relume.nn.data.rows import RawRows, csr_of, is_sparse
 
 ROWS = 4096  # rows that are brought together at a time: 13 MB of 784 float32
 
@@ -17,10 +18,17 @@ class NetworkRows:
         self.net = net
 
     def features(self, X):
-        """Rows of X as a contiguous matrix of the network's dtype."""
+        """Rows of X as a contiguous matrix of the network's dtype, less a Standardize's mean."""
         if is_sparse(X):
             X = csr_of(X, "X").toarray()
-        return validation.matrix(X, "X", self.net.dtype, self.net._weights.plan.n_in)
+        rows = check_data.features(self.net, X)
+        if isinstance(rows, np.ndarray) and not isinstance(rows, Centered):
+            if self.net._built().standardization()[0] is None:
+                return rows
+            rows = RawRows(rows, self.net.dtype)
+        if isinstance(rows, RawRows):
+            self.net._built().adapt(rows)
+        return rows if isinstance(rows, np.ndarray) else rows.take(slice(None))
 
     def targets(self, y):
         """Rows of y as the network's loss takes them."""

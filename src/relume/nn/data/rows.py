@@ -8,6 +8,7 @@ than memory, and a sparse matrix are read in parts of some rows.
 import numpy as np
 
 from relume import validation
+from relume.engine.arrays import Centered
 
 CHUNK = 4096  # rows of a piece in prediction: 13 MB of 784 float32
 
@@ -27,7 +28,59 @@ class MappedRows:
 
     def take(self, rows):
         """Some rows, a slice or an array of indices, as the engine takes them."""
-        return validation.contiguous(np.asarray(self._array[rows]), self.dtype)
+        return self._converted(np.asarray(self._array[rows]))
+
+    def _converted(self, values):
+        return validation.contiguous(values, self.dtype)
+
+
+class RawRows(MappedRows):
+    """Rows of a dtype with more digits than the network's, before nn.Standardize.
+
+    The mean is subtracted before the rows are rounded to the network's dtype: of seconds since
+    1970, for instance, float32 holds every 128th only.
+    """
+
+    mean = 0.0  # until `Weights.adapt` sets it, as that of a layer that has seen no data
+
+    @property
+    def in_memory(self):
+        """Whether the array may be read at once."""
+        return not isinstance(self._array, np.memmap)
+
+    def part(self, rows):
+        """Those of a slice, not read yet."""
+        part = RawRows(self._array[rows], self.dtype)
+        part.mean = self.mean
+        return part
+
+    def _converted(self, values):
+        """The values less the mean."""
+        values = difference(values, self.mean)
+        return validation.contiguous(values, self.dtype).view(Centered)
+
+    def all(self):
+        """All rows, less the mean, in memory of their own."""
+        out = np.empty(self.shape, self.dtype).view(Centered)
+        for first in range(0, len(self), CHUNK):
+            out[first : first + CHUNK] = self.take(slice(first, first + CHUNK))
+        return out
+
+    def raw(self, rows):
+        """Some rows as they are."""
+        return np.asarray(self._array[rows])
+
+
+def difference(values, mean):
+    """Values less a mean, in float64 or wider. That of large integers is exact."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if values.dtype.kind not in "iu" or values.dtype.itemsize < 8:
+            return values - np.asarray(mean, np.float64)
+        near = np.rint(np.clip(mean, -(2.0**63), np.nextafter(2.0**63, 0)))
+        rough = values.astype(np.float64) - near
+        exact = values.view(np.int64) - near.astype(np.int64)  # modulo 2**64
+        small = np.abs(rough) < 2.0**62
+        return np.where(small, exact, rough) - (mean - near)
 
 
 class SparseRows:
@@ -70,13 +123,19 @@ class SparseRows:
         return SparseRows(self._matrix[rows], self._matrix.dtype, "X")
 
     def moments(self):
-        """Mean and variance of each column, in float64."""
+        """Mean and std of each column, in float64; a std of 0 where all values are the same."""
         n, width = self.shape
         index, values = self._matrix.indices, self._matrix.data.astype(np.float64)
+        largest = np.zeros(width)
+        np.maximum.at(largest, index, np.abs(values))
+        scale = np.ldexp(1.0, np.clip(-np.frexp(largest)[1], -1020, 1020))  # a power of two
+        values = values * scale[index]
         mean = np.bincount(index, values, width) / n
         squares = np.bincount(index, (values - mean[index]) ** 2, width)
         zeros = n - np.bincount(index, minlength=width)
-        return mean, (squares + zeros * mean**2) / n
+        std = np.sqrt((squares + zeros * mean**2) / n)
+        std[std <= 10 * np.finfo(np.float64).eps * abs(mean)] = 0
+        return mean / scale, std / scale
 
 
 def csr_of(matrix, name):
@@ -168,13 +227,21 @@ def is_sparse(X):
     return hasattr(type(X), "tocsr") and hasattr(type(X), "nnz")  # nnz of a damaged one raises
 
 
-def features_of(X, name, dtype, width=None, no_rows=False):
-    """X as a contiguous matrix, or as rows that are read in parts; `no_rows` allows 0 rows."""
+def features_of(X, name, dtype, width=None, no_rows=False, raw=False):
+    """X as a contiguous matrix, or as rows that are read in parts; `no_rows` allows 0 rows.
+
+    With `raw`, rows that rounding to the dtype might change come as `RawRows`.
+    """
     if is_sparse(X):
         validation.shape(X.shape, name, width, no_rows)
         if X.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, got dtype {X.dtype}")
         return SparseRows(X, dtype, name)
+    if raw and not (isinstance(X, list | tuple) and not X):
+        real = validation.real(X, name)
+        validation.shape(real.shape, name, width, no_rows)
+        if len(real) and _has_more_digits(real, dtype):
+            return RawRows(X if isinstance(X, np.memmap) else real, dtype)
     if isinstance(X, np.memmap) and (X.dtype != dtype or not X.flags.c_contiguous):
         validation.real(X, name)
         validation.shape(X.shape, name, width)
@@ -190,16 +257,61 @@ def parts_of(X):
 
 
 def moments(X):
-    """Mean and variance of each column, in float64."""
+    """Mean and std of each column, in float64; a std of 0 where all values are the same."""
     if isinstance(X, SparseRows):
         return X.moments()
-    n = len(X)
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in _dense_parts(X)) / n
-    squares = sum(np.square(part - mean).sum(axis=0) for part in _dense_parts(X))
-    return mean, squares / n
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        first = next(_dense_parts(X))[0]
+        integers, first = first.dtype.kind in "iu", first.astype(np.float64)
+        beyond = _mean(difference(part, first) for part in _dense_parts(X))
+        mean = np.asarray(first + beyond, np.float64)
+        lost = first - mean + beyond  # in the rounding of the mean
+        std = np.sqrt(_mean(np.square(difference(part, mean) - lost) for part in _dense_parts(X)))
+        std = np.asarray(std, np.float64)
+        doubtful = ~((std > _LOW) & (std < np.inf) & np.isfinite(mean))
+        if doubtful.any():
+            mean, std = _scaled_moments(X, mean, std, doubtful)
+    # Values that are no integers may be the same but for rounding.
+    digits = 0 if integers else np.finfo(np.float64).eps
+    return mean, np.where(std > 10 * digits * abs(mean), std, 0)
+
+
+_LOW = 1e-140  # of a std whose square loses no digits
+
+
+def _scaled_moments(X, mean, std, doubtful):
+    """The moments of columns whose squares or sums may have overflowed, or underflowed to 0."""
+    largest = np.max([np.abs(part.astype(np.float64)).max(axis=0) for part in _dense_parts(X)], 0)
+    exponent = np.clip(-np.frexp(np.where(np.isfinite(largest), largest, 1))[1], -1020, 1020)
+    scale = np.ldexp(1.0, exponent)
+    center = _mean(part * scale for part in _dense_parts(X))
+    spread = np.sqrt(_mean(np.square(part * scale - center) for part in _dense_parts(X)))
+    same = np.all([(part == next(_dense_parts(X))[0]).all(axis=0) for part in _dense_parts(X)], 0)
+    return (
+        np.where(doubtful, center / scale, mean),
+        np.where(doubtful, np.where(same, 0, spread / scale), std),
+    )
+
+
+def _mean(parts):
+    """The mean of the rows of some parts, column by column."""
+    total, n = 0.0, 0
+    for part in parts:
+        total, n = total + part.sum(axis=0, dtype=np.float64), n + len(part)
+    return total / n
 
 
 def _dense_parts(X):
     for first in range(0, len(X), CHUNK):
         rows = slice(first, first + CHUNK)
-        yield X[rows] if isinstance(X, np.ndarray) else X.take(rows)
+        if isinstance(X, RawRows):
+            yield X.raw(rows)
+        else:
+            yield X[rows] if isinstance(X, np.ndarray) else X.take(rows)
+
+
+def _has_more_digits(array, dtype):
+    """Whether rounding the values to a dtype might change them."""
+    if array.dtype.kind == "f":
+        return array.dtype.itemsize > dtype.itemsize
+    return array.dtype.kind in "iu" and 8 * array.dtype.itemsize > np.finfo(dtype).nmant

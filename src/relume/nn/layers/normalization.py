@@ -33,6 +33,24 @@ class BatchNorm(Layer):
     TypeError, ValueError
         If an argument is not as said; in training, where a minibatch has one row. A last
         minibatch of one row joins the one before it.
+    FloatingPointError
+        In prediction, if ``running_mean`` or ``running_var`` is not finite.
+
+    Notes
+    -----
+    Units are normalized as in exact arithmetic, also where their variance is beyond the dtype:
+    float32 holds values of 1e20, but no variance of 1e40. Such a variance makes ``running_var``
+    infinite, and prediction then raises an error: put `Standardize` first, or use
+    ``dtype="float64"``. A running variance below the normal numbers of the dtype counts as 0.
+    FloatingPointError
+        In prediction, if ``running_mean`` or ``running_var`` is not finite.
+
+    Notes
+    -----
+    Units are normalized as exact arithmetic would do it, also where their variance is beyond the
+    dtype: float32 holds values of 1e20, but no variance of 1e40. Such a variance makes
+    ``running_var`` infinite, and prediction then raises an error: put `Standardize` first, or use
+    ``dtype="float64"``. A running variance below the normal numbers of the dtype counts as 0.
 
     References
     ----------
@@ -212,6 +230,16 @@ class Standardize(Layer):
     -----
     As scikit-learn's ``StandardScaler``, a feature that is constant is not scaled.
 
+    Mean and scale are computed in float64, from the data in the dtype that it has, and the mean is
+    kept in float64. It is subtracted before anything is rounded to the dtype of the network: a
+    float64 feature in seconds since 1970 keeps its digits in a float32 network, and so do int64
+    values.
+
+    The layer learns once: from all rows of the first `fit`, or from the first minibatch of
+    `train_on_batch` or ``forward(X, training=True)``. The beginning of an iterable of minibatches
+    does not tell the mean of all rows, so a fit of an iterable raises a ValueError if the layer
+    has not learned before. Until it has, predictions take features as they are.
+
     Examples
     --------
     >>> import numpy as np
@@ -219,7 +247,7 @@ class Standardize(Layer):
     >>> net = nn.Network([nn.Standardize(), nn.Dense(1)], loss="mse", seed=0)
     >>> history = net.fit([[1000.0], [3000.0]], [0.0, 1.0])
     >>> net.state_dict()["0.mean"], net.state_dict()["0.scale"]
-    (array([2000.], dtype=float32), array([1000.], dtype=float32))
+    (array([2000.]), array([1000.], dtype=float32))
     """
 
     tells_width = "mean"
@@ -238,8 +266,9 @@ class Standardize(Layer):
 
     def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
         """By the training data's mean and scale."""
-        mean = g.constant(values["mean"], f"{op.name}.mean")
-        return g.node("Div", g.node("Sub", x, mean), values["scale"])
+        mean = values["mean"]
+        difference = g.subtract(x, mean, values["scale"], f"{op.name}.mean")
+        return g.node("Div", difference, values["scale"])
 
     def affine(self, values: Values) -> tuple[NDArray[Any], NDArray[Any]]:
         """(x - mean) / scale."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from relume.engine.op_spec import OpSpec
+from relume.engine.ops import DIGITS
 from relume.engine.plan import parameters_of
 from relume.nn.layers.traits import Traits
 
@@ -15,6 +16,7 @@ class Parameter(NamedTuple):
     op: OpSpec
     shape: tuple[int, ...]
     role: str  # LEARNT, STATISTIC or COUNT of relume.engine.ops
+    wide: bool  # it is in float64, whatever the dtype of the network
 
 
 def ops_of(layers: Sequence[Traits]) -> list[OpSpec]:
@@ -29,7 +31,10 @@ def ops_of(layers: Sequence[Traits]) -> list[OpSpec]:
 
 def parameters(ops: list[OpSpec], n_features: int) -> dict[str, Parameter]:
     """All arrays of some ops for inputs of some width, by name."""
+    arrays = parameters_of(ops, n_features)
+    wide = {(i, name.removesuffix("_low")) for i, name, _, role in arrays if role == DIGITS}
     return {
-        f"{ops[i].name}.{name}": Parameter(ops[i], shape[::-1], role)
-        for i, name, shape, role in parameters_of(ops, n_features)
+        f"{ops[i].name}.{name}": Parameter(ops[i], shape[::-1], role, (i, name) in wide)
+        for i, name, shape, role in arrays
+        if role != DIGITS
     }

@@ -22,6 +22,9 @@ class OnnxGraph(Protocol):
     def node(self, operator: str, *inputs: Any, **attributes: Any) -> str:
         """Add an operator on values, by name, or on arrays; returns the name of its result."""
 
+    def subtract(self, x: str, mean: NDArray[Any], scale: NDArray[Any], name: str) -> str:
+        """Subtract an array in float64, in as many digits as differences of `scale` need."""
+
     def activation(self, name: str, x: str, *parameters: float) -> str:
         """Add the operators of an activation of relume's table."""
 

@@ -3,39 +3,51 @@
 import numpy as np
 
 from relume import validation
-from relume.engine.ops import COUNT
+from relume.engine.ops import COUNT, DIGITS
 from relume.nn.layers.ops import ops_of, parameters
-from relume.nn.parameters.weights import Weights
+from relume.nn.parameters.weights import Weights, assign, whole
 
 
 def state_dict_of(weights, flat):
     """Copies of a flat buffer's arrays, as PyTorch has them: counts are integers."""
-    return {
-        f"{weights.specs[view.op].name}.{view.name}": np.array(
-            view.values.T, np.int64 if view.role == COUNT else None
-        )
-        for view in weights.views(flat)
-    }
+    by_op, state = weights.by_op(flat), {}
+    for view in weights.views(flat):
+        spec, arrays = by_op[view.op]
+        if view.role == COUNT:
+            state[f"{spec.name}.{view.name}"] = np.array(whole(arrays, view.name), np.int64)
+        elif view.role != DIGITS:
+            state[f"{spec.name}.{view.name}"] = np.array(whole(arrays, view.name).T)
+    return state
 
 
 def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
     """Weights with the values of a state_dict; ValueError names the first entry that is wrong."""
     weights = Weights(layers, n_features or _width_of(state, layers), dtype, sparse)
-    views = weights.named(weights.parameters)
     arrays = parameters(weights.specs, weights.plan.n_in)
-    for name in views:
+    for name in arrays:
         if name not in state:
-            raise ValueError(f"state lacks {name!r}; it must hold {', '.join(views)}")
+            raise ValueError(f"state lacks {name!r}; it must hold {', '.join(arrays)}")
     for name in state:
-        validation.choice(name, "a name in state", views)
-    for name, view in views.items():
+        validation.choice(name, "a name in state", arrays)
+    values = {}
+    for name, array in arrays.items():
         value = validation.finite(state[name], name, dtype)
-        if value.shape != view.shape:
-            raise ValueError(f"{name} must have shape {view.shape}, got {value.shape}")
-        _check_values(name, value, arrays[name])
-        view[...] = value
+        if value.shape != array.shape:
+            raise ValueError(f"{name} must have shape {array.shape}, got {value.shape}")
+        _check_values(name, value, array)
+        wide = np.int64 if array.role == COUNT else np.float64 if array.wide else dtype
+        values[name] = value if wide == dtype else np.asarray(state[name]).astype(wide)
+    take_over(weights, values)
     weights.standardized = True
     return weights
+
+
+def take_over(weights, values):
+    """Set all arrays of the parameters, by their names in a state_dict, to checked values."""
+    for spec, arrays in weights.by_op():
+        for name in arrays:
+            if f"{spec.name}.{name}" in values:
+                assign(arrays, name, values[f"{spec.name}.{name}"].T)
 
 
 def _check_values(name, value, parameter):

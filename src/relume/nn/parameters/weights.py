@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume.engine.arrays import aligned_zeros
-from relume.engine.ops import LEARNT
+from relume.engine.ops import COUNT_BASE, DIGITS, LEARNT
 from relume.engine.plan import Plan
-from relume.nn.data.rows import SparseRows
+from relume.nn.data.rows import RawRows, SparseRows
 from relume.nn.layers.normalization import Standardize
 from relume.nn.layers.ops import ops_of
 
@@ -21,7 +21,7 @@ class View(NamedTuple):
     op: int
     name: str  # in the op
     values: NDArray[Any]
-    role: str  # LEARNT, STATISTIC or COUNT of relume.engine.ops
+    role: str  # LEARNT, STATISTIC, COUNT or DIGITS of relume.engine.ops
 
 
 class Weights:
@@ -99,10 +99,10 @@ class Weights:
             if arrays:
                 spec.layer.draw(rng, arrays)
 
-    def by_op(self):
+    def by_op(self, flat=None):
         """Each op's spec, and views of its parameters by their names in it."""
         arrays: list[dict[str, NDArray[np.floating]]] = [{} for _ in self.specs]
-        for view in self.views(self.parameters):
+        for view in self.views(self.parameters if flat is None else flat):
             arrays[view.op][view.name] = view.values
         return list(zip(self.specs, arrays, strict=True))
 
@@ -117,7 +117,7 @@ class Weights:
         return {
             f"{self.specs[view.op].name}.{view.name}": view.values.T
             for view in self.views(flat)
-            if statistics or view.role == LEARNT
+            if view.role == LEARNT or (statistics and view.role != DIGITS)
         }
 
     def are_finite(self):
@@ -146,10 +146,25 @@ class Weights:
             return None, None
         return views["mean"] if first.layer.with_mean else None, views["scale"]
 
+    def learn_standardization(self, mean, scale):
+        """Set a first layer's mean, None to keep its zeros, and scale; checked by the caller."""
+        views = self.by_op()[0][1]
+        if mean is not None:
+            assign(views, "mean", mean)
+        views["scale"][...] = scale
+        self.standardized = True
+
     def adapt(self, X):
-        """Let sparse rows be scaled as they are read, since the engine takes them as they are."""
+        """Let rows that the engine does not take as they are be scaled or centered as read."""
         if isinstance(X, SparseRows):
             X.scale = self.standardization()[1]
+        elif isinstance(X, RawRows):
+            X.mean = self.center()
+
+    def center(self):
+        """The mean that a first layer subtracts, in float64; 0 for other layers."""
+        first, views = self.by_op()[0]
+        return whole(views, "mean") if isinstance(first.layer, Standardize) else np.float64(0)
 
     def snapshot(self):
         """All that training changes."""
@@ -200,6 +215,31 @@ class Weights:
         for i, row in enumerate(rows):
             if row is not None:
                 self.optimizer_state[i] = row
+
+
+# -- arrays of more digits than the dtype has -----------------------------------------------------
+
+
+def whole(arrays, name):
+    """An array of an op, together with its digits that are in other arrays."""
+    value = arrays[name]
+    if f"{name}_high" in arrays:
+        return value.astype(np.int64) + COUNT_BASE * arrays[f"{name}_high"].astype(np.int64)
+    if f"{name}_low" in arrays:
+        low, lowest = (arrays[f"{name}_{part}"].astype(np.float64) for part in ("low", "lowest"))
+        return value + (low + lowest)
+    return value
+
+
+def assign(arrays, name, value):
+    """Set an array of an op, and those of its digits, so that `whole` returns the value."""
+    if f"{name}_high" in arrays:
+        arrays[f"{name}_high"][...], value = np.divmod(value, COUNT_BASE)
+    arrays[name][...] = value
+    for part in ("low", "lowest"):
+        if f"{name}_{part}" in arrays:
+            value = value - np.asarray(arrays[name if part == "low" else f"{name}_low"], float)
+            arrays[f"{name}_{part}"][...] = value
 
 
 def _arrays(plan, specs):

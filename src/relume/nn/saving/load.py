@@ -21,6 +21,7 @@ from relume.nn.layers.residual import width_of
 from relume.nn.losses import Loss, PythonLoss, loss_of
 from relume.nn.network import DTYPES, Network
 from relume.nn.optimizers.schedule import Schedule, schedule_of
+from relume.nn.parameters.state_dict import take_over
 from relume.nn.parameters.weights import Weights
 from relume.nn.saving import callback_states, model_file, serialize
 from relume.nn.saving.save import PARTS, _finite
@@ -230,6 +231,11 @@ def _expected(found, tensors, layers, dtype):
         name: (np.dtype(np.int64) if each.role == COUNT else dtype, each.shape)
         for name, each in arrays.items()
     }
+    for name, each in arrays.items():
+        # In float64; files of earlier versions have it in the network's dtype.
+        if each.wide and each.role != COUNT and name in tensors:
+            wide = tensors[name].dtype == np.float64
+            expected[name] = (np.dtype(np.float64) if wide else dtype, each.shape)
     for part in PARTS:
         if any(name.startswith(part) for name in tensors):
             expected |= {
@@ -265,7 +271,8 @@ def _weights(found, tensors, net):
     """Weights with the values of the tensors, which have been checked."""
     weights = Weights(net.layers, found["n_features"], net.dtype, net.sparse)
     weights.steps, weights.standardized = found["steps"], found["standardized"]
-    flats = {"": weights.parameters, **dict(zip(PARTS, weights.optimizer_state, strict=False))}
+    take_over(weights, tensors)
+    flats = dict(zip(PARTS, weights.optimizer_state, strict=False))
     if any(name.startswith("average.") for name in tensors):
         weights.average = flats["average."] = np.zeros_like(weights.parameters)
     for part, flat in flats.items():

@@ -81,6 +81,9 @@ def _tensors(net: "Network") -> dict[str, NDArray[np.generic]]:
     if weights is None:
         return {}
     tensors = state_dict_of(weights, weights.parameters)
+    for name, value in tensors.items():  # a mean in float64 only where it has the digits
+        if value.dtype == np.float64 != net.dtype and (value == value.astype(net.dtype)).all():
+            tensors[name] = value.astype(net.dtype)
     flats = {
         part: flat
         for part, flat in zip(PARTS, (*weights.optimizer_state, weights.average), strict=True)
