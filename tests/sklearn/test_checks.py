@@ -2,7 +2,11 @@
 
 import pytest
 import sklearn.neural_network
-from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
+from sklearn.utils.estimator_checks import (
+    check_estimator,
+    check_fit2d_1sample,
+    estimator_checks_generator,
+)
 
 from relume import nn
 from relume.sklearn import MLPClassifier, MLPRegressor
@@ -77,6 +81,13 @@ def test_what_scikit_learn_checks(kind, settings):
 def test_more_parameters(kind, settings):
     failed = outcome(OURS[kind](max_iter=60, tol=0, **EXTRAS[settings]))
     assert set(failed) <= WEIGHTS, failed  # rows of weight 0 make other minibatches
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}], ids=str)
+@pytest.mark.parametrize("kind", OURS)
+def test_one_row_under_batch_normalization(kind, settings):
+    """The error named a batch_size that nobody had given."""
+    check_fit2d_1sample(kind, OURS[kind](normalization="batch", max_iter=3, **settings))
 
 
 @pytest.mark.parametrize("kind", OURS)

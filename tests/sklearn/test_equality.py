@@ -173,7 +173,30 @@ def test_losses_are_limited_alike():
 
 
 def test_a_single_class():
+    """scikit-learn gives two columns of probabilities, where `classes_` has one entry."""
     ours, theirs = both("classes", max_iter=2)
     y = np.full(300, 7)
     assert_same(ours.fit(X, y), theirs.fit(X, y), 1e-9)
     np.testing.assert_array_equal(ours.predict(X), y)
+    np.testing.assert_array_equal(ours.predict_proba(X), np.ones((300, 1)))
+    np.testing.assert_array_equal(ours.predict_log_proba(X), np.zeros((300, 1)))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_sparse_multilabel_target(solver):
+    """Its length was asked for by len(), which a sparse matrix has not."""
+    ours, theirs = both("labels", solver=solver, max_iter=3)
+    y = MATRICES["csr"](TARGETS["labels"])
+    assert_same(ours.fit(X, y), theirs.fit(X, y), 1e-9)
+    assert (ours.predict(X) != theirs.predict(X)).nnz == 0
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("target", ["classes", "values"])
+def test_negative_weights(target, solver):
+    """A negative sum of weights was taken for 1."""
+    weight = -np.linspace(1, 2, 300)
+    ours, theirs = both(target, solver=solver, max_iter=3, learning_rate_init=1e-5)
+    y = TARGETS[target]
+    ours.fit(X, y, sample_weight=weight)
+    assert_same(ours, theirs.fit(X, y, sample_weight=weight), 1e-7)

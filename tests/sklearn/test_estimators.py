@@ -206,7 +206,7 @@ def messages(act):
     """The errors of both estimators."""
     texts = []
     for each in both("classes", max_iter=2):
-        with pytest.raises((ValueError, AttributeError, ZeroDivisionError)) as error:
+        with pytest.raises((ValueError, AttributeError)) as error:
             act(each)
         texts.append((type(error.value), str(error.value)))
     return texts
@@ -224,12 +224,7 @@ def messages(act):
     lambda e: e.set_params(early_stopping=True).fit(X[:8], LABELS[:8]),
     lambda e: e.set_params(early_stopping=True).fit(X, np.arange(300) == 4),
     lambda e: e.fit(X, LABELS, sample_weight=np.ones(3)),
-    lambda e: e.fit(X, LABELS, sample_weight=np.zeros(300)),
-    lambda e: e.set_params(solver="lbfgs").fit(X, LABELS, sample_weight=np.zeros(300)),
-    lambda e: e.set_params(batch_size=10, shuffle=False).fit(
-        X, LABELS, sample_weight=np.repeat([1.0, 0.0], [280, 20])
-    ),
-], ids=range(14))  # fmt: skip
+], ids=range(11))  # fmt: skip
 def test_misuse_gets_scikit_learns_errors(act):
     ours, theirs = messages(act)
     assert ours == theirs

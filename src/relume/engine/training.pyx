@@ -375,7 +375,7 @@ cdef class Training:
         self.batch_total = self.total_weight()
         if steps and self.batch_total == 0:
             return self.skip(rows)
-        self.divisor = self.batch_total if self.batch_total > 0 else 1
+        self.divisor = self.batch_total if self.batch_total != 0 else 1
         for k in range(last + 1):
             self.plan.before_segment(&self.p, k)
             faults = self.shards(k, False)

@@ -121,9 +121,28 @@ class MLP(BaseEstimator):
     # -- training ---------------------------------------------------------------------------------
 
     def _fit(self, X, y, sample_weight=None, validation=None, incremental=False):
+        with self._threads():
+            before = vars(self).copy()
+            try:
+                train = self._prepare(X, y, sample_weight, validation, incremental)
+            except Exception:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+                raise
+            train()
+        if not self._network._built().are_finite():
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large "
+                "values and need to be preprocessed."
+            )
+        return self
+
+    def _prepare(self, X, y, sample_weight, validation, incremental):
+        """All that a fit does before it trains; returns the function that trains."""
         sizes = layer_sizes(self)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, y = self._validate(X, y, first)
+        X, y = self._validate(X, y, first, min_rows=2 if self.normalization == "batch" else 1)
+        self._check_combination(incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         self.n_outputs_, before = self._learn_targets(y, incremental), vars(self).get("n_outputs_")
@@ -133,28 +152,32 @@ class MLP(BaseEstimator):
         if first:
             self._initialize(sizes, X.shape[1], dtype, random_state)
         else:
-            self._go_on(before)
-        data = features_of(X, "X", dtype), self._encoded(y), self._weights_of(y, sample_weight)
-        with self._threads():
-            if is_stochastic(self):
-                self._fit_by_steps(data, validation, random_state, incremental)
-            else:
-                self._fit_at_once(data, random_state)
-        if not self._network._built().are_finite():
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large "
-                "values and need to be preprocessed."
-            )
-        return self
+            self._go_on(sizes, before)
+        if sample_weight is not None:
+            sample_weight = np.ascontiguousarray(sample_weight, dtype)
+        data = features_of(X, "X", dtype), self._encoded(y), sample_weight
+        if is_stochastic(self):
+            return self._prepare_steps(data, validation, random_state, incremental)
+        weight = self._training_weights(data, np.arange(data[0].shape[0]))
+        return lambda: self._fit_at_once((*data[:2], weight), random_state)
 
-    def _validate(self, X, y, reset):
+    def _check_combination(self, incremental):
+        """Raise where parameters exclude each other."""
+        if self.early_stopping and incremental and is_stochastic(self):
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.normalization == "batch" and not is_stochastic(self):
+            raise ValueError(
+                "normalization must not be 'batch' with L-BFGS, which sees no minibatches"
+            )
+
+    def _validate(self, X, y, reset, min_rows=1):
         """X and y as scikit-learn checks them; y may have columns."""
         dtype = [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
         if is_sparse(X):
             check_sparse(X, "X")
         X, y = validate_data(
             self, X, y, accept_sparse=SPARSE, multi_output=True, dtype=dtype, reset=reset,
-            y_numeric=self._y_numeric,
+            y_numeric=self._y_numeric, ensure_min_samples=min_rows,
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             with as_of_scikit_learn():
@@ -185,9 +208,14 @@ class MLP(BaseEstimator):
         if self.early_stopping:
             self._best = self._network._weights.parameters.copy()
 
-    def _go_on(self, n_outputs):
+    def _go_on(self, sizes, n_outputs):
         """Go on from the present values, by what the parameters are now."""
         network = self._synchronized()
+        if len(sizes) + 1 != len(self.coefs_):
+            raise ValueError(
+                "warm_start and partial_fit go on from the network that there is; "
+                f"hidden_layer_sizes must have {len(self.coefs_) - 1} entries, got {sizes}"
+            )
         if self.n_outputs_ != n_outputs:
             self.n_outputs_, given = n_outputs, self.n_outputs_
             raise ValueError(f"y must have {n_outputs} outputs as before, got {given}")
@@ -218,28 +246,25 @@ class MLP(BaseEstimator):
             ) from error
         self._built_by = self._layer_parameters()
 
-    def _fit_by_steps(self, data, validation, random_state, incremental):
+    def _prepare_steps(self, data, validation, random_state, incremental):
+        """The rows to train on and those held out; returns the function that trains."""
         network = self._network
         if not incremental or isinstance(network.optimizer, LBFGS):
             network.optimizer = optimizer_of(self)
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
         rows = np.arange(data[0].shape[0])
         if validation is not None:
             validation = self._validation(*validation)
         elif self.early_stopping:
             rows, validation = self._held_out(data, random_state)
+        weight = self._training_weights(data, rows)
         if validation is not None and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
         hooks = Hooks(self.callbacks)
-        EstimatorFit(self, data, rows, validation, hooks, random_state).run(incremental)
+        fit = EstimatorFit(self, (*data[:2], weight), rows, validation, hooks, random_state)
+        return lambda: fit.run(incremental)
 
     def _fit_at_once(self, data, random_state):
         network, hooks = self._network, Hooks(self.callbacks)
-        if self.normalization == "batch":
-            raise ValueError(
-                "normalization must not be 'batch' with L-BFGS, which sees no minibatches"
-            )
         network.optimizer = optimizer_of(self)
         key = int(random_state.randint(2**31)) if network._built().plan.random else 0
         hooks.call("on_fit_begin", network)
@@ -261,6 +286,16 @@ class MLP(BaseEstimator):
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
                 "your dataset."
             )
+        if weight is not None and not weight[test].any():
+            raise ValueError(
+                "sample_weight must not be 0 for all of the rows that early_stopping holds out: "
+                "change validation_fraction or random_state, or give X_val and y_val"
+            )
+        if len(train) == 1 and self.normalization == "batch":
+            raise ValueError(
+                f"With n_samples={len(y)} and validation_fraction={self.validation_fraction}, one "
+                "sample is left to train on; normalization='batch' needs at least 2"
+            )
         held_out = X[test] if isinstance(X, np.ndarray) else X.subset(test)
         return train, (held_out, y[test], None if weight is None else weight[test])
 
@@ -270,11 +305,16 @@ class MLP(BaseEstimator):
         self._check_validation_targets(y)
         return features_of(X, "X_val", self._network.dtype), self._encoded(y), None
 
-    def _weights_of(self, y, sample_weight):
-        """The weights of rows in the network's dtype, or None."""
-        if sample_weight is None:
-            return None
-        return np.ascontiguousarray(sample_weight, self._network.dtype)
+    def _training_weights(self, data, rows):
+        """The weights of all rows, of which some are trained on; None where all count 1.
+
+        A classifier multiplies them by those of the classes, which no validation sees.
+        """
+        weight = self._weighted_by_class(data, rows)
+        if weight is not None and not weight[rows].any():
+            name = "sample_weight" if data[2] is not None else "class_weight"
+            raise ValueError(f"{name} must not be 0 for all of the rows that are trained on")
+        return weight
 
     def _check_solver(self):
         """Whether there is a `partial_fit`."""

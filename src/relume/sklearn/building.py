@@ -1,6 +1,7 @@
 """From an estimator's parameters to a network: its layers, optimizer, and initial values."""
 
 import copy
+from numbers import Integral
 
 import numpy as np
 
@@ -42,6 +43,8 @@ def layer_sizes(estimator):
     """The widths of the hidden layers."""
     sizes = estimator.hidden_layer_sizes
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
+        raise TypeError(f"hidden_layer_sizes must be integers of at least 1, got {sizes}")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return sizes

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 
@@ -42,8 +41,10 @@ default="log_loss"
         function ``(y_true, y_pred) -> (loss, grad)`` takes encoded labels and raw outputs.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weight of each class; 1 for classes that are not in the dict. "balanced" chooses weights
-        that have the same sum over the rows of each class. The weights are multiplied by
-        ``sample_weight``.
+        that have the same sum over the rows of each class, of which it counts those that are
+        trained on and whose weight is not 0. For a multilabel y a list has a dict for each label,
+        with the keys 0 and 1. The weights are multiplied by ``sample_weight``; held-out rows are
+        evaluated without them.
     {relume}
 
     Attributes
@@ -177,12 +178,22 @@ default="log_loss"
         -------
         self : MLPClassifier
         """
-        if self.class_weight == "balanced":
-            raise ValueError("class_weight='balanced' needs all of y, which partial_fit has not")
-        if _check_partial_fit_first_call(self, classes):
-            multilabel = type_of_target(y).startswith("multilabel")
-            self._classes = Classes(y if multilabel else classes, self._wants_softmax)
-        return self._fit(X, y, sample_weight, incremental=True)
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all of y, which partial_fit has not: give "
+                "class_weight a dict, such as sklearn.utils.class_weight.compute_class_weight "
+                "makes of the whole y"
+            )
+        first = _check_partial_fit_first_call(self, classes)
+        try:
+            if first:
+                multilabel = type_of_target(y).startswith("multilabel")
+                self._classes = Classes(y if multilabel else classes, self._wants_softmax)
+            return self._fit(X, y, sample_weight, incremental=True)
+        except Exception:
+            if first and not hasattr(self, "coefs_"):
+                del self.classes_  # there was no first call
+            raise
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row.
@@ -210,10 +221,7 @@ default="log_loss"
         p : ndarray of shape (n_samples, n_classes)
         """
         z = self._outputs(X)
-        p = self._classes.probabilities(z)
-        if self.n_outputs_ > 1:
-            return p
-        return np.vstack([1 - p.ravel(), p.ravel()]).T
+        return self._classes.probabilities(z)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """The logarithm of `predict_proba`.
@@ -241,7 +249,7 @@ default="log_loss"
             self._classes = Classes(y, self._wants_softmax)
             self.classes_ = self._classes.classes
         else:
-            self._classes.check(y, self.warm_start)
+            self._classes.check(y, self.warm_start and not incremental)
         return self._classes.n_outputs
 
     def _check_validation_targets(self, y):
@@ -256,11 +264,16 @@ default="log_loss"
     def _encoded(self, y):
         return self._classes.encode(y, self._network.dtype)
 
-    def _weights_of(self, y, sample_weight):
-        if self.class_weight is not None:
-            weight = compute_sample_weight(self.class_weight, y)
-            sample_weight = weight if sample_weight is None else weight * sample_weight
-        return super()._weights_of(y, sample_weight)
+    def _weighted_by_class(self, data, rows):
+        _, y, weight = data
+        if self.class_weight is None:
+            return weight
+        trained = np.zeros(len(y), bool)
+        trained[rows] = True
+        if weight is not None:
+            trained &= weight != 0
+        each = self._classes.row_weights(self.class_weight, y, trained)
+        return (each if weight is None else each * weight).astype(self._network.dtype)
 
     def _strata(self, y):
         """What a split keeps the shares of: scikit-learn's only those of two classes."""

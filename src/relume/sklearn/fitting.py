@@ -136,10 +136,6 @@ class EstimatorFit(Run):
         key = self._key()
         if self.diverged:
             return np.nan
-        weight = self.source.weight
-        if weight is not None:
-            starts = np.arange(self.source.steps) * self.source.batch_size
-            check_sums(np.add.reduceat(weight[self.order], starts))
         try:
             _, loss = self.epoch(self.order, key)
         except Diverged:
@@ -166,6 +162,7 @@ class EstimatorFit(Run):
         if weight is None:
             return self.constants[self.rows].mean()
         parts = [self._rows_of(i) for i in range(self.source.steps)]
+        parts = [rows for rows in parts if weight[rows].any()]  # the others are skipped
         means = [np.average(self.constants[rows], weights=weight[rows]) for rows in parts]
         return np.average(means, weights=[len(rows) for rows in parts])
 
@@ -231,15 +228,6 @@ class EstimatorFit(Run):
             rate = f"Setting learning rate to {optimizer.lr:f}"
             print(message, f"{small}Stopping." if ends else rate)
         return ends
-
-
-def check_sums(sums):
-    """Raise, as scikit-learn does, where the weights of a minibatch sum to 0.
-
-    The engine takes such a minibatch as one without a loss.
-    """
-    if not np.all(sums):
-        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
 
 
 def accuracy(codes, y, weight):

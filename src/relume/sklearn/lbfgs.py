@@ -8,7 +8,6 @@ from relume.nn.data.minibatches import ArrayBatches
 from relume.nn.training.lbfgs_fit import Objective
 from relume.nn.training.run import Diverged
 from relume.runtime.blas import single_threaded_blas
-from relume.sklearn.fitting import check_sums
 from relume.sklearn.warned import as_of_scikit_learn
 
 SHOWS_ITERATIONS = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 15)  # not any more
@@ -44,8 +43,6 @@ class _Function:
         X, y, weight = data
         source, objective = ArrayBatches(X, y, weight, len(y)), estimator._objective
         self.objective = Objective(estimator._network, source, key, objective.scale)
-        if weight is not None:
-            check_sums(weight.sum())
         constants = objective.constants(y)
         self.constant = 0.0 if constants is None else np.average(constants, weights=weight)
 

@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from relume.nn.data.rows import is_sparse
 from relume.nn.layers.initializers import Initializer
 from relume.nn.losses import Loss, Poisson
 from relume.nn.optimizers.lbfgs import LBFGS
@@ -185,6 +186,10 @@ Loss or callable, default="squared_error"
 
     def _learn_targets(self, y, incremental):
         """How many outputs y has."""
+        if is_sparse(y):
+            raise TypeError("y must be dense, got a sparse matrix")
+        if y.dtype.kind not in "fiub":
+            raise ValueError(f"y must hold real numbers, got dtype {y.dtype}")
         return 1 if y.ndim == 1 else y.shape[1]
 
     def _check_validation_targets(self, y):
@@ -200,6 +205,9 @@ Loss or callable, default="squared_error"
 
     def _encoded(self, y):
         return np.ascontiguousarray(y.reshape(len(y), -1), self._network.dtype)
+
+    def _weighted_by_class(self, data, rows):
+        return data[2]
 
     def _strata(self, y):
         return None

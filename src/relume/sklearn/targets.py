@@ -1,10 +1,13 @@
 """The targets of a classifier: what y may be, the outputs that stand for it, and the way back."""
 
+import reprlib
+
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
 
 import relume
+from relume import validation
 
 
 class Classes:
@@ -71,20 +74,94 @@ class Classes:
         return np.ascontiguousarray(positions[:, np.newaxis], dtype)
 
     def probabilities(self, z):
-        """Of the positive class, of each class, or of each label."""
-        return relume.softmax(z, axis=1) if self.kind == "multiclass" else relume.sigmoid(z)
+        """Of each class, or of each label."""
+        if self.kind == "multiclass":
+            return relume.softmax(z, axis=1)
+        p = relume.sigmoid(z)
+        if self.kind != "binary":
+            return p
+        if len(self.classes) == 1:
+            return np.ones_like(p)
+        return np.hstack([1 - p, p])
 
     def codes(self, z):
         """What `encode` would give for the predicted classes."""
         if self.kind == "multiclass":
             return z.argmax(axis=1)
-        return self.probabilities(z) > 0.5
+        return relume.sigmoid(z) > 0.5
 
     def decode(self, z):
         """The predicted classes, as y had them."""
         if self.kind == "multilabel-indicator":
-            return self._binarizer.inverse_transform(self.probabilities(z))
+            return self._binarizer.inverse_transform(relume.sigmoid(z))
         codes = self.codes(z)
         if self.kind == "binary":
             codes = codes.ravel().astype(np.intp) if len(self.classes) > 1 else [0] * len(z)
         return self.classes[codes]
+
+    def row_weights(self, class_weight, y, trained):
+        """The weight of each row of an encoded y, by its class or by its labels.
+
+        Parameters
+        ----------
+        class_weight : dict, list of dict or "balanced"
+        y : ndarray
+            What `encode` returned.
+        trained : ndarray of bool
+            The rows that "balanced" counts.
+        """
+        columns = y.reshape(len(y), -1).T.astype(np.intp)
+        multilabel = self.kind == "multilabel-indicator"
+        if isinstance(class_weight, str):
+            tables = [_balanced(column[trained]) for column in columns]
+        else:
+            tables = self._tables(class_weight, len(columns) if multilabel else None)
+        weights = [table[column] for table, column in zip(tables, columns, strict=True)]
+        return np.prod(weights, axis=0)
+
+    def _tables(self, class_weight, n_labels):
+        """The weights of dicts as an array, or one for each of some labels."""
+        if n_labels is None:
+            if isinstance(class_weight, list):
+                raise ValueError(
+                    "class_weight must be a dict, 'balanced' or None where y has one class a row, "
+                    f"got a list of {len(class_weight)}"
+                )
+            return [_table(class_weight, "class_weight", self.classes)]
+        if not isinstance(class_weight, list) or len(class_weight) != n_labels:
+            found = (
+                f"a list of {len(class_weight)}" if isinstance(class_weight, list) else "a dict"
+            )
+            raise ValueError(
+                f"class_weight must be a list of {n_labels} dicts, one for each label, or "
+                f"'balanced', got {found}"
+            )
+        return [
+            _table(each, f"class_weight[{i}]", np.arange(2)) for i, each in enumerate(class_weight)
+        ]
+
+
+def _balanced(codes):
+    """Weights that have the same sum over the rows of each class that there is."""
+    counts = np.bincount(codes, minlength=2)
+    present = counts > 0
+    return np.where(present, len(codes) / (present.sum() * np.maximum(counts, 1)), 1.0)
+
+
+def _table(class_weight, name, classes):
+    """The weight of each class.
+
+    As elsewhere in scikit-learn, a key that is none of the classes is an error where a class has
+    no weight, which it may have been meant for; else a class is missing in this y.
+    """
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"{name} must be a dict, got {class_weight!r}")
+    labels = classes.tolist()
+    unknown = [key for key in class_weight if key not in labels]
+    if unknown and not all(label in class_weight for label in labels):
+        raise ValueError(
+            f"{name} must have classes as keys, {reprlib.repr(labels)}, got {unknown[0]!r}"
+        )
+    for key, value in class_weight.items():
+        validation.not_negative(value, f"{name}[{key!r}]")
+    return np.array([class_weight.get(label, 1.0) for label in labels])

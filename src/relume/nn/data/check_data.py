@@ -154,7 +154,7 @@ def check_finite(X: Features, name: str) -> None:
 def check_enough_rows(net: Network, n: int, batch_size: int = 2) -> None:
     """Raise where all n rows, or a minibatch, are too few to train on."""
     if 1 in (n, batch_size) and net._has_batch_norm():
-        name = "batch_size" if batch_size == 1 else "the number of rows of X"
+        name = "the number of rows of X" if n == 1 else "batch_size"
         raise ValueError(f"{name} must be at least 2 with nn.BatchNorm, got 1")
 
 
