@@ -16,6 +16,7 @@ from relume.onnx import from_estimator, model_of
 from relume.onnx.operators import OPERATORS
 
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
+pytest.importorskip("onnx.reference", reason="the package onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 RNG = np.random.default_rng(0)
@@ -23,8 +24,10 @@ X = (3 * RNG.normal(size=(50, 6))).astype("float32")
 
 
 def run(model, X):
-    """The outputs by name."""
+    """The outputs by name, of X in the dtype of the model's input."""
     session = runtime.InferenceSession(model.SerializeToString())
+    if session.get_inputs()[0].type == "tensor(double)":
+        X = X.astype(np.float64)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, {"X": X}), strict=True))
 
@@ -162,6 +165,136 @@ def test_random_networks(seed):
             state[key] = np.abs(value + rng.normal(0, 0.1, value.shape)) + 0.01
     net.load_state_dict(state)
     assert_raw(net)
+
+
+# -- operator sets and float64 --------------------------------------------------------------------
+
+OPSETS = [13, 17, onnx.defs.onnx_opset_version()]
+WIDE = 100 * np.vstack([X[:, :2], [[0, 1e-9], [-1e-9, 1], [-1, 3], [-3, 5], [0.3, -0.3]]])
+
+
+def reference(model, X):
+    """The outputs by name, by onnx's own slow evaluation in NumPy."""
+    names = [output.name for output in model.graph.output]
+    values = onnx.reference.ReferenceEvaluator(model).run(None, {"X": X})
+    return dict(zip(names, values, strict=True))
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("activation", list(activations()), ids=repr)
+def test_activation_in_double(activation, opset):
+    """ONNX Runtime has many operators in float32 alone; attributes are in float32 always."""
+    net = nn.Network(
+        [nn.Dense(2, use_bias=False, activation=activation)], loss="mse", dtype="float64"
+    ).build(2)
+    state = {key: value for key, value in net.state_dict().items() if key != "0.weight"}
+    net.load_state_dict({"0.weight": np.eye(2), **state})
+    model = model_of(net, output="raw", opset=opset)
+    assert model.opset_import[0].version == opset
+    found = run(model, WIDE / 20)["output"]
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, net.forward(WIDE / 20), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("activation", list(activations()), ids=repr)
+def test_activation_of_each_operator_set(activation, opset):
+    net = nn.Network([nn.Dense(5, activation=activation), nn.Dense(2)], loss="mse", seed=0)
+    model = model_of(net.build(X.shape[1]), output="raw", opset=opset)
+    assert_close(run(model, X)["output"], net.forward(X), repr(net))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+def test_layers_of_each_operator_set(layers, opset, dtype):
+    net = trained(layers, dtype=dtype)
+    model = model_of(net, output="raw", opset=opset)
+    expected = net.forward(X.astype(dtype))
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    for found in (run(model, X), reference(model, X.astype(dtype))):
+        np.testing.assert_allclose(
+            found["output"], expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
+        )
+
+
+def test_precision_that_is_asked_for():
+    """The network's own unless another is asked for."""
+    for own in ("float32", "float64"):
+        net = trained([nn.Dense(4, activation="gelu"), nn.Dense(2)], dtype=own)
+        for asked in (None, "float32", np.float64):
+            model = model_of(net, dtype=asked)
+            kind = {"float32": 1, "float64": 11}[np.dtype(asked or own).name]
+            assert model.graph.input[0].type.tensor_type.elem_type == kind
+            assert model.graph.output[0].type.tensor_type.elem_type == kind
+            assert_close(run(model, X)["variable"], net.predict(X.astype(own)).astype(
+                np.dtype(asked or own)
+            ))  # fmt: skip
+
+
+def test_precision_and_operator_set_of_a_file(tmp_path):
+    net = trained([nn.Dense(4, activation="gelu"), nn.Dense(2)])
+    net.to_onnx(tmp_path / "m.onnx", dtype="float64", opset=15)
+    model = onnx.load(tmp_path / "m.onnx")
+    assert (model.opset_import[0].version, model.ir_version) == (15, 8)
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
+
+
+@pytest.mark.parametrize(("options", "error", "text"), [
+    ({"opset": 12}, ValueError, "opset must be at least 13, got 12"),
+    ({"opset": 999}, ValueError, "opset must be 13 to .*, the newest of the installed onnx"),
+    ({"opset": "20"}, TypeError, "opset must be an integer"),
+    ({"dtype": "float16"}, ValueError, "dtype must be one of .*; got 'float16'"),
+], ids=str)  # fmt: skip
+def test_bad_precision_or_operator_set(options, error, text):
+    with pytest.raises(error, match=text):
+        model_of(nn.Network([nn.Dense(3)]).build(2), **options)
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+LABELS = {
+    **{f"{kind}{bits}": np.array([1, 4, 100], f"{kind}{bits}")
+       for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
+    "negative": np.array([-9, -1, 4]),
+    "float16": np.array([0.5, 1.5, 2.5], "float16"),
+    "float32": np.array([0.5, 1.5, 2.5], "float32"),
+    "float64": np.array([0.1, 0.2, 0.3]),
+    "longdouble": np.array([0.1, 0.2, 0.3], "longdouble"),
+    "strings": np.array(["a", "bcd", "ä"]),
+    "string objects": np.array(["a", "bcd", "e"], object),
+    "integer objects": np.array([3, -4, 2**40], object),
+    "float objects": np.array([3.0, 0.5, 2.0], object),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_labels_of_every_dtype(labels):
+    net = trained([nn.Dense(3)], "cross_entropy", RNG.integers(3, size=len(X)))
+    found = run(model_of(net, classes=labels), X)["label"]
+    assert found.tolist() == labels[net.predict(X)].tolist()
+
+
+@pytest.mark.parametrize("labels", [
+    np.array([False, True]), np.array([False, True], object), [True, False],
+], ids=str)  # fmt: skip
+def test_labels_that_are_bools(labels):
+    net = trained([nn.Dense(1)], "binary_cross_entropy", X[:, 0] > 0)
+    found = run(model_of(net, classes=labels), X)["label"]
+    assert found.dtype == bool
+    assert found.tolist() == np.asarray(labels)[net.predict(X)].tolist()
+
+
+@pytest.mark.parametrize(("labels", "text"), [
+    (np.array([1, 2, 2**63], "uint64"), "classes must be integers that int64 holds, got 92233"),
+    (np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[D]"), "classes must be int"),
+    (np.array([1, "a", 2.0], object), "classes must be integers, floats, bools or strings, all"),
+    (np.array([1j, 2, 3]), "classes must be integers, floats, bools or strings"),
+], ids=["uint64", "dates", "mixed", "complex"])  # fmt: skip
+def test_labels_that_onnx_cannot_hold(labels, text):
+    net = nn.Network([nn.Dense(3)]).build(2)
+    with pytest.raises((TypeError, ValueError), match=text):
+        model_of(net, classes=labels)
 
 
 # -- outputs --------------------------------------------------------------------------------------
@@ -309,6 +442,30 @@ def test_estimators_of_relume(sklearn):
     assert_close(run(from_estimator(mlp), X)["variable"], mlp.predict(X))
 
 
+@pytest.mark.parametrize("loss", ["log_loss", "cross_entropy"])
+@pytest.mark.parametrize("label", [7, "only"])
+def test_one_class(sklearn, loss, label):
+    """A network of one output was taken for one of two classes."""
+    estimators = pytest.importorskip("relume.sklearn", reason="relume.sklearn is not there")
+    mlp = estimators.MLPClassifier((4,), loss=loss, tol=1, random_state=0)
+    mlp.fit(X, np.full(len(X), label))
+    outputs = run(from_estimator(mlp), X)
+    assert outputs["label"].tolist() == [label] * len(X)
+    np.testing.assert_array_equal(outputs["probabilities"], np.ones((len(X), 1)))
+
+
+def test_float64_estimator(sklearn):
+    """It is exported in the precision of its fit."""
+    estimators = pytest.importorskip("relume.sklearn", reason="relume.sklearn is not there")
+    pipeline = sklearn.pipeline.make_pipeline(
+        sklearn.preprocessing.StandardScaler(),
+        estimators.MLPRegressor(hidden_layer_sizes=(8,), activation="gelu", tol=1),
+    ).fit(X.astype("float64"), X[:, 0])
+    found = run(from_estimator(pipeline, opset=15), X)["variable"]
+    np.testing.assert_allclose(found, pipeline.predict(X.astype("float64")), rtol=1e-12)
+    assert run(from_estimator(pipeline, dtype="float32"), X)["variable"].dtype == np.float32
+
+
 # -- errors ---------------------------------------------------------------------------------------
 
 
@@ -338,7 +495,8 @@ def test_bad_arguments(sklearn):
 def test_what_float32_cannot_hold():
     net = nn.Network([nn.Dense(1, bias_init=1e300)], loss="mse", dtype="float64").build(2)
     with pytest.raises(ValueError, match=r"0.bias must be finite in float32"):
-        model_of(net)
+        model_of(net, dtype="float32")
+    assert run(model_of(net), X[:, :2])["variable"][0] == pytest.approx(1e300)
 
 
 def test_scaler_of_another_width(sklearn):

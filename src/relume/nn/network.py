@@ -1094,8 +1094,10 @@ class Network:
         *,
         output: Literal["predict", "proba", "raw"] = "predict",
         classes: ArrayLike | None = None,
+        dtype: DTypeLike | None = None,
+        opset: int = 20,
     ) -> None:
-        """Write the network as an ONNX model, in float32; see `relume.onnx.model_of`.
+        """Write the network as an ONNX model; see `relume.onnx.model_of`.
 
         The file is replaced as a whole, as by `save`.
 
@@ -1108,6 +1110,10 @@ class Network:
             probabilities; those of `predict_proba`; or those of `forward`.
         classes : array_like of shape (n_classes,) or None, default=None
             Labels instead of 0, 1, and so on.
+        dtype : {"float32", "float64"} or None, default=None
+            Precision of the model, its input and its outputs. None means the network's.
+        opset : int, default=20
+            The operator set, from 13 to the newest that the installed ``onnx`` knows.
 
         Raises
         ------
@@ -1120,7 +1126,7 @@ class Network:
         """
         from relume.onnx import model_of
 
-        model = model_of(self, output=output, classes=classes)
+        model = model_of(self, output=output, classes=classes, dtype=dtype, opset=opset)
         files.replace(validation.path(path), model.SerializeToString())
 
     def to_sklearn(self, classes: ArrayLike | None = None) -> Any:

@@ -29,20 +29,30 @@ COARSE = 100_000
 
 
 class Graph:
-    """The nodes, constants and outputs of a model, as they are added."""
+    """The nodes, constants and outputs of a model, as they are added.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Of all floats: float32 or float64.
+    opset : int
+        The operator set that the nodes are of.
+    """
+
+    def __init__(self, dtype: Any = np.float32, opset: int = 20) -> None:
+        self.dtype, self.opset = np.dtype(dtype), opset
+        self.float_type = onnx().helper.np_dtype_to_tensor_dtype(self.dtype)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.outputs: list[Any] = []
         self.forks: list[str] = []  # values that go past the layers of a Residual
-        self.input_type = "FLOAT"  # of X
+        self.input_type = self.float_type  # of X
 
     def constant(self, value: ArrayLike, name: str | None = None) -> str:
-        """Add an array, in float32 if it holds floats; returns its name."""
+        """Add an array, in the graph's dtype if it holds floats; returns its name."""
         array = np.asarray(value)
         if array.dtype.kind == "f":
-            array = validation.finite(array, name or "a parameter", np.float32).reshape(
+            array = validation.finite(array, name or "a parameter", self.dtype).reshape(
                 array.shape
             )
         name = name or f"constant_{len(self.constants)}"
@@ -63,15 +73,17 @@ class Graph:
         return result
 
     def subtract(self, x: str, mean: Any, scale: Any, name: str) -> str:
-        """Subtract an array in float64; returns the name of the result, which is in float32.
+        """Subtract an array in float64; returns the name of the result, in the graph's dtype.
 
         Where float32 values near the mean are too coarse for differences of `scale`, the model's
         input, or else x, becomes double.
         """
+        if self.dtype == np.float64:
+            return self.node("Sub", x, self.constant(mean, name))
         types, near = onnx().TensorProto, np.asarray(mean).astype(np.float32)
         if (np.abs(mean) > COARSE * scale).any():
             if x == "X":
-                self.input_type = "DOUBLE"
+                self.input_type = types.DOUBLE
             else:
                 x = self.node("Cast", x, to=types.DOUBLE)
             self.constants.append(onnx().numpy_helper.from_array(mean.astype(np.float64), name))

@@ -35,7 +35,11 @@ def max_abs_scaler(g: Graph, x: str, scaler: Any) -> str:
 def normalizer(g: Graph, x: str, scaler: Any) -> str:
     """Rows of norm 0 stay as they are."""
     operator = {"l1": "ReduceL1", "l2": "ReduceL2", "max": "ReduceMax"}[scaler.norm]
-    norm = g.node(operator, g.node("Abs", x), np.array([1]), keepdims=1)
+    size = g.node("Abs", x)
+    if g.opset < 18:
+        norm = g.node(operator, size, axes=[1], keepdims=1)
+    else:
+        norm = g.node(operator, size, np.array([1]), keepdims=1)
     return g.node("Div", x, g.node("Where", g.node("Equal", norm, 0.0), 1.0, norm))
 
 

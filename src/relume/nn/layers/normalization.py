@@ -86,7 +86,13 @@ class BatchNorm(Layer):
 
         The mean is subtracted before, since runtimes fold it into a shift and lose the digits that
         it has in common with x: at 1,000 standard deviations ONNX Runtime 1.32 then errs by 1e-4.
+        The operator's eps is in float32, and before operator set 14 the evaluation that comes with
+        onnx takes it for the one of training; then there is a product instead.
         """
+        if g.dtype != np.float32 or g.opset < 14:
+            factor = values["weight"] / np.sqrt(values["running_var"] + self.eps)
+            centered = g.node("Sub", x, values["running_mean"])
+            return g.node("Add", g.node("Mul", centered, factor), values["bias"])
         mean, variance, weight, bias = (
             g.constant(values[name], f"{op.name}.{name}")
             for name in ("running_mean", "running_var", "weight", "bias")
@@ -144,8 +150,30 @@ class LayerNorm(Layer):
 
     def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
         """Over the units of a row."""
-        inputs = [g.constant(values[name], f"{op.name}.{name}") for name in ("weight", "bias")]
-        return g.node("LayerNormalization", x, *inputs, epsilon=self.eps)
+        weight, bias = (
+            g.constant(values[name], f"{op.name}.{name}") for name in ("weight", "bias")
+        )
+        return _layer_normalization(g, x, weight, bias, self.eps)
+
+
+def _layer_normalization(g: OnnxGraph, x: str, weight: str, bias: str, eps: float) -> str:
+    """Over the last axis: one operator since operator set 17.
+
+    Its standard deviation is in float32 by default, also of float64.
+    """
+    if g.opset >= 17 and g.dtype == np.float32:
+        return g.node("LayerNormalization", x, weight, bias, epsilon=eps)
+    centered = g.node("Sub", x, _mean(g, x))
+    variance = _mean(g, g.node("Mul", centered, centered))
+    normal = g.node("Div", centered, g.node("Sqrt", g.node("Add", variance, eps)))
+    return g.node("Add", g.node("Mul", normal, weight), bias)
+
+
+def _mean(g: OnnxGraph, x: str) -> str:
+    """Over the last axis, which stays; its axes are an input since operator set 18."""
+    if g.opset < 18:
+        return g.node("ReduceMean", x, axes=[-1], keepdims=1)
+    return g.node("ReduceMean", x, np.array([-1]), keepdims=1)
 
 
 class GroupNorm(Layer):
@@ -202,7 +230,7 @@ class GroupNorm(Layer):
         units = len(values["weight"])
         one = np.ones(units // self.groups, values["weight"].dtype)
         rows = g.node("Reshape", x, np.array([-1, self.groups, len(one)]))
-        normal = g.node("LayerNormalization", rows, one, 0 * one, epsilon=self.eps)
+        normal = _layer_normalization(g, rows, g.constant(one), g.constant(0 * one), self.eps)
         normal = g.node("Reshape", normal, np.array([-1, units]))
         weight, bias = (
             g.constant(values[name], f"{op.name}.{name}") for name in ("weight", "bias")

@@ -62,7 +62,10 @@ class PReLU(Elementwise):
 
     def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
         """One slope, or one a unit."""
-        return g.node("PRelu", x, g.constant(values["weight"].ravel(), f"{op.name}.weight"))
+        slope = g.constant(values["weight"].ravel(), f"{op.name}.weight")
+        if g.dtype != np.float32:  # ONNX Runtime has PRelu for float32 alone
+            return g.node("Where", g.node("Greater", x, 0.0), x, g.node("Mul", x, slope))
+        return g.node("PRelu", x, slope)
 
 
 class RReLU(Elementwise):
@@ -112,7 +115,7 @@ class RReLU(Elementwise):
 
     def to_onnx(self, g: OnnxGraph, x: str, op: OpSpec, values: Values) -> str:
         """With the mean slope."""
-        return g.node("LeakyRelu", x, alpha=self.slope)
+        return g.activation("leaky_relu", x, self.slope)
 
 
 class Sine(Elementwise):

@@ -15,6 +15,8 @@ class OnnxGraph(Protocol):
     """What a layer adds its operators to: `relume.onnx.graph.Graph`."""
 
     forks: list[str]
+    opset: int  # the operator set; a newer one has more operators
+    dtype: np.dtype[Any]  # of all floats
 
     def constant(self, value: ArrayLike, name: str | None = None) -> str:
         """Add an array; returns its name."""
