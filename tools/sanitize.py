@@ -26,27 +26,33 @@ FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-
 # `shift-base`, `alignment`: NumPy passes unaligned arrays to loops that copy them byte by byte.
 OFF = "-fno-sanitize=alignment,shift-base,vptr"
 
+# Checks of memory, each of which is left out with --reverts: random calls of a kind must see it.
+REVERTS = (
+    ("labels", "engine/training.pyx",
+     "if self.labels and not 0 <= label[i] < self.plan.n_out:", "if False:", "engine"),
+    ("rows", "engine/training.pyx", "if not 0 <= rows[start] < n:", "if False:", "engine"),
+    ("sizes", "engine/arrays.pyx",
+     "if (cnp.PyArray_SIZE(array) != size or not", "if (not", "engine"),
+)  # fmt: skip
 
-def copy_of_the_tree(folder, reverted=None):
-    """Copy the sources without what was built; with texts replaced, as (file, old, new)."""
+
+def copy_of_the_tree(folder):
+    """Copy the sources without what was built."""
     built = shutil.ignore_patterns("*.so", "__pycache__", "build", ".*", "*.egg-info", "results")
     shutil.copytree(ROOT, folder, ignore=built, dirs_exist_ok=True)
-    for name, old, new in reverted or ():
-        path = Path(folder, name)
-        text = path.read_text()
-        if old not in text:
-            raise ValueError(f"{name} must hold {old!r}")
-        path.write_text(text.replace(old, new))
+    replace(Path(folder, "setup.py"), "for build in BUILDS)", "for build in ['baseline'])")
+
+
+def replace(path, old, new):
+    """Replace a text in a file, which must hold it."""
+    text = path.read_text()
+    if old not in text:
+        raise ValueError(f"{path} must hold {old!r}")
+    path.write_text(text.replace(old, new))
 
 
 def build(folder):
     """Build the copy in place, with the baseline kernels only."""
-    setup = Path(folder, "setup.py")
-    every = "for build in BUILDS)"
-    text = setup.read_text()
-    if every not in text:
-        raise ValueError(f"setup.py must hold {every!r}")
-    setup.write_text(text.replace(every, "for build in ['baseline'])"))
     flags = {"CFLAGS": f"{FLAGS} {OFF} -w", "LDFLAGS": FLAGS, "RELUME_DEBUG": "1"}
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run(command, cwd=folder, env=os.environ | flags, check=True)
@@ -79,6 +85,21 @@ def run(folder, *command):
     return done.returncode
 
 
+def unseen_reverts(folder, seconds, seed):
+    """Leave out one check at a time; return those that the random calls do not miss."""
+    unseen = []
+    for name, file, old, new, kind in REVERTS:
+        path = Path(folder, "src/relume", file)
+        replace(path, old, new)
+        build(folder)
+        seen = run(folder, "tools/fuzz.py", "--seconds", str(seconds), "--seed", str(seed),
+                   "--kind", kind, "--count", "400")  # fmt: skip
+        print(f"without the check of {name}: {'seen' if seen else 'not seen'}", flush=True)
+        unseen += [] if seen else [name]
+        replace(path, new, old)
+    return unseen
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description="Run tests and random calls with sanitizers.")
     parser.add_argument("--seconds", type=float, default=300, help="of random calls")
@@ -87,11 +108,14 @@ def main(arguments):
     parser.add_argument(
         "--folder", help="build there, and keep it; built again only where changed"
     )
+    parser.add_argument("--reverts", action="store_true", help="see that missing checks are seen")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or temporary
         copy_of_the_tree(folder)
         build(folder)
+        if options.reverts:
+            return 1 if unseen_reverts(folder, options.seconds, options.seed) else 0
         failed = 0
         if options.tests:
             # The tests of speed and memory measure the sanitizer.

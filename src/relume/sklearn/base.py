@@ -267,6 +267,7 @@ class MLP(BaseEstimator):
         network, hooks = self._network, Hooks(self.callbacks)
         network.optimizer = optimizer_of(self)
         key = int(random_state.randint(2**31)) if network._built().plan.random else 0
+        network._log_names = None
         hooks.call("on_fit_begin", network)
         hooks.call("on_epoch_begin", network, network.epoch + 1)
         fit_lbfgs(self, data, key)

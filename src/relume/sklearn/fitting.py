@@ -81,6 +81,7 @@ class EstimatorFit(Run):
         """Train until the loss has converged, or for one epoch if `incremental`."""
         e, network = self.estimator, self.network
         self.order = self.rows
+        network._log_names = None
         self.hooks.call("on_fit_begin", network)
         self.hooks.show_targets(self.source)
         try:
