@@ -51,8 +51,8 @@ def revive(
     Returns
     -------
     dict of str to list of int
-        Indices of the revived units, by layer name. Their outgoing weights are 0, and the
-        optimizer's state of all their weights is cleared.
+        Indices of the revived units, by layer name. Each is active on some row of X. Their
+        outgoing weights are 0, and the optimizer's state of all their weights is cleared.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def revive(
     rng = network._rng if seed is None else np.random.default_rng(seed)
     candidates = revivable(network, layers, how)
     found = dormant_units(network, X, validation.not_negative(threshold, "threshold"), candidates)
-    done = apply(network, found, how, rng)
+    done = apply(network, found, how, rng, X)
     if lr is not None:
         set_rate(network, lr)
     return done

@@ -183,6 +183,8 @@ cdef class Observer:
         self.waited = 0
         self.observations += 1
         self.rows += p.rows
+        if self.observed_bits[0] & VALUES:
+            self.add(p, p.x, 0, False, self.bounded(0), 0, p.rows)
         for i in range(self.plan.n_ops):
             op = &self.plan.ops[i]
             if self.observed_bits[i + 1] & VALUES:

@@ -33,13 +33,57 @@ def test_outputs_keep_their_bits(how):
     np.testing.assert_array_equal(net.forward(X), before)
     report = diagnostics.inspect(net, X)
     still = set(report.layers[0].dead_units) & set(revived["layer 1"])
-    # New weights may be of units that are dead by chance, as a few per cent of all are.
-    assert len(still) <= (0.2 * len(revived["layer 1"]) if how == "reinit" else 0)
+    assert not still
     state = net.state_dict()
     outgoing = [name for name in state if name.endswith("weight") and state[name].ndim == 2][1:]
     # Units of the next layer that were revived as well have new weights, which nobody reads yet.
     for name, units, new in zip(outgoing, revived.values(), [revived["layer 2"], []], strict=True):
         assert (np.delete(state[name], new, axis=0)[:, units] == 0).all()
+
+
+@pytest.mark.parametrize("how", ["reinit", "bias"])
+@pytest.mark.parametrize("seed", range(6))
+def test_each_revived_unit_is_active_on_some_row(how, seed):
+    """Drawn weights can be those of a unit that is dead on the same rows again."""
+    net = nn.Network(
+        [nn.Dense(96, "relu"), nn.Dense(48, "relu", bias_init=-0.5), nn.Dense(10)], seed=seed
+    ).build(64)
+    changed(net, kill)
+    before = net.forward(X)
+    revived = diagnostics.revive(net, X, how=how, seed=seed)
+    np.testing.assert_array_equal(net.forward(X), before)
+    state = net.state_dict()
+    hidden = np.maximum(X @ state["0.weight"].T + state["0.bias"], 0)
+    assert (hidden[:, revived["layer 1"]] > 0).any(axis=0).all()
+    hidden = np.maximum(hidden @ state["2.weight"].T + state["2.bias"], 0)
+    assert len(revived["layer 2"]) >= 16
+    assert (hidden[:, revived["layer 2"]] > 0).any(axis=0).all()
+
+
+def test_a_unit_whose_inputs_are_zero_is_woken_by_its_bias():
+    net = nn.Network([nn.Dense(4, "relu"), nn.Dense(2)], seed=0).build(3)
+    zeros = np.zeros((5, 3))
+    assert diagnostics.revive(net, zeros) == {"layer 1": [0, 1, 2, 3]}
+    assert (net.state_dict()["0.bias"] > 0).all()
+
+
+def test_a_unit_that_cannot_be_woken_is_not_named():
+    net = nn.Network([nn.Dense(4, "relu", use_bias=False), nn.Dense(2)], seed=0).build(3)
+    assert diagnostics.revive(net, np.zeros((5, 3))) == {}
+
+
+@pytest.mark.parametrize("bias", [0.0, -3.0])
+def test_units_revived_without_rows_have_a_positive_mean(bias):
+    """Without X the callback knows the mean inputs of the epoch: new weights go by them."""
+    net = nn.Network(
+        [nn.Dense(64, "relu", bias_init=bias), nn.Dense(10)], optimizer=nn.SGD(1e-9), seed=1
+    ).build(64)
+    changed(net, lambda name, value: value.fill(-100) if name == "0.bias" else None)
+    revive = nn.Revive()
+    net.fit(X, Y, epochs=1, callbacks=[revive])
+    assert revive.revived[0]["layer 1"] == list(range(64))
+    state = net.state_dict()
+    assert ((X @ state["0.weight"].T + state["0.bias"]).mean(axis=0) > 0).all()
 
 
 @pytest.mark.parametrize("how", ["reinit", "bias"])

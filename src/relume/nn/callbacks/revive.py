@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relume import validation
 from relume.engine.observer import OBSERVE_VALUES, STATISTICS, Observer
 from relume.nn.callbacks.callback import Callback
 from relume.nn.optimizers.usual_rate import lower_rate, rate_excess
 from relume.nn.units.layer_nodes import is_rectifier, network_nodes, walk
-from relume.nn.units.revival import HOW, Revivable, dormant, make_leaky, revivable, revive_units
+from relume.nn.units.revival import (
+    HOW,
+    Dormant,
+    Revivable,
+    dormant,
+    make_leaky,
+    revivable,
+    revive_units,
+    wake,
+)
 from relume.nn.units.unit_statistics import observed
 
 if TYPE_CHECKING:
@@ -22,10 +30,10 @@ if TYPE_CHECKING:
 
     from relume.nn.network import Network
 
-# A layer, the indices of its dormant units, and the mean pre-activation of each of its units.
-Dormant = tuple[Revivable, NDArray[np.intp], NDArray[np.float64] | None]
-
 ACTIVE, SUM = STATISTICS.index("active"), STATISTICS.index("sum")
+MAX = STATISTICS.index("max")
+
+ATTEMPTS = 12  # to make a revived unit active; each but the first doubles its pre-activation
 
 
 class Revive(Callback):
@@ -166,7 +174,7 @@ class Revive(Callback):
         plan = net._built().plan
         bits = np.zeros(plan.n_ops + 1, np.uint8)
         for layer in self._candidates(net):
-            bits[layer.node.out] = OBSERVE_VALUES
+            bits[[layer.node.out, layer.incoming]] = OBSERVE_VALUES
         bounds = np.tile([-np.inf, np.inf], (len(bits), 1))
         self._observer = Observer(plan, bits, bounds, slots=1)
         return self._observer
@@ -181,7 +189,7 @@ class Revive(Callback):
             found = self._by_observer(net, self._observer)
         else:
             return
-        done = apply(net, found, self.how, net._rng)
+        done = apply(net, found, self.how, net._rng, self.X)
         if not done:
             return
         if self.lr is not None and not self.revived:
@@ -201,10 +209,13 @@ class Revive(Callback):
         """The dormant units according to the epoch's minibatches."""
         values, _ = observer.statistics()
         return [
-            (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], observer.rows,
-                            self.threshold), None)
+            Dormant(
+                layer,
+                dormant(values[layer.node.out][[ACTIVE, SUM]], observer.rows, self.threshold),
+                inputs=values[layer.incoming][SUM] / observer.rows,
+            )
             for layer in self._candidates(net)
-        ]  # fmt: skip
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without what belongs to a running fit."""
@@ -217,22 +228,51 @@ def dormant_units(
     """The dormant units of each layer on the rows of X."""
     _, values, rows = observed(net, X)
     return [
-        (layer, dormant(values[layer.node.out][[ACTIVE, SUM]], rows, threshold),
-         values[layer.node.pre][SUM] / rows)
+        Dormant(
+            layer,
+            dormant(values[layer.node.out][[ACTIVE, SUM]], rows, threshold),
+            pre=values[layer.node.pre][SUM] / rows,
+        )
         for layer in layers
-    ]  # fmt: skip
+    ]
 
 
 def apply(
-    net: Network, found: list[Dormant], how: str, rng: np.random.Generator
+    net: Network,
+    found: list[Dormant],
+    how: str,
+    rng: np.random.Generator,
+    X: ArrayLike | None = None,
 ) -> dict[str, list[int]]:
-    """Revive dormant units; return their indices by layer name."""
-    found = [each for each in found if len(each[1])]
-    for layer, units, pre in found:
-        revive_units(net, layer, units, how, rng, pre)
+    """Revive dormant units; return their indices by layer name.
+
+    With X, each of them is active on some row of X afterwards. One that cannot be, because its
+    inputs are 0 on all rows and it has no bias, is not among those returned.
+    """
+    found = [each for each in found if len(each.units)]
+    for each in found:
+        revive_units(net, each, how, rng)
     if how == "leaky" and found:
-        make_leaky(net, [(layer, units) for layer, units, _ in found])
-    return {layer.node.name: units.tolist() for layer, units, _ in found}
+        make_leaky(net, [(each.layer, each.units) for each in found])
+    if X is not None and found:
+        for attempt in range(ATTEMPTS):
+            dead, values = _still_dead(net, X, found)
+            if not any(map(len, dead)):
+                break
+            for each, units in zip(found, dead, strict=True):
+                wake(net, each.layer, units, values[each.layer.node.pre][MAX][units], attempt)
+        else:
+            dead, _ = _still_dead(net, X, found)
+            for each, units in zip(found, dead, strict=True):
+                each.units = np.setdiff1d(each.units, units)
+    return {each.layer.node.name: each.units.tolist() for each in found if len(each.units)}
+
+
+def _still_dead(net, X, found):
+    """Those units of each layer that are 0 on all rows of X, and the statistics of all nodes."""
+    _, values, _ = observed(net, X)
+    dead = [each.units[values[each.layer.node.out][ACTIVE][each.units] == 0] for each in found]
+    return dead, values
 
 
 def set_rate(net: Network, lr: float | Literal["advised"]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume import validation
 from relume.nn.layers import initializers
@@ -31,6 +32,16 @@ class Revivable:
     node: Any
     incoming: int
     outgoing: int
+
+
+@dataclass
+class Dormant:
+    """The dormant units of a layer, and what is known of the rows on which they are dormant."""
+
+    layer: Revivable
+    units: NDArray[np.intp]
+    pre: NDArray[np.float64] | None = None  # mean pre-activation of each unit of the layer
+    inputs: NDArray[np.float64] | None = None  # mean of each input of the layer
 
 
 def revivable(net, layers=None, how="reinit"):
@@ -92,8 +103,14 @@ def dormant(values, rows, threshold):
     return np.flatnonzero((active == 0) | ((score <= threshold) if threshold > 0 else False))
 
 
-def revive_units(net, layer, units, how, rng, pre=None):
-    """Give some units of a layer a new life; `pre` are their mean pre-activations, for "bias"."""
+def revive_units(net, dormant, how, rng):
+    """Give the dormant units of a layer a new life.
+
+    Drawn weights may leave a unit dead on all rows. Where the mean input of the layer is known,
+    the sign of the weights and the bias are chosen so that the unit's mean pre-activation is
+    positive, which makes the unit active on some row.
+    """
+    layer, units, pre = dormant.layer, dormant.units, dormant.pre
     weights = net._weights
     node, by_op = layer.node, weights.by_op()
     incoming, outgoing = by_op[layer.incoming][1], by_op[layer.outgoing][1]
@@ -109,7 +126,43 @@ def revive_units(net, layer, units, how, rng, pre=None):
         if "bias" in incoming:
             fixed = not isinstance(spec.bias_init, initializers.Initializer)
             incoming["bias"][units] = spec.bias_init if fixed else 0.0
+        if dormant.inputs is not None:
+            _make_mean_positive(incoming, units, dormant.inputs)
     outgoing["weight"][units] = 0
+    _forget(weights, layer, units)
+
+
+def _make_mean_positive(incoming, units, inputs):
+    """Choose signs of new weights, and biases, so that units have a positive mean input."""
+    mean = inputs @ incoming["weight"][:, units]
+    incoming["weight"][:, units] *= np.where(mean < 0, -1, 1)
+    if "bias" in incoming:
+        below = np.abs(mean) + incoming["bias"][units] <= 0
+        incoming["bias"][units[below]] = 0
+
+
+def wake(net, layer, units, largest, attempt):
+    """Change revived units that are still 0 on all rows; their outgoing weights are 0.
+
+    At the first attempt the weights change their signs, since the pre-activations were all
+    negative. Later attempts raise the bias until the largest pre-activation is 1, 2, 4 and so on.
+
+    Parameters
+    ----------
+    net : Network
+    layer : Revivable
+    units : ndarray of int
+    largest : ndarray of float
+        The largest pre-activation of each of these units.
+    attempt : int
+        Number of attempts before.
+    """
+    weights = net._weights
+    incoming = weights.by_op()[layer.incoming][1]
+    if attempt == 0 or "bias" not in incoming:
+        incoming["weight"][:, units] *= -1
+    else:
+        incoming["bias"][units] += 2.0 ** (attempt - 1) - largest
     _forget(weights, layer, units)
 
 
