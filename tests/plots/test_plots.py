@@ -135,6 +135,13 @@ def test_losses_are_those_of_the_histories():
     assert plots.losses({"zero": {"loss": [1.0, 0.0]}}).axes[0].get_yscale() == "linear"
 
 
+def test_one_history_needs_no_label():
+    history = RUNS[next(iter(RUNS))]
+    alone, labelled = plots.losses(history), plots.losses({"training": history})
+    assert plots.text_alternative(alone) == plots.text_alternative(labelled)
+    assert "training" in plots.text_alternative(alone)
+
+
 def test_losses_of_a_fit():
     net = nn.Network([nn.Dense(1)], loss="mse", seed=0)
     data = [[0.0], [1.0]], [0.0, 1.0]
@@ -240,7 +247,8 @@ def test_missing_matplotlib_says_what_to_install(monkeypatch, draw):
         (lambda: plots.activations(theme="blue"), ValueError, "theme must be one of"),
         (lambda: plots.activations(derivatives=2), TypeError, "derivatives must be"),
         (lambda: plots.losses({}), ValueError, "at least one history"),
-        (lambda: plots.losses({"loss": [1.0]}), TypeError, "dict of label to history"),
+        (lambda: plots.losses([1.0]), TypeError, "dict of label to history"),
+        (lambda: plots.losses({"loss": []}), ValueError, r"histories\['training'\] must have"),
         (lambda: plots.losses({"a": {"loss": []}}), ValueError, r"histories\['a'\] must have"),
         (lambda: plots.losses({"a": 3}), TypeError, r"histories\['a'\] must be a history"),
         (lambda: plots.layer_histograms(3), TypeError, "report must be a report"),

@@ -48,7 +48,7 @@ def try_step(net: Network, X: NDArray[np.floating], y: NDArray[np.generic]) -> T
         for name, value in named[0].items()
         if name.endswith("weight")
     }
-    X, y = np.ascontiguousarray(X[1::2]), np.ascontiguousarray(y[1::2])
+    X, y = X[1::2].copy(), y[1::2].copy()  # a copy of X stays what it is, centered or not
     losses = {}
     for factor in (0.0, *FACTORS):
         with np.errstate(all="ignore"):

@@ -107,15 +107,17 @@ def _words(names, x, derivatives):
 
 
 def losses(
-    histories: Mapping[str, Mapping[str, Sequence[float]]], *, theme: str = "light"
+    histories: Mapping[str, Sequence[float]] | Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    theme: str = "light",
 ) -> "Figure":
     """Plot the loss curves of one or more runs.
 
     Parameters
     ----------
-    histories : dict of str to History
-        Return values of ``fit``, by label. Training losses are drawn as styled lines, validation
-        losses as thinner dotted lines.
+    histories : History, or dict of str to History
+        Return value of ``fit``, or several of them by label. Training losses are drawn as styled
+        lines, validation losses as thinner dotted lines.
     theme : {"light", "dark"}, default="light"
         Colors for a light or a dark background.
 
@@ -135,11 +137,12 @@ def losses(
     >>> from relume import nn, plots
     >>> net = nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.SGD(0.1), seed=0)
     >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=5)
-    >>> figure = plots.losses({"linear": history})
+    >>> figure = plots.losses(history)
     >>> figure.axes[0].get_xlabel()
     'epoch'
+    >>> figure = plots.losses({"slow": history, "the same": history})
     """
-    _check_histories(histories)
+    histories = _by_label(histories)
     words = [_run_in_words(label, history) for label, history in histories.items()]
     alternative = f"Loss curves by epoch. {' '.join(words)}"
     figure, axes = style.new_figure("Loss by epoch", alternative, theme, 3.8)
@@ -161,11 +164,17 @@ def losses(
     return figure
 
 
-def _check_histories(histories: Any) -> None:
-    if not isinstance(histories, Mapping) or "loss" in histories:
-        raise TypeError(f"histories must be a dict of label to history, got {type(histories)}")
+def _by_label(histories: Any) -> Any:
+    """Histories by label; a single one is that of the training."""
+    if not isinstance(histories, Mapping):
+        raise TypeError(
+            "histories must be a history, as fit returns it, or a dict of label to history, got "
+            f"{type(histories)}"
+        )
     if not histories:
         raise ValueError("histories must hold at least one history, got none")
+    if "loss" in histories and not isinstance(histories["loss"], Mapping):
+        histories = {"training": histories}
     for label, history in histories.items():
         if not isinstance(history, Mapping):
             raise TypeError(
@@ -176,6 +185,7 @@ def _check_histories(histories: Any) -> None:
                 f"histories[{label!r}] must have at least one epoch with a loss, "
                 f"got {validation.shown(history)}"
             )
+    return histories
 
 
 def _all_positive(history):
