@@ -208,6 +208,57 @@ def test_memory_does_not_depend_on_rows(tmp_path):
     assert peaks[1] < 1.1 * peaks[0]
 
 
+def waking(rows, late):
+    """Rows of zeros, on which unit k of a layer wakes only in row late[k], and its network."""
+    X = np.zeros((rows, len(late)), np.float32)
+    X[late, range(len(late))] = 1
+    net = nn.Network([nn.Dense(len(late) + 1, "relu"), nn.Dense(2)], seed=0).build(len(late))
+    weight = np.vstack([np.eye(len(late)), np.zeros(len(late))])
+    net.load_state_dict(net.state_dict() | {"0.weight": weight, "0.bias": np.zeros(len(weight))})
+    return net, X
+
+
+# First and last rows of blocks of 4,096 rows, and of shards of 64.
+LATE = [0, 63, 64, 4095, 4096, 4097, 8191, 8192, 9998, 9999]
+
+
+def test_units_that_wake_only_in_a_later_block_are_alive():
+    net, X = waking(10_000, LATE)
+    (layer, _) = diagnostics.inspect(net, X).layers
+    assert layer.dead_units == [len(LATE)]
+    assert layer.nearly_dead_units == list(range(len(LATE)))
+    assert layer.activations.max == 1
+    assert layer.zero_fraction == pytest.approx(1 - len(LATE) / (10_000 * (len(LATE) + 1)))
+    assert diagnostics.revive(net, X) == {"layer 1": [len(LATE)]}
+
+
+@pytest.mark.parametrize("rows", [1, 100, 4096, 5000])
+def test_the_report_is_the_same_for_any_block_size(rows, monkeypatch):
+    X, y = np.tile(DIGITS[0], (7, 1)), np.tile(DIGITS[1], 7)
+    if rows == 1:
+        X, y = X[:130], y[:130]
+    reports = []
+    for block in (len(X), rows):
+        monkeypatch.setattr("relume.nn.data.row_blocks.ROWS", block)
+        reports.append(diagnostics.inspect(NET, X, y).to_dict())
+    assert_nearly_equal(*reports)
+
+
+def assert_nearly_equal(a, b):
+    """Whole numbers and text exactly, sums of floats but for the order of their terms."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_nearly_equal(a[key], b[key])
+    elif isinstance(a, list):
+        assert len(a) == len(b)
+        for each in zip(a, b, strict=True):
+            assert_nearly_equal(*each)
+    else:
+        assert a == (pytest.approx(b, rel=1e-6, abs=1e-9) if isinstance(a, float) else b)
+
+
 # -- what it gives --------------------------------------------------------------------------------
 
 

@@ -60,6 +60,24 @@ def test_every_and_rows_of_ones_own():
     assert other.records[0]["layer 1"]["active"].shape == (h.shape[1],)
 
 
+@pytest.mark.parametrize("given", [False, True], ids=["minibatches", "rows of its own"])
+def test_units_that_wake_only_in_a_later_block_are_active(given):
+    """On one row each: the first and the last of blocks of rows, and of shards."""
+    late = [0, 63, 64, 4095, 4096, 8191, 8192, 9999]
+    X = np.zeros((10_000, len(late)), np.float32)
+    X[late, range(len(late))] = 1
+    first = nn.Dense(len(late), "relu", use_bias=False)  # which a step would raise above 0
+    net = nn.Network([first, nn.Dense(1)], loss="mse", seed=0,
+                     optimizer=nn.SGD(1e-12)).build(len(late))  # fmt: skip
+    net.load_state_dict(net.state_dict() | {"0.weight": np.eye(len(late))})
+    monitor = nn.Monitor(X if given else None)
+    y = np.random.default_rng(0).normal(size=len(X))
+    net.fit(X, y, batch_size=len(X), shuffle=False, callbacks=[monitor])
+    record = monitor.records[0]["layer 1"]
+    np.testing.assert_allclose(record["active"], 1 / len(X))
+    assert record["dead_fraction"] == 0
+
+
 def test_dying_units_are_warned_of_once_by_name():
     net = digits_net(sizes=(128, 64), epochs=0, optimizer=nn.Adam(0.3), seed=0)
     with pytest.warns(nn.TrainingWarning) as caught:
