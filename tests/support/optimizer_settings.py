@@ -21,3 +21,16 @@ SETTINGS = {
     "lion": ("Lion", {}),
     "lion-parameters": ("Lion", {"lr": 0.01, "betas": (0.5, 0.8), **DECAY}),
 }
+
+# Settings that are compared with their twins alone.
+VARIANTS = {
+    "dampening": ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, **DECAY}),
+    "rmsprop-centered": ("RMSprop", {"centered": True}),
+    "rmsprop-centered-parameters": (
+        "RMSprop",
+        {"alpha": 0.8, "eps": 1e-3, "momentum": 0.8, "centered": True, **DECAY},
+    ),
+    "adam-amsgrad": ("Adam", {"lr": 0.1, "betas": (0.5, 0.6), "amsgrad": True, **DECAY}),
+    "adamw-amsgrad": ("AdamW", {"lr": 0.1, "betas": (0.9, 0.8), "amsgrad": True, **DECAY}),
+    "nadam-decoupled": ("NAdam", {"lr": 0.01, "decoupled_weight_decay": True, **DECAY}),
+}

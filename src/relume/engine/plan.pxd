@@ -90,6 +90,7 @@ cdef class Plan:
     cdef void block_gradient(self, const Pass* p, const Block* block, char* out,
                              char* scratch) noexcept nogil
     cdef double penalties(self, const Pass* p) noexcept nogil
+    cdef double largest_gradient(self, const Pass* p) noexcept nogil
 
 
 cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows) noexcept nogil:

@@ -20,6 +20,7 @@ which take on the relu beside them.
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.math cimport sqrt
 from libc.stdint cimport INT32_MAX, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
@@ -28,8 +29,8 @@ from relume.engine.arrays cimport (
     LINE, address, data_of, loss_of, matrix_of, numbers_of, targets_of, writable_data_of,
 )
 from relume.engine.ops cimport (
-    MAX_INTEGERS, MAX_NUMBERS, NOWHERE, OF_ITS_ROW, Op, Pass, backward, delta_at, float_mode,
-    flush_subnormals, forward, gradient, kind_of, restore_float_mode,
+    MAX_INTEGERS, MAX_NUMBERS, NOWHERE, OF_ITS_ROW, Op, Pass, at, backward, delta_at, float_mode,
+    flush_subnormals, forward, gradient, kind_of, restore_float_mode, statistic, value_at,
 )
 from relume.engine.skip_zeros cimport FORWARD, ONE_ROW, compressed_size, gradient_scratch, may_pay
 from relume.kernels.dispatch cimport table
@@ -488,6 +489,34 @@ cdef class Plan:
                 for k from 0 <= k < p.rows by shard:
                     sum += self.ops[i].kind.penalty(p, &self.ops[i], k)
         return sum
+
+    cdef double largest_gradient(self, const Pass* p) noexcept nogil:
+        """A bound of the parameters' gradients; infinite too if statistics leave their range.
+
+        A gradient is a sum over rows of products: of the gradient by an op's output with its
+        input, or with that normalized.
+        """
+        cdef Py_ssize_t i
+        cdef double bound = 0, x, statistics
+        cdef const Op* op
+        for i in range(self.n_ops):
+            op = &self.ops[i]
+            if op.kind.after_batch != NULL:
+                statistics = self.spans.peak(statistic(p, op, 0), op.kind.n_vectors * op.n_out)
+                bound = max(bound, statistics)
+            if op.kind.gradient == NULL or op.n_trainable == 0:
+                continue
+            x = sqrt(<double> max(p.rows, op.n_in))
+            if op == p.sparse_op:
+                x = max(x, self.spans.peak(p.sparse.values, p.sparse.starts[p.rows]))
+            else:
+                x = max(x, self.spans.peak(value_at(p, op.input, 0, op.n_in), p.rows * op.n_in))
+            if op.kind.joins:
+                x = max(x, self.spans.peak(value_at(p, op.skip, 0, op.n_skip),
+                                           p.rows * op.n_skip))
+            bound = max(bound, p.rows * x * self.spans.peak(
+                at(p, op.delta_out, 0, op.n_out), p.rows * op.n_out))
+        return bound
 
     def row_losses(self, str loss, numbers, z, y):
         """The loss of each row of outputs z against y, and its gradient by z."""

@@ -34,4 +34,7 @@ class TrainedValues(Protocol):
     parameters: NDArray[Any]
     optimizer_state: NDArray[Any]
     average: NDArray[Any] | None
+    gradients: NDArray[Any] | None
     steps: int
+    # Of |parameters| and |optimizer_state[0]|, both upper; None where nobody knows them.
+    bounds: tuple[float, float] | None

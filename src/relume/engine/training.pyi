@@ -55,6 +55,7 @@ class Training:
         weight: NDArray[Any] | None,
         rate: float,
         key: int = 0,
+        guarded: bool = False,
     ) -> tuple[int, float, float]: ...
     def gradients(
         self,

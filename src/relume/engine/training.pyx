@@ -39,11 +39,13 @@ cdef enum Status:
     INPUT_NOT_FINITE
     LOSS_NOT_FINITE
     LABEL_OUT_OF_RANGE
+    STEP_NOT_FINITE             # it was undone
+    NO_MEMORY
     RAISED                      # the Python loss did
     SKIPPED                     # no row of it has a weight: no step was made
 
 STATUS = {"fine": FINE, "input not finite": INPUT_NOT_FINITE, "loss not finite": LOSS_NOT_FINITE,
-          "label out of range": LABEL_OUT_OF_RANGE}
+          "label out of range": LABEL_OUT_OF_RANGE, "step not finite": STEP_NOT_FINITE}
 
 cdef enum Fault:                # what is wrong with gathered rows: bits that may be joined
     NOT_FINITE = 1
@@ -242,8 +244,10 @@ cdef class Training:
             self.updates.count()
         return FINE, steps, sum / total if total > 0 else 0.0
 
-    def batch(self, X, y, weight, double rate, uint64_t key=0):
+    def batch(self, X, y, weight, double rate, uint64_t key=0, bint guarded=False):
         """Train on one minibatch: all rows of X, an array, or a tuple of two `Sparse` halves.
+
+        A `guarded` step that makes a value infinite or NaN is undone.
 
         Returns
         -------
@@ -260,6 +264,9 @@ cdef class Training:
         self.order = NULL
         self.updates.hyper[0] = rate
         self.p.key = key
+        self.updates.guarded = False
+        if guarded:
+            self.updates.guard()
         with nogil:
             status = self.minibatch(n)
         self.updates.count()
@@ -300,6 +307,8 @@ cdef class Training:
 
     def _failed(self, Status status, Py_ssize_t step, double loss):
         """What a minibatch that did not end well is reported as."""
+        if status == NO_MEMORY:
+            raise MemoryError("no memory to keep the weights as they were before the step")
         if status == RAISED:
             error, self.error = self.error, None
             raise error
@@ -357,10 +366,19 @@ cdef class Training:
 
     cdef Status update(self, Py_ssize_t rows) noexcept nogil:
         cdef Status status = self.phase1(rows)
-        if status == FINE:
-            self.plan.track_statistics(&self.p)
-            self.batch_loss += self.updates.run(&self.p, self.divisor)
-        return status
+        cdef double penalties
+        cdef bint guarded = self.updates.guarded
+        if status != FINE:
+            return status
+        if guarded and not self.updates.begin_guarded(
+                self.plan.largest_gradient(&self.p), NULL):
+            return NO_MEMORY
+        self.plan.track_statistics(&self.p)
+        penalties = self.updates.run(&self.p, self.divisor)
+        if guarded and not self.updates.end_guarded(NULL):
+            return STEP_NOT_FINITE
+        self.batch_loss += penalties
+        return FINE
 
     cdef Status phase1(self, Py_ssize_t rows, bint steps=True) noexcept nogil:
         """All shards through all segments and back; the loss stands between.

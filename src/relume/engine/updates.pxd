@@ -22,6 +22,13 @@ cdef class Updates:
     cdef Py_ssize_t scratch_size
     cdef const OptimizerRow* optimizer
     cdef double hyper[N_HYPER]
+    cdef double hyper_before[N_HYPER]
+    cdef double bounds[2]       # of parameters and of the first span of state, see `begin_guarded`
+    cdef double largest_rate    # of all ops, as a factor of the optimizer's
+    cdef double l1, l2          # of all ops, the largest
+    cdef bint guarded           # whether a step that makes a value infinite or NaN is undone
+    cdef char* backup           # of parameters, state and average; NULL: the step is safe
+    cdef Py_ssize_t n_state     # spans of state
     cdef double clip_norm, clip_value, keep
     cdef bint keeps_all, mean_penalty
     cdef int threads            # of this step,
@@ -29,18 +36,26 @@ cdef class Updates:
     cdef uint64_t* parts        # of each thread
     cdef readonly int64_t t
 
+    cdef int guard(self) except -1
+    cdef bint begin_guarded(self, double gradient, const char* gradients) noexcept nogil
+    cdef bint is_safe(self, double gradient) noexcept nogil
+    cdef bint end_guarded(self, char* gradients) noexcept nogil
+    cdef bint all_finite(self) noexcept nogil
     cdef int count(self) except -1
     cdef void begin_step(self) noexcept nogil
     cdef double run(self, const Pass* p, double total) noexcept nogil
     cdef double derive(self, const Pass* p, double total, char* gradients) noexcept nogil
-    cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil
+    cdef void blocks(self, const Pass* p, double total, int work, double factor,
+                     double unit=*) noexcept nogil
     cdef void blocks_of(self, const Pass* p, int thread, int threads, Region* region,
-                        double total, int work, double factor) noexcept nogil
+                        double total, int work, double factor, double unit) noexcept nogil
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
-                    double factor) noexcept nogil
+                    double factor, double unit) noexcept nogil
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil
-    cdef double norm_factor(self) noexcept nogil
+    cdef double norm_factor(self, double* unit) noexcept nogil
     cdef void update(self, const Block* block, char* g) noexcept nogil
+    cdef double scaled_norm(self, double unit) noexcept nogil
+    cdef void measure(self) noexcept nogil
     cdef void follow(self, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef void limit_columns(self) noexcept nogil
     cdef double penalties(self) noexcept nogil

@@ -4,6 +4,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from relume.engine.arrays cimport address, optimizer_of, writable_data_of
@@ -72,37 +73,156 @@ cdef class Updates:
         self.scratch = address(scratch)
         self.parameters = writable_data_of(
             weights.parameters, plan.dtype, plan.n_parameters, "parameters")
+        self.n_state = self.optimizer.n_state
         self.state = writable_data_of(
-            weights.optimizer_state, plan.dtype, 2 * plan.n_parameters, "the optimizer's state")
+            weights.optimizer_state, plan.dtype, self.n_state * plan.n_parameters,
+            "the optimizer's state")
         self.average = NULL
         if self.keep:
             self.average = writable_data_of(
                 weights.average, plan.dtype, plan.n_parameters, "average")
         self.gradient, self.penalty = address(gradient), <double*> address(sums)
         self.square = self.penalty + max(plan.n_blocks, <Py_ssize_t> 1)
+        self.largest_rate = self.l1 = self.l2 = 0
+        for i in range(plan.n_ops):
+            if plan.ops[<Py_ssize_t> i].n_trainable:
+                self.largest_rate = max(self.largest_rate, plan.ops[<Py_ssize_t> i].lr_scale)
+                self.l1 = max(self.l1, plan.ops[<Py_ssize_t> i].l1)
+                self.l2 = max(self.l2, plan.ops[<Py_ssize_t> i].l2)
         parts = np.zeros(threads * APART, np.uint64)
         self.parts = <uint64_t*> address(parts)
         self.owners = (parts, weights.parameters, weights.optimizer_state, weights.average,
                        gradient, sums, scratch)
 
     def step(self, gradients, double rate):
-        """One step over all parameters, from gradients computed before, which it changes."""
+        """One step over all parameters, from gradients computed before, which it changes.
+
+        The weights are told of the step, and forget the gradients, before Python can be
+        interrupted.
+
+        Returns
+        -------
+        finite : bool
+            False if the step would have made a value infinite or NaN: nothing has changed then.
+        """
         cdef Pass p
+        cdef double factor, unit
+        cdef bint kept, finite = False
         p.rows = 0
         self.gradient = writable_data_of(
             gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
         self.keeps_all = True
         self.hyper[0] = rate
-        self.begin_step()
+        self.guard()
         with nogil:
-            self.blocks(&p, 1, REGULARIZE, 1)
-            self.blocks(&p, 1, UPDATE, self.norm_factor())
-            self.limit_columns()
-        self.count()
+            kept = self.begin_guarded(
+                self.plan.spans.peak(self.gradient, self.plan.n_parameters), self.gradient)
+            if kept:
+                self.begin_step()
+                self.blocks(&p, 1, REGULARIZE, 1)
+                factor = self.norm_factor(&unit)
+                self.blocks(&p, 1, UPDATE, factor, unit)
+                self.limit_columns()
+                finite = self.end_guarded(self.gradient)
+        if not kept:
+            raise MemoryError("no memory to keep the weights as they were before the step")
+        if finite:
+            self.count()
+            self.weights.gradients = None
+        return finite
 
     cdef int count(self) except -1:
         """Tell the weights how many steps they have made, before Python can be interrupted."""
         self.weights.steps = self.t
+        self.weights.bounds = (self.bounds[0], self.bounds[1]) if self.guarded else None
+
+    # -- a guarded step: one that makes a value infinite or NaN is undone -------------------------
+
+    cdef int guard(self) except -1:
+        """Let the next step be guarded. Its bounds are the last one's, if that was guarded too."""
+        bounds = getattr(self.weights, "bounds", None)
+        self.guarded = True
+        if bounds is not None and not getattr(self.weights, "shared", False):
+            self.bounds[0], self.bounds[1] = bounds
+        else:
+            self.measure()
+
+    cdef void measure(self) noexcept nogil:
+        self.bounds[0] = self.plan.spans.peak(self.parameters, self.plan.n_parameters)
+        self.bounds[1] = self.plan.spans.peak(self.state, self.plan.n_parameters)
+
+    cdef bint is_safe(self, double gradient) noexcept nogil:
+        """Whether no value can overflow, by the bounds, which then become those after the step."""
+        cdef double limit = (3e38 if self.plan.itemsize == 4 else 1.7e308) / 4
+        cdef double p = self.bounds[0], s1 = self.bounds[1], g, step
+        cdef double hyper[N_HYPER]
+        memcpy(hyper, self.hyper, sizeof(hyper))
+        hyper[0] *= self.largest_rate
+        g = gradient + self.l1 + 2 * self.l2 * p
+        if self.clip_value != 0 and g <= limit:
+            g = min(g, self.clip_value)
+        g += hyper[1] * p
+        step = self.optimizer.reach(hyper, self.t + 1, g, &s1) + hyper[0] * hyper[2] * p
+        if not (g < limit and s1 < limit and step < limit and p < limit):
+            return False
+        self.bounds[0], self.bounds[1] = p + step, s1
+        return True
+
+    cdef bint begin_guarded(self, double gradient, const char* gradients) noexcept nogil:
+        """Before a step whose gradients are at most so large, keep what it may spoil.
+
+        Nearly always the bounds of parameters, state and gradients show that no value can
+        overflow: they are carried from step to step, and measured only where they do not show it.
+        Else all is copied: parameters, state, average, and gradients, if they are given. Returned
+        is False where there is no memory for it.
+        """
+        cdef Py_ssize_t span = self.plan.n_parameters * self.plan.itemsize
+        if self.is_safe(gradient):
+            return True
+        self.measure()
+        if self.is_safe(gradient):
+            return True
+        self.backup = <char*> malloc(span * (3 + self.n_state))
+        if self.backup == NULL:
+            return False
+        memcpy(self.backup, self.parameters, span)
+        if self.average != NULL:
+            memcpy(self.backup + span, self.average, span)
+        if gradients != NULL:
+            memcpy(self.backup + 2 * span, gradients, span)
+        memcpy(self.backup + 3 * span, self.state, span * self.n_state)
+        memcpy(self.hyper_before, self.hyper, sizeof(self.hyper))
+        return True
+
+    cdef bint end_guarded(self, char* gradients) noexcept nogil:
+        """After the step: whether all is finite. If not, it is undone."""
+        cdef Py_ssize_t span = self.plan.n_parameters * self.plan.itemsize
+        if self.backup == NULL:
+            return True
+        cdef bint finite = self.all_finite()
+        if finite:
+            self.measure()
+        else:
+            memcpy(self.parameters, self.backup, span)
+            if self.average != NULL:
+                memcpy(self.average, self.backup + span, span)
+            if gradients != NULL:
+                memcpy(gradients, self.backup + 2 * span, span)
+            memcpy(self.state, self.backup + 3 * span, span * self.n_state)
+            memcpy(self.hyper, self.hyper_before, sizeof(self.hyper))
+            self.t -= 1
+        free(self.backup)
+        self.backup = NULL
+        return finite
+
+    cdef bint all_finite(self) noexcept nogil:
+        """Whether parameters, state and average are finite."""
+        cdef Py_ssize_t n = self.plan.n_parameters
+        return (self.plan.spans.all_finite(self.parameters, n)
+                and self.plan.spans.all_finite(self.state, self.n_state * n)
+                and (self.average == NULL or self.plan.spans.all_finite(self.average, n)))
+
+    # -- a step ----------------------------------------------------------------------------------
 
     cdef void begin_step(self) noexcept nogil:
         self.t += 1
@@ -111,12 +231,14 @@ cdef class Updates:
 
     cdef double run(self, const Pass* p, double total) noexcept nogil:
         """Phase 2 of a minibatch of the weight `total`; returned is the sum of the penalties."""
+        cdef double factor, unit
         self.begin_step()
         if self.clip_norm == 0:
             self.blocks(p, total, DERIVE | REGULARIZE | UPDATE, 1)
         else:
             self.blocks(p, total, DERIVE | REGULARIZE, 1)
-            self.blocks(p, total, UPDATE, self.norm_factor())
+            factor = self.norm_factor(&unit)
+            self.blocks(p, total, UPDATE, factor, unit)
         self.limit_columns()
         return self.penalties()
 
@@ -129,7 +251,8 @@ cdef class Updates:
         self.gradient, self.keeps_all = own, kept_all
         return self.penalties()
 
-    cdef void blocks(self, const Pass* p, double total, int work, double factor) noexcept nogil:
+    cdef void blocks(self, const Pass* p, double total, int work, double factor,
+                     double unit=1) noexcept nogil:
         cdef Py_ssize_t i, n = self.plan.n_blocks
         cdef int threads = 1, thread
         cdef Region region
@@ -137,24 +260,24 @@ cdef class Updates:
             threads = begin(&region, self.threads)
         if threads == 1:
             for i in range(n):
-                self.block(p, i, 0, total, work, factor)
+                self.block(p, i, 0, total, work, factor, unit)
         else:
             share_out(self.parts, threads, n)
             for thread in prange(threads, schedule="static", chunksize=1, num_threads=threads):
-                self.blocks_of(p, thread, threads, &region, total, work, factor)
+                self.blocks_of(p, thread, threads, &region, total, work, factor, unit)
             end(&region, n)
 
     cdef void blocks_of(self, const Pass* p, int thread, int threads, Region* region,
-                        double total, int work, double factor) noexcept nogil:
+                        double total, int work, double factor, double unit) noexcept nogil:
         """The blocks of a thread, whose parameters and state it may still have in its cache."""
         cdef Py_ssize_t i = next_part(self.parts, threads, thread)
         while i >= 0:
-            self.block(p, i, thread, total, work, factor)
+            self.block(p, i, thread, total, work, factor, unit)
             done(region, thread)
             i = next_part(self.parts, threads, thread)
 
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
-                    double factor) noexcept nogil:
+                    double factor, double unit) noexcept nogil:
         """Its gradient is in memory of the thread, or where it belongs if all are kept."""
         cdef const Block* block = &self.plan.blocks[i]
         cdef Py_ssize_t start = block.start if self.keeps_all else thread * self.plan.largest_block
@@ -165,6 +288,8 @@ cdef class Updates:
         if work & REGULARIZE:
             self.regularize(i, g, total)
         if work & UPDATE:
+            if unit != 1:
+                self.plan.spans.scale(g, block.size, unit)
             if factor != 1:
                 self.plan.spans.scale(g, block.size, factor)
             self.update(block, g)
@@ -185,25 +310,56 @@ cdef class Updates:
         if self.clip_norm != 0:
             self.square[i] = self.plan.spans.sum_squares(g, block.size)
 
-    cdef double norm_factor(self) noexcept nogil:
-        """What brings the norm of all gradients to its limit: as torch's clip_grad_norm_."""
+    cdef double norm_factor(self, double* unit) noexcept nogil:
+        """What brings the norm of all gradients to its limit: as torch's clip_grad_norm_.
+
+        The gradients are to be multiplied by `unit`, a power of two, and by the factor, so that no
+        factor is below the normal numbers of the dtype.
+        """
         cdef Py_ssize_t i
-        cdef double sum = 0
+        cdef double sum = 0, norm
+        unit[0] = 1
         if self.clip_norm == 0:
             return 1
         for i in range(self.plan.n_blocks):
             sum += self.square[i]
-        return min(self.clip_norm / (sqrt(sum) + 1e-6), 1.0)
+        norm = sqrt(sum) + 1e-6
+        if self.plan.itemsize == 4:
+            if norm > max(1e20, self.clip_norm):
+                unit[0] = 2.0 ** -64
+                norm *= unit[0]
+        elif not norm < 1e150:                          # the sum of squares may have overflowed
+            unit[0] = 2.0 ** -600
+            norm = self.scaled_norm(unit[0])
+            if norm <= self.clip_norm * unit[0]:
+                unit[0] = 1
+                return 1
+        return min(self.clip_norm / norm, 1 / unit[0])
+
+    cdef double scaled_norm(self, double unit) noexcept nogil:
+        """The norm of all gradients, in memory, times `unit`."""
+        cdef const Block* block
+        cdef Py_ssize_t i, k, n
+        cdef const double* g
+        cdef double sum = 0
+        for i in range(self.plan.n_blocks):
+            block = &self.plan.blocks[i]
+            g = <const double*> self.gradient + block.start
+            n = block.size
+            for k in range(n):
+                sum += (g[k] * unit) * (g[k] * unit)
+        return sqrt(sum)
 
     cdef void update(self, const Block* block, char* g) noexcept nogil:
         cdef double hyper[N_HYPER]
         cdef Py_ssize_t start = block.start * self.plan.itemsize
+        cdef Py_ssize_t span = self.plan.n_parameters * self.plan.itemsize
+        cdef char* s1 = self.state + start
         memcpy(hyper, self.hyper, sizeof(hyper))
         hyper[0] *= self.plan.ops[block.op].lr_scale
         self.optimizer.update(
-            self.parameters + start, g, self.state + start,
-            self.state + start + self.plan.n_parameters * self.plan.itemsize, block.size, hyper,
-            self.t)
+            self.parameters + start, g, s1, s1 + span,
+            NULL if self.optimizer.n_state == 2 else s1 + 2 * span, block.size, hyper, self.t)
         if self.plan.ops[block.op].max_norm == 0:
             self.follow(start, block.size)
 

@@ -17,7 +17,7 @@ from relume.kernels.table cimport (
     SQUARES, SUM, TABLE_VERSION, Activation, AllFinite, Average, AxisKernel, AxisPass,
     ColumnProducts, ColumnStatistics, ColumnSum, Compress, CountZeros, Gather, InPlace, Kernel,
     Kernels, LimitColumns, Loss, LossRow, Matmul, OptimizerRow, Passes, Penalize, Prepare,
-    Product, RowState, Softmax, Spans, SparseTimesDense, Table, Total, Update, Weigh,
+    Product, Reach, RowState, Softmax, Spans, SparseTimesDense, Table, Total, Update, Weigh,
 )
 
 ctypedef signed char schar
@@ -132,6 +132,7 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.all_finite = <AllFinite> all_finite[floating]
     spans.column_sum = <ColumnSum> column_sum[floating]
     spans.total = <Total> total[floating]
+    spans.peak = <Total> peak[floating]
     spans.softmax = <Softmax> softmax[floating]
     fill_combine[floating](spans, like)
     fill_noise[floating](spans, like)
@@ -166,11 +167,14 @@ cdef void fill_spans(Spans* spans, floating like) noexcept:
     spans.average = <Average> average[floating]
     spans.penalize = <Penalize> penalize[floating]
     spans.column_statistics = <ColumnStatistics> column_statistics[floating]
-    add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL, 6)
-    add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL, 6)
-    add_optimizer(spans, b"adam", <Update> adam[floating], NULL, 7)
-    add_optimizer(spans, b"nadam", <Update> nadam[floating], nadam_prepare, 9)
-    add_optimizer(spans, b"lion", <Update> lion[floating], NULL, 5)
+    add_optimizer(spans, b"sgd", <Update> sgd[floating], NULL, sgd_reach, 7, 2)
+    add_optimizer(spans, b"rmsprop", <Update> rmsprop[floating], NULL, rmsprop_reach, 6, 2)
+    add_optimizer(spans, b"centered_rmsprop", <Update> centered_rmsprop[floating], NULL,
+                  centered_rmsprop_reach, 6, 3)
+    add_optimizer(spans, b"adam", <Update> adam[floating], NULL, adam_reach, 7, 2)
+    add_optimizer(spans, b"amsgrad", <Update> amsgrad[floating], NULL, adam_reach, 7, 3)
+    add_optimizer(spans, b"nadam", <Update> nadam[floating], nadam_prepare, adam_reach, 9, 2)
+    add_optimizer(spans, b"lion", <Update> lion[floating], NULL, lion_reach, 5, 2)
 
 
 cdef void add_loss(Spans* spans, const char* name, Loss loss, int n_numbers,
@@ -180,8 +184,9 @@ cdef void add_loss(Spans* spans, const char* name, Loss loss, int n_numbers,
 
 
 cdef void add_optimizer(Spans* spans, const char* name, Update update, Prepare prepare,
-                        int n_hyper) noexcept:
-    spans.optimizers[spans.n_optimizers] = OptimizerRow(name, update, prepare, n_hyper)
+                        Reach reach, int n_hyper, int n_state) noexcept:
+    spans.optimizers[spans.n_optimizers] = OptimizerRow(name, update, prepare, reach, n_hyper,
+                                                        n_state)
     spans.n_optimizers += 1
 
 

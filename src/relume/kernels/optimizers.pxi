@@ -1,20 +1,33 @@
-# Optimizers: one fused loop over spans of equal length of parameters p, gradients g and state s1
-# and s2. Every loop begins with the coupled weight decay and ends with the decoupled one. The
-# decoupled decay is subtracted together with the step, because 1 - lr decay rounded to float would
-# be off by some thousandths of lr decay. Each loop is also compiled without weight decay, which
-# costs 0.6 us of Adam's 6.5 us on 16,384 parameters. The bits are the same.
+# Optimizers: one fused loop over spans of equal length of parameters p, gradients g and state s1,
+# s2 and, for some, s3. s2 is below 0 where a unit was revived: the next step of such an element
+# whose gradient is not 0 is the first step of a new optimizer. Every loop begins with the coupled
+# weight decay and ends with the decoupled one. The decoupled decay is subtracted together with the
+# step, because 1 - lr decay rounded to float would be off by some thousandths of lr decay. Each
+# loop is also compiled without weight decay, which costs 0.6 us of Adam's 6.5 us on 16,384
+# parameters. The bits are the same.
 
-cdef extern from "math/divide_by_root.h" nogil:
-    void over_root_float(const float* x, const float* v, float eps, Py_ssize_t n, float* out)
-    void over_root_double(const double* x, const double* v, double eps, Py_ssize_t n, double* out)
+cdef extern from "adaptive/steps.h" nogil:
+    enum: ADAM
+    enum: AMSGRAD
+    enum: NADAM
+    enum: RMSPROP
+    enum: CENTERED_RMSPROP
+    ctypedef struct Adaptive:
+        double keep1, take1, keep2, take2, rate_m, rate_g, eps, momentum, decay, shrink
+        double fresh_m, fresh_r
+    void adaptive_float(float* p, const float* g, float* s1, float* s2, float* s3, Py_ssize_t n,
+                        const Adaptive* q, int method)
+    void adaptive_double(double* p, const double* g, double* s1, double* s2, double* s3,
+                         Py_ssize_t n, const Adaptive* q, int method)
 
-cdef inline void over_root(const floating* x, const floating* v, floating eps, Py_ssize_t n,
-                           floating* out) noexcept nogil:
-    """x / (sqrt(v) + eps)."""
+
+cdef inline void adaptive(floating* p, const floating* g, floating* s1, floating* s2,
+                          floating* s3, Py_ssize_t n, const Adaptive* q,
+                          int method) noexcept nogil:
     if floating is float:
-        over_root_float(x, v, eps, n, out)
+        adaptive_float(p, g, s1, s2, s3, n, q, method)
     else:
-        over_root_double(x, v, eps, n, out)
+        adaptive_double(p, g, s1, s2, s3, n, q, method)
 
 
 cdef inline floating sign(floating x) noexcept nogil:
@@ -43,15 +56,16 @@ cdef inline void built_twice(
         steps(p, g, s1, s2, n, hyper, t, False)
 
 
-# -- SGD: like torch.optim.SGD without dampening; Sutskever et al., ICML 2013 ---------------------
+# -- SGD: like torch.optim.SGD; Sutskever et al., ICML 2013 ---------------------------------------
 
 cdef inline void sgd_steps(floating* p, const floating* g, floating* s1, floating* s2,
                            Py_ssize_t n, const double* hyper, int64_t t,
                            bint decaying) noexcept nogil:
-    """v = momentum v + g; p -= lr (v, or g + momentum v with Nesterov); s1 is v.
+    """v = momentum v + (1 - dampening) g; p -= lr (v, or g + momentum v with Nesterov); s1 is v.
 
-    hyper: momentum, nesterov, and whether v includes the learning rate, as in scikit-learn:
-    v = momentum v + lr g; p -= v. The two forms differ if lr changes.
+    hyper: momentum, nesterov, whether v includes the learning rate, as in scikit-learn, and
+    dampening, which a first step has none of. v = momentum v + lr g; p -= v. The two forms differ
+    if lr changes.
     """
     cdef Py_ssize_t i
     cdef floating lr = <floating> hyper[0], decay = <floating> hyper[1]
@@ -61,10 +75,20 @@ cdef inline void sgd_steps(floating* p, const floating* g, floating* s1, floatin
     cdef floating now = 1 if hyper[4] else 0                # and weight of g
     cdef floating lr_in = lr if hyper[5] else 1
     cdef floating lr_out = 1 if hyper[5] else lr
-    cdef floating v, gradient
+    cdef floating damped = <floating> (1 if t == 1 else 1 - hyper[6])
+    cdef floating v, gradient, share
     if momentum == 0:
         for i in range(n):
             p[i] = moved(p[i], lr * decayed(g[i], p[i], decay, decaying), shrink, decaying)
+        return
+    if hyper[6] != 0:
+        for i in range(n):
+            gradient = lr_in * decayed(g[i], p[i], decay, decaying)
+            share = <floating> 1 if s2[i] < 0 else damped
+            v = momentum * s1[i] + share * gradient
+            s1[i] = v
+            s2[i] = s2[i] if gradient == 0 else <floating> 0
+            p[i] = moved(p[i], lr_out * v, shrink, decaying)
         return
     for i in range(n):
         gradient = lr_in * decayed(g[i], p[i], decay, decaying)
@@ -73,81 +97,97 @@ cdef inline void sgd_steps(floating* p, const floating* g, floating* s1, floatin
         p[i] = moved(p[i], lr_out * (now * gradient + ahead * v), shrink, decaying)
 
 
-cdef void sgd(floating* p, const floating* g, floating* s1, floating* s2, Py_ssize_t n,
-              const double* hyper, int64_t t) noexcept nogil:
+cdef void sgd(floating* p, const floating* g, floating* s1, floating* s2, floating* s3,
+              Py_ssize_t n, const double* hyper, int64_t t) noexcept nogil:
     built_twice[floating](sgd_steps, p, g, s1, s2, n, hyper, t)
+
+
+cdef double sgd_reach(const double* hyper, int64_t t, double g, double* s1) noexcept nogil:
+    cdef double lr = max(hyper[0], 1.0)
+    s1[0] = hyper[3] * s1[0] + lr * g
+    return lr * (s1[0] + g)
 
 
 # -- RMSprop: like torch.optim.RMSprop; Tieleman and Hinton, Coursera lecture 6.5, 2012 -----------
 
-cdef inline void rmsprop_steps(floating* p, const floating* g, floating* s1, floating* s2,
-                               Py_ssize_t n, const double* hyper, int64_t t,
-                               bint decaying) noexcept nogil:
-    """b = momentum b + g / (sqrt(v) + eps); p -= lr b; v is the running mean of g^2; s1, s2: b, v.
-
-    hyper: alpha, eps, momentum.
-    """
-    cdef Py_ssize_t block, start, size, i
-    cdef floating lr = <floating> hyper[0], decay = <floating> hyper[1]
-    cdef floating shrink = <floating> (hyper[0] * hyper[2])
-    cdef floating keep = <floating> hyper[3], take = <floating> (1 - hyper[3])
-    cdef floating eps = <floating> hyper[4], momentum = <floating> hyper[5]
-    cdef floating gradient
-    cdef floating terms[SHORT]
-    for block in range((n + SHORT - 1) // SHORT):
-        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        for i in range(size):
-            gradient = decayed(g[start + i], p[start + i], decay, decaying)
-            s2[start + i] = keep * s2[start + i] + take * (gradient * gradient)
-            terms[i] = gradient
-        over_root[floating](terms, s2 + start, eps, size, terms)
-        if momentum != 0:
-            for i in range(size):
-                terms[i] = momentum * s1[start + i] + terms[i]
-                s1[start + i] = terms[i]
-        for i in range(size):
-            p[start + i] = moved(p[start + i], lr * terms[i], shrink, decaying)
+cdef inline Adaptive rmsprop_numbers(const double* hyper) noexcept nogil:
+    """hyper: alpha, eps, momentum."""
+    cdef Adaptive q
+    q.keep1, q.take1 = hyper[3], 1 - hyper[3]
+    q.keep2, q.take2 = hyper[3], 1 - hyper[3]
+    q.rate_m, q.rate_g = hyper[0], 0
+    q.eps, q.momentum = hyper[4], hyper[5]
+    q.decay, q.shrink = hyper[1], hyper[0] * hyper[2]
+    q.fresh_m = q.fresh_r = 0                           # a first step is like any other
+    return q
 
 
-cdef void rmsprop(floating* p, const floating* g, floating* s1, floating* s2, Py_ssize_t n,
-                  const double* hyper, int64_t t) noexcept nogil:
-    built_twice[floating](rmsprop_steps, p, g, s1, s2, n, hyper, t)
+cdef void rmsprop(floating* p, const floating* g, floating* s1, floating* s2, floating* s3,
+                  Py_ssize_t n, const double* hyper, int64_t t) noexcept nogil:
+    """b = momentum b + g / (r + eps); p -= lr b; r^2 is the running mean of g^2; s1, s2: b, r."""
+    cdef Adaptive q = rmsprop_numbers(hyper)
+    adaptive[floating](p, g, s1, s2, s3, n, &q, RMSPROP)
+
+
+cdef double rmsprop_reach(const double* hyper, int64_t t, double g, double* s1) noexcept nogil:
+    s1[0] = hyper[5] * s1[0] + min(g / hyper[4], 2 / sqrt(1 - hyper[3]))
+    return hyper[0] * s1[0]
+
+
+cdef void centered_rmsprop(floating* p, const floating* g, floating* s1, floating* s2,
+                           floating* s3, Py_ssize_t n, const double* hyper,
+                           int64_t t) noexcept nogil:
+    """`rmsprop` where r^2 is the running variance of g; s3 is its running mean."""
+    cdef Adaptive q = rmsprop_numbers(hyper)
+    q.take2 *= q.keep2
+    adaptive[floating](p, g, s1, s2, s3, n, &q, CENTERED_RMSPROP)
+
+
+cdef double centered_rmsprop_reach(const double* hyper, int64_t t, double g,
+                                   double* s1) noexcept nogil:
+    s1[0] = hyper[5] * s1[0] + g / hyper[4]
+    return hyper[0] * s1[0]
 
 
 # -- Adam: Kingma and Ba, ICLR 2015; AdamW with decoupled decay: Loshchilov and Hutter ------------
+# -- AMSGrad: Reddi, Kale and Kumar, "On the convergence of Adam and beyond", ICLR 2018 -----------
 
-cdef inline void adam_steps(floating* p, const floating* g, floating* s1, floating* s2,
-                            Py_ssize_t n, const double* hyper, int64_t t,
-                            bint decaying) noexcept nogil:
-    """p -= lr m^ / (sqrt(v^) + eps), where m and v (s1, s2) are running means of g and g^2.
+cdef inline Adaptive adam_numbers(const double* hyper, int64_t t) noexcept nogil:
+    """Both bias corrections are moved out of the loop.
 
-    Both bias corrections are moved out of the loop. hyper: beta1, beta2, eps, and whether eps is
-    added to the root of v before its bias correction, as in scikit-learn.
+    hyper: beta1, beta2, eps, and whether eps is added to the root of v before its bias correction,
+    as in scikit-learn.
     """
-    cdef Py_ssize_t block, start, size, i
+    cdef Adaptive q
     cdef double beta1 = hyper[3], beta2 = hyper[4]
-    cdef double correction = sqrt(1 - pow(beta2, <double> t))
-    cdef floating rate = <floating> (hyper[0] * correction / (1 - pow(beta1, <double> t)))
-    cdef floating eps = <floating> (hyper[5] if hyper[6] else hyper[5] * correction)
-    cdef floating decay = <floating> hyper[1], shrink = <floating> (hyper[0] * hyper[2])
-    cdef floating keep1 = <floating> beta1, take1 = <floating> (1 - beta1)
-    cdef floating keep2 = <floating> beta2, take2 = <floating> (1 - beta2)
-    cdef floating gradient
-    cdef floating terms[SHORT]
-    for block in range((n + SHORT - 1) // SHORT):
-        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        for i in range(start, start + size):
-            gradient = decayed(g[i], p[i], decay, decaying)
-            s1[i] = keep1 * s1[i] + take1 * gradient
-            s2[i] = keep2 * s2[i] + take2 * (gradient * gradient)
-        over_root[floating](s1 + start, s2 + start, eps, size, terms)
-        for i in range(size):
-            p[start + i] = moved(p[start + i], rate * terms[i], shrink, decaying)
+    cdef double correction1 = 1 - pow(beta1, <double> t)
+    cdef double correction2 = sqrt(1 - pow(beta2, <double> t))
+    q.keep1, q.take1, q.keep2, q.take2 = beta1, 1 - beta1, beta2, 1 - beta2
+    q.rate_m, q.rate_g = hyper[0] * correction2 / correction1, 0
+    q.eps, q.momentum = hyper[5] if hyper[6] else hyper[5] * correction2, 0
+    q.decay, q.shrink = hyper[1], hyper[0] * hyper[2]
+    q.fresh_m, q.fresh_r = correction1, correction2
+    return q
 
 
-cdef void adam(floating* p, const floating* g, floating* s1, floating* s2, Py_ssize_t n,
-               const double* hyper, int64_t t) noexcept nogil:
-    built_twice[floating](adam_steps, p, g, s1, s2, n, hyper, t)
+cdef void adam(floating* p, const floating* g, floating* s1, floating* s2, floating* s3,
+               Py_ssize_t n, const double* hyper, int64_t t) noexcept nogil:
+    """p -= lr m^ / (r^ + eps), where m and r^2 (of s1, s2) are running means of g and g^2."""
+    cdef Adaptive q = adam_numbers(hyper, t)
+    adaptive[floating](p, g, s1, s2, s3, n, &q, ADAM)
+
+
+cdef double adam_reach(const double* hyper, int64_t t, double g, double* s1) noexcept nogil:
+    """NAdam's too: of g and m, and in a first step, it takes less than four times the larger."""
+    s1[0] = max(s1[0], 2 * g)
+    return 4 * hyper[0] * s1[0] / ((1 - hyper[3]) * hyper[5])
+
+
+cdef void amsgrad(floating* p, const floating* g, floating* s1, floating* s2, floating* s3,
+                  Py_ssize_t n, const double* hyper, int64_t t) noexcept nogil:
+    """`adam` that divides by s3, the maximum of r over all steps."""
+    cdef Adaptive q = adam_numbers(hyper, t)
+    adaptive[floating](p, g, s1, s2, s3, n, &q, AMSGRAD)
 
 
 # -- NAdam: like torch.optim.NAdam; Dozat, ICLR 2016 workshop -------------------------------------
@@ -167,41 +207,26 @@ cdef void nadam_prepare(double* hyper, int64_t t) noexcept nogil:
         hyper[7] *= nadam_momentum(hyper, hyper[8])
 
 
-cdef inline void nadam_steps(floating* p, const floating* g, floating* s1, floating* s2,
-                             Py_ssize_t n, const double* hyper, int64_t t,
-                             bint decaying) noexcept nogil:
+cdef void nadam(floating* p, const floating* g, floating* s1, floating* s2, floating* s3,
+                Py_ssize_t n, const double* hyper, int64_t t) noexcept nogil:
     """Adam with Nesterov momentum: m^ is a mean of g and m, weighted by two successive momenta.
 
     hyper: beta1, beta2, eps, momentum_decay, and the two numbers of nadam_prepare.
     """
-    cdef Py_ssize_t block, start, size, i
+    cdef Adaptive q
     cdef double beta1 = hyper[3], beta2 = hyper[4], product = hyper[7]
     cdef double now = nadam_momentum(hyper, <double> t)
     cdef double next = nadam_momentum(hyper, <double> (t + 1))
+    cdef double first = nadam_momentum(hyper, 1), second = nadam_momentum(hyper, 2)
     cdef double correction = sqrt(1 - pow(beta2, <double> t)), rate = hyper[0] * correction
-    cdef floating rate_g = <floating> (rate * (1 - now) / (1 - product))
-    cdef floating rate_m = <floating> (rate * next / (1 - product * next))
-    cdef floating eps = <floating> (hyper[5] * correction)
-    cdef floating decay = <floating> hyper[1], shrink = <floating> (hyper[0] * hyper[2])
-    cdef floating keep1 = <floating> beta1, take1 = <floating> (1 - beta1)
-    cdef floating keep2 = <floating> beta2, take2 = <floating> (1 - beta2)
-    cdef floating gradient
-    cdef floating terms[SHORT]
-    for block in range((n + SHORT - 1) // SHORT):
-        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        for i in range(size):
-            gradient = decayed(g[start + i], p[start + i], decay, decaying)
-            s1[start + i] = keep1 * s1[start + i] + take1 * gradient
-            s2[start + i] = keep2 * s2[start + i] + take2 * (gradient * gradient)
-            terms[i] = rate_g * gradient + rate_m * s1[start + i]
-        over_root[floating](terms, s2 + start, eps, size, terms)
-        for i in range(size):
-            p[start + i] = moved(p[start + i], terms[i], shrink, decaying)
-
-
-cdef void nadam(floating* p, const floating* g, floating* s1, floating* s2, Py_ssize_t n,
-                const double* hyper, int64_t t) noexcept nogil:
-    built_twice[floating](nadam_steps, p, g, s1, s2, n, hyper, t)
+    cdef double weight_g = (1 - now) / (1 - product), weight_m = next / (1 - product * next)
+    cdef double at_first = 1 + second * (1 - beta1) / (1 - first * second)
+    q.keep1, q.take1, q.keep2, q.take2 = beta1, 1 - beta1, beta2, 1 - beta2
+    q.rate_m, q.rate_g = rate * weight_m, rate * weight_g
+    q.eps, q.momentum = hyper[5] * correction, 0
+    q.decay, q.shrink = hyper[1], hyper[0] * hyper[2]
+    q.fresh_m, q.fresh_r = (at_first - weight_g) / weight_m if weight_m > 0 else 0, correction
+    adaptive[floating](p, g, s1, s2, s3, n, &q, NADAM)
 
 
 # -- Lion: Chen et al., NeurIPS 2023, algorithm 2 -------------------------------------------------
@@ -211,7 +236,7 @@ cdef inline void lion_steps(floating* p, const floating* g, floating* s1, floati
                             bint decaying) noexcept nogil:
     """p -= lr sign(beta1 m + (1 - beta1) g), then m = beta2 m + (1 - beta2) g; s1 is m.
 
-    hyper: beta1, beta2. A NaN gradient makes p NaN, so that it is detected.
+    hyper: beta1, beta2. A gradient that is not finite makes p NaN, so that it is detected.
     """
     cdef Py_ssize_t i
     cdef floating lr = <floating> hyper[0], decay = <floating> hyper[1]
@@ -221,14 +246,19 @@ cdef inline void lion_steps(floating* p, const floating* g, floating* s1, floati
     cdef floating gradient, step
     for i in range(n):
         gradient = decayed(g[i], p[i], decay, decaying)
-        step = sign(keep1 * s1[i] + take1 * gradient)
+        step = sign(keep1 * s1[i] + take1 * gradient) + (gradient - gradient)
         s1[i] = keep2 * s1[i] + take2 * gradient
         p[i] = moved(p[i], lr * step, shrink, decaying)
 
 
-cdef void lion(floating* p, const floating* g, floating* s1, floating* s2, Py_ssize_t n,
-               const double* hyper, int64_t t) noexcept nogil:
+cdef void lion(floating* p, const floating* g, floating* s1, floating* s2, floating* s3,
+               Py_ssize_t n, const double* hyper, int64_t t) noexcept nogil:
     built_twice[floating](lion_steps, p, g, s1, s2, n, hyper, t)
+
+
+cdef double lion_reach(const double* hyper, int64_t t, double g, double* s1) noexcept nogil:
+    s1[0] = max(s1[0], g)
+    return hyper[0]
 
 
 # -- clipping, averaging and penalties ------------------------------------------------------------
@@ -291,39 +321,54 @@ cdef double penalize(floating* g, const floating* p, Py_ssize_t n, double l1,
                 g[start + j] = g[start + j] + (l1_slope * sign(p[start + j])
                                                + l2_slope * p[start + j])
         add_exactly(&sum, &error, sum_of[floating](terms, size))
-    return corrected(sum, error)
+    sum = corrected(sum, error)
+    if sum - sum == 0:
+        return sum
+    sum = 0                                             # a square of a float may have overflowed
+    for j in range(n):                                  # by hand: rare
+        sum += absolute(<double> p[j]) * (l1 + l2 * absolute(<double> p[j]))
+    return sum
 
 
 # -- max_norm: Srebro and Shraibman, 2005 ---------------------------------------------------------
-
-cdef double scaled_norm(const floating* x, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
-    """The norm of a column, whose squares may overflow."""
-    cdef double largest = 0, sum = 0, value
-    cdef Py_ssize_t i
-    for i in range(n):                          # by hand: rare
-        value = fabs(x[i * stride])
-        largest = value if value > largest else largest
-    if largest == 0:
-        return 0
-    for i in range(n):                          # by hand: rare
-        value = x[i * stride] / largest
-        sum += value * value
-    return largest * sqrt(sum)
 
 cdef void limit_columns(floating* w, Py_ssize_t rows, Py_ssize_t n, double max_norm,
                         floating* factor) noexcept nogil:
     """Scale each column of a matrix down to a norm of at most max_norm; `factor` is scratch."""
     cdef Py_ssize_t i, j
     cdef floating limit = <floating> max_norm
+    cdef floating high = 1e30 if floating is float else 1e290       # of a sum of squares
+    cdef floating low = 1e-10 if floating is float else 1e-140      # of a limit
+    cdef bint fits = low < limit < high
     memset(factor, 0, n * sizeof(floating))
     for i in range(rows):
         for j in range(n):
             factor[j] = factor[j] + w[i * n + j] * w[i * n + j]
+    if not (fits and peak[floating](factor, n) < high):
+        limit_columns_scaled[floating](w, rows, n, max_norm)
+        return
     for j in range(n):
         factor[j] = limit / at_least[floating](square_root(factor[j]), limit)
-    for j in range(n):                          # by hand: rare
-        if factor[j] == 0:                      # the squares have overflowed
-            factor[j] = <floating> (max_norm / scaled_norm[floating](w + j, rows, n))
     for i in range(rows):
         for j in range(n):
             w[i * n + j] = w[i * n + j] * factor[j]
+
+
+cdef void limit_columns_scaled(floating* w, Py_ssize_t rows, Py_ssize_t n,
+                               double max_norm) noexcept nogil:
+    """`limit_columns` where squares, or the factors, could leave the range of the dtype."""
+    cdef Py_ssize_t i, j
+    cdef double largest, norm
+    for j in range(n):                                  # by hand: rare, one column after the other
+        largest = 0
+        for i in range(rows):                           # by hand: as the columns
+            largest = max(largest, absolute(<double> w[i * n + j]))
+        if largest == 0:
+            continue
+        norm = 0
+        for i in range(rows):                           # by hand: as the columns
+            norm += (w[i * n + j] / largest) * (w[i * n + j] / largest)
+        norm = sqrt(norm)
+        if not norm <= max_norm / largest:              # NaN too
+            for i in range(rows):                       # by hand: as the columns
+                w[i * n + j] = <floating> (w[i * n + j] / largest * (max_norm / norm))

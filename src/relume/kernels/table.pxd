@@ -20,7 +20,7 @@ cdef extern from "matmul/interface.h" nogil:
         const void* positive
 
 cdef enum:
-    TABLE_VERSION = 10
+    TABLE_VERSION = 13
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -63,13 +63,18 @@ cdef struct Activation:         # one row of the table; the docstrings are made 
     Kernels parameter_gradient      # (grad, x): gradient by the parameter, elementwise, not summed
 
 # What the engine needs beside activations, once per dtype. A matrix is row-major without gaps.
-# An update of parameters p by gradients g, with two spans of state. hyper[0] is the learning rate,
-# hyper[1] the coupled weight decay (g + decay p before anything else), hyper[2] the decoupled one
-# (p - learning rate decay p), the rest the optimizer's own. t counts the steps from 1.
-ctypedef void (*Update)(void* p, const void* g, void* s1, void* s2, Py_ssize_t n,
+# An update of parameters p by gradients g, with two spans of state, or three. hyper[0] is the
+# learning rate, hyper[1] the coupled weight decay (g + decay p before anything else), hyper[2] the
+# decoupled one (p - learning rate decay p), the rest the optimizer's own. t counts the steps from
+# 1.
+ctypedef void (*Update)(void* p, const void* g, void* s1, void* s2, void* s3, Py_ssize_t n,
                         const double* hyper, int64_t t) noexcept nogil
 # What hyper needs once before the updates of step t; what it does depends on hyper and t alone.
 ctypedef void (*Prepare)(double* hyper, int64_t t) noexcept nogil
+# How far step t can move a parameter, but for the decoupled decay, where no gradient exceeds g
+# (the coupled decay included) and no element of the first span of state s1[0], which becomes the
+# bound after the step.
+ctypedef double (*Reach)(const double* hyper, int64_t t, double g, double* s1) noexcept nogil
 
 # The loss of each row of outputs z against y, and `scale` times its gradient by z. `numbers` are
 # the loss's own, in the dtype.
@@ -94,7 +99,9 @@ cdef struct OptimizerRow:
     const char* name
     Update update
     Prepare prepare             # or NULL
+    Reach reach
     int n_hyper                 # how many numbers `hyper` begins with
+    int n_state                 # spans of state, 2 or 3; s3 is NULL where it has 2
 
 ctypedef bint (*Gather)(const void* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
                         void* out) noexcept nogil
@@ -243,6 +250,7 @@ cdef struct Spans:
     AllFinite all_finite
     ColumnSum column_sum
     Total total
+    Total peak                  # the largest |x|; infinity if an element is not finite
     Softmax softmax
     Random dropout              # numbers: rate
     Random alpha_dropout        # numbers: rate

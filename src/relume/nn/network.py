@@ -50,7 +50,7 @@ from relume.nn.training.fit_loop import FitLoop
 from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
-from relume.nn.training.run import Diverged, one_step
+from relume.nn.training.run import Diverged, one_step, step_not_finite
 from relume.runtime import files
 
 if TYPE_CHECKING:
@@ -773,6 +773,7 @@ class Network:
         weights = self._weights
         steps = 0 if weights is None else weights.steps
         before = self._before_learning()
+        average = None if weights is None else weights.average
         try:
             self.build(source.width)
             source.standardize(self._built())
@@ -782,6 +783,8 @@ class Network:
             if self._values is None or self._values.steps == steps:
                 self._undo(before)
                 self._target_form = before_form
+                if weights is not None:
+                    weights.average = average
             if isinstance(error, Diverged):
                 raise FloatingPointError(
                     "the loss of this minibatch is not finite; no step was made"
@@ -914,14 +917,23 @@ class Network:
         ------
         RuntimeError
             If there was no `backward` since the last step.
+        FloatingPointError
+            If the step would make a value infinite or NaN; the network is then as it was, and
+            the gradients are kept.
         """
         self._needs_steps("step")
         weights, gradients = self._with_gradients()
-        weights.average_for(self.optimizer.ema_decay)
-        updates = Updates(weights.plan, weights, self.optimizer, 1)
-        rate = self._learning_rates(None)[0]
-        weights.gradients = None
-        updates.step(gradients, rate)
+        average, steps = weights.average, weights.steps
+        try:
+            weights.average_for(self.optimizer.ema_decay)
+            weights.state_for(self.optimizer.n_state)
+            updates = Updates(weights.plan, weights, self.optimizer, 1)
+            if not updates.step(gradients, self._learning_rates(None)[0]):
+                raise step_not_finite()
+        except BaseException:
+            if weights.steps == steps:
+                weights.average = average
+            raise
 
     def averaged(self) -> Network:
         """A copy of the network with the running average of its parameters.

@@ -41,6 +41,42 @@ def test_outputs_keep_their_bits(how):
         assert (np.delete(state[name], new, axis=0)[:, units] == 0).all()
 
 
+FIRST_STEPS = [
+    nn.Adam(1e-3), nn.Adam(1e-3, amsgrad=True), nn.AdamW(1e-3), nn.NAdam(1e-3), nn.Lion(1e-3),
+    nn.RMSprop(1e-3, momentum=0.5), nn.RMSprop(1e-3, centered=True),
+    nn.SGD(0.1, momentum=0.9, dampening=0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("how", ["reinit", "leaky"])
+@pytest.mark.parametrize("optimizer", FIRST_STEPS, ids=repr)
+def test_first_step_of_revived_units_is_that_of_a_new_optimizer(optimizer, how, saved, tmp_path):
+    """Their moments were 0, and corrected for the steps that the optimizer had made before."""
+    net = sick(optimizer=optimizer)
+    units = diagnostics.revive(net, X, layers=["layer 1"], how=how)["layer 1"]
+    if saved:
+        net.save(tmp_path / "net.safetensors")
+        net = nn.load(tmp_path / "net.safetensors")
+    # The weights out of a unit are 0 at first, so what is before it has gradients from the second
+    # step on.
+    picks = [{"2.weight": np.s_[:, units]}, {"0.weight": np.s_[units], "0.bias": np.s_[units]}]
+    if how == "leaky":
+        picks = [{}, {"1.weight": np.s_[units]}]
+    for step in picks:
+        new = copy.copy(net)
+        new.optimizer = copy.copy(optimizer)  # without the state of the other
+        before = net.state_dict()
+        for each in (net, new):
+            each.train_on_batch(X[:200], Y[:200])
+        after, first = net.state_dict(), new.state_dict()
+        for name, pick in step.items():
+            moved, expected = (state[name][pick] - before[name][pick] for state in (after, first))
+            assert np.abs(expected).max() > 0
+            tolerance = 1e-3 * np.abs(expected).max()
+            np.testing.assert_allclose(moved, expected, rtol=0, atol=tolerance, err_msg=name)
+
+
 @pytest.mark.parametrize("how", ["reinit", "bias"])
 @pytest.mark.parametrize("seed", range(6))
 def test_each_revived_unit_is_active_on_some_row(how, seed):
@@ -92,11 +128,12 @@ def test_optimizer_state_of_revived_units_is_cleared(how):
     weights = net._weights
     revived = diagnostics.revive(net, X, how=how)
     units = revived["layer 1"]
-    for state in weights.optimizer_state:
+    # A root of the second moment below 0 marks weights whose next step is a first one.
+    for state, cleared in zip(weights.optimizer_state, [0, -1], strict=True):
         named = weights.named(state)
-        assert (named["0.weight"][units] == 0).all()
-        assert (named["0.bias"][units] == 0).all()
-        assert (named["2.weight"][:, units] == 0).all()
+        assert (named["0.weight"][units] == cleared).all()
+        assert (named["0.bias"][units] == cleared).all()
+        assert (named["2.weight"][:, units] == cleared).all()
         assert named["0.weight"].any()
         assert named["4.bias"].any()
     mean, now = weights.named(weights.average), weights.named(weights.parameters)

@@ -1,5 +1,6 @@
 """Model files: no damaged one loads, a crash leaves a whole one, errors say what is wrong."""
 
+import copy
 import os
 import struct
 import tracemalloc
@@ -9,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from relume import nn
-from relume.nn.saving import model_file
+from relume.nn.saving import model_file, save
 from tests.support import twin as plain
 from tests.support.networks import all_layers, saved
 from tools import durability
@@ -148,13 +149,58 @@ def test_parameters_that_are_not_finite_are_not_saved(path):
     assert not path.exists()
 
 
-def test_an_optimizer_may_have_overflown(path):
-    """Adam's mean of squares becomes infinite, and the steps 0: training goes on."""
+def test_second_moments_of_huge_gradients(path):
+    """Adam's mean of squares became infinite; its root is finite, and training goes on."""
     net = nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.Adam(1e-3), seed=0)
     net.fit(np.full((4, 1), 1e15), np.full(4, 1e15))
-    assert np.isinf(net._weights.optimizer_state).any()
+    assert np.isfinite(net._weights.optimizer_state).all()
+    assert net._weights.optimizer_state.max() > 1e25
     file = saved(net, path)
     assert saved(nn.load(path), path) == file
+
+
+@pytest.mark.parametrize("square", [4.0, 0.0, np.inf])
+def test_second_moments_of_earlier_versions(path, square):
+    """They were written as squares, which may have overflowed."""
+    net = nn.Network([nn.Dense(3)], loss="mse", optimizer=nn.Adam(1e-3), seed=0)
+    net.fit(np.ones((4, 2)), np.ones((4, 3)))
+    tensors = save._tensors(net)
+    old = {name.replace("optimizer.r.", "optimizer.1."): value for name, value in tensors.items()}
+    old["optimizer.1.0.bias"] = np.full(3, square, "float32")
+    path.write_bytes(model_file.packed(save._settings(net), old))
+    loaded = nn.load(path)
+    root = loaded._weights.named(loaded._weights.optimizer_state[1])["0.bias"]
+    largest = np.float32(np.finfo(np.float32).max)
+    np.testing.assert_array_equal(root, np.sqrt(np.minimum(np.float32(square), largest)))
+    loaded.fit(np.ones((4, 2)), np.ones((4, 3)))
+    assert np.isfinite(loaded._weights.parameters).all()
+    old["optimizer.1.0.bias"] = np.full(3, -1.0, "float32")
+    path.write_bytes(model_file.packed(save._settings(net), old))
+    plain.assert_raises(
+        nn.ModelFileError, [r"optimizer\.1\.0\.bias must be at least 0"], lambda: nn.load(path)
+    )
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [nn.Adam(amsgrad=True), nn.RMSprop(centered=True), nn.SGD(0.1, 0.9, dampening=0.5),
+     nn.NAdam(weight_decay=0.1, decoupled_weight_decay=True)], ids=repr,
+)  # fmt: skip
+def test_optimizers_that_keep_more_train_on(path, optimizer):
+    X, y = plain.data(40, 4, 3)
+    whole = nn.Network([nn.Dense(5, "relu"), nn.Dense(3)], optimizer=optimizer, seed=0)
+    whole.fit(X, y, epochs=2, batch_size=10)
+    whole.save(path)
+    other = nn.load(path)
+    assert other.optimizer == optimizer
+    copied = copy.copy(whole)
+    for net in (whole, other, copied):
+        snapshot = net.snapshot()
+        net.fit(X, y)
+        net.restore(snapshot)
+        net.fit(X, y, epochs=2, batch_size=10)
+    plain.assert_same_bits(whole, other)
+    plain.assert_same_bits(whole, copied)
 
 
 # -- Files that are sealed, and wrong --
@@ -276,7 +322,9 @@ BAD = {
         put("layers", value=eval("[" * 90 + "]" * 90)), [r"layers\[0\] must be a layer"],
     ),
     "tensor less": (without("1.bias"), ["lacks the tensor '1.bias'"]),
-    "state less": (without("optimizer.1.14.weight"), ["lacks the tensor 'optimizer.1.14.weight'"]),
+    "state less": (
+        without("optimizer.r.14.weight"), ["lacks the tensor 'optimizer.r.14.weight'"]
+    ),
     "tensor more": (
         lambda s, t: t.update({"1.weights": np.zeros(3)}), [r"one of 1\.weight,.*'1\.weights'"],
     ),

@@ -1,5 +1,6 @@
 """A loss that stops being finite: where it is reported, and what the network is then."""
 
+import contextlib
 import re
 
 import numpy as np
@@ -136,3 +137,190 @@ def test_divergence_is_not_a_warning():
     with np.errstate(all="raise"):
         network().fit(X, y)
         network(activation="sigmoid").fit(X * 1000, y / 1000)
+
+
+# -- A single step that would make a value infinite or NaN --
+
+
+def everything(net):
+    """All that a step changes, as bits."""
+    weights = net._weights
+    average = None if weights.average is None else weights.average.tobytes()
+    rng = net._rng.bit_generator.state
+    state = weights.optimizer_state[:2].tobytes(), weights.optimizer_state[2:].any()
+    return weights.parameters.tobytes(), state, average, weights.steps, net.epoch, rng
+
+
+def in_batch(net, X, y):
+    return net.train_on_batch(X, y)
+
+
+def by_hand(net, X, y):
+    z = net.forward(X, training=True)
+    net.backward(2 * (z - y[:, None]) / z.size)
+    before = everything(net)
+    try:
+        net.step()
+    except FloatingPointError:
+        assert everything(net) == before
+        raise
+
+
+by_step = pytest.mark.parametrize("train", [in_batch, by_hand])
+OVERFLOWING = {
+    "SGD": lambda **options: nn.SGD(0.01, **options),
+    "SGD-momentum": lambda **options: nn.SGD(0.01, 0.9, nesterov=True, **options),
+    "SGD-dampening": lambda **options: nn.SGD(0.01, 0.9, dampening=0.1, **options),
+    "RMSprop": lambda **options: nn.RMSprop(0.01, momentum=0.9, **options),
+    "RMSprop-centered": lambda **options: nn.RMSprop(0.01, centered=True, **options),
+    "Adam": lambda **options: nn.Adam(0.01, **options),
+    "Adam-amsgrad": lambda **options: nn.Adam(0.01, amsgrad=True, **options),
+    "AdamW": lambda **options: nn.AdamW(0.01, weight_decay=0.1, **options),
+    "NAdam": lambda **options: nn.NAdam(0.01, **options),
+    "Lion": lambda **options: nn.Lion(0.01, weight_decay=0.1, **options),
+}
+by_optimizer = pytest.mark.parametrize("optimizer", OVERFLOWING.values(), ids=OVERFLOWING)
+SETUPS = {
+    "plain": ({}, {}),
+    "average": ({}, {"ema_decay": 0.9}),
+    "max_norm": ({"max_norm": 1.0}, {}),
+    "penalties": ({"l1": 0.01, "l2": 0.1}, {"clip_norm": 1.0, "ema_decay": 0.9}),
+    "clip_value": ({"l2": 0.1, "max_norm": 2.0}, {"clip_value": 0.5}),
+}
+
+
+def pair_of_networks(optimizer, setup, dtype="float32", batch_norm=True):
+    layer, options = SETUPS[setup]
+    norm = [nn.BatchNorm()] if batch_norm else []
+    return [
+        nn.Network(
+            [nn.Dense(6, "tanh", **layer), *norm, nn.Dropout(0.2), nn.Dense(1, **layer)],
+            loss="mse", optimizer=optimizer(**options), seed=0, dtype=dtype,
+        ).build(4)
+        for _ in range(2)
+    ]  # fmt: skip
+
+
+@by_step
+@by_optimizer
+@pytest.mark.parametrize("setup", SETUPS)
+@pytest.mark.parametrize("steps", [0, 3])
+def test_step_of_a_huge_rate_is_undone(train, optimizer, setup, steps):
+    """The loss is finite, and so were the gradients; the weights were infinite after the step."""
+    X, y = plain.data(20, 4, 1, "mse")
+    net, untouched = pair_of_networks(optimizer, setup)
+    for n in (net, untouched):
+        for _ in range(steps):
+            train(n, X, y)
+    before, rate = everything(net), net.optimizer.lr
+    net.optimizer.lr = 1e200
+    with pytest.raises(FloatingPointError, match=r"no step was made"):
+        train(net, X, y)
+    net.optimizer.lr = rate
+    if train is in_batch:
+        assert everything(net) == before
+        for n in (net, untouched):
+            train(n, X, y)
+        plain.assert_same_bits(net, untouched, "after training on")
+    else:  # which drew random numbers, and tracked statistics, in forward
+        net.step()
+        train(untouched, X, y)
+        plain.assert_same_bits(net, untouched, "the same step, at a rate that it can be made")
+
+
+@by_optimizer
+@pytest.mark.parametrize("value", [3e37, np.inf, np.nan])
+@pytest.mark.parametrize("train", ["in_batch", "by_hand"])
+def test_step_of_gradients_that_overflow_is_undone(train, optimizer, value):
+    """A loss of one's own may be finite where its gradient, or the sum over rows, is not."""
+    X, y = plain.data(20, 4, 1, "mse")
+    net = pair_of_networks(optimizer, "average", batch_norm=False)[0]
+    net.train_on_batch(X, y)
+    if train == "by_hand" and np.isfinite(value):
+        net.forward(X, training=True)
+        net.backward(np.full((20, 1), value))
+        before = everything(net)
+        with pytest.raises(FloatingPointError, match=r"no step was made"):
+            net.step()
+        assert everything(net) == before
+    elif train == "in_batch":
+        net.loss = lambda y, z: (0.0, np.full_like(z, value))
+        before = everything(net)
+        with pytest.raises(FloatingPointError, match=r"no step was made"):
+            net.train_on_batch(X, y)
+        assert everything(net) == before
+
+
+@by_step
+def test_moments_that_overflow_are_noticed_too(train):
+    """The velocity overflows where the rate is so small that the weights do not."""
+    X, y = np.ones((1, 1), "float32"), np.array([-3e37], "float32")
+    net = nn.Network(
+        [nn.Dense(1)],
+        loss=lambda y, z: (0.0, z - y[:, None]),
+        optimizer=nn.SGD(1e-30, 0.999),
+        seed=0,
+    ).build(1)
+    for _ in range(100):
+        before = everything(net)
+        try:
+            train(net, X, y)
+        except FloatingPointError:
+            break
+    assert everything(net) == before
+    assert net._weights.steps in (5, 11)  # 6e37 or 3e37, times 1 + 0.999 + ..., beyond 3.4e38
+
+
+@by_step
+def test_weights_near_the_limit_after_a_restore(train):
+    """What the engine knows of the weights' size must not outlive other weights."""
+    X, y = np.ones((1, 1), "float32"), np.zeros(1, "float32")
+    net = nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.SGD(1e-3), seed=0).build(1)
+    small = net.snapshot()
+    net._weights.views(net._weights.parameters)
+    large = net.snapshot()
+    large.weights[0][:2] = np.float32(3.3e38), -np.float32(3.3e38)
+    net.restore(small)
+    train(net, X, y)
+    net.restore(large)
+    net.optimizer.weight_decay = 200.0  # a step of 0.2 times the weight, with the other's sign
+    net.optimizer.lr = 1.0
+    before = everything(net)
+    with pytest.raises(FloatingPointError):
+        train(net, X, y)
+    assert everything(net) == before
+
+
+def test_statistics_that_overflow_are_noticed():
+    """The variance of a minibatch was infinite, and so was the running one, for ever."""
+    net = nn.Network([nn.BatchNorm(), nn.Dense(1)], loss="mse", seed=0).build(2)
+    X = np.array([[1e30, 1.0], [-3e38, 2.0]], "float32")
+    before = everything(net)
+    try:
+        net.train_on_batch(X, [0.0, 1.0])
+    except FloatingPointError:
+        assert everything(net) == before
+    assert_finite(net)
+
+
+def test_first_step_of_a_network_that_is_not_built():
+    X, y = plain.data(20, 4, 1, "mse")
+    net, untouched = (nn.Network([nn.Dense(1)], loss="mse", optimizer=nn.SGD(0.1), seed=0)
+                      for _ in range(2))  # fmt: skip
+    net.optimizer.lr = 1e200
+    with pytest.raises(FloatingPointError):
+        net.train_on_batch(X, y)
+    net.optimizer.lr = 0.1
+    for n in (net, untouched):
+        n.train_on_batch(X, y)
+    plain.assert_same_bits(net, untouched)
+
+
+def test_lbfgs_leaves_finite_weights():
+    """SciPy's float64 may hold weights that float32 cannot."""
+    X, y = np.array([[1e-30], [2e-30]]), np.array([3e15, 6e15])
+    net = nn.Network([nn.Dense(1, use_bias=False)], loss="mse", optimizer=nn.LBFGS(), seed=0)
+    net.build(1)
+    with contextlib.suppress(FloatingPointError):
+        net.fit(X, y, epochs=3)
+    assert_finite(net)

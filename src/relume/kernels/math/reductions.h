@@ -193,4 +193,29 @@ RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
     return double_of_bits((uint64_t)order_double(max_order));
 }
 #endif
+/* max |x|, or infinity where an element is not finite: the bits of |x| are ordered as integers are,
+ * and those of NaN lie above those of infinity. */
+RELUME_INLINE double peak_float(const float *x, ptrdiff_t n)
+{
+    int32_t largest = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= INT32_MAX;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest < 0x7f800000 ? (double)float_of_bits((uint32_t)largest) : (double)INFINITY;
+}
+RELUME_INLINE double peak_double(const double *x, ptrdiff_t n)
+{
+    int64_t largest = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        int64_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= INT64_MAX;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest < 0x7ff0000000000000 ? double_of_bits((uint64_t)largest) : (double)INFINITY;
+}
+
 #endif

@@ -18,6 +18,8 @@ cdef extern from "math/reductions.h" nogil:
     double total_double(const double* x, Py_ssize_t n)
     float dot_float(const float* x, const float* y, Py_ssize_t n)
     double dot_double(const double* x, const double* y, Py_ssize_t n)
+    double peak_float(const float* x, Py_ssize_t n)
+    double peak_double(const double* x, Py_ssize_t n)
 
 
 cdef inline void pad(const floating* x, Py_ssize_t n, floating* out) noexcept nogil:
@@ -123,6 +125,14 @@ cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
 
 cdef bint all_finite(const floating* x, Py_ssize_t n) noexcept nogil:
     return reduce[floating](add_nonfinite, x, n) == 0
+
+
+cdef double peak(const floating* x, Py_ssize_t n) noexcept nogil:
+    """The largest |x|; infinity if an element is not finite."""
+    if floating is float:
+        return peak_float(x, n)
+    else:
+        return peak_double(x, n)
 
 
 cdef bint gather(const floating* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,

@@ -47,8 +47,6 @@ class Optimizer(Configurable):
     Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, clip_norm=1.0)
     """
 
-    kernel: ClassVar[str] = ""
-    decoupled: ClassVar[bool] = False  # weight decay: part of the gradient, or of the step
     lr: float
     weight_decay: float
 
@@ -64,6 +62,21 @@ class Optimizer(Configurable):
             None if clip_value is None else validation.positive(clip_value, "clip_value")
         )
         self.ema_decay = None if ema_decay is None else validation.fraction(ema_decay, "ema_decay")
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel."""
+        raise NotImplementedError
+
+    @property
+    def n_state(self) -> int:
+        """How many arrays like the parameters the kernel keeps."""
+        return 2
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether the weight decay is a part of the step, not of the gradient."""
+        return False
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -88,8 +101,9 @@ def _betas_of(betas):
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if asked.
 
-    ``v = momentum * v + grad; p -= lr * v``, or with Nesterov's look ahead
-    ``p -= lr * (grad + momentum * v)``: as ``torch.optim.SGD``.
+    ``v = momentum * v + (1 - dampening) * grad; p -= lr * v``, where the first step sets
+    ``v = grad``; or with Nesterov's look ahead ``p -= lr * (grad + momentum * v)``: as
+    ``torch.optim.SGD``.
 
     Parameters
     ----------
@@ -98,9 +112,12 @@ class SGD(Optimizer):
     momentum : float, default=0.0
         At least 0 and less than 1.
     nesterov : bool, default=False
-        Whether to look ahead; needs a momentum.
+        Whether to look ahead; needs a momentum, and no dampening.
     weight_decay : float, default=0.0
         At least 0; ``weight_decay * p`` is added to the gradient.
+    dampening : float, default=0.0
+        How much of the gradient the velocity leaves out, at least 0 and less than 1. It has no
+        effect without a momentum.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -118,7 +135,7 @@ class SGD(Optimizer):
     --------
     >>> from relume import nn
     >>> nn.SGD(0.1, momentum=0.9)
-    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0, dampening=0.0)
     """
 
     kernel = "sgd"
@@ -130,6 +147,7 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        dampening: float = 0.0,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
@@ -137,18 +155,24 @@ class SGD(Optimizer):
         self.momentum: float = validation.fraction(momentum, "momentum")
         self.nesterov: bool = validation.flag(nesterov, "nesterov")
         self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
+        self.dampening: float = validation.fraction(dampening, "dampening")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum greater than 0, got momentum=0.0")
+        if self.nesterov and self.dampening != 0:
+            raise ValueError(
+                f"nesterov=True needs dampening=0.0, got dampening={self.dampening!r}"
+            )
 
     def _own(self) -> list[float]:
-        return [self.momentum, float(self.nesterov), float(self.lr_in_velocity)]
+        return [self.momentum, float(self.nesterov), float(self.lr_in_velocity), self.dampening]
 
 
 class RMSprop(Optimizer):
     """Steps scaled by a running mean of the gradient's square.
 
     ``v = alpha * v + (1 - alpha) * grad**2; b = momentum * b + grad / (sqrt(v) + eps)``, then
-    ``p -= lr * b``: as ``torch.optim.RMSprop``.
+    ``p -= lr * b``: as ``torch.optim.RMSprop``. With `centered`, v is the
+    gradient's running variance.
 
     Parameters
     ----------
@@ -162,6 +186,8 @@ class RMSprop(Optimizer):
         At least 0 and less than 1.
     weight_decay : float, default=0.0
         At least 0; ``weight_decay * p`` is added to the gradient.
+    centered : bool, default=False
+        Whether the running mean of the gradient, squared, is subtracted from that of its square.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -179,10 +205,8 @@ class RMSprop(Optimizer):
     --------
     >>> from relume import nn
     >>> nn.RMSprop(1e-3)
-    RMSprop(lr=0.001, alpha=0.99, eps=1e-08, momentum=0.0, weight_decay=0.0)
+    RMSprop(lr=0.001, alpha=0.99, eps=1e-08, momentum=0.0, weight_decay=0.0, centered=False)
     """
-
-    kernel = "rmsprop"
 
     def __init__(
         self,
@@ -191,6 +215,7 @@ class RMSprop(Optimizer):
         eps: float = 1e-8,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        centered: bool = False,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
@@ -199,6 +224,17 @@ class RMSprop(Optimizer):
         self.eps: float = validation.positive(eps, "eps")
         self.momentum: float = validation.fraction(momentum, "momentum")
         self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
+        self.centered: bool = validation.flag(centered, "centered")
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel."""
+        return "centered_rmsprop" if self.centered else "rmsprop"
+
+    @property
+    def n_state(self) -> int:
+        """How many arrays like the parameters the kernel keeps."""
+        return 3 if self.centered else 2
 
     def _own(self) -> list[float]:
         return [self.alpha, self.eps, self.momentum]
@@ -220,6 +256,8 @@ class Adam(Optimizer):
         Added to the denominator, greater than 0.
     weight_decay : float, default=0.0
         At least 0; ``weight_decay * p`` is added to the gradient. `AdamW` decouples it.
+    amsgrad : bool, default=False
+        Whether to divide by the root of the largest v of all steps so far, in place of v.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -230,16 +268,16 @@ class Adam(Optimizer):
 
     References
     ----------
-    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015. S. J. Reddi,
+    S. Kale and S. Kumar, "On the convergence of Adam and beyond", ICLR 2018.
 
     Examples
     --------
     >>> from relume import nn
     >>> nn.Adam(1e-3)
-    Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
+    Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False)
     """
 
-    kernel = "adam"
     eps_uncorrected: ClassVar[bool] = False  # scikit-learn adds eps to the root of v as it is
 
     def __init__(
@@ -248,6 +286,7 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
@@ -255,6 +294,17 @@ class Adam(Optimizer):
         self.betas: tuple[float, float] = _betas_of(betas)
         self.eps: float = validation.positive(eps, "eps")
         self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
+        self.amsgrad: bool = validation.flag(amsgrad, "amsgrad")
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel."""
+        return "amsgrad" if self.amsgrad else "adam"
+
+    @property
+    def n_state(self) -> int:
+        """How many arrays like the parameters the kernel keeps."""
+        return 3 if self.amsgrad else 2
 
     def _own(self) -> list[float]:
         return [*self.betas, self.eps, float(self.eps_uncorrected)]
@@ -276,6 +326,8 @@ class AdamW(Adam):
         Added to the denominator, greater than 0.
     weight_decay : float, default=0.01
         At least 0.
+    amsgrad : bool, default=False
+        Whether to divide by the root of the largest v of all steps so far, in place of v.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -292,7 +344,7 @@ class AdamW(Adam):
     --------
     >>> from relume import nn
     >>> nn.AdamW(weight_decay=0.1)
-    AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.1)
+    AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.1, amsgrad=False)
     """
 
     decoupled = True
@@ -303,9 +355,10 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        amsgrad: bool = False,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, **options)
+        super().__init__(lr, betas, eps, weight_decay, amsgrad, **options)
 
 
 class NAdam(Optimizer):
@@ -327,6 +380,9 @@ class NAdam(Optimizer):
         At least 0; how fast the momentum rises from half of beta1 to beta1.
     weight_decay : float, default=0.0
         At least 0; ``weight_decay * p`` is added to the gradient.
+    decoupled_weight_decay : bool, default=False
+        Whether the weights decay as `AdamW`'s, ``p -= lr * weight_decay * p``, in place of a part
+        of the gradient.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -343,7 +399,8 @@ class NAdam(Optimizer):
     --------
     >>> from relume import nn
     >>> nn.NAdam()
-    NAdam(lr=0.002, betas=(0.9, 0.999), eps=1e-08, momentum_decay=0.004, weight_decay=0.0)
+    NAdam(lr=0.002, betas=(0.9, 0.999), eps=1e-08, momentum_decay=0.004, weight_decay=0.0,
+          decoupled_weight_decay=False)
     """
 
     kernel = "nadam"
@@ -355,6 +412,7 @@ class NAdam(Optimizer):
         eps: float = 1e-8,
         momentum_decay: float = 0.004,
         weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
@@ -363,6 +421,14 @@ class NAdam(Optimizer):
         self.eps: float = validation.positive(eps, "eps")
         self.momentum_decay: float = validation.not_negative(momentum_decay, "momentum_decay")
         self.weight_decay = validation.not_negative(weight_decay, "weight_decay")
+        self.decoupled_weight_decay: bool = validation.flag(
+            decoupled_weight_decay, "decoupled_weight_decay"
+        )
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether the weight decay is a part of the step, not of the gradient."""
+        return self.decoupled_weight_decay
 
     def _own(self) -> list[float]:
         return [*self.betas, self.eps, self.momentum_decay, 1.0, 0.0]  # P(0), of no step

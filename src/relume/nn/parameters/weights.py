@@ -31,7 +31,12 @@ class Weights:
         self.layers, self.dtype, self.sparse = layers, dtype, sparse
         self._compile(n_features)
         self.parameters = aligned_zeros(self.plan.n_parameters, dtype)
+        # The first moment; the root of the second, negative where a unit was revived; and what
+        # some optimizers keep besides.
         self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), dtype)
+        # Upper bounds of |parameters| and of |optimizer_state[0]| that the engine has left; None
+        # as soon as anybody else may have written.
+        self.bounds: tuple[float, float] | None = None
         # Of the parameters, where the optimizer keeps one.
         self.average: NDArray[np.floating] | None = None
         self.steps = 0
@@ -91,7 +96,7 @@ class Weights:
 
     def forget_steps(self):
         """Let another optimizer begin: without moments, average and steps."""
-        self.optimizer_state[:], self.average, self.steps = 0, None, 0
+        self.optimizer_state[:], self.average, self.steps, self.bounds = 0, None, 0, None
 
     def draw(self, rng):
         """Draw the initial weights."""
@@ -108,6 +113,7 @@ class Weights:
 
     def views(self, flat):
         """The arrays that a flat buffer holds."""
+        self.bounds = None
         for i, name, start, shape, role in self.plan.layout():
             values = flat[start : start + math.prod(shape)].reshape(shape)
             yield View(i, name, values, role)
@@ -129,6 +135,14 @@ class Weights:
         if keep and self.average is None:
             self.average = self.parameters.copy()
 
+    def state_for(self, rows):
+        """Give an optimizer that keeps so many arrays a state of as many."""
+        missing = rows - len(self.optimizer_state)
+        if missing > 0:
+            state = aligned_zeros((rows, self.plan.n_parameters), self.dtype)
+            state[:-missing] = self.optimizer_state
+            self.optimizer_state = state
+
     def averaged(self):
         """The averaged parameters, with the statistics as they are; None if none are averaged."""
         if self.average is None:
@@ -141,7 +155,9 @@ class Weights:
 
     def standardization(self):
         """Views of a first layer's mean and scale; None for what it has not."""
+        bounds = self.bounds
         first, views = self.by_op()[0]
+        self.bounds = bounds  # neither is learnt
         if not isinstance(first.layer, Standardize):
             return None, None
         return views["mean"] if first.layer.with_mean else None, views["scale"]
@@ -176,9 +192,10 @@ class Weights:
 
     def restore(self, snapshot):
         """Be again as at the snapshot."""
-        (
-            self.parameters[:], self.optimizer_state[:], average, self.steps, self.standardized
-        ) = snapshot  # fmt: skip
+        self.parameters[:], state, average, self.steps, self.standardized = snapshot
+        self.state_for(len(state))
+        self.optimizer_state[: len(state)], self.optimizer_state[len(state) :] = state, 0
+        self.bounds = None
         self.average = None if average is None else average.copy()
 
     def __getstate__(self):
@@ -195,6 +212,7 @@ class Weights:
             "average": average,
             "gradients": None,
             "shared": False,
+            "bounds": None,
         }
 
     def __setstate__(self, state):
@@ -211,7 +229,7 @@ class Weights:
             )
         self.parameters = aligned_zeros(self.plan.n_parameters, self.dtype)
         self.parameters[:] = state["parameters"]
-        self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), self.dtype)
+        self.optimizer_state = aligned_zeros((len(rows), self.plan.n_parameters), self.dtype)
         for i, row in enumerate(rows):
             if row is not None:
                 self.optimizer_state[i] = row

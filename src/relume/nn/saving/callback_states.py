@@ -169,8 +169,8 @@ def _weights(found: Any, like: Weights, name: str) -> tuple[Any, ...]:
     if not isinstance(found, dict) or found.keys() != set(names):
         raise ValueError(f"the weights of {name} must have {', '.join(names)}")
     rows = found["optimizer_state"]
-    if not isinstance(rows, list) or len(rows) != 2:
-        raise ValueError(f"the optimizer_state of {name} must have two rows")
+    if not isinstance(rows, list) or len(rows) not in (2, 3):
+        raise ValueError(f"the optimizer_state of {name} must have two or three rows")
     arrays = {"parameters": found["parameters"], "average": found["average"]}
     arrays |= {f"optimizer_state[{i}]": row for i, row in enumerate(rows)}
     for key, array in arrays.items():
@@ -181,7 +181,7 @@ def _weights(found: Any, like: Weights, name: str) -> tuple[Any, ...]:
             raise ValueError(f"{key} of {name} must be an array of shape {shape} of {dtype}")
         if not key.startswith("optimizer_state") and not np.isfinite(array).all():
             raise ValueError(f"{key} of {name} must be finite, got NaN or infinity")
-    state = np.zeros_like(like.optimizer_state)
+    state = np.zeros((len(rows), *like.parameters.shape), like.dtype)
     for row, values in zip(state, rows, strict=True):
         if values is not None:
             row[...] = values

@@ -24,7 +24,7 @@ from relume.nn.optimizers.schedule import Schedule, schedule_of
 from relume.nn.parameters.state_dict import take_over
 from relume.nn.parameters.weights import Weights
 from relume.nn.saving import callback_states, model_file, serialize
-from relume.nn.saving.save import PARTS, _finite
+from relume.nn.saving.save import PARTS, SQUARES, STATE, _finite
 
 KINDS: dict[str, type | UnionType] = {
     "layers": list, "loss": dict, "metrics": list, "optimizer": dict, "schedule": dict | None,
@@ -236,7 +236,7 @@ def _expected(found, tensors, layers, dtype):
         if each.wide and each.role != COUNT and name in tensors:
             wide = tensors[name].dtype == np.float64
             expected[name] = (np.dtype(np.float64) if wide else dtype, each.shape)
-    for part in PARTS:
+    for part in (*PARTS, SQUARES):
         if any(name.startswith(part) for name in tensors):
             expected |= {
                 part + name: (dtype, each.shape)
@@ -257,6 +257,8 @@ def _check_tensors(tensors, expected):
         if value.dtype != dtype:
             raise ValueError(f"{name} must have dtype {dtype}, got {value.dtype}")
         _finite(value, name)
+        if name.startswith(SQUARES) and not (value >= 0).all():
+            raise ValueError(f"{name} must be at least 0, got a negative number or NaN")
         if value.dtype == np.int64 and value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}")
     for name in sorted(tensors):
@@ -272,11 +274,20 @@ def _weights(found, tensors, net):
     weights = Weights(net.layers, found["n_features"], net.dtype, net.sparse)
     weights.steps, weights.standardized = found["steps"], found["standardized"]
     take_over(weights, tensors)
-    flats = dict(zip(PARTS, weights.optimizer_state, strict=False))
+    weights.state_for(len(STATE) if any(name.startswith(STATE[-1]) for name in tensors) else 2)
+    flats = dict(zip(STATE, weights.optimizer_state, strict=False))
     if any(name.startswith("average.") for name in tensors):
         weights.average = flats["average."] = np.zeros_like(weights.parameters)
     for part, flat in flats.items():
         for name, view in weights.named(flat).items():
             if part + name in tensors:
                 view[...] = tensors[part + name]
+    for name, view in weights.named(weights.optimizer_state[1]).items():
+        if SQUARES + name in tensors:
+            view[...] = _roots(tensors[SQUARES + name])
     return weights
+
+
+def _roots(squares):
+    """The roots of an optimizer's second moments; those that have overflowed were larger."""
+    return np.sqrt(np.minimum(squares, np.finfo(squares.dtype).max))

@@ -17,7 +17,11 @@ from relume.runtime import files
 if TYPE_CHECKING:
     from relume.nn.network import Network
 
-PARTS = ("optimizer.0.", "optimizer.1.", "average.")  # prefixes of the parameters' names
+# Prefixes of the parameters' names: of the optimizer's arrays in their order, the second of which
+# holds roots of second moments, and of the average.
+STATE = ("optimizer.0.", "optimizer.r.", "optimizer.2.")
+PARTS = (*STATE, "average.")
+SQUARES = "optimizer.1."  # as earlier versions wrote the squares of "optimizer.r."
 
 
 def save(net: "Network", path: str | os.PathLike[str]) -> None:
@@ -86,9 +90,11 @@ def _tensors(net: "Network") -> dict[str, NDArray[np.generic]]:
             tensors[name] = value.astype(net.dtype)
     flats = {
         part: flat
-        for part, flat in zip(PARTS, (*weights.optimizer_state, weights.average), strict=True)
-        if flat is not None and (part == "average." or flat.view(np.uint8).any())
+        for part, flat in zip(STATE, weights.optimizer_state, strict=False)
+        if flat.view(np.uint8).any()
     }
+    if weights.average is not None:
+        flats["average."] = weights.average
     for part, flat in flats.items():
         named = weights.named(flat, statistics=False)
         tensors |= {f"{part}{name}": view for name, view in named.items()}

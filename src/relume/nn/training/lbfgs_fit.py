@@ -93,7 +93,8 @@ class _Run:
             options={"maxiter": optimizer.max_iter, "maxcor": optimizer.history_size,
                      "gtol": optimizer.gtol, "ftol": optimizer.ftol},
         )  # fmt: skip
-        weights.parameters[:] = result.x
+        with np.errstate(over="ignore"):
+            weights.parameters[:] = result.x
         weights.steps += int(result.nit)
         net.epoch += 1
         return float(result.fun)
@@ -159,7 +160,7 @@ def _epochs(net, source, loss, epochs, validation, hooks, progress, history):
                 observers = hooks.observers(net, len(source.X), 1)
                 run = _Run(net, source)
                 logs = {"loss": run.minimize(net)}
-                if not math.isfinite(logs["loss"]):
+                if not (math.isfinite(logs["loss"]) and net._built().are_finite()):
                     raise FloatingPointError(
                         f"the loss is not finite at the beginning of epoch {number} of this fit"
                     )

@@ -52,10 +52,11 @@ class NoOptimizer:
 
     kernel: ClassVar[str] = "sgd"
     clip_norm = clip_value = ema_decay = None
+    n_state: ClassVar[int] = 2
 
     def hyper(self) -> list[float]:
         """As many numbers as the kernel takes, which is never called."""
-        return [0.0] * 6
+        return [0.0] * 7
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def new_training(
     net._tape = weights.gradients = None
     optimizer = net.optimizer if steps else NoOptimizer()
     weights.average_for(optimizer.ema_decay)
+    weights.state_for(optimizer.n_state)
     loss = net.loss.for_engine(y_like, weights.plan.n_out, net.dtype)
     return Training(
         weights.plan, weights, rows, loss, y_like, optimizer,
@@ -122,6 +124,8 @@ def checked(
         If X holds a value that is not finite, or y a label that is none of the classes.
     Diverged
         If the loss is not finite.
+    FloatingPointError
+        If a guarded step would have made a value infinite or NaN.
     """
     status, count, loss = result
     if status == STATUS["input not finite"]:
@@ -131,16 +135,26 @@ def checked(
             f"y must hold class labels 0 to {training.n_out - 1} throughout a fit, got "
             f"{training.strange_label}; it was changed after it was checked"
         )
+    if status == STATUS["step not finite"]:
+        raise step_not_finite()
     if status == STATUS["loss not finite"]:
         raise Diverged(int(count))
     return count, loss
+
+
+def step_not_finite() -> FloatingPointError:
+    """The error for a step that was undone."""
+    return FloatingPointError(
+        "the step would have made a weight, or what the optimizer keeps of it, infinite or NaN; "
+        "no step was made. A lower learning rate may help"
+    )
 
 
 def one_step(net: Network, source: ArrayBatches, rate: float, key: int) -> float:
     """Train on one minibatch, all rows of the source, and return its loss before the step."""
     training = new_training(net, source.rows, source.y_like)
     X = source.X if source.in_memory else source.X.take(slice(None))
-    result = training.batch(X, source.y, source.weight, rate, key)
+    result = training.batch(X, source.y, source.weight, rate, key, guarded=True)
     _, loss = checked(result, training, net.dtype)
     return loss
 
@@ -207,7 +221,7 @@ class Run:
         self.settings, self.changes = self._settings(), CHANGES.settings
         self.optimizer = net.optimizer
         self.training = new_training(net, source.rows, source.y_like, self.scale)
-        self.average = self.weights.average
+        self.average, self.state = self.weights.average, self.weights.optimizer_state
 
     def failed(self, stage: str, error: Exception) -> None:
         """Called before an error leaves the loop; a subclass may put the network back.
@@ -337,6 +351,7 @@ class Run:
                 weights is self.weights
                 and weights.plan is self.plan
                 and weights.average is self.average
+                and weights.optimizer_state is self.state
                 and weights.steps == self.training.t
                 and self.source.rows <= self.training.rows
                 and self._has_same_settings()

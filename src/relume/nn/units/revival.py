@@ -167,15 +167,26 @@ def wake(net, layer, units, largest, attempt):
 
 
 def _forget(weights, layer, units):
-    """Clear the optimizer's state of the weights into and out of units; their average is anew."""
+    """Let the optimizer begin anew with the weights into and out of units; their average too."""
     flats = [*weights.optimizer_state, *([] if weights.average is None else [weights.average])]
-    for flat in flats:
-        start = weights.parameters if flat is weights.average else np.zeros_like(flat)
+    starts = [*fresh_state(weights), *([] if weights.average is None else [weights.parameters])]
+    for flat, start in zip(flats, starts, strict=True):
         for view, new in zip(weights.views(flat), weights.views(start), strict=True):
             if view.op == layer.incoming:
                 view.values[..., units] = new.values[..., units]
             elif view.op == layer.outgoing and view.name == "weight":
                 view.values[units] = new.values[units]
+
+
+def fresh_state(weights):
+    """The optimizer's state of parameters whose next step is to be the first of a new optimizer.
+
+    The engine reads a second moment below 0 so: one of 0 would be corrected for the many steps
+    made, and Adam would take a first step three times too long.
+    """
+    state = np.zeros_like(weights.optimizer_state)
+    state[1] = -1 if weights.steps else 0
+    return state
 
 
 # -- leaky slopes ---------------------------------------------------------------------------------
@@ -227,6 +238,8 @@ def _copy(old, new):
     """Take over all values whose arrays both have: a slope is new, all others are as they were."""
     new.steps, new.standardized = old.steps, old.standardized
     new.parameters[:] = 0
+    new.state_for(len(old.optimizer_state))
+    new.optimizer_state[:] = fresh_state(new)
     pairs = [(old.parameters, new.parameters)]
     pairs += list(zip(old.optimizer_state, new.optimizer_state, strict=True))
     if old.average is not None:
