@@ -5,10 +5,13 @@ run that saves checkpoints is killed at random moments. After each kill the file
 run that continues from it must end with the same file, byte for byte, as an uninterrupted run.
 Third, children are forked while three Python threads fit; each child must be able to fit too.
 Fourth, runs get little memory; each must go on, or raise a MemoryError.
+Fifth, minibatches and steps are interrupted as by Ctrl-C at random moments. A step was then made
+and counted, or not made, and training goes on to the same bits.
 """
 
 import argparse
 import ast
+import copy
 import json
 import os
 import shutil
@@ -403,6 +406,59 @@ def limit_memory(count, megabytes=200):
     return failed
 
 
+# -- Interrupts -----------------------------------------------------------------------------------
+
+
+def by_batch(net, X, y):
+    net.train_on_batch(X, y)
+
+
+def by_step(net, X, y):
+    """A step of one's own loop. Interrupted before its gradients are there, it begins anew."""
+    if net._built().gradients is None:
+        random = net._rng.bit_generator.state
+        try:
+            z = net.forward(X, training=True)
+            net.backward(z - np.eye(3, dtype=np.float32)[y])
+        except KeyboardInterrupt:
+            if net._built().gradients is None:
+                net._rng.bit_generator.state = random
+            raise
+    net.step()
+
+
+def interrupts(train, count, seed=0, steps=20):
+    """Interrupt `count` times, and compare with a run that is not; returns how many runs ended."""
+    rng, (X, y) = np.random.default_rng(seed), data()
+    layers = [nn.Dense(64, activation="relu"), nn.Dropout(0.2), nn.Dense(3)]
+    begin = nn.Network(layers, optimizer=nn.NAdam(0.01, ema_decay=0.9), seed=0).build(X.shape[1])
+    whole = copy.copy(begin)
+    started = time.perf_counter()
+    for _ in range(steps):
+        train(whole, X, y)
+    span = time.perf_counter() - started
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    seen = ended = 0
+    try:
+        while seen < count:
+            net = copy.copy(begin)
+            while net._built().steps < steps:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, rng.uniform(0, span))
+                    while net._built().steps < steps:
+                        train(net, X, y)
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    seen += 1
+            if net._built().parameters.tobytes() != whole._built().parameters.tobytes():
+                raise AssertionError(f"run {ended + 1} of {train.__name__} ended with other bits")
+            ended += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return ended
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(
         description="Alter model files, kill runs that save checkpoints, fork, limit memory."
@@ -411,6 +467,7 @@ def main(arguments):
     parser.add_argument("--kills", type=int, default=50, help="number of runs to kill")
     parser.add_argument("--forks", type=int, default=500, help="number of children to fork")
     parser.add_argument("--limits", type=int, default=100, help="number of limits of memory")
+    parser.add_argument("--interrupts", type=int, default=200, help="number of each of two kinds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train", metavar="PATH", help="only train; used for the killed runs")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -422,6 +479,10 @@ def main(arguments):
         print(f"{options.altered} altered or truncated files: {len(loaded)} load {loaded or ''}")
         ended = kill_runs(folder, options.kills, options.seed, options.epochs)
         print(f"{options.kills} kills: every file loads, {ended} runs end with the same bits")
+    for way in (by_batch, by_step):
+        ended = interrupts(way, options.interrupts, options.seed)
+        count = f"{options.interrupts} interrupts, {way.__name__}"
+        print(f"{count}: {ended} runs end with the same bits")
     faults = fork_children(options.forks)
     print(f"{options.forks} forked children: {len(faults)} have faults {faults or ''}")
     failed = limit_memory(options.limits)
