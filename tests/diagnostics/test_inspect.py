@@ -489,3 +489,17 @@ def test_constant_features_before_standardize(dtype):
     (advice,) = (each for each in diagnostics.inspect(net, X).advice
                  if each.kind == "constant_feature")  # fmt: skip
     assert advice.suggestion == {"features": [1]}
+
+
+def test_the_trial_step_knows_that_the_mean_is_subtracted():
+    """Rows less the mean of a Standardize must not lose it again."""
+    from relume.diagnostics.inspected_model import InspectedModel
+    from relume.diagnostics.trial_step import try_step
+
+    X, y = values(0)
+    X = X.astype(np.float64) + 1e6
+    net = nn.Network([nn.Standardize(), nn.Dense(8, "relu"), nn.Dense(1)], loss="mse", seed=0)
+    net.fit(X, y, epochs=2)
+    rows = InspectedModel(net)
+    trial = try_step(net, rows.features(X), rows.targets(y))
+    assert trial.before == pytest.approx(net.evaluate(X[1::2], y[1::2])["loss"], rel=1e-5)
