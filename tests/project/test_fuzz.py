@@ -1,11 +1,15 @@
-"""The random calls of tools/fuzz.py with a fixed seed, and that they see what they should."""
+"""The random calls of tools/fuzz.py with a fixed seed, and what tools/sanitize.py builds."""
 
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tools import fuzz
+from tools import fuzz, sanitize
+
+ROOT = Path(__file__).parents[2]
+SOURCE = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the source tree is not here")
 
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
@@ -42,3 +46,20 @@ def test_a_process_that_ends_is_reported(kind, fault, tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz, "__file__", str(script))
     failure = fuzz.failure_of(1, kind, 5, 1)
     assert f"kind {kind}, case 5" in failure
+
+
+@SOURCE
+def test_sanitize_builds_and_runs_what_there_is(tmp_path):
+    """`make sanitize` builds a copy, which takes minutes; here it is only made."""
+    assert [name for name in sanitize.TESTS if not (ROOT / name).is_file()] == []
+    sanitize.copy_of_the_tree(tmp_path)
+    assert not list(tmp_path.rglob("*.so"))
+    assert "for build in ['baseline']" in (tmp_path / "setup.py").read_text()
+
+
+@SOURCE
+@pytest.mark.parametrize("revert", sanitize.REVERTS, ids=lambda revert: revert[0])
+def test_the_checks_that_sanitize_leaves_out_are_there(revert):
+    _, file, text, _, kind = revert
+    assert (ROOT / "src/relume" / file).read_text().count(text) == 1
+    assert kind in fuzz.KINDS
