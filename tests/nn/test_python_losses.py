@@ -53,7 +53,7 @@ def test_losses_of_relume_are_right(loss):
     ("loss", "y", "outputs"),
     [(focal, LABELS, 3), (logistic, PAIR, 1), (squared, X[:, 0], 1), (squared, X[:, :2], 2),
      (nn.Quantile([0.1, 0.9]), X[:, 0], 2), (nn.BinaryCrossEntropy(3.0, 0.2), X[:, :2] > 0, 2)],
-    ids=str,
+    ids=["focal", "logistic", "squared", "two outputs", "quantiles", "smoothed"],
 )  # fmt: skip
 def test_right_gradients(loss, y, outputs):
     assert nn.check_loss(loss, y[:6], RNG.normal(size=(6, outputs))) < 1e-8
