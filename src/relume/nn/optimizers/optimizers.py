@@ -44,7 +44,7 @@ class Optimizer(Configurable):
     --------
     >>> from relume import nn
     >>> nn.Adam(clip_norm=1.0)
-    Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, clip_norm=1.0)
+    Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False, clip_norm=1.0)
     """
 
     lr: float
@@ -398,9 +398,8 @@ class NAdam(Optimizer):
     Examples
     --------
     >>> from relume import nn
-    >>> nn.NAdam()
-    NAdam(lr=0.002, betas=(0.9, 0.999), eps=1e-08, momentum_decay=0.004, weight_decay=0.0,
-          decoupled_weight_decay=False)
+    >>> nn.NAdam() == nn.NAdam(lr=0.002, betas=(0.9, 0.999), momentum_decay=0.004)
+    True
     """
 
     kernel = "nadam"
