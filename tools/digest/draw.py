@@ -54,7 +54,7 @@ ARGUMENTS = {
     "Exponential": ["0.5", "0.9, warmup=0.5"],
     "InverseScaling": ["", "1.0"],
     "OneCycle": ["3"],
-    "ReduceOnPlateau": ["'loss', factor=0.5, patience=0, min_delta=1.0"],
+    "ReduceOnPlateau": ["'loss', factor=0.5, patience=0, mode='max'"],
     "Step": ["1, 0.5"],
 }
 
