@@ -65,7 +65,7 @@ FAULTS = [
     ),
     Fault(
         "adam_bias", "no bias correction of the first moment", OPTIMIZERS,
-        "(hyper[0] * correction / (1 - pow(beta1, <double> t)))", "(hyper[0] * correction)",
+        "hyper[0] * correction2 / correction1, 0", "hyper[0] * correction2, 0",
     ),
     Fault(
         "nesterov_momentum", "the weight of the velocity under Nesterov's momentum", OPTIMIZERS,
@@ -119,7 +119,7 @@ FAULTS = [
     ),
     Fault(
         "clip_norm", "the square root of the gradient's norm", "engine/updates.pyx",
-        "(sqrt(sum) + 1e-6)", "(sum + 1e-6)",
+        "norm = sqrt(sum) + 1e-6", "norm = sum + 1e-6",
     ),
     Fault(
         "residual_gradient", "the gradient past a block replaces that through it",
@@ -162,7 +162,7 @@ FAULTS = [
     ),
     Fault(
         "onnx_bias", "softshrink is exported as hardshrink", "onnx/operators.py",
-        "lambd=lambd, bias=lambd", "lambd=lambd, bias=0.0",
+        "hardshrink(g, x, lambd, lambd)", "hardshrink(g, x, lambd)",
     ),
     Fault(
         "dead_constant", "dead units are reported as constant too", "diagnostics/layer_reports.py",

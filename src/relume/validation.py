@@ -168,6 +168,13 @@ def finite(values, name, dtype):
     return array
 
 
+def finite_frame(frame, array, name):
+    """Raise with the name of the column where a data frame's array is not finite."""
+    where = tables.not_finite_in(frame, array)
+    if where:
+        raise not_finite(name, array.dtype, where)
+
+
 def matrix(X, name, dtype, width=None, no_rows=False):
     """X as a contiguous matrix of a dtype, copied only if it is not one already.
 
@@ -178,9 +185,7 @@ def matrix(X, name, dtype, width=None, no_rows=False):
     array = real(X, name)
     shape(array.shape, name, width, no_rows)
     array = contiguous(array, dtype)
-    where = tables.not_finite_in(X, array)
-    if where:
-        raise not_finite(name, dtype, where)
+    finite_frame(X, array, name)
     return array
 
 

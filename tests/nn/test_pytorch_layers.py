@@ -46,7 +46,10 @@ def test_state_dict_goes_both_ways(name):
     mine = net.state_dict()
     assert list(mine) == list(theirs)
     for key, value in theirs.items():
-        assert (mine[key].shape, mine[key].dtype) == (value.shape, value.dtype), key
+        # The mean that Standardize subtracts has more digits than the network's numbers.
+        wide = key == "0.mean" and isinstance(net.layers[0], nn.Standardize)
+        dtype = np.float64 if wide else value.dtype
+        assert (mine[key].shape, mine[key].dtype) == (value.shape, dtype), key
     other = nn.Network(case.layers(), loss="mse", dtype=case.dtype)
     other.load_state_dict(theirs)
     plain.assert_close(other.forward(case.X()), outputs, TOLERANCES[case.dtype], "outputs")

@@ -7,7 +7,7 @@ than memory, and a sparse matrix are read in parts of some rows.
 
 import numpy as np
 
-from relume import validation
+from relume import tables, validation
 from relume.engine.arrays import Centered
 
 CHUNK = 4096  # rows of a piece in prediction: 13 MB of 784 float32
@@ -241,6 +241,8 @@ def features_of(X, name, dtype, width=None, no_rows=False, raw=False):
         real = validation.real(X, name)
         validation.shape(real.shape, name, width, no_rows)
         if len(real) and _has_more_digits(real, dtype):
+            if tables.columns_of(X) is not None:
+                validation.finite_frame(X, validation.contiguous(real, dtype), name)
             return RawRows(X if isinstance(X, np.memmap) else real, dtype)
     if isinstance(X, np.memmap) and (X.dtype != dtype or not X.flags.c_contiguous):
         validation.real(X, name)
