@@ -152,7 +152,7 @@ def _hidden_weights(evidence: Evidence) -> list[tuple[LayerNode, NDArray[np.floa
     dense = [
         (node, by_op[node.first][1]["weight"])
         for node in evidence.sequence
-        if isinstance(node.layer, Dense)
+        if node.dense
     ]
     return dense[:-1]
 
@@ -303,7 +303,7 @@ def _cause_of_death(evidence, node, layer, found):
 def _bias_of(evidence: Evidence, node: LayerNode) -> NDArray[np.floating] | None:
     """The bias of the dense layer that feeds an activation; None if there is none."""
     by_op = evidence.net._built().by_op()
-    op = node.first if isinstance(node.layer, Dense) else node.first - 1
+    op = node.first if node.dense else node.first - 1
     if op < 0 or not isinstance(by_op[op][0].layer, Dense):
         return None
     return by_op[op][1].get("bias")
@@ -341,7 +341,7 @@ def _gradients(evidence: Evidence) -> list[tuple[LayerNode, float]]:
     return [
         (node, statistics.norm)
         for node in evidence.nodes
-        if isinstance(node.layer, Dense)
+        if node.dense
         and (statistics := evidence.gradients[node.gradient]) is not None
     ]
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from relume.diagnostics.advice_rules import advice_for, constant_features
 from relume.diagnostics.report import Distribution, GradientStatistics, LayerReport, Report
-from relume.nn.layers.dense import Dense
 from relume.nn.units.layer_nodes import is_rectifier, saturates
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def _gradient(evidence: Evidence, node: LayerNode) -> GradientStatistics | None:
 
 def _update_ratio(evidence: Evidence, node: LayerNode) -> float | None:
     """Norm of the next update over that of the weights, for dense layers."""
-    if evidence.trial is None or not isinstance(node.layer, Dense):
+    if evidence.trial is None or not node.dense:
         return None
     name = evidence.net._built().specs[node.first].name
     return evidence.trial.ratios.get(f"{name}.weight")

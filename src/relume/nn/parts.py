@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from relume.engine.prediction import predict
 from relume.nn.data import check_data
 from relume.nn.data.rows import SparseRows, parts_of
+from relume.nn.layers.activations import Activation
 from relume.nn.layers.layer import Layer
 from relume.nn.layers.residual import width_of
 from relume.nn.units.layer_nodes import network_nodes, walk
 from relume.validation import not_finite
 
 if TYPE_CHECKING:
-    from relume.nn.layers.activations import Activation
     from relume.nn.network import Network
     from relume.nn.units.layer_nodes import LayerNode
 
-    Layers = list[Layer | Activation]
+Layers = list[Layer | Activation]
 
 
 def part(net: Network, first: int, last: int | None) -> Network:

@@ -20,7 +20,7 @@ from relume.nn.losses import (
     loss_of,
 )
 from relume.nn.network import Network
-from relume.nn.training.run import Scale
+from relume.nn.training.run import LossScale
 
 CLASSIFIER_LOSSES = ["log_loss", "cross_entropy", "binary_cross_entropy"]
 REGRESSOR_LOSSES = [
@@ -44,9 +44,9 @@ class Objective:
     deviance: bool = False  # poisson: with the part of the deviance that depends on y alone
 
     @property
-    def scale(self) -> Scale:
+    def scale(self) -> LossScale:
         """The scales as a `Run` takes them; penalties are divided by the rows."""
-        return Scale(True, self.gradient_scale, self.loss_scale, self.limit)
+        return LossScale(True, self.gradient_scale, self.loss_scale, self.limit)
 
     def constants(self, y: NDArray[Any]) -> NDArray[np.float64] | None:
         """For each row of y, what must be added to its loss; None where nothing must."""

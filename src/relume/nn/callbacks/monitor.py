@@ -14,7 +14,6 @@ from relume import validation
 from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, STATISTICS, Observer
 from relume.engine.prediction import predict
 from relume.nn.callbacks.callback import Callback
-from relume.nn.layers.dense import Dense
 from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_nodes, saturates, walk
 from relume.nn.units.target_scale import unscaled_target
 from relume.nn.units.unit_statistics import observed
@@ -302,7 +301,7 @@ def _observed_layer(node: LayerNode, gradient: int | None = None) -> _ObservedLa
         gradient,
         is_rectifier(node.activation),
         saturates(node.activation),
-        isinstance(node.layer, Dense),
+        node.dense,
     )
 
 

@@ -42,15 +42,6 @@ class BatchNorm(Layer):
     float32 holds values of 1e20, but no variance of 1e40. Such a variance makes ``running_var``
     infinite, and prediction then raises an error: put `Standardize` first, or use
     ``dtype="float64"``. A running variance below the normal numbers of the dtype counts as 0.
-    FloatingPointError
-        In prediction, if ``running_mean`` or ``running_var`` is not finite.
-
-    Notes
-    -----
-    Units are normalized as exact arithmetic would do it, also where their variance is beyond the
-    dtype: float32 holds values of 1e20, but no variance of 1e40. Such a variance makes
-    ``running_var`` infinite, and prediction then raises an error: put `Standardize` first, or use
-    ``dtype="float64"``. A running variance below the normal numbers of the dtype counts as 0.
 
     References
     ----------

@@ -112,13 +112,13 @@ def bar_class() -> Any:
     """
     from tqdm import tqdm
 
-    class Bar(tqdm):
-        monitor_interval = 0  # no thread that watches over the bars
+    # Without a monitor_interval, no thread watches over the bars.
+    bar: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
 
     def replace_lock() -> None:
-        Bar.set_lock(threading.RLock())
+        bar.set_lock(threading.RLock())
 
     replace_lock()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=replace_lock)
-    return Bar
+    return bar

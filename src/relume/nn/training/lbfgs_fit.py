@@ -18,7 +18,7 @@ from relume.nn.training.run import (
     PLAIN,
     Diverged,
     HeldOut,
-    Scale,
+    LossScale,
     check_form,
     checked,
     new_training,
@@ -40,11 +40,11 @@ class Objective:
         All rows.
     key : int
         Seed of the layers' random numbers: the same for all calls, so that they have a minimum.
-    scale : Scale
+    scale : LossScale
     """
 
     def __init__(
-        self, net: Network, source: ArrayBatches, key: int = 0, scale: Scale = PLAIN
+        self, net: Network, source: ArrayBatches, key: int = 0, scale: LossScale = PLAIN
     ) -> None:
         self.weights, self.y, self.weight, self.key = net._built(), source.y, source.weight, key
         self.X = source.X if source.in_memory else source.X.take(slice(None))

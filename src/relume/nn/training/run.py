@@ -60,7 +60,7 @@ class NoOptimizer:
 
 
 @dataclass(frozen=True)
-class Scale:
+class LossScale:
     """How the engine scales losses: the defaults are `Network.fit`'s, and scale nothing.
 
     The estimators' values are in `relume.sklearn.objectives`.
@@ -82,11 +82,11 @@ class Scale:
     limit: float = 0.0
 
 
-PLAIN = Scale()
+PLAIN = LossScale()
 
 
 def new_training(
-    net: Network, rows: int, y_like: NDArray[Any], scale: Scale = PLAIN, steps: bool = True
+    net: Network, rows: int, y_like: NDArray[Any], scale: LossScale = PLAIN, steps: bool = True
 ) -> Training:
     """A `Training` of a built network, which holds its present values, loss and optimizer.
 
@@ -97,7 +97,7 @@ def new_training(
         Maximum number of rows of a minibatch.
     y_like : ndarray
         An array with y's dtype and trailing shape; its length is ignored.
-    scale : Scale
+    scale : LossScale
     steps : bool
         Whether the optimizer makes steps; False leaves them to the caller.
     """
@@ -192,7 +192,7 @@ class Run:
     net : Network
     source : ArrayBatches or IterableBatches
     hooks : Hooks
-    scale : Scale
+    scale : LossScale
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Run:
         net: Network,
         source: ArrayBatches | IterableBatches,
         hooks: Hooks,
-        scale: Scale = PLAIN,
+        scale: LossScale = PLAIN,
     ) -> None:
         self.net, self.source, self.hooks, self.scale = net, source, hooks, scale
         self.observers: list[Observer] = []

@@ -35,6 +35,11 @@ class LayerNode:
     inner: list[LayerNode] = field(default_factory=list)
 
     @property
+    def dense(self) -> bool:
+        """Whether the layer is a `Dense`, whose units have weights and a gradient of their own."""
+        return isinstance(self.layer, Dense)
+
+    @property
     def walk(self):
         """The node, and all within it."""
         return [self, *(deeper for node in self.inner for deeper in node.walk)]
