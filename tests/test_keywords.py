@@ -119,7 +119,7 @@ def test_names_the_function_and_the_keyword(name):
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: nn.Adam(foo=1), "it takes lr, betas, eps, weight_decay, clip_norm, clip_value"),
+        (lambda: nn.Adam(foo=1), "it takes lr, betas, eps, weight_decay, amsgrad, clip_norm"),
         (lambda: datasets.load_digits(foo=1), "it takes return_X_y"),
         (lambda: nn.ReLU(foo=1), "it takes none"),
         (lambda: relume.leaky_relu(X, foo=1), "it takes x, negative_slope, out, where, casting"),
