@@ -397,7 +397,7 @@ CRAFTED = {
     ),
     "steps": (lambda s, t: weights(s).update(steps=-1), ["steps", "-1"]),
     "flag": (lambda s, t: weights(s).update(standardized=3), ["standardized", "3"]),
-    "rows": (lambda s, t: weights(s).update(optimizer_state=[]), ["optimizer_state", "three rows"]),
+    "rows": (lambda s, t: weights(s).update(optimizer_state=[]), ["optimizer_state", "rows"]),
     "epoch": (lambda s, t: snapshot(s).update(epoch=-1), ["epoch", "-1"]),
     "features": (lambda s, t: snapshot(s).update(n_features=None), ["n_features"]),
     "layers": (lambda s, t: snapshot(s).update(layers=[3]), ["layers"]),

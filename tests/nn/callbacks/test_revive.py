@@ -167,14 +167,19 @@ def test_leaky_network_is_saved_copied_and_pickled(tmp_path):
 
 @pytest.mark.parametrize("how", ["reinit", "leaky"])
 def test_callback_with_the_advised_rate_cures_without_a_restart(how):
-    net = digits_net(sizes=(256, 128), epochs=5, optimizer=nn.Adam(0.1), seed=3)
-    assert net.evaluate(X_TEST, Y_TEST)["accuracy"] < 0.95
-    revive = nn.Revive(every=3, how=how, lr="advised")
-    net.fit(X, Y, epochs=20, callbacks=[revive])
-    assert revive.revived[0]["epoch"] == 6
-    assert len(revive.revived[0]["layer 1"]) > 100
-    assert net.optimizer.lr == 0.01
-    assert net.evaluate(X_TEST, Y_TEST)["accuracy"] > 0.95
+    """The mean of four seeds, since one of them scatters by 0.01."""
+    before, after = [], []
+    for seed in range(4):
+        net = digits_net(sizes=(256, 128), epochs=5, optimizer=nn.Adam(0.1), seed=seed)
+        before.append(net.evaluate(X_TEST, Y_TEST)["accuracy"])
+        revive = nn.Revive(every=3, how=how, lr="advised")
+        net.fit(X, Y, epochs=20, callbacks=[revive])
+        assert revive.revived[0]["epoch"] == 6
+        assert len(revive.revived[0]["layer 1"]) > 100
+        assert net.optimizer.lr == 0.01
+        after.append(net.evaluate(X_TEST, Y_TEST)["accuracy"])
+    assert max(before) < 0.9
+    assert np.mean(after) > 0.95
 
 
 def test_callback_goes_by_rows_that_are_given():
