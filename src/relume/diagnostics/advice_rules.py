@@ -149,11 +149,7 @@ def _is_symmetric(weight):
 def _hidden_weights(evidence: Evidence) -> list[tuple[LayerNode, NDArray[np.floating]]]:
     """(node, weight of shape (n_in, n_out)) of every dense layer but the last."""
     by_op = evidence.net._built().by_op()
-    dense = [
-        (node, by_op[node.first][1]["weight"])
-        for node in evidence.sequence
-        if node.dense
-    ]
+    dense = [(node, by_op[node.first][1]["weight"]) for node in evidence.sequence if node.dense]
     return dense[:-1]
 
 
@@ -341,8 +337,7 @@ def _gradients(evidence: Evidence) -> list[tuple[LayerNode, float]]:
     return [
         (node, statistics.norm)
         for node in evidence.nodes
-        if node.dense
-        and (statistics := evidence.gradients[node.gradient]) is not None
+        if node.dense and (statistics := evidence.gradients[node.gradient]) is not None
     ]
 
 
