@@ -124,9 +124,14 @@ def choice(value, name, allowed):
 
 
 def as_array(values, name):
-    """The values as an array of any dtype; ValueError where rows differ in length."""
+    """The values as an array of any dtype; ValueError if masked or of unequal rows."""
     if type(values) is np.ndarray:
         return values
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} must have no masked elements, got {np.ma.count_masked(values)}; fill them "
+            "with .filled(value), or leave out their rows"
+        )
     array = tables.as_array(values, name)
     if array is not None:
         return array

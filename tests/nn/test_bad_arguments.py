@@ -16,6 +16,7 @@ def network(**options):
 
 
 CONSTRUCTORS = {
+    "Activation": (lambda: nn.Activation("relu"), TypeError, ["Activation", r"nn\.ReLU\(\)"]),
     "units 0": (lambda: nn.Dense(0), ValueError, ["units", "at least 1", r"\b0$"]),
     "units -3": (lambda: nn.Dense(-3), ValueError, ["units", "at least 1", "-3"]),
     "units 2.5": (lambda: nn.Dense(2.5), TypeError, ["units", "integer", r"2\.5"]),

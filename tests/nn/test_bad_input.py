@@ -62,7 +62,9 @@ for value in (NAN, INF, -INF):
         ValueError,
         [r"\bX\b", "finite"],
     )
+INPUTS["masked"] = (np.ma.masked_greater(X, 1.5), ValueError, [r"\bX\b", "masked"])
 LABELS = {
+    "masked": (np.ma.masked_equal(Y, 2), ValueError, [r"\by\b", "masked"]),
     "3": (np.where(np.arange(100) == 99, 3, Y), ValueError, [r"\by\b", r"\b3;", "0 to 2"]),
     "-1": (np.where(np.arange(100) == 98, -1, Y), ValueError, [r"\by\b", "-1", "0 to 2"]),
     "1.5": (spoiled(Y, 99, 1.5), ValueError, [r"\by\b", r"1\.5", "0 to 2"]),
@@ -82,6 +84,7 @@ LABELS = {
     "None": (None, (TypeError, ValueError), [r"\by\b"]),
 }
 TARGETS = {
+    "masked": (np.ma.masked_greater(VALUES, 0.5), ValueError, [r"\by\b", "masked"]),
     "too few": (VALUES[:99], ValueError, [r"\by\b", r"\b99\b", r"\b100\b"]),
     "nan": (spoiled(VALUES, 99, NAN), ValueError, [r"\by\b", "finite"]),
     "nan in the middle": (spoiled(VALUES, 50, NAN), ValueError, [r"\by\b", "finite"]),
@@ -109,8 +112,8 @@ OPTIONS = {
 VALIDATION = {
     "an array": (X, TypeError, [r"\(X, y\)"]),
     "a number": (3, TypeError, [r"\(X, y\)"]),
-    "X alone": ((X,), (TypeError, ValueError), [r"\(X, y\)"]),
-    "four": ((X, Y, Y, Y), TypeError, [r"\(X, y\)"]),
+    "X alone": ((X,), TypeError, [r"\(X, y\)", "got tuple of 1"]),
+    "four": ([X, Y, Y, Y], TypeError, [r"\(X, y\)", "got list of 4"]),
     "no row": ((X[:0], Y[:0]), ValueError, ["empty", r"\(0, 4\)"]),
     "wrong width": ((X[:, :3], Y), ValueError, [r"\b3\b", r"\b4\b"]),
     "wrong length": ((X, Y[:7]), ValueError, [r"\b7\b", r"\b100\b"]),

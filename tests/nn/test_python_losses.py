@@ -103,6 +103,18 @@ def test_no_other_number_is_allowed_at_a_kink(at_kink):
         nn.check_loss(absolute, [[1.0]], [[1.0]])
 
 
+def test_a_loss_that_computes_in_float32_is_told_so():
+    """Its rounding is larger than the differences."""
+
+    def coarse(y, z):
+        loss, grad = squared(y.astype("float32"), z.astype("float32"))
+        return loss, grad.astype("float32")
+
+    y, z = X[:8, :1].astype(float), RNG.normal(size=(8, 1))
+    with pytest.raises(ValueError, match=r"gradient is of float32, .* compute in y_pred's dtype"):
+        nn.check_loss(coarse, y, z)
+
+
 def test_arrays_that_a_loss_changes_are_copies():
     def changes(y, z):
         result = squared(y, z)

@@ -107,6 +107,19 @@ def test_outputs_must_be_as_many():
     X, y, _ = data(20)
     with pytest.raises(ValueError, match=r"y must have shape \(n, 2\)"):
         network(6).fit(X, np.column_stack([y] * 4))
+    with pytest.raises(ValueError, match=r"\(n, 2\), or a column .* nn.Dense\(3\) for 3"):
+        network(6).fit(X, y)
+
+
+def test_outputs_that_another_loss_had_must_be_as_many():
+    """The error asked for targets of 0 columns."""
+    X, y, _ = data(20)
+    net = nn.Network([nn.Dense(2)], loss="mse", seed=0)
+    net.fit(X, np.column_stack([y] * 2))
+    net.loss = nn.Quantile([0.1, 0.5])
+    net.loss.q = [0.1, 0.5, 0.9]
+    with pytest.raises(ValueError, match="3 quantiles need 3 outputs, or a multiple of 3; got 2"):
+        net.fit(X, y)
 
 
 def test_saved_and_loaded(tmp_path):

@@ -91,7 +91,7 @@ def check_loss(loss: LossOf, y: ArrayLike, z: ArrayLike, *, rtol: float = 1e-5) 
             raise ValueError(
                 f"the gradient of {loss.name} differs from the slope of the loss at index "
                 f"{index}: it is {gradient[index]:.6g}, but differences of the loss give "
-                f"{slopes.mean():.6g}"
+                f"{slopes.mean():.6g}{_about_precision(loss, targets, outputs)}"
             )
         worst = max(worst, difference / scale)
     return worst
@@ -110,6 +110,19 @@ def _function(loss: Loss, y: NDArray[Any], n_out: int) -> Any:
         return losses.mean(), gradient / len(z)
 
     return mean_loss
+
+
+def _about_precision(loss, y, z):
+    """The end of an error's text where the function does not compute in float64."""
+    if not isinstance(loss, PythonLoss):
+        return ""
+    dtype = np.asarray(loss.function(y.copy(), z.copy())[1]).dtype
+    if dtype.kind != "f" or dtype.itemsize >= z.itemsize:
+        return ""
+    return (
+        f"; the gradient is of {dtype}, too coarse for differences: let {loss.name} compute in "
+        "y_pred's dtype, which is float64 here"
+    )
 
 
 def _difference(value, z, index, center, given):

@@ -4,7 +4,6 @@ An output z of the last layer is a logit, the logarithm of a rate, or a value.
 """
 
 import itertools
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -433,8 +432,15 @@ class Quantile(Loss):
     def targets(self, y: ArrayLike, name: str, n_out: int, dtype: DTypeLike) -> NDArray[Any]:
         """Values, each as often as there are quantiles."""
         n = self.n_quantiles
+        self.numbers(n_out, dtype)  # raises where there are too many or too few outputs
         if n == 1 or np.shape(y)[1:] == (n_out,):
             return super().targets(y, name, n_out, dtype)
+        if np.ndim(y) == 1 and n_out != n:
+            raise ValueError(
+                f"{name} must have shape (n, {n_out // n}), or a column for each output; got "
+                f"{np.shape(y)}; the last layer must be nn.Dense({n}) for {n} quantiles of one "
+                "value a row"
+            )
         return np.repeat(super().targets(y, name, n_out // n, dtype), n, axis=1)
 
     def predictions(self, z: NDArray[Any]) -> NDArray[Any]:
@@ -442,7 +448,7 @@ class Quantile(Loss):
         n = self.n_quantiles
         if n == 1:
             return super().predictions(z)
-        return np.sort(z.reshape(len(z), -1, n), axis=2).reshape(z.shape)
+        return np.sort(z.reshape(len(z), z.shape[1] // n, n), axis=2).reshape(z.shape)
 
 
 def _quantile(value, name):
@@ -573,17 +579,21 @@ class PythonLoss(Loss):
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise TypeError(f"{self.name} must return (loss, grad), got {type(result)}")
         loss, grad = result
-        if not isinstance(loss, numbers.Real) and np.ndim(loss) != 0:
+        try:
+            if isinstance(loss, str | bytes) or np.ndim(loss) != 0:
+                raise TypeError
+            value = float(loss)
+        except (TypeError, ValueError):
             raise TypeError(
                 f"the loss of {self.name} must be a number, got {validation.shown(loss)}"
-            )
+            ) from None
         grad = validation.real(grad, f"the gradient of {self.name}")
         if grad.shape != z.shape:
             raise ValueError(
                 f"the gradient of {self.name} must have the shape {z.shape} of the outputs, "
                 f"got {grad.shape}"
             )
-        return float(loss), validation.contiguous(grad, z.dtype)
+        return value, validation.contiguous(grad, z.dtype)
 
 
 MEANINGS: dict[str, Loss] = {

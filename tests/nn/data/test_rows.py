@@ -215,6 +215,7 @@ LOSSES = {
     "mse": ("mse", 1, (0,), None),
     "values": ("mse", 3, (0, 3), None),
     "poisson": ("poisson", 1, (0,), None),
+    "quantiles": (nn.Quantile([0.1, 0.9]), 4, (0, 4), None),
 }
 NO_ROWS = {
     "float32": lambda X: X[:0],

@@ -129,9 +129,10 @@ def validation_rows(net: Network, data: Any, width: int | None) -> Rows | None:
     if data is None:
         return None
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        sized = isinstance(data, tuple | list)
         raise TypeError(
             "validation_data must be a tuple (X, y) or (X, y, sample_weight) or None, "
-            f"got {type(data)}"
+            f"got {f'{type(data).__name__} of {len(data)}' if sized else type(data)}"
         )
     weight = data[2] if len(data) == 3 else None
     X, y, weight = rows(net, data[0], data[1], weight, VALIDATION_NAMES, width, learns=True)

@@ -23,6 +23,11 @@ class Activation(Traits):
     __signature__: inspect.Signature
 
     def __init__(self, *args: float, **kwargs: float) -> None:
+        if self.row is None:
+            raise TypeError(
+                f"{type(self).__name__} must be one of the activations, such as nn.ReLU(); for "
+                "the name of one, use nn.Dense(units, 'relu')"
+            )
         bound = self.__signature__.bind(*args, **kwargs)
         bound.apply_defaults()
         self.parameters = bound.arguments

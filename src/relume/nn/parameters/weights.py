@@ -137,11 +137,10 @@ class Weights:
 
     def state_for(self, rows):
         """Give an optimizer that keeps so many arrays a state of as many."""
-        missing = rows - len(self.optimizer_state)
-        if missing > 0:
-            state = aligned_zeros((rows, self.plan.n_parameters), self.dtype)
-            state[:-missing] = self.optimizer_state
-            self.optimizer_state = state
+        old = self.optimizer_state
+        if len(old) != rows:
+            self.optimizer_state = aligned_zeros((rows, self.plan.n_parameters), self.dtype)
+            self.optimizer_state[: len(old)] = old[:rows]
 
     def averaged(self):
         """The averaged parameters, with the statistics as they are; None if none are averaged."""
@@ -194,7 +193,7 @@ class Weights:
         """Be again as at the snapshot."""
         self.parameters[:], state, average, self.steps, self.standardized = snapshot
         self.state_for(len(state))
-        self.optimizer_state[: len(state)], self.optimizer_state[len(state) :] = state, 0
+        self.optimizer_state[:] = state
         self.bounds = None
         self.average = None if average is None else average.copy()
 
