@@ -21,6 +21,11 @@ CALLS = {
         "leaky_relu_backward()",
         "negative_slope",
     ),
+    "relu": (lambda: relume.relu(X, inplace=True), "relu()", "out"),
+    "relu with out": (lambda: relume.relu(X, out=X * 0, inplace=True), "relu()", "out"),
+    "relu_backward": (lambda: relume.relu_backward(X, X, mask=True), "relu_backward()", "where"),
+    "selu": (lambda: relume.selu(X, in_place=True), "selu()", "out"),
+    "swish": (lambda: relume.swish(X, output=X), "silu()", "out"),
     "elu": (lambda: relume.elu(X, inplace=True), "elu()", "out"),
     "gelu": (lambda: relume.gelu(X, "tanh", approximation="none"), "gelu()", "approximate"),
     "gelu_backward": (
@@ -122,6 +127,7 @@ def test_names_the_function_and_the_keyword(name):
         (lambda: nn.Adam(foo=1), "it takes lr, betas, eps, weight_decay, amsgrad, clip_norm"),
         (lambda: datasets.load_digits(foo=1), "it takes return_X_y"),
         (lambda: nn.ReLU(foo=1), "it takes none"),
+        (lambda: relume.tanh(X, alpha=1), "it takes out, where, casting, order, dtype, subok"),
         (lambda: relume.leaky_relu(X, foo=1), "it takes x, negative_slope, out, where, casting"),
     ],
 )
@@ -141,6 +147,9 @@ def test_lists_the_keywords_in_the_order_of_the_signature(call, text):
         (lambda: nn.LeakyReLU(1, 2), r"LeakyReLU\(\) takes at most 1 .*negative_slope"),
         (lambda: relume.crelu(X, 0, X), r"crelu\(\) takes at most 2 .*pass by keyword: out"),
         (lambda: relume.leaky_relu(X, 0.1, True), r"leaky_relu\(\) takes from 1 to 2 positional"),
+        (lambda: relume.relu(x=X), r"^relu\(\) takes its inputs by position; got 0 of 1, .*'x'"),
+        (lambda: relume.relu_backward(X, x=X), r"^relu_backward\(\) .*; got 1 of 2, .*'x'"),
+        (lambda: relume.relu(X, X, X, where=True), r"^relu\(\) takes from 1 to 2 positional"),
         (lambda: nn.Dense(), r"Dense\(\) misses the required arguments units"),
         (lambda: nn.Dense(3, units=3), r"Dense\(\) got multiple values for argument 'units'"),
     ],
@@ -156,6 +165,20 @@ def test_a_dtype_is_refused_in_the_name_of_the_function(function):
     with pytest.raises(TypeError, match=rf"\b{function.__name__}\b") as caught:
         function(*inputs)
     assert "prelu" not in str(caught.value)
+
+
+def test_a_containers_error_is_its_own():
+    class Container:
+        def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+            raise TypeError("Container has no room")
+
+    with pytest.raises(TypeError, match=r"^Container has no room$"):
+        relume.relu(Container(), where=True)
+
+
+def test_an_error_that_is_no_type_error_is_left_alone():
+    with pytest.raises(ValueError, match="broadcast"):
+        relume.relu(np.ones(3), out=np.ones(2))
 
 
 def test_errors_within_a_function_are_its_own():

@@ -215,6 +215,36 @@ def of_ufunc(
     return TypeError(re.sub(rf"\b{called}\b", function.__name__, str(error)))
 
 
+def refused_by_ufunc(
+    error: TypeError, ufunc: Any, n_positional: int, keywords: Iterable[str]
+) -> TypeError:
+    """The error to raise where a ufunc of relume's has raised one: another, or the same.
+
+    Parameters
+    ----------
+    error : TypeError
+        NumPy's.
+    ufunc : numpy.ufunc
+        That was called.
+    n_positional : int
+        How many arguments were passed by position.
+    keywords : iterable of str
+        Those that were passed.
+    """
+    name = ufunc.__name__
+    if not str(error).startswith(f"{name}() "):
+        return error  # another container's function may take more
+    for keyword in keywords:
+        if keyword not in (*UFUNC_KEYWORDS, "sig", "signature"):
+            if n_positional < ufunc.nin:
+                return TypeError(
+                    f"{name}() takes its inputs by position; got {n_positional} of {ufunc.nin}, "
+                    f"and the keyword {keyword!r}"
+                )
+            return unexpected(name, keyword, UFUNC_KEYWORDS)
+    return error
+
+
 def refuse_unknown(function: Any, keywords: Iterable[str]) -> None:
     """Raise where a ufunc would refuse keywords, but another error would come before that."""
     for keyword in keywords:

@@ -10,6 +10,9 @@ A kernel never sees a stride, so a strided result has the same bits as a contigu
 """
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_ExceptionMatches, PyErr_Fetch, PyErr_NormalizeException
+from cpython.exc cimport PyErr_Restore, PyErr_SetObject
+from cpython.ref cimport Py_XDECREF, PyObject
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint16_t, uintptr_t
 
@@ -19,6 +22,16 @@ from relume.runtime.threads cimport MAX_THREADS, Region, begin, done, end
 from relume.kernels.table cimport N_INTEGERS, Activation, Kernel, Kernels
 
 import contextlib
+
+from relume.keywords import refused_by_ufunc
+
+cdef extern from "<Python.h>":
+    ctypedef PyObject* (*vectorcallfunc)(PyObject*, PyObject* const*, size_t, PyObject*) noexcept
+    Py_ssize_t PyVectorcall_NARGS(size_t n)
+
+cdef extern from "<numpy/ufuncobject.h>":
+    ctypedef struct PyUFuncObject:
+        vectorcallfunc vectorcall
 
 cdef extern from "runtime/platform.h" nogil:
     ctypedef struct float_flags:
@@ -297,7 +310,47 @@ cdef object made(const Kernels* kernels, int n_in, int n_out, int n_parameters, 
     globals()[name] = ufunc
     with contextlib.suppress(AttributeError):       # older NumPy: pickle searches the modules
         ufunc.__module__ = __name__
+    explain_keywords(<PyUFuncObject*> ufunc)
     return ufunc
+
+
+# -- calls with a wrong keyword -------------------------------------------------------------------
+
+cdef vectorcallfunc numpy_call = NULL
+
+
+cdef void explain_keywords(PyUFuncObject* ufunc):
+    """Let calls go through `call`, which costs one jump more than NumPy's own."""
+    global numpy_call
+    numpy_call = ufunc.vectorcall
+    ufunc.vectorcall = call
+
+
+cdef PyObject* call(PyObject* ufunc, PyObject* const* args, size_t n, PyObject* names) noexcept:
+    cdef PyObject* result = numpy_call(ufunc, args, n, names)
+    if result == NULL and names != NULL and PyErr_ExceptionMatches(TypeError):
+        explain(ufunc, PyVectorcall_NARGS(n), names)
+    return result
+
+
+cdef void explain(PyObject* ufunc, Py_ssize_t n, PyObject* names) noexcept:
+    """Put the error for a wrong keyword in place of NumPy's, which is pending."""
+    cdef PyObject* kind = NULL
+    cdef PyObject* error = NULL
+    cdef PyObject* trace = NULL
+    PyErr_Fetch(&kind, &error, &trace)
+    PyErr_NormalizeException(&kind, &error, &trace)
+    try:
+        better = refused_by_ufunc(<object> error, <object> ufunc, n, <tuple> names)
+    except BaseException as another:
+        better = another
+    if better is <object> error:
+        PyErr_Restore(kind, error, trace)
+    else:
+        Py_XDECREF(kind)
+        Py_XDECREF(error)
+        Py_XDECREF(trace)
+        PyErr_SetObject(type(better), better)
 
 
 cdef int add_loop(int n_loops, Kernel kernel, Loop loop, int dtype) except -1:
