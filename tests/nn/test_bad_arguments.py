@@ -16,6 +16,11 @@ def network(**options):
 
 
 CONSTRUCTORS = {
+    "softmax": (
+        lambda: nn.Dense(3, activation="softmax"),
+        ValueError,
+        ["activation must be None", "'softmax'", "loss='cross_entropy'", "predict_proba"],
+    ),
     "Activation": (lambda: nn.Activation("relu"), TypeError, ["Activation", r"nn\.ReLU\(\)"]),
     "units 0": (lambda: nn.Dense(0), ValueError, ["units", "at least 1", r"\b0$"]),
     "units -3": (lambda: nn.Dense(-3), ValueError, ["units", "at least 1", "-3"]),

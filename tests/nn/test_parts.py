@@ -311,7 +311,8 @@ def test_whatever_happens_to_the_network_the_part_stays_sound(how):
     [
         (0, 9, ValueError, "0 <= first < last <= 8, the number of layers; got 0 and 9"),
         (3, 3, ValueError, "got 3 and 3"),
-        (-1, None, ValueError, "got -1 and 8"),
+        (-9, None, ValueError, "got -9 and 8"),
+        (-2, 3, ValueError, "got -2 and 3"),
         (8, None, ValueError, "got 8 and 8"),
         (0.0, 2, TypeError, "first must be an index of layers, got 0.0"),
         (0, "2", TypeError, "last must be an index of layers, got '2'"),
@@ -322,6 +323,33 @@ def test_whatever_happens_to_the_network_the_part_stays_sound(how):
 def test_wrong_parts(first, last, error, message):
     with pytest.raises(error, match=message):
         network().part(first, last)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, -1), (-3, None), (-7, -2), (2, -3)])
+def test_indices_below_0_count_from_the_end(first, last):
+    net = network()
+    part = net.part(first, last)
+    assert list(part.layers) == list(net.layers[first:last])
+    expected = net.layer_outputs(X, -1 if last is None else last - 1)
+    np.testing.assert_array_equal(part.forward(inputs_of(net, first)), expected)
+
+
+def test_a_scale_of_targets_is_learned_before_parts_are_taken():
+    """The part and the network would have had different scales for the same weights."""
+    hidden, values = nn.Dense(5, "tanh"), X[:, 0] + 100
+    net = nn.Network([hidden, nn.Dense(1)], loss="mse", scale_targets=True, seed=0).build(6)
+    with pytest.raises(RuntimeError, match="scale_targets=True has not learned"):
+        net.part(1)
+    assert net.part(0, 1).predict(X).shape == (60, 5)
+    net.fit(X, values)
+    head, state = net.part(1), net.state_dict()
+    net.load_state_dict(state)
+    net.fit(X, values)
+    np.testing.assert_array_equal(head.predict(net.layer_outputs(X, 0)), net.predict(X))
+    before = net.predict(X)
+    with pytest.raises(ValueError, match=r"state must have the targets\.mean"):
+        net.load_state_dict(state | {"targets.mean": [7.0]})
+    np.testing.assert_array_equal(net.predict(X), before)
 
 
 def test_what_is_not_there_yet():

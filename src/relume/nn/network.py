@@ -497,6 +497,11 @@ class Network:
             )
         new = from_state_dict(state, layers, self.dtype, n_features, self.sparse)
         old = self._values
+        if old is not None and old.shared and not form.scales_as(self._target_form):
+            raise ValueError(
+                f"state must have the {MEAN} and {SCALE} of this network, which shares its weights "
+                "with parts; load the state first, and then take parts"
+            )
         if old is not None and old.shared and old.plan.layout() == new.plan.layout():
             old.assign(new)  # parts of this network get the values too
             self._weights = old
@@ -1181,9 +1186,9 @@ class Network:
         Parameters
         ----------
         first : int
-            Index of the first layer, at least 0.
+            Index of the first layer; one below 0 counts from the end.
         last : int or None, default=None
-            Index after the last layer; None means up to the end.
+            Index after the last layer, likewise; None means up to the end.
 
         Returns
         -------
@@ -1196,7 +1201,8 @@ class Network:
         Raises
         ------
         RuntimeError
-            If the network is not built, or begins with a `Standardize` that has not learned.
+            If the network is not built, or begins with a `Standardize` that has not learned; or
+            if the part reaches the end and ``scale_targets=True`` has not learned.
         TypeError, ValueError
             If an index is invalid, or if none of the layers is a `Dense` or a `Residual`.
 

@@ -33,11 +33,13 @@ def part(net: Network, first: int, last: int | None) -> Network:
     for name, value in (("first", first), ("last", last)):
         if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
             raise TypeError(f"{name} must be an index of layers, got {value!r}")
-    if not 0 <= first < last <= n:
+    begin, end = (value + n if value < 0 else value for value in (first, last))
+    if not 0 <= begin < end <= n:
         raise ValueError(
             f"first and last must hold 0 <= first < last <= {n}, the number of layers; "
             f"got {first} and {last}"
         )
+    first, last = begin, end
     layers = net.layers[first:last]
     if width_of(layers) is None:
         raise ValueError(
@@ -50,6 +52,11 @@ def part(net: Network, first: int, last: int | None) -> Network:
             "call fit first"
         )
     outputs = last == n
+    if outputs and net.scale_targets and not net._target_form.learned:
+        raise RuntimeError(
+            "scale_targets=True has not learned from targets yet, and would learn in the part or "
+            "in the network alone: call fit first, or end the part before the last layer"
+        )
     rng, sparse = copy.deepcopy(net._rng), cast("Any", net.sparse)
     found = type(net)(
         layers, loss=copy.copy(net.loss) if outputs else "mse", optimizer=net.optimizer, seed=rng,

@@ -129,6 +129,11 @@ def activation_of(value: Any, more: Iterable[str] = ()) -> Activation | None:
             "everywhere, so no gradient would reach the weights of this layer and of those before "
             "it. Use 'sigmoid' or 'hardsigmoid', which are steps with a slope, or 'relu'"
         )
+    if isinstance(value, str) and value in ("softmax", "log_softmax"):
+        raise ValueError(
+            f"activation must be None for outputs of classes, got {value!r}: loss='cross_entropy' "
+            "takes logits and has the softmax in it, and predict_proba gives probabilities"
+        )
     if not isinstance(value, str):
         raise TypeError(
             "activation must be a name, an activation of relume.nn or None, "
