@@ -1,5 +1,6 @@
 """The limit of BLAS to one thread: Python threads that overlap, settings of others, and forks."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import pytest
 import threadpoolctl
 
+from relume.runtime import blas as blas_module
 from relume.runtime.blas import SingleThreadedBlas
 from tools import durability
 
@@ -55,6 +57,42 @@ def test_a_number_that_was_set_meanwhile_stays():
     with blas:
         threadpoolctl.threadpool_limits(2, user_api="blas")
     assert numbers() == {2}
+
+
+def interrupt_in(filename, line):
+    """A trace function that raises once, at the line that is run as number `line` in a file."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if frame.f_code.co_filename != filename:
+            return None
+        count += 1
+        if count == line:
+            raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+@pytest.mark.parametrize("line", range(1, 41, 4))
+@pytest.mark.parametrize("module", [blas_module, threadpoolctl], ids=["here", "below"])
+def test_interrupts_leave_the_numbers(module, line):
+    """An interrupt within the context manager skipped what came after it."""
+    blas, before = SingleThreadedBlas(), sys.gettrace()
+    with blas:
+        pass  # the libraries are looked up
+    sys.settrace(interrupt_in(module.__file__, line))
+    try:
+        with contextlib.suppress(KeyboardInterrupt), blas:
+            pass
+    finally:
+        sys.settrace(before)
+    assert numbers() == {3}
+    assert blas._n_inside == 0
+    with blas:
+        assert numbers() == {1}
+    assert numbers() == {3}
 
 
 def test_libraries_that_are_loaded_later_are_limited_too():

@@ -1,5 +1,6 @@
 """The number of threads: settings, forks and many Python threads; and the effects of importing."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -166,6 +167,27 @@ def test_blocks_of_python_threads_that_overlap(first_ends, shared):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(work, range(2), timeout=LIMIT)) == [3, 3]
     assert relume.get_num_threads() == 3
+
+
+@needs_openmp
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_blocks_of_generators_end_in_any_order(order):
+    """Restoring what a block had found put back the number of one that had ended."""
+
+    def rows(n):
+        with relume.num_threads(n):
+            yield
+
+    relume.set_num_threads(3)
+    generators = {n: rows(n) for n in (1, 2, 4)}
+    for each in generators.values():
+        next(each)
+    inside = [1, 2, 4]
+    for i in order:
+        n = (1, 2, 4)[i]
+        generators[n].close()
+        inside.remove(n)
+        assert relume.get_num_threads() == (inside[-1] if inside else 3)
 
 
 @needs_openmp

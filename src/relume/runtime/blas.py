@@ -9,8 +9,10 @@ import threading
 
 from threadpoolctl import LibController, ThreadpoolController
 
+from relume.runtime.threads import SharedBlock
 
-class SingleThreadedBlas:
+
+class SingleThreadedBlas(SharedBlock):
     """A context manager that several Python threads may use at the same time.
 
     The number of threads of a BLAS library is a setting of the process. The first Python thread to
@@ -25,11 +27,10 @@ class SingleThreadedBlas:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # reentrant: a signal handler may fork or enter
-        self._entries: dict[int, int] = {}  # how often each Python thread that is inside entered
+        super().__init__()
         self._libraries: list[LibController] = []
         self._has_scipy = False
-        self._changed: list[tuple[LibController, int]] = []
+        self._changed: list[tuple[LibController, int]] = []  # the libraries' numbers before
         self._has_fork_handlers = False
 
     @property
@@ -37,25 +38,13 @@ class SingleThreadedBlas:
         """The number of Python threads of this process that are inside."""
         return len(self._entries)
 
-    def __enter__(self) -> None:
+    def prepare(self) -> None:
+        """Register the handlers of forks."""
         if not self._has_fork_handlers:
             self._handle_forks()
-        with self._lock:
-            if not self._entries:
-                self._limit()
-            thread = threading.get_ident()
-            self._entries[thread] = self._entries.get(thread, 0) + 1
 
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            thread = threading.get_ident()
-            self._entries[thread] -= 1
-            if self._entries[thread] == 0:
-                del self._entries[thread]
-            if not self._entries:
-                self._restore()
-
-    def _limit(self) -> None:
+    def begin(self) -> None:
+        """Limit the libraries to one thread."""
         has_scipy = "scipy.linalg" in sys.modules  # which has a library of its own
         if not self._libraries or has_scipy != self._has_scipy:
             blas = ThreadpoolController().select(user_api="blas")
@@ -65,11 +54,13 @@ class SingleThreadedBlas:
         for library, _ in self._changed:
             _set_num_threads(library, 1)
 
-    def _restore(self) -> None:
-        changed, self._changed = self._changed, []
-        for library, before in changed:
-            if library.get_num_threads() == 1:  # else somebody else has set it meanwhile
+    def end(self) -> None:
+        """Restore the numbers that are still 1; else somebody else has set them meanwhile."""
+        while self._changed:
+            library, before = self._changed[-1]
+            if library.get_num_threads() == 1:
                 _set_num_threads(library, before)
+            self._changed.pop()
 
     def _handle_forks(self) -> None:
         with self._lock:
@@ -86,7 +77,7 @@ class SingleThreadedBlas:
         thread = threading.get_ident()
         self._entries = {each: n for each, n in self._entries.items() if each == thread}
         if not self._entries:
-            self._restore()
+            self.end()
         self._lock.release()
 
 

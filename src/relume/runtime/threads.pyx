@@ -213,7 +213,7 @@ def set_num_threads(n):
     n = checked(n, "n")
     n_threads = n if RELUME_OPENMP else 1
     if scoped:
-        scoped = n_threads
+        scoped = local.blocks[-1][1] = n_threads
 
 
 def get_num_threads():
@@ -269,16 +269,85 @@ class num_threads:
 
     def __enter__(self):
         global scoped
-        outer.numbers = (*getattr(outer, "numbers", ()), scoped)
+        if not hasattr(local, "blocks"):
+            local.blocks = []
         scoped = self.n if RELUME_OPENMP else 1
+        local.blocks.append([self, scoped])
         return self
 
     def __exit__(self, *exception):
         global scoped
-        *outer.numbers, scoped = getattr(outer, "numbers", ()) or (0,)
+        blocks = getattr(local, "blocks", ())
+        for i in reversed(range(len(blocks))):
+            if blocks[i][0] is self:    # not always the last, as generators show
+                del blocks[i]
+                break
+        scoped = blocks[-1][1] if blocks else 0
 
 
-outer = threading.local()       # numbers of the blocks around the present one, by Python thread
+local = threading.local()       # `blocks`: those that a Python thread is in, with their numbers
+
+
+class SharedBlock:
+    """The base class of a context manager that changes a setting of the process.
+
+    Several Python threads may be inside at the same time: the first one to enter calls `begin`,
+    and the last one to leave calls `end`.
+
+    Python handles signals between bytecodes, so that an interrupt may skip any part of a context
+    manager that is written in Python. Therefore this part is compiled. The methods of subclasses
+    may be interrupted: `end` is then called again, and undoes what an interrupted `begin` has done.
+    """
+
+    def __init__(self):
+        self._lock = threading.RLock()  # reentrant: a signal handler may fork or enter
+        self._entries = {}      # how often each Python thread that is inside has entered
+
+    def prepare(self):
+        """What must be done before `begin`, without the lock."""
+
+    def begin(self):
+        """Change the setting."""
+
+    def end(self):
+        """Put the setting back, as far as that has not been done yet."""
+
+    def __enter__(self):
+        thread, entered = threading.get_ident(), False
+        self.prepare()
+        try:
+            with self._lock:
+                first = not self._entries
+                self._entries[thread] = self._entries.get(thread, 0) + 1
+                entered = True
+                if first:
+                    self.begin()
+        except BaseException:
+            if entered:
+                self.leave(thread)
+            raise
+
+    def __exit__(self, *exception):
+        self.leave(threading.get_ident())
+
+    def leave(self, thread):
+        """Leave once, whatever signals come meanwhile."""
+        left, interrupt = False, None
+        for _ in range(5):
+            try:
+                with self._lock:
+                    if not left:
+                        left = True
+                        self._entries[thread] -= 1
+                        if self._entries[thread] == 0:
+                            del self._entries[thread]
+                    if not self._entries:
+                        self.end()
+                break
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 def checked(n, argument):
