@@ -341,6 +341,7 @@ def test_a_scale_of_targets_is_learned_before_parts_are_taken():
     with pytest.raises(RuntimeError, match="scale_targets=True has not learned"):
         net.part(1)
     assert net.part(0, 1).predict(X).shape == (60, 5)
+    net.load_state_dict(net.state_dict() | {"targets.mean": [7.0]})
     net.fit(X, values)
     head, state = net.part(1), net.state_dict()
     net.load_state_dict(state)

@@ -497,10 +497,11 @@ class Network:
             )
         new = from_state_dict(state, layers, self.dtype, n_features, self.sparse)
         old = self._values
-        if old is not None and old.shared and not form.scales_as(self._target_form):
+        known = self._target_form
+        if old is not None and old.shared and known.learned and not form.scales_as(known):
             raise ValueError(
-                f"state must have the {MEAN} and {SCALE} of this network, which shares its weights "
-                "with parts; load the state first, and then take parts"
+                f"state must have the {MEAN} and {SCALE} of this network, whose parts have them "
+                "too; load the state first, and then take parts"
             )
         if old is not None and old.shared and old.plan.layout() == new.plan.layout():
             old.assign(new)  # parts of this network get the values too
