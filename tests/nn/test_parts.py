@@ -349,7 +349,7 @@ def test_a_scale_of_targets_is_learned_before_parts_are_taken():
     np.testing.assert_array_equal(head.predict(net.layer_outputs(X, 0)), net.predict(X))
     before = net.predict(X)
     with pytest.raises(ValueError, match=r"state must have the targets\.mean"):
-        net.load_state_dict(state | {"targets.mean": [7.0]})
+        net.load_state_dict(state | {"targets.mean": [8.0]})
     np.testing.assert_array_equal(net.predict(X), before)
 
 
