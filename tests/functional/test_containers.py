@@ -6,6 +6,7 @@ import dask.array
 import numpy as np
 import pandas
 import pytest
+import scipy.special
 
 import relume
 
@@ -390,3 +391,128 @@ def test_xarray():
     lazily = relume.glu(x.chunk({"row": 2}))
     assert isinstance(lazily.data, dask.array.Array)
     xarray.testing.assert_equal(lazily.compute(), relume.glu(x))
+
+
+# -- gradients of maxout --
+
+
+@each_axis
+def test_maxout_backward_of_dask(axis):
+    best, which = relume.maxout(X, axis)
+    expected = relume.maxout_backward(best, which, X.shape[axis], axis)
+    for chunks in ((3, 2), (4, 6), (1, 5)):
+        pair = relume.maxout(lazy(X, chunks), axis)
+        for grad, index in (pair, (best, pair[1]), (pair[0], which)):
+            is_lazy(relume.maxout_backward(grad, index, X.shape[axis], axis), expected)
+
+
+@each_axis
+def test_maxout_backward_of_masked(axis):
+    """Nothing flows where all pieces are masked, whatever lies behind the mask."""
+    mask = np.zeros(X.shape, bool)
+    mask[(slice(None), 1) if axis == 0 else 1] = True
+    pieces = X.shape[axis]
+    pair = relume.maxout(np.ma.array(X, mask=mask), axis)
+    result = relume.maxout_backward(*pair, pieces, axis)
+    assert type(result) is np.ma.MaskedArray
+    np.testing.assert_array_equal(result.mask, mask)
+    expected = relume.maxout_backward(*relume.maxout(X, axis), pieces, axis)
+    np.testing.assert_array_equal(result.filled(0), np.where(mask, 0, expected))
+
+
+@pytest.mark.parametrize(
+    ("which", "pieces", "error", "text"),
+    [
+        (np.zeros(4), 3, TypeError, "which must hold the integers that maxout gives second"),
+        (np.zeros(3, int), 3, ValueError, r"shape of grad, \(4,\), got \(3,\)"),
+        (np.full(4, 3, np.uint8), 3, IndexError, "which has an index that is out of bounds"),
+        (np.zeros(4, int), 2.5, TypeError, "pieces must be an integer of at least 1, got 2.5"),
+        (np.zeros(4, int), 0, ValueError, "pieces must be at least 1, got 0"),
+    ],
+)
+def test_maxout_backward_names_a_wrong_argument(which, pieces, error, text):
+    for grad in (np.ones(4), lazy(np.ones(4), 2)):
+        with pytest.raises(error, match=text):
+            np.asarray(relume.maxout_backward(grad, which, pieces))
+
+
+def test_maxout_backward_of_integers_names_a_wrong_index():
+    with pytest.raises(IndexError, match="which must hold indices of the 2 pieces, got 0 to 2"):
+        relume.maxout_backward([1, 2], [0, 2], 2)
+
+
+# -- masked arrays along an axis --
+
+MASK = np.random.default_rng(5).random(X.shape) < 0.3
+MASK[1] = True
+each_reduction = pytest.mark.parametrize("axis", [0, 1, -1, None, (0, 1)])
+
+
+def rows_that_count(function, axis):
+    """What a function of the elements that are not masked gives, row by row.
+
+    Its second argument takes the same elements of another array.
+    """
+    result = np.full(X.shape, np.nan)
+    if axis in (None, (0, 1)):
+        result[~MASK] = function(X[~MASK], lambda a: a[~MASK])
+        return result
+    for i in range(X.shape[1 - axis % 2]):
+        index = (i,) if axis % 2 else (slice(None), i)
+        counts = ~MASK[index]
+        if counts.any():
+            row = result[index]
+            row[counts] = function(X[index][counts], lambda a, at=(index, counts): a[at[0]][at[1]])
+    return result
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@each_reduction
+def test_masked_elements_are_left_out(name, axis):
+    """They counted as if they were not masked."""
+    result = getattr(relume, name)(np.ma.array(X, mask=MASK), axis=axis)
+    assert type(result) is np.ma.MaskedArray
+    np.testing.assert_array_equal(result.mask, MASK)
+    expected = rows_that_count(lambda x, _: getattr(scipy.special, name)(x), axis)
+    np.testing.assert_allclose(result.filled(np.nan), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("b", [None, 2.0])
+@each_reduction
+def test_logsumexp_of_masked(axis, b, keepdims):
+    """Its mask had the shape of the input, which broke every later use of the result."""
+    x = np.ma.array(X, mask=MASK)
+    result = relume.logsumexp(x, axis, b=b, keepdims=keepdims)
+    expected = np.ma.log(np.ma.sum(np.ma.exp(x), axis, keepdims=keepdims) * (b or 1))
+    assert result.shape == result.mask.shape == np.shape(expected)
+    np.testing.assert_array_equal(result.mask, np.ma.getmaskarray(expected))
+    np.testing.assert_allclose(result.filled(0), np.ma.filled(expected, 0), rtol=1e-5, atol=1e-6)
+
+
+@each_axis
+def test_gradients_of_masked_rows(axis):
+    x, grad = np.ma.array(X, mask=MASK), np.random.default_rng(6).normal(size=X.shape)
+    for name in ("softmax", "log_softmax"):
+        backward = getattr(relume, f"{name}_backward")
+        expected = rows_that_count(lambda row, of, f=backward: f(of(grad), row), axis)
+        for result in (
+            backward(grad, x, axis=axis),
+            getattr(relume, f"{name}_backward_from_output")(
+                grad, getattr(relume, name)(x, axis=axis), axis=axis
+            ),
+        ):
+            np.testing.assert_array_equal(result.mask, MASK)
+            np.testing.assert_allclose(result.filled(np.nan), expected, rtol=1e-5, atol=1e-6)
+    shares = relume.softmax(x, axis=axis)
+    for keepdims in (False, True):
+        total = relume.logsumexp(x, axis, keepdims=keepdims)
+        result = relume.logsumexp_backward(total * 0 + 2, x, axis, keepdims=keepdims)
+        np.testing.assert_array_equal(result.mask, MASK)
+        np.testing.assert_allclose(result.filled(0), 2 * shares.filled(0), rtol=1e-5)
+
+
+def test_a_masked_out_takes_the_mask():
+    out = np.ma.zeros(X.shape, X.dtype)
+    assert relume.softmax(np.ma.array(X, mask=MASK), out=out) is out
+    np.testing.assert_array_equal(out.mask, MASK)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from relume.functional.containers import kind_of, labelled, part, values_of
+from relume.functional.containers import kind_of, labelled, part, shape_of, values_of
 from relume.keywords import of_ufunc
 from relume.ufuncs import along_axis
+from relume.validation import integer
 
 __all__ = ["maxout", "maxout_backward"]
 
@@ -157,10 +158,12 @@ def maxout_backward(
 
     Raises
     ------
+    TypeError
+        If `which` does not hold integers, or `pieces` is none.
     IndexError
         If an index is out of bounds for the number of pieces.
     ValueError
-        If `out` does not have the shape of the result.
+        If `which` does not have the shape of `grad`, or `out` that of the result.
     numpy.exceptions.AxisError
         If `axis` is out of range. It is both a ValueError and an IndexError.
 
@@ -177,8 +180,20 @@ def maxout_backward(
     array([[0., 1., 0.],
            [2., 0., 0.]])
     """
+    kind = "" if out is not None else kind_of(grad, which)
+    pieces = integer(pieces, "pieces")
+    _check_index(which, shape_of(grad))
+    if kind == "dask":
+        return _gradient_of_dask(grad, which, pieces, axis)
+    is_masked = kind == "masked"
+    if is_masked:
+        mask = np.ma.mask_or(np.ma.getmaskarray(grad), np.ma.getmaskarray(which), shrink=False)
+        which = np.where(mask, 0, np.ma.getdata(which))
+        grad = np.where(mask, np.ma.getdata(grad).dtype.type(0), np.ma.getdata(grad))
     grad = np.asanyarray(grad)
     which = np.asarray(which)
+    if which.dtype.kind == "u":
+        which = which.astype(np.intp)
     axis = normalize_axis_index(operator.index(axis), grad.ndim + 1)
     shape = (*grad.shape[:axis], pieces, *grad.shape[axis:])
     result = np.empty(shape, grad.dtype) if out is None else out
@@ -189,5 +204,46 @@ def maxout_backward(
     else:
         result[...] = 0
         grad, which = np.expand_dims(grad, axis), np.expand_dims(which, axis)
-        np.put_along_axis(result, which, grad, axis)
+        try:
+            np.put_along_axis(result, which, grad, axis)
+        except IndexError:
+            raise IndexError(
+                f"which must hold indices of the {pieces} pieces, "
+                f"got {which.min()} to {which.max()}"
+            ) from None
+    if is_masked:
+        hidden = np.broadcast_to(np.expand_dims(mask, axis), shape)
+        return np.ma.array(result, mask=hidden)
     return result
+
+
+def _check_index(which, shape):
+    which = which if hasattr(which, "dtype") else np.asarray(which)
+    if getattr(which.dtype, "kind", "i") not in "iu":
+        raise TypeError(
+            f"which must hold the integers that maxout gives second, got dtype {which.dtype}"
+        )
+    fits = len(which.shape) <= len(shape) and all(
+        size in (1, n) for size, n in zip(which.shape[::-1], shape[::-1], strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"which must have the shape of grad, {shape}, got {which.shape}; it is the second "
+            "array that maxout gives"
+        )
+
+
+def _gradient_of_dask(grad, which, pieces, axis):
+    """The gradient, lazily, with the pieces in one chunk."""
+    import dask.array
+
+    like = grad if kind_of(grad) == "dask" or shape_of(grad) != which.shape else which
+    chunks = dask.array.asarray(like).chunks
+    grad = dask.array.asarray(grad).rechunk(chunks)
+    which = dask.array.broadcast_to(dask.array.asarray(which), grad.shape).rechunk(chunks)
+    axis = normalize_axis_index(operator.index(axis), grad.ndim + 1)
+    function = functools.partial(maxout_backward, pieces=pieces)
+    return dask.array.apply_gufunc(
+        function, "(),()->(i)", grad, which, axes=[(), (), (axis,)],
+        output_dtypes=grad.dtype, output_sizes={"i": pieces}, vectorize=False,
+    )  # fmt: skip

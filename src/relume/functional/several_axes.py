@@ -34,6 +34,8 @@ def is_direct(axis: Any, options: dict[str, Any], *operands: Any) -> bool:
     char = options.get("dtype")
     for a in operands:
         if isinstance(a, np.ndarray):
+            if type(a) is not ndarray and isinstance(a, np.ma.MaskedArray):
+                return False
             if a.size <= LONG:
                 if a.ndim == 0:
                     return False
@@ -85,6 +87,8 @@ def call(name: str, inputs: tuple[Any, ...], axis: Any, **options: Any) -> Any:
     ufunc = getattr(along_axis, name)
     if type(axis) is tuple and len(axis) == 1:
         axis = axis[0]
+    if _has_mask(*inputs, options.get("out")):
+        return _masked(name, inputs, axis, options)
     if axis is not None and type(axis) is not tuple:
         axis = operator.index(axis)
         out = options.get("out")
@@ -141,6 +145,44 @@ def call(name: str, inputs: tuple[Any, ...], axis: Any, **options: Any) -> Any:
     if subclass is not None and chosen.subok:
         return subclass.__array_wrap__(out, None, False)
     return out if out.ndim else out[()]
+
+
+# What stands for an element of the last input that does not count; of a gradient it is 0.
+NEUTRAL = {"softmax_backward_from_output": 0.0}
+
+
+def _masked(name, inputs, axis, options):
+    """Call a function on the elements that are not masked; the result is masked where x is.
+
+    A row of which nothing counts is masked as a whole.
+    """
+    out = options.get("out")
+    plain = [np.ma.getdata(a) if isinstance(a, np.ma.MaskedArray) else a for a in inputs]
+    *grads, x = plain
+    *grad_masks, mask = map(np.ma.getmaskarray, inputs)
+    dtype = _dtype(along_axis.softmax, (x,), [np.asanyarray(x)], Options())
+    x = np.where(mask, dtype.type(NEUTRAL.get(name, -np.inf)), x) if mask.any() else x
+    if name != "logsumexp_backward":  # whose gradient has no axis
+        grad_masks = [each | mask for each in grad_masks]
+    grads = [dtype.type(g) if type(g) in _SCALARS else g for g in grads]
+    grads = [np.where(m, 0, g) if m.any() else g for g, m in zip(grads, grad_masks, strict=True)]
+    given = {"out": np.ma.getdata(out)} if isinstance(out, np.ma.MaskedArray) else {}
+    with np.errstate(invalid="ignore"):
+        values = call(name, (*grads, x), axis, **options | given)
+    if name == "logsumexp":
+        axes = axes_of(axis, mask.ndim)
+        mask = mask.all(axes, keepdims=options.get("keepdims", False))
+    for each in grad_masks:
+        if name == "logsumexp_backward" and each.ndim < mask.ndim:
+            axes = axes_of(axis, mask.ndim)
+            each = np.expand_dims(np.broadcast_to(each, np.delete(mask.shape, axes)), axes)
+        mask = mask | each
+    if out is not None and not given:
+        return out
+    if out is not None:
+        out.mask = mask
+        return out
+    return np.ma.array(values, mask=mask)
 
 
 def _dtype(ufunc, inputs, arrays, options):
@@ -301,6 +343,9 @@ def weighted_logsumexp(x, b, axis, *, return_sign=False, **options):
         raise TypeError(f"out must be an array, got {type(chosen.out).__name__}")
     arrays = [np.asarray(a) for a in (x, b)]
     dtype = _dtype(along_axis.softmax_backward, (x, b), arrays, chosen)
+    hidden = np.ma.getmaskarray(x) | np.ma.getmaskarray(b) if _has_mask(x, b) else None
+    if hidden is not None:
+        arrays[1] = np.where(hidden, 0, arrays[1])
     arrays = np.broadcast_arrays(*arrays)
     axes = axes_of(axis, arrays[0].ndim)
     core = tuple(arrays[0].shape[i] for i in axes)
@@ -313,9 +358,16 @@ def weighted_logsumexp(x, b, axis, *, return_sign=False, **options):
     out = _allocated(outer, axes, core, False, dtype, chosen)
     np.copyto(out, value.reshape(out.shape), casting="unsafe")
     sign = sign.astype(dtype).reshape(out.shape)
-    if chosen.out is None and not out.ndim:
+    if hidden is not None:
+        nothing = hidden.all(axes, keepdims=chosen.keepdims)
+        out, sign = np.ma.array(out, mask=nothing), np.ma.array(sign, mask=nothing)
+    elif chosen.out is None and not out.ndim:
         out = out[()]
     return (out, sign if sign.ndim else sign[()]) if return_sign else out
+
+
+def _has_mask(*arrays):
+    return any(isinstance(a, np.ma.MaskedArray) for a in arrays)
 
 
 def _run_weighted(a, b, value, sign, outer, n, dtype):

@@ -304,6 +304,10 @@ def logsumexp_backward(
         refuse_unknown(logsumexp_backward, kwargs)
     if keepdims:
         grad = np.squeeze(np.asanyarray(grad), axes_of(axis, np.ndim(x)))
-    if is_direct(axis, kwargs, x, out) and np.ndim(grad) < np.ndim(x):
+    if (
+        is_direct(axis, kwargs, x, out)
+        and np.ndim(grad) < np.ndim(x)
+        and not isinstance(grad, np.ma.MaskedArray)
+    ):
         return along_axis.logsumexp_backward(grad, x, axis=axis, out=out, **kwargs)
     return call("logsumexp_backward", (grad, x), axis, out=out, **kwargs)
