@@ -6,9 +6,15 @@ COSTLY tests are left to `make test`.
 """
 
 import re
+import signal
 from collections import Counter, defaultdict
 
 import pytest
+
+# A shell starts jobs in the background with SIGINT ignored, and Python then leaves it so: tests of
+# Ctrl-C need the handler that Python usually installs.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests that took seconds of a CPU, and whose faults others find too: those that build, start
 # many processes or run experiments, and the largest of several that look alike.
