@@ -1158,8 +1158,9 @@ class Network:
         Returns
         -------
         MLPClassifier or MLPRegressor
-            With the network's weights and dtype, and without penalties. Its solver is the
-            network's optimizer if scikit-learn has that, else Adam; it starts afresh.
+            With the network's weights and dtype, and without penalties; in float64 if the network
+            has a `Standardize` or a scale of targets, whose means may need the digits. Its solver
+            is the network's optimizer if scikit-learn has that, else Adam; it starts afresh.
 
         Raises
         ------

@@ -214,6 +214,19 @@ def test_to_regressor_of_other_losses(loss, n):
     assert_close(mlp.predict(X), net.predict(X), "float64")
 
 
+@pytest.mark.parametrize("scale_targets", [False, True])
+def test_means_of_raw_data_keep_their_digits(scale_targets):
+    """Unix time in float32 is exact to a minute or two: so were the predictions."""
+    t = 1.7e9 + np.arange(100.0)[:, None]
+    y = np.arange(100.0) + (1e9 if scale_targets else 0)
+    net = nn.Network([nn.Standardize(), nn.Dense(8, "relu"), nn.Dense(1)], loss="mse", seed=0,
+                     scale_targets=scale_targets)  # fmt: skip
+    net.fit(t, y, epochs=5)
+    mlp = net.to_sklearn()
+    np.testing.assert_allclose(mlp.predict(t), net.predict(t), rtol=1e-14, atol=1e-4)
+    assert np.isfinite(mlp.partial_fit(t, y).predict(t)).all()
+
+
 def test_classes():
     net = drawn([nn.Dense(8, activation="relu"), nn.Dense(3)], "cross_entropy")
     mlp = net.to_sklearn(classes=["a", "b", "c"])

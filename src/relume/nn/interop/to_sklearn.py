@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from relume import validation
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
+from relume.nn.layers.normalization import Standardize
 from relume.nn.layers.ops import ops_of
 from relume.nn.losses import Poisson, Quantile
 from relume.nn.network import Network
@@ -163,7 +164,10 @@ def to_sklearn(net: Network, classes: ArrayLike | None = None) -> Any:
         # Of two classes scikit-learn has the probability of one, by the difference of the logits.
         chain.weights[-1] = chain.weights[-1][:, 1:] - chain.weights[-1][:, :1]
         chain.biases[-1] = chain.biases[-1][1:] - chain.biases[-1][:1]
-    return _fitted(mlp, np.zeros((len(y), len(chain.weights[0])), net.dtype), y, chain)
+    # A mean of raw features or targets may need more digits than float32 has.
+    means = form.learned or isinstance(net.layers[0], Standardize)
+    dtype = np.float64 if means else net.dtype
+    return _fitted(mlp, np.zeros((len(y), len(chain.weights[0])), dtype), y, chain)
 
 
 def _fitted(mlp, X, y, chain):
