@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 from relume import validation
 from relume.nn.layers.activations import Activation
 from relume.nn.layers.dense import Dense
-from relume.nn.layers.normalization import Standardize
 from relume.nn.layers.ops import ops_of
 from relume.nn.losses import Poisson, Quantile
 from relume.nn.network import Network
@@ -23,6 +22,7 @@ class Chain:
     def __init__(self):
         self.weights, self.biases, self.activations = [], [], []
         self.factor = self.shift = None  # of what is to become part of the next dense layer
+        self.largest_shift = 0.0  # of inputs: of a thousand deviations, float32 loses 3 digits
 
     def dense(self, values):
         """A layer of its own; what scaled its input becomes part of it."""
@@ -54,6 +54,7 @@ class Chain:
             self.factor, self.shift = self.factor * factor, self.shift * factor + shift
         else:
             self.factor, self.shift = factor, shift
+            self.largest_shift = max(self.largest_shift, float(np.abs(shift).max()))
 
     def add(self, layer, values):
         """Whatever a layer is; False if it does not fit."""
@@ -164,9 +165,7 @@ def to_sklearn(net: Network, classes: ArrayLike | None = None) -> Any:
         # Of two classes scikit-learn has the probability of one, by the difference of the logits.
         chain.weights[-1] = chain.weights[-1][:, 1:] - chain.weights[-1][:, :1]
         chain.biases[-1] = chain.biases[-1][1:] - chain.biases[-1][:1]
-    # A mean of raw features or targets may need more digits than float32 has.
-    means = form.learned or isinstance(net.layers[0], Standardize)
-    dtype = np.float64 if means else net.dtype
+    dtype = np.float64 if form.learned or chain.largest_shift > 1000 else net.dtype
     return _fitted(mlp, np.zeros((len(y), len(chain.weights[0])), dtype), y, chain)
 
 
