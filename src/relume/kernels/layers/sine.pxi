@@ -5,8 +5,12 @@ from relume.kernels.table cimport Sine, SineBackward
 cdef extern from "math/large_argument.h" nogil:
     double half_turns_of_large(double x, int half, double* rest)
 
+cdef extern from "math/intrinsics.h" nogil:
+    float flipped_if_odd_float(float x, float y)
+    double flipped_if_odd_double(double x, double y)
+
 cdef inline floating half_turns(floating x, floating* rest, floating half) noexcept nogil:
-    """x = (k + half) pi + rest with rest within pi / 2; returned is (-1)^k.
+    """x = (k + half) pi + rest with rest within pi / 2; returned is k in the low bits.
 
     pi comes in three parts (Cody and Waite), of which the products with k are exact to k = 2^11,
     in float64 to 2^26.
@@ -19,11 +23,10 @@ cdef inline floating half_turns(floating x, floating* rest, floating half) noexc
         <floating> -2.781813535079891e-8)
     cdef floating pi3 = <floating> 1.5099580252808664e-7 if floating is float else (
         <floating> 1.2246467991473532e-16)
-    cdef floating k = (x * <floating> 0.3183098861837907 - half + to_integer) - to_integer
-    cdef floating turns = k + half
-    cdef floating pair = (k * <floating> 0.5 + to_integer) - to_integer
+    cdef floating shifted = x * <floating> 0.3183098861837907 - half + to_integer
+    cdef floating turns = shifted - to_integer + half
     rest[0] = ((x - turns * pi1) - turns * pi2) - turns * pi3
-    return <floating> 1 - <floating> 4 * absolute(k * <floating> 0.5 - pair)
+    return shifted
 
 cdef inline floating sine_of(floating r) noexcept nogil:
     """sin(r) for abs(r) <= pi / 2, by Taylor's series: r^15 / 15! is below the last bit."""
@@ -42,59 +45,80 @@ cdef inline floating sine_of(floating r) noexcept nogil:
     p = mul_add(p, s, <floating> -0.16666666666666666)
     return mul_add(p * s, r, r)
 
-cdef enum:
-    SINE_BLOCK = 256            # elements whose arguments are looked at together
+cdef inline floating signed_sine(floating r, floating k) noexcept nogil:
+    """(-1)^k sin(r) for the k that `half_turns` returns."""
+    if floating is float:
+        return flipped_if_odd_float(sine_of[float](r), k)
+    else:
+        return flipped_if_odd_double(sine_of[double](r), k)
 
-cdef void sines(const floating* x, floating omega, bint half, Py_ssize_t n,
-                floating* out) noexcept nogil:
-    """sin(omega x), or -cos(omega x) with half, of at most SINE_BLOCK elements.
-
-    An argument that `half_turns` cannot reduce is looked for in the whole block at once, and is
-    then computed again.
-    """
-    cdef floating argument[SINE_BLOCK]
-    cdef floating magnitude[SINE_BLOCK]
-    cdef floating limit = <floating> 6000 if floating is float else <floating> 1e8
-    cdef floating shift = <floating> 0.5 if half else <floating> 0
-    cdef floating rest, sign
-    cdef Py_ssize_t i
-    for i in range(n):
-        argument[i] = x[i] * omega
-        magnitude[i] = absolute(argument[i])
-    for i in range(n):
-        sign = half_turns[floating](argument[i], &rest, shift)
-        out[i] = sign * sine_of[floating](rest)
-    if maximum_of[floating](magnitude, n) > limit:
-        for i in range(n):                      # by hand: rare
-            if magnitude[i] > limit:
-                out[i] = <floating> sine_of_large(argument[i], half)
+cdef inline floating sine_limit(floating like) noexcept nogil:
+    """The largest argument that `half_turns` reduces."""
+    return <floating> 6000 if floating is float else <floating> 1e8
 
 cdef double sine_of_large(double x, bint half) noexcept nogil:
     """sin(x), or -cos(x) with half, in double, NaN if x is infinite."""
-    cdef double rest, sign
+    cdef double rest, sign, k
     if fabs(x) <= 1e8:                          # of a float
-        sign = half_turns[double](x, &rest, 0.5 if half else 0)
-    else:
-        sign = half_turns_of_large(x, half, &rest)
+        k = half_turns[double](x, &rest, 0.5 if half else 0)
+        return signed_sine[double](rest, k)
+    sign = half_turns_of_large(x, half, &rest)
     return sign * sine_of[double](rest)
+
+# An argument beyond the limit is noticed for the span at once, by a flag that is as wide as an
+# element, so that the loop is made of vectors; such elements are then computed again.
 
 cdef void sine(const floating* x, const floating* omega, Py_ssize_t n,
                floating* out) noexcept nogil:
+    cdef floating argument, rest, k, frequency = omega[0], limit = sine_limit(frequency)
+    cdef int32_t beyond = 0
+    cdef int64_t beyond_double = 0
     cdef Py_ssize_t i
-    for i from 0 <= i < n by SINE_BLOCK:        # by hand: blocks
-        sines[floating](x + i, omega[0], False, min(<Py_ssize_t> SINE_BLOCK, n - i), out + i)
+    for i in range(n):
+        argument = x[i] * frequency
+        if floating is float:
+            beyond |= 1 if absolute(argument) > limit else 0
+        else:
+            beyond_double |= 1 if absolute(argument) > limit else 0
+        k = half_turns[floating](argument, &rest, 0)
+        out[i] = signed_sine[floating](rest, k)
+    if beyond | beyond_double:
+        for i in range(n):                      # by hand: rare
+            argument = x[i] * frequency
+            if absolute(argument) > limit:
+                out[i] = <floating> sine_of_large(argument, False)
 
 cdef void sine_backward(const floating* g, const floating* x, const floating* omega, Py_ssize_t n,
                         floating* out) noexcept nogil:
-    """g omega cos(omega x), where cos((k + 1/2) pi + r) = -(-1)^k sin(r)."""
-    cdef floating slope[SINE_BLOCK]
+    """g omega cos(omega x), where cos((k + 1/2) pi + r) = -(-1)^k sin(r). out may be g."""
+    cdef floating slope[SHORT]
     cdef floating frequency = omega[0]
     cdef Py_ssize_t i, j, size
-    for i from 0 <= i < n by SINE_BLOCK:        # by hand: blocks
-        size = min(<Py_ssize_t> SINE_BLOCK, n - i)
-        sines[floating](x + i, frequency, True, size, slope)
+    for i from 0 <= i < n by SHORT:             # by hand: blocks
+        size = min(<Py_ssize_t> SHORT, n - i)
+        negative_cosines[floating](x + i, frequency, size, slope)
         for j in range(size):
             out[i + j] = g[i + j] * (-frequency * slope[j])
+
+cdef inline void negative_cosines(const floating* x, floating frequency, Py_ssize_t n,
+                                  floating* out) noexcept nogil:
+    cdef floating argument, rest, k, limit = sine_limit(frequency)
+    cdef int32_t beyond = 0
+    cdef int64_t beyond_double = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        argument = x[i] * frequency
+        if floating is float:
+            beyond |= 1 if absolute(argument) > limit else 0
+        else:
+            beyond_double |= 1 if absolute(argument) > limit else 0
+        k = half_turns[floating](argument, &rest, <floating> 0.5)
+        out[i] = signed_sine[floating](rest, k)
+    if beyond | beyond_double:
+        for i in range(n):                      # by hand: rare
+            argument = x[i] * frequency
+            if absolute(argument) > limit:
+                out[i] = <floating> sine_of_large(argument, True)
 
 
 # -- the table ------------------------------------------------------------------------------------

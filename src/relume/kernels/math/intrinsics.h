@@ -97,6 +97,16 @@ RELUME_INLINE double flipped_by_double(double x, double y)
     return double_of_bits(bits_of_double(x) ^ (bits_of_double(y) & 0x8000000000000000u));
 }
 
+/* -x where the integer that the addition of a shift has put into the low bits of y is odd, else x. */
+RELUME_INLINE float flipped_if_odd_float(float x, float y)
+{
+    return float_of_bits(bits_of_float(x) ^ bits_of_float(y) << 31);
+}
+RELUME_INLINE double flipped_if_odd_double(double x, double y)
+{
+    return double_of_bits(bits_of_double(x) ^ bits_of_double(y) << 63);
+}
+
 /* x / 6, as a product with 1/6 in two parts. A single rounded 1/6 would cost half a ULP. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 RELUME_INLINE float sixth_float(float x) { return fmaf(x, 0.16666667f, x * -4.967053731e-9f); }
