@@ -7,6 +7,9 @@ from relume.kernels.table cimport (
 
 # -- standardize ----------------------------------------------------------------------------------
 
+cdef enum:
+    FEATURES = 512                      # whose means are widened together
+
 cdef void standardize(const floating* x, const floating* statistics, bint centered,
                       Py_ssize_t rows, Py_ssize_t n, floating* out) noexcept nogil:
     """(x - mean) / scale, or x / scale of rows that are centered already, and on the way back.
@@ -14,19 +17,34 @@ cdef void standardize(const floating* x, const floating* statistics, bint center
     `statistics` are four vectors: mean, scale, and what the mean has lost in its rounding, in two
     parts. The difference is in double, so that it is the one that Python computes of wider data.
     """
+    cdef Py_ssize_t start
+    if centered:
+        divide_rows[floating](x, statistics + n, rows, n, out)
+        return
+    for start from 0 <= start < n by FEATURES:      # by hand: blocks
+        standardize_features[floating](x + start, statistics + start, rows, n,
+                                       min(<Py_ssize_t> FEATURES, n - start), out + start)
+
+cdef inline void divide_rows(const floating* x, const floating* scale, Py_ssize_t rows,
+                             Py_ssize_t n, floating* out) noexcept nogil:
     cdef Py_ssize_t i, j
-    cdef const floating* scale = statistics + n
-    cdef const floating* low = statistics + 2 * n
     for i in range(rows):
-        if centered:
-            for j in range(n):
-                out[i * n + j] = x[i * n + j] / scale[j]
-        else:
-            for j in range(n):
-                out[i * n + j] = <floating> (
-                    <double> x[i * n + j]
-                    - (<double> statistics[j] + (<double> low[j] + <double> low[n + j]))
-                ) / scale[j]
+        for j in range(n):
+            out[i * n + j] = x[i * n + j] / scale[j]
+
+cdef inline void standardize_features(const floating* x, const floating* statistics,
+                                      Py_ssize_t rows, Py_ssize_t step, Py_ssize_t n,
+                                      floating* out) noexcept nogil:
+    """The first n of `step` features."""
+    cdef double mean[FEATURES]
+    cdef const floating* scale = statistics + step
+    cdef const floating* low = statistics + 2 * step
+    cdef Py_ssize_t i, j
+    for j in range(n):
+        mean[j] = <double> statistics[j] + (<double> low[j] + <double> low[step + j])
+    for i in range(rows):
+        for j in range(n):
+            out[i * step + j] = <floating> (<double> x[i * step + j] - mean[j]) / scale[j]
 
 
 # -- batch_norm: Ioffe and Szegedy, 2015 ----------------------------------------------------------
