@@ -5,7 +5,7 @@
 from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX
-from libc.math cimport INFINITY, NAN, frexp, ldexp, log, log1p, pow, sqrt
+from libc.math cimport INFINITY, NAN, frexp, ldexp, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 

@@ -13,21 +13,36 @@ cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows
     numbers: label smoothing, which is distributed equally over all classes (Szegedy et al., CVPR
     2016).
     """
+    cdef Py_ssize_t tile, few = rows_at_once(n)
+    for tile in range((rows + few - 1) // few):         # by hand: in tiles of a few rows
+        few_cross_entropies[floating](
+            z + tile * few * n, label + tile * few, min(few, rows - tile * few), n, scale,
+            numbers[0], dz + tile * few * n, row_loss + tile * few)
+
+
+cdef inline void few_cross_entropies(const floating* z, const int64_t* label, Py_ssize_t rows,
+                                     Py_ssize_t n, double scale, floating smoothing,
+                                     floating* dz, floating* row_loss) noexcept nogil:
     cdef Py_ssize_t i, j
-    cdef floating row_max, factor, smoothing = numbers[0], distance = 0
-    cdef floating everywhere = <floating> (scale * smoothing / n)
+    cdef floating row_max[AT_ONCE]
+    cdef floating distance[AT_ONCE]
+    cdef double sum[AT_ONCE]
+    cdef double logarithm[AT_ONCE]
+    cdef floating everywhere = <floating> (scale * smoothing / n), factor, largest
     cdef floating label_weight = <floating> (scale * (1 - <double> smoothing))
-    cdef double sum
     for i in range(rows):
-        row_max = maximum_of[floating](z + i * n, n)
+        distance[i] = 0
         if smoothing != 0:              # avoids 0 times infinity
+            largest = maximum_of[floating](z + i * n, n)
             for j in range(n):
-                dz[i * n + j] = row_max - z[i * n + j]
-            distance = smoothing * <floating> (total[floating](dz + i * n, n) / n)
-        sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n)
-        row_loss[i] = (<floating> log_of_sum[floating](z + i * n, row_max, dz + i * n, n, sum)
-                       - (<floating> 1 - smoothing) * (z[i * n + label[i]] - row_max) + distance)
-        factor = <floating> (scale / sum)
+                dz[i * n + j] = largest - z[i * n + j]
+            distance[i] = smoothing * <floating> (total[floating](dz + i * n, n) / n)
+    log_sums_of_rows[floating](z, n, dz, True, rows, n, row_max, sum, logarithm)
+    for i in range(rows):
+        row_loss[i] = (<floating> logarithm[i]
+                       - (<floating> 1 - smoothing) * (z[i * n + label[i]] - row_max[i])
+                       + distance[i])
+        factor = <floating> (scale / sum[i])
         for j in range(n):
             dz[i * n + j] = dz[i * n + j] * factor - everywhere
         dz[i * n + label[i]] = dz[i * n + label[i]] - label_weight
@@ -43,16 +58,15 @@ cdef void soft_cross_entropy(const floating* z, const floating* y, Py_ssize_t ro
     cdef Py_ssize_t i, j
     cdef floating row_max, factor, distance, by = <floating> scale
     cdef floating keep = <floating> (1 - <double> numbers[0]), even = numbers[0] / n
-    cdef double sum, weight
+    cdef double sum, others, weight
     for i in range(rows):
         row_max = maximum_of[floating](z + i * n, n)
         for j in range(n):
             dz[i * n + j] = (keep * y[i * n + j] + even) * (row_max - z[i * n + j])
         distance = <floating> total[floating](dz + i * n, n)
         weight = keep * total[floating](y + i * n, n) + numbers[0]
-        sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n)
-        row_loss[i] = <floating> (weight * log_of_sum[floating](
-            z + i * n, row_max, dz + i * n, n, sum)) + distance
+        sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n, &others)
+        row_loss[i] = <floating> (weight * log_of_sum(sum, others)) + distance
         factor = <floating> (scale * weight / sum)
         for j in range(n):
             dz[i * n + j] = dz[i * n + j] * factor - by * (keep * y[i * n + j] + even)

@@ -22,6 +22,10 @@ cdef extern from "math/reductions.h" nogil:
     double peak_double(const double* x, Py_ssize_t n)
 
 
+cdef extern from "math/logarithm.h" nogil:
+    double log_plus_one(double x)
+
+
 cdef inline void pad(const floating* x, Py_ssize_t n, floating* out) noexcept nogil:
     """Copy n < LANES elements and fill up with zeros to LANES."""
     if floating is float:

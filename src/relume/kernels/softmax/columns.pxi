@@ -126,18 +126,19 @@ cdef inline void logs_of_sums(const floating* x, Py_ssize_t step, const floating
                               Py_ssize_t columns, Py_ssize_t n, double* sum) noexcept nogil:
     """`log_of_sum` of each column, in place of its sum."""
     cdef double others[COLUMNS]
+    cdef double found[COLUMNS]
     cdef int which[COLUMNS]
     cdef Py_ssize_t c, count = 0
-    for c in range(columns):                    # by hand: calls of the C library
-        if dominated(sum[c]):
-            which[count] = <int> c
-            count += 1
-        else:
-            sum[c] = log(sum[c])
+    memset(others, 0, columns * sizeof(double))
+    for c in range(columns):                    # by hand: a list of the dominated ones
+        which[count] = <int> c
+        count += dominated(sum[c])
     if count:
-        sums_of_others[floating](x, step, column_max, which, count, n, others)
-    for c in range(count):                      # by hand: calls of the C library
-        sum[which[c]] = log1p(others[c])
+        sums_of_others[floating](x, step, column_max, which, count, n, found)
+    for c in range(count):                      # by hand: scatters
+        others[which[c]] = found[c]
+    for c in range(columns):
+        sum[c] = log_of_sum(sum[c], others[c])
 
 
 cdef inline void column_dots(const floating* x, Py_ssize_t x_step, const floating* y,

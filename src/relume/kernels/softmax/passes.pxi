@@ -21,14 +21,18 @@ cdef inline void pass_over_exps(const floating* x, RowState* state, int number,
 
 cdef inline void pass_over_others(const floating* x, RowState* state,
                                   Py_ssize_t n) noexcept nogil:
-    add_others[floating](x, <floating> state.max, NULL, n, &state.others, &state.others_error)
+    cdef floating terms[SHORT]
+    cdef floating row_max = <floating> state.max
+    cdef Py_ssize_t block, start, size
+    for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
+        start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
+        exp_terms[floating](x + start, row_max, terms, size)
+        add_others[floating](x + start, row_max, terms, size, &state.others, &state.others_error)
 
 
 cdef inline double log_of_state(const RowState* state) noexcept nogil:
-    cdef double sum = corrected(state.sum, state.sum_error)
-    if dominated(sum):
-        return log1p(corrected(state.others, state.others_error))
-    return log(sum)
+    return log_of_sum(corrected(state.sum, state.sum_error),
+                      corrected(state.others, state.others_error))
 
 
 cdef inline void probabilities(const floating* x, const RowState* state, floating* out,
