@@ -424,6 +424,7 @@ def test_bad_input_is_named():
         (ValueError, "X must have 64 features, got 63", (NET, X[:, :63])),
         (ValueError, "X must not be empty", (NET, X[:0])),
         (ValueError, "X must have shape", (NET, X[0])),
+        (ValueError, "X must have shape", (NET, np.array(3.0))),
         (ValueError, "X must be finite", (NET, bad)),
         (ValueError, "X and y must have the same length, got 450 and 449", (NET, X, y[1:])),
         (ValueError, "y must", (NET, X, y + 1)),

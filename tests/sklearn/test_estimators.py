@@ -325,6 +325,50 @@ def test_interrupt():
     assert mlp.predict(X).shape == (300,)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_an_interrupt_before_training_changes_nothing(method, monkeypatch):
+    """Only refusals put back what was there, so that an interrupted fit left no network."""
+    mlp = MLPClassifier(**SMALL).fit(X, LABELS)
+    fresh, before = MLPClassifier(**SMALL), mlp.predict(X)
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("relume.sklearn.base.features_of", interrupt)
+    given = {"classes": np.unique(LABELS)} if method == "partial_fit" else {}
+    for each in (mlp, fresh):
+        with pytest.raises(KeyboardInterrupt):
+            getattr(each, method)(X, LABELS, **given)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(mlp.predict(X), before)
+    assert not hasattr(fresh, "classes_")
+
+
+@pytest.mark.parametrize("parameters", [
+    {}, {"solver": "sgd"}, {"solver": "sgd", "momentum": 1.0, "nesterovs_momentum": False},
+    {"solver": "lbfgs"}, {"epsilon": 0.1},
+], ids=str)  # fmt: skip
+def test_the_network_is_saved_with_its_optimizer(parameters, tmp_path):
+    """The optimizers of solver="adam" and "sgd" were unknown to files."""
+    mlp = MLPClassifier(**SMALL | parameters).fit(X, LABELS)
+    mlp.network_.save(tmp_path / "model")
+    loaded = nn.load(tmp_path / "model")
+    assert loaded.optimizer == mlp.network_.optimizer
+    nets = loaded, mlp.network_
+    for net in nets:
+        if parameters != {"solver": "lbfgs"}:
+            net.train_on_batch(X[:50], LABELS[:50])
+    np.testing.assert_array_equal(*[net.forward(X) for net in nets])
+
+
+def test_checkpoints_of_a_fit(tmp_path):
+    saving = nn.ModelCheckpoint(str(tmp_path / "model"))
+    mlp = MLPClassifier(**SMALL, callbacks=[saving]).fit(X, LABELS)
+    np.testing.assert_array_equal(
+        nn.load(tmp_path / "model").predict_proba(X), mlp.predict_proba(X)
+    )
+
+
 def test_data_is_left_alone():
     for make in (np.asfortranarray, lambda x: x.astype("float32"), pandas.DataFrame):
         data = make(X)

@@ -353,5 +353,7 @@ def test_bad_losses():
         classifier(TARGETS["labels"], loss="cross_entropy")
     with pytest.raises(ValueError, match="loss must be one for values"):
         regressor(loss=nn.CrossEntropy())
+    with pytest.raises(ValueError, match="loss must give one value for each column of y"):
+        regressor(loss=nn.Quantile([0.1, 0.9]))
     with pytest.raises(ValueError, match="go on from the network that there is"):
         classifier(warm_start=True).set_params(normalization="layer").fit(X, LABELS)

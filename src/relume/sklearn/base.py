@@ -22,12 +22,12 @@ from relume.nn.layers.parametric import ELEMENTWISE
 from relume.nn.network import Network
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer
+from relume.nn.optimizers.scikit_learn import SGDOfScikitLearn
 from relume.nn.parameters.weights import Weights
 from relume.runtime.threads import num_threads
 from relume.sklearn.building import (
     NORMALIZATIONS,
     SCIKIT_LEARN_NAMES,
-    SGDOfScikitLearn,
     draw,
     is_stochastic,
     layer_sizes,
@@ -125,7 +125,7 @@ class MLP(BaseEstimator):
             before = vars(self).copy()
             try:
                 train = self._prepare(X, y, sample_weight, validation, incremental)
-            except Exception:
+            except BaseException:
                 self.__dict__.clear()
                 self.__dict__.update(before)
                 raise

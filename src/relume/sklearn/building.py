@@ -16,27 +16,11 @@ from relume.nn.layers.regularization import Dropout
 from relume.nn.layers.residual import Residual
 from relume.nn.optimizers import optimizers
 from relume.nn.optimizers.lbfgs import LBFGS
-from relume.nn.optimizers.optimizers import SGD, Adam
+from relume.nn.optimizers.scikit_learn import AdamOfScikitLearn, SGDOfScikitLearn
 
 NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
 SCIKIT_LEARN_NAMES = {"identity": "linear", "logistic": "sigmoid"}
 STOCHASTIC_SOLVERS = ("sgd", "adam")
-
-
-class SGDOfScikitLearn(SGD):
-    """Velocities that hold the learning rate; momentum may be 1, and nesterov needs none."""
-
-    lr_in_velocity = True
-
-    def __init__(self, lr, momentum, nesterov, **options):
-        super().__init__(lr, **options)
-        self.momentum, self.nesterov = float(momentum), bool(nesterov)
-
-
-class AdamOfScikitLearn(Adam):
-    """Adam whose eps is added to the root of v as it is."""
-
-    eps_uncorrected = True
 
 
 def layer_sizes(estimator):

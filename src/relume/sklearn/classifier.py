@@ -190,7 +190,7 @@ default="log_loss"
                 multilabel = type_of_target(y).startswith("multilabel")
                 self._classes = Classes(y if multilabel else classes, self._wants_softmax)
             return self._fit(X, y, sample_weight, incremental=True)
-        except Exception:
+        except BaseException:
             if first and not hasattr(self, "coefs_"):
                 del self.classes_  # there was no first call
             raise

@@ -17,6 +17,7 @@ from relume.nn.losses import (
     Loss,
     Poisson,
     PythonLoss,
+    Quantile,
     loss_of,
 )
 from relume.nn.network import Network
@@ -105,5 +106,10 @@ def for_values(loss, n_outputs):
     if loss.classifies:
         raise ValueError(
             f"loss must be one for values, such as 'squared_error', got {validation.shown(loss)}"
+        )
+    if isinstance(loss, Quantile) and loss.n_quantiles > 1:
+        raise ValueError(
+            f"loss must give one value for each column of y, got {loss!r}: use nn.Network, or an "
+            "estimator for each quantile"
         )
     return Objective(loss)

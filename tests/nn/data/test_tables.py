@@ -1,9 +1,8 @@
 """Data frames and columns of pandas, polars and Arrow: as the arrays of the same numbers."""
 
-import warnings
-
 import numpy as np
 import pytest
+import sklearn.neural_network
 
 from relume import diagnostics, nn, validation
 from relume.sklearn import MLPClassifier, MLPRegressor
@@ -123,19 +122,55 @@ def test_diagnostics_take_what_networks_take(form):
     plain.assert_same_bits(*nets)
 
 
+ESTIMATOR = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0}
+each_estimator = pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+
+
+def partial_fit(mlp, X, y):
+    given = {"classes": range(3)} if isinstance(mlp, MLPClassifier) else {}
+    return mlp.partial_fit(X, y, **given).partial_fit(X[:9], y[:9])
+
+
+FITS = {
+    "fit": lambda mlp, X, y: mlp.fit(X, y),
+    "early stopping": lambda mlp, X, y: mlp.set_params(early_stopping=True).fit(X, y),
+    "validation data": lambda mlp, X, y: mlp.fit(X, y, X_val=X, y_val=y),
+    "partial_fit": partial_fit,
+}
+
+
 @by_frame
-@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
-def test_estimators_take_what_networks_take(estimator, form):
+@each_estimator
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+@pytest.mark.filterwarnings("ignore")
+def test_estimators_take_what_networks_take(fit, estimator, form):
     if form is columns_of_one_name:
         pytest.skip("scikit-learn wants columns of different names")
     dtype = np.float32 if form is arrow_types else np.float64
-    found = []
-    for X in (form(COLUMNS), ARRAY):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            each = estimator(hidden_layer_sizes=(5,), max_iter=3, random_state=0, dtype=dtype)
-            found.append(each.fit(X, Y).predict(X))
-    np.testing.assert_array_equal(*found)
+    mlps = [fit(estimator(**ESTIMATOR, dtype=dtype), X, Y) for X in (form(COLUMNS), ARRAY)]
+    np.testing.assert_array_equal(mlps[0].predict(form(COLUMNS)), mlps[1].predict(ARRAY))
+    for a, b in zip(mlps[0].coefs_, mlps[1].coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@by_frame
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's of sparse columns
+def test_estimators_check_the_names_of_features(form):
+    """scikit-learn's checks see every kind of frame, and so must what is done before them."""
+    if form is columns_of_one_name:
+        pytest.skip("scikit-learn wants columns of different names")
+    frame = form(COLUMNS)
+    names = list(getattr(frame, "column_names", None) or frame.columns)
+    mlp = partial_fit(MLPClassifier(**ESTIMATOR), frame, Y)
+    assert list(mlp.feature_names_in_) == names
+    other = frame.select(names[::-1]) if hasattr(frame, "select") else frame[names[::-1]]
+    words = ["feature names should match", "same order"]
+    for call in (
+        lambda: mlp.predict(other),
+        lambda: mlp.partial_fit(other, Y),
+        lambda: MLPClassifier(**ESTIMATOR).fit(frame, Y, X_val=other, y_val=Y),
+    ):
+        plain.assert_raises(ValueError, words, call)
 
 
 # -- columns --
@@ -196,6 +231,29 @@ def test_columns_as_weights(form):
     nets[1].fit(ARRAY, Y, sample_weight=Y, validation_split=0.2)
     plain.assert_same_bits(*nets)
     assert nets[0].evaluate(ARRAY, Y, form(Y)) == nets[1].evaluate(ARRAY, Y, Y)
+
+
+@pytest.mark.parametrize("form", SERIES.values(), ids=SERIES)
+@each_estimator
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.filterwarnings("ignore")
+def test_columns_as_targets_and_weights_of_estimators(early_stopping, estimator, form):
+    """As scikit-learn's own, which also says where a target is not one."""
+    theirs = getattr(sklearn.neural_network, estimator.__name__)
+    found = []
+    for cls in (estimator, theirs):
+        mlp = cls(**ESTIMATOR, early_stopping=early_stopping)
+        try:
+            mlp.fit(ARRAY, form(Y), sample_weight=form(Y + 1))
+        except (ValueError, TypeError) as error:
+            found.append(type(error))
+        else:
+            found.append(mlp.predict(ARRAY))
+    if isinstance(found[1], type):
+        assert found[0] is found[1]
+    else:
+        np.testing.assert_allclose(*found, rtol=1e-9)
+        assert found[0].dtype == found[1].dtype
 
 
 def test_frames_as_targets():

@@ -71,7 +71,7 @@ def _sliceable(values):
     """What `_part` takes rows of, without a copy where there need not be one."""
     if is_sparse(values):
         return csr_of(values, "X")
-    if hasattr(values, "iloc") or isinstance(values, np.ndarray):
+    if hasattr(values, "iloc") or (isinstance(values, np.ndarray) and values.ndim):
         return values
     array = validation.as_array(values, "X")
     if array.ndim == 0:

@@ -19,10 +19,11 @@ from relume.nn.layers.initializers import INITIALIZERS
 from relume.nn.losses import LOSSES
 from relume.nn.optimizers.optimizers import OPTIMIZERS, Optimizer, Options
 from relume.nn.optimizers.schedules import SCHEDULES, ReduceOnPlateau
+from relume.nn.optimizers.scikit_learn import OF_SCIKIT_LEARN
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-TABLES = (LAYERS, ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES)
+TABLES = (LAYERS, ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, OF_SCIKIT_LEARN, SCHEDULES)
 CLASSES = {cls.__name__: cls for table in TABLES for cls in table.values()}
 
 
