@@ -296,7 +296,8 @@ class SharedBlock:
 
     Python handles signals between bytecodes, so that an interrupt may skip any part of a context
     manager that is written in Python. Therefore this part is compiled. The methods of subclasses
-    may be interrupted: `end` is then called again, and undoes what an interrupted `begin` has done.
+    may be interrupted. `end` is then called again, and it also undoes what an interrupted `begin`
+    has done.
     """
 
     def __init__(self):
