@@ -92,6 +92,21 @@ def test_a_failure_leaves_the_old_file(name, path):
     assert os.listdir(path.parent) == [path.name], "a temporary file is left"
 
 
+def _refuse(old, new):
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), old, None, new)
+
+
+@pytest.mark.parametrize("replace", [os.replace, _refuse], ids=["no folder", "not replaced"])
+def test_an_error_names_the_file_that_was_given(replace, tmp_path, monkeypatch):
+    """It named a temporary file, of which the caller knows nothing."""
+    path = tmp_path / "model" if replace is _refuse else tmp_path / "missing" / "model"
+    monkeypatch.setattr(files.os, "replace", replace)
+    with pytest.raises(OSError, match=r"^\[Errno ") as caught:
+        files.replace(str(path), b"new")
+    assert str(caught.value).endswith(f": {os.path.realpath(path)!r}")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize("failing", ["open", "write", "fsync", "replace"], indirect=True)
 def test_a_failure_leaves_no_new_file(tmp_path):

@@ -27,9 +27,13 @@ def replace(path: str, data: bytes | bytearray) -> None:
             os.chmod(temporary, mode)
         with _folder_to_synchronize(folder):
             os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename == temporary:
+            error.filename = path  # the caller knows no other file
+            if error.filename2 is not None:
+                del error.filename2
         raise
 
 
