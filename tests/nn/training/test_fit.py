@@ -364,3 +364,26 @@ print("done")
     assert "\r" in shown, repr(shown)
     assert "/20" in shown, repr(shown)
     assert shown.count("\n") <= 1, repr(shown)
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
+def test_a_metric_that_raises_leaves_no_epoch_without_history(error):
+    """The epoch counted, and no callback had seen it."""
+    calls, seen = [], []
+
+    def metric(y_true, y_pred):
+        calls.append(1)
+        if len(calls) == 3:
+            raise error("no value")
+        return 0.0
+
+    X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    net = nn.Network([nn.Dense(1)], loss="mse", metrics=[metric], seed=0)
+    with pytest.raises(error, match="no value"):
+        net.fit(
+            X, X[:, 0], epochs=5, validation_split=0.25,
+            callbacks=[lambda net, epoch, logs: seen.append(net.state_dict())],
+        )  # fmt: skip
+    assert net.epoch == len(net.history["loss"]) == len(seen) == 2
+    if error is not KeyboardInterrupt:
+        np.testing.assert_equal(net.state_dict(), seen[-1])

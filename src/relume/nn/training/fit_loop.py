@@ -77,9 +77,13 @@ class FitLoop(Run):
         if not net._built().are_finite():
             self._diverged(number, steps)
             return None
-        net.epoch += 1
-        logs = {"loss": loss, **self.held_out.logs(net)}
-        learn(net.schedule, logs)
+        try:
+            logs = {"loss": loss, **self.held_out.logs(net)}
+            learn(net.schedule, logs)
+        except Exception as error:  # a metric's, for one
+            self.failed("hook", error)
+            raise
+        net.epoch += 1  # now that the history will have it
         return logs
 
     def _diverged(self, number: int, step: int) -> None:
