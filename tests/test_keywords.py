@@ -254,3 +254,98 @@ def test_meant(name, allowed, expected):
 def test_synonyms_are_written_once_a_group():
     for group in SYNONYMS:
         assert len(set(group)) == len(group), group
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("lr", "Network has no 'lr'; assign net.optimizer.lr"),
+        ("learning_rate", "assign net.optimizer.lr"),
+        ("solver", "assign net.optimizer"),
+        ("criterion", "assign net.loss"),
+        ("lr_scheduler", "assign net.schedule"),
+        ("random_state", "pass seed to nn.Network"),
+        ("epochs", "it is an argument of fit"),
+    ],
+)
+def test_a_network_refuses_settings_that_are_elsewhere(name, text):
+    """``net.lr = 0.1`` changed nothing, and nobody said so."""
+    net = nn.Network([nn.Dense(1)], loss="mse")
+    with pytest.raises(AttributeError, match=text):
+        setattr(net, name, 0.1)
+    assert not hasattr(net, name)
+    with pytest.raises(AttributeError, match=text):
+        getattr(net, name)
+
+
+def test_own_attributes_of_networks_remain_possible():
+    class Mine(nn.Network):
+        def __init__(self):
+            super().__init__([nn.Dense(1)], loss="mse")
+            self.lr = 0.5
+
+    net = Mine()
+    assert pickle.loads(pickle.dumps(nn.Network([nn.Dense(1)]))).loss == nn.CrossEntropy()
+    net.lr += 1
+    assert net.lr == 1.5
+    del net.lr
+    assert not hasattr(net, "lr")
+    plain = nn.Network([nn.Dense(1)])
+    plain.note = "mine"
+    assert plain.note == "mine"
+
+
+@pytest.mark.parametrize("name", ["parameters", "negative_slope", "alpha"])
+def test_activations_do_not_change(name):
+    """An assigned parameter made the activation unusable, or was ignored."""
+    layer = nn.LeakyReLU(0.2)
+    with pytest.raises(AttributeError, match=rf"^{name} of LeakyReLU\(.*make another one by"):
+        setattr(layer, name, 0.5)
+    assert layer == nn.LeakyReLU(0.2) == pickle.loads(pickle.dumps(layer))
+
+
+def test_own_attributes_of_activations_remain_possible():
+    class Mine(nn.LeakyReLU):
+        pass
+
+    layer = Mine(0.2)
+    layer.note = "mine"
+    with pytest.raises(AttributeError, match="activations do not change"):
+        layer.negative_slope = 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("val_loss", "give fit validation_data or validation_split"),
+        ("acc", "val_accuracy"),
+        ("los", "did you mean 'loss'"),
+    ],
+)
+def test_a_history_says_what_it_lacks(name, text):
+    history = nn.Network([nn.Dense(1)], loss="mse").fit(X, X, epochs=1)
+    with pytest.raises(KeyError, match=text):
+        history[name]
+    assert history.get(name) is None
+    assert name not in history
+
+
+def test_a_state_that_is_no_dict_is_refused_by_name():
+    net = nn.Network([nn.Dense(1)], loss="mse").build(1)
+    with pytest.raises(TypeError, match="state must be a dict of arrays by name, got int"):
+        net.load_state_dict(3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: relume.set_num_threads(np.ones(999)), TypeError, "n must be .*, got ndarray$"),
+        (lambda: relume.gelu(X, np.ones(4)), ValueError, r"approximate must .*shape \(4,\)"),
+        (lambda: relume.gelu(X, X), ValueError, "approximate must be 'none' or 'tanh'"),
+        (lambda: relume.crelu(X, out=3), TypeError, r"out must be an array of shape \(2, 2\)"),
+    ],
+)
+def test_wrong_values_are_named_and_no_array_is_printed(call, error, text):
+    """They gave an array's elements, or the text of an accident within NumPy or Python."""
+    with pytest.raises(error, match=text):
+        call()

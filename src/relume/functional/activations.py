@@ -126,10 +126,11 @@ __all__ = [*_functions]
 
 def _gelu(approximate, exact, by_tanh):
     """The ufunc selected by `approximate`."""
-    if approximate == "none":
-        return exact
-    if approximate == "tanh":
-        return by_tanh
+    if isinstance(approximate, str):  # an array has no single truth value
+        if approximate == "none":
+            return exact
+        if approximate == "tanh":
+            return by_tanh
     from relume.validation import shown
 
     raise ValueError(f"approximate must be 'none' or 'tanh', got {shown(approximate)}")

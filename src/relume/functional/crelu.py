@@ -83,6 +83,8 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
         x = np.asanyarray(x)
     axis = normalize_axis_index(operator.index(axis), x.ndim)
     shape = _doubled(x.shape, axis)
+    if not (out is None or hasattr(out, "shape")):
+        raise TypeError(f"out must be an array of shape {shape}, got {type(out).__name__}")
     dtype = elementwise.relu.resolve_dtypes((x.dtype, None))[1]
     result = np.empty_like(x, dtype, "C", shape=shape) if out is None else out
     if result.shape != shape:

@@ -71,6 +71,38 @@ OptimizerOf = (
 MetricsOf = Iterable[str | Callable[..., float]] | None
 
 
+class _Elsewhere:
+    """An attribute that a network does not have, by a name of another library.
+
+    Assigning it would do nothing, and nobody would say so. A property costs other assignments
+    nothing, unlike a ``__setattr__``. Derived classes may have an attribute of that name.
+    """
+
+    def __init__(self, remedy: str) -> None:
+        self.remedy = remedy
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, net: Any, owner: type) -> Any:
+        if net is not None and self.name in vars(net):
+            return vars(net)[self.name]
+        raise AttributeError(f"{owner.__name__} has no {self.name!r}; {self.remedy}")
+
+    def __set__(self, net: Any, value: Any) -> None:
+        if type(net) is Network:
+            raise AttributeError(f"Network has no {self.name!r}; {self.remedy}")
+        vars(net)[self.name] = value
+
+    def __delete__(self, net: Any) -> None:
+        if vars(net).pop(self.name, self) is self:
+            raise AttributeError(f"{type(net).__name__} has no {self.name!r}; {self.remedy}")
+
+
+def _elsewhere(n: int, remedy: str) -> list[Any]:
+    return [_Elsewhere(remedy) for _ in range(n)]
+
+
 class Network:
     """A dense network with a loss and an optimizer.
 
@@ -184,6 +216,15 @@ class Network:
         self._callback_states: list[dict[str, Any]] = []  # as the last fit left them
         self._resumes = False  # whether they come from a file, and the next fit continues them
         self._rng = _generator_of(seed)
+
+    # Names of other libraries for what is elsewhere.
+    lr, learning_rate = _elsewhere(2, "assign net.optimizer.lr")
+    optim, optimiser, solver = _elsewhere(3, "assign net.optimizer")
+    criterion, loss_fn, loss_function = _elsewhere(3, "assign net.loss")
+    metric, scoring = _elsewhere(2, "assign net.metrics, a list")
+    scheduler, lr_scheduler = _elsewhere(2, "assign net.schedule")
+    seed, random_state = _elsewhere(2, "pass seed to nn.Network")
+    epochs, batch_size, callbacks, progress, verbose = _elsewhere(5, "it is an argument of fit")
 
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
@@ -476,10 +517,14 @@ class Network:
 
         Raises
         ------
+        TypeError
+            If `state` is no mapping.
         ValueError
             If a key is missing or unknown, or a shape does not fit: the first is named. Nothing is
             changed then.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict of arrays by name, got {type(state).__name__}")
         layers = checked_layers(self._layers, "layers")
         _outputs_of(layers)
         n_features = self._values.plan.n_in if self._values else None

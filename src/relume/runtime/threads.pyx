@@ -358,7 +358,8 @@ def checked(n, argument):
     except TypeError:
         number = None
     if number is None:
-        raise TypeError(f"{argument} must be an integer between 1 and 4096, got {n!r}")
+        got = repr(n) if isinstance(n, str | float | bool) else type(n).__name__   # no array
+        raise TypeError(f"{argument} must be an integer between 1 and 4096, got {got}")
     if not 1 <= number <= 4096:
         raise ValueError(f"{argument} must be between 1 and 4096, got {n!r}")
     return number

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -30,13 +30,25 @@ class Activation(Traits):
             )
         bound = self.__signature__.bind(*args, **kwargs)
         bound.apply_defaults()
-        self.parameters = bound.arguments
+        vars(self)["parameters"] = bound.arguments
         for name, value in bound.arguments.items():
             bound.arguments[name] = validation.number(
                 value, name, "a finite number", math.isfinite
             )
         if not holds(self.row["domain"], bound.arguments):
             raise ValueError(f"{self!r} needs {in_words(self.row['domain'])}")
+
+    if not TYPE_CHECKING:  # a type checker would let any attribute be assigned
+
+        def __setattr__(self, name, value):
+            if name in {"parameters", *self.parameters} or (
+                not name.startswith("_") and type(self).__module__.startswith("relume.")
+            ):
+                raise AttributeError(
+                    f"{name} of {self!r} cannot be assigned: activations do not change; make "
+                    f"another one by {type(self).__name__}{self.__signature__}"
+                )
+            super().__setattr__(name, value)
 
     @property
     def name(self) -> str:

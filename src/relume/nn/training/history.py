@@ -7,7 +7,9 @@ import math
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
+
+from relume.nn.monitored_metric import missing
 
 
 class History(dict[str, list[float]]):
@@ -42,6 +44,9 @@ class History(dict[str, list[float]]):
         super().__init__()
         self.epochs: list[int] = []
         self.layers: list[dict[str, dict[str, Any]]] = []
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise KeyError(str(missing("key", str(name), self)))
 
     def add(self, epoch: int, /, **values: float) -> None:
         """Add an epoch."""
