@@ -359,7 +359,8 @@ def state_case(rng, folder):
         elif change == 2:
             state[key] = np.resize(value, np.add(value.shape, 1))
         elif change == 3:
-            state[key] = np.asarray(value).astype(rng.choice(["f2", "f8", ">f4", "i4", "c8", "O", "S3"]))
+            other = rng.choice(["f2", "f8", ">f4", "i4", "c8", "O", "S3"])
+            state[key] = np.asarray(value).astype(other)
         elif change == 4:
             state[key] = ARGUMENTS[rng.integers(len(ARGUMENTS))]
         elif change == 5:
