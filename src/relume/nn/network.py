@@ -1204,7 +1204,7 @@ class Network:
         -------
         MLPClassifier or MLPRegressor
             With the network's weights and dtype, and without penalties; in float64 if the network
-            has a scale of targets, or subtracts means of more than 1000 deviations, which need the
+            has a scale of targets, or subtracts means of more than 1000 std, which need the
             digits. Its solver is the network's optimizer if scikit-learn has that, else Adam; it
             starts afresh.
 
