@@ -74,6 +74,7 @@ cdef struct Pass:               # what all ops share while one minibatch passes
     const Op* sparse_op         # what reads it then, by rows and, for its gradient, by columns
     const Sparse* sparse
     const Sparse* sparse_columns
+    double x_peak               # the largest |x| of it, or -1 where that was not looked at
     bint centered               # the minibatch has had the mean of a standardize subtracted
     char* tape
     char* dx                    # where the gradient by the minibatch goes, or NULL

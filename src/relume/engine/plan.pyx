@@ -509,6 +509,8 @@ cdef class Plan:
             x = sqrt(<double> max(p.rows, op.n_in))
             if op == p.sparse_op:
                 x = max(x, self.spans.peak(p.sparse.values, p.sparse.starts[p.rows]))
+            elif op.input == NOWHERE and p.x_peak >= 0:
+                x = max(x, p.x_peak)
             else:
                 x = max(x, self.spans.peak(value_at(p, op.input, 0, op.n_in), p.rows * op.n_in))
             if op.kind.joins:

@@ -7,7 +7,7 @@ signals, so that an interrupt finds a network whose last minibatch is complete.
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
-from libc.math cimport isfinite
+from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -387,7 +387,7 @@ cdef class Training:
         """
         cdef Py_ssize_t k, last = self.plan.n_segments - 1
         cdef int faults = 0
-        self.p.rows = rows
+        self.p.rows, self.p.x_peak = rows, -1
         if self.order == NULL:
             self.p.x = self.x
         self.batch_total = self.total_weight()
@@ -494,6 +494,7 @@ cdef class Training:
         cdef Py_ssize_t i, width = self.plan.n_in * self.plan.itemsize
         cdef const int64_t* label = <const int64_t*> self.batch_y
         cdef int faults = 0
+        cdef double peak
         cdef bint finite
         for i in range(first, first + n):
             memcpy(self.batch_y + i * self.y_size, self.y + self.row(i) * self.y_size,
@@ -503,7 +504,10 @@ cdef class Training:
         if self.p.sparse != NULL:
             return faults
         if self.order == NULL:
-            finite = self.plan.spans.all_finite(self.x + first * width, n * self.plan.n_in)
+            peak = self.plan.spans.peak(self.x + first * width, n * self.plan.n_in)
+            finite = peak < INFINITY
+            if n == self.p.rows:
+                self.p.x_peak = peak
         else:
             finite = self.plan.spans.gather(self.x, self.order + first, n, self.plan.n_in,
                                             self.batch_x + first * width)
