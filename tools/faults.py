@@ -106,7 +106,7 @@ FAULTS = [
     ),
     Fault(
         "threads_kept", "the number of threads is not restored", "runtime/threads.pyx",
-        "*outer.numbers, scoped =", "*outer.numbers, _ =",
+        "scoped = blocks[-1][1] if blocks else 0", "scoped = self.n",
     ),
     # -- engine --
     Fault(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from relume import nn
+from relume.nn.optimizers.scikit_learn import AdamOfScikitLearn, SGDOfScikitLearn
 from tests.support import twin as plain
 
 # One object of each class that model files can hold, with arguments other than the defaults.
@@ -23,6 +24,7 @@ EXAMPLES = [
     nn.SGD(0.1, 0.9, True, 1e-4, clip_norm=1.0), nn.RMSprop(0.01, 0.9, 1e-7, 0.5, clip_value=0.5),
     nn.Adam(1 / 3, (0.8, 0.99), ema_decay=0.99), nn.AdamW(), nn.NAdam(momentum_decay=0.01),
     nn.Lion(weight_decay=0.1), nn.LBFGS(20, 5, 1e-6, 1e-9),
+    SGDOfScikitLearn(0.1, 0.5, nesterov=False), AdamOfScikitLearn(0.1, (0.8, 0.99)),
     nn.ConstantRate(2), nn.Step(3, 0.5), nn.Exponential(0.9, warmup=1), nn.Cosine(10, 0.1),
     nn.OneCycle(10, 0.2), nn.InverseScaling(0.25),
     nn.ReduceOnPlateau("loss", 0.5, 1, 0.0, 0.1, warmup=0.5),
