@@ -359,7 +359,7 @@ def weighted_logsumexp(x, b, axis, *, return_sign=False, **options):
     np.copyto(out, value.reshape(out.shape), casting="unsafe")
     sign = sign.astype(dtype).reshape(out.shape)
     if hidden is not None:
-        nothing = hidden.all(axes, keepdims=chosen.keepdims)
+        nothing = hidden.all(axes, keepdims=True).reshape(out.shape)
         out, sign = np.ma.array(out, mask=nothing), np.ma.array(sign, mask=nothing)
     elif chosen.out is None and not out.ndim:
         out = out[()]
