@@ -49,6 +49,17 @@ COSTLY = re.compile(
             "test_typing.py::test_stubs_are_what_they_describe",
             "test_digests.py::test_network_trains",
             "test_docs.py::test_code_of_other_libraries",
+            "test_optimizers.py::test_extreme_gradients_on_every_instruction_set",
+            "test_training.py::test_fifty_iterations_of_lbfgs",
+            "test_softmax.py::test_long_sums",
+            "test_long_rows.py::test_scratch_does_not_grow",
+            "test_threads.py::test_blas_setting_when",
+            "test_blas.py::test_fork",
+            "test_blas.py::test_importing_registers",
+            "test_skl2onnx.py::test_nothing_is_registered",
+            "test_matmul.py::test_a_step_in_larger_shards",
+            "test_fit.py::test_same_bits_in_other_processes",
+            "test_experiments.py::test_page_has_contents",
         ]
     )
 )
