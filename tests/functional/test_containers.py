@@ -370,7 +370,9 @@ def test_maxout_of_pandas(axis):
 
 
 def test_xarray():
-    xarray = pytest.importorskip("xarray")
+    xarray = pytest.importorskip(
+        "xarray", reason="xarray is not installed; its arrays are optional"
+    )
     x = xarray.DataArray(
         X, dims=("row", "column"), coords={"row": list("wxyz"), "column": list("abcdef")}
     )

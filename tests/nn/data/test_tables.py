@@ -8,7 +8,15 @@ from relume import diagnostics, nn, validation
 from relume.sklearn import MLPClassifier, MLPRegressor
 from tests.support import twin as plain
 
-pd = pytest.importorskip("pandas")
+pd = pytest.importorskip("pandas", reason="pandas is not installed; these are its data frames")
+
+
+def needed(library):
+    """A library whose tables are taken where it is installed; relume does not depend on it."""
+    return pytest.importorskip(
+        library, reason=f"{library} is not installed; its tables are optional"
+    )
+
 
 N = 40
 RNG = np.random.default_rng(0)
@@ -30,7 +38,7 @@ def pandas_of(age, share, member):
 
 
 def arrow_types(columns):
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     return pandas_of("int16[pyarrow]", "float[pyarrow]", "bool[pyarrow]")(columns)
 
 
@@ -58,12 +66,12 @@ def columns_of_one_name(columns):
 
 
 def polars_frame(columns):
-    pl = pytest.importorskip("polars")
+    pl = needed("polars")
     return pl.DataFrame(dict(zip("abc", map(np.asarray, columns), strict=True)))
 
 
 def arrow_table(columns):
-    pa = pytest.importorskip("pyarrow")
+    pa = needed("pyarrow")
     return pa.table(dict(zip("abc", map(np.asarray, columns), strict=True)))
 
 
@@ -177,11 +185,11 @@ def test_estimators_check_the_names_of_features(form):
 
 
 def polars_series(y):
-    return pytest.importorskip("polars").Series("y", y)
+    return needed("polars").Series("y", y)
 
 
 def arrow_column(y):
-    pa = pytest.importorskip("pyarrow")
+    pa = needed("pyarrow")
     return pa.chunked_array([y[:10], y[10:]])
 
 
@@ -326,7 +334,7 @@ def test_columns_that_are_not_numbers_are_named(column):
 
 
 def test_polars_that_is_not_numbers():
-    pl = pytest.importorskip("polars")
+    pl = needed("polars")
     net = network().build(2)
     frame = pl.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     words = [r"\bX\b", "column 'b'", "String"]
