@@ -274,6 +274,7 @@ def test_a_network_refuses_settings_that_are_elsewhere(name, text):
     with pytest.raises(AttributeError, match=text):
         setattr(net, name, 0.1)
     assert not hasattr(net, name)
+    assert name not in dir(net)
     with pytest.raises(AttributeError, match=text):
         getattr(net, name)
 

@@ -235,6 +235,11 @@ class Network:
             f"dtype={self.dtype.name!r}{schedule}{scale})"
         )
 
+    def __dir__(self) -> list[str]:
+        """The names that a network has, without those that only tell what to assign instead."""
+        told = {name for name, value in vars(Network).items() if isinstance(value, _Elsewhere)}
+        return sorted((set(super().__dir__()) - told) | set(vars(self)))
+
     def summary(self) -> str:
         """A table of the layers: their widths, and how many parameters they learn.
 

@@ -10,7 +10,7 @@ from relume.onnx.model import OLDEST_OPSET, add_network, label_array, network_of
 
 
 def register_skl2onnx() -> None:
-    """Let skl2onnx convert `relume.sklearn.MLPClassifier` and `MLPRegressor`.
+    """Let skl2onnx convert `relume.sklearn.MLPClassifier` and `relume.sklearn.MLPRegressor`.
 
     Call it once in a process. Then ``skl2onnx.to_onnx`` takes the estimators, and pipelines,
     searches and other estimators that hold them, with any steps that skl2onnx knows. The models

@@ -254,10 +254,10 @@ class Standardize(Layer):
     float64 feature in seconds since 1970 keeps its digits in a float32 network, and so do int64
     values.
 
-    The layer learns once: from all rows of the first `fit`, or from the first minibatch of
-    `train_on_batch` or ``forward(X, training=True)``. The beginning of an iterable of minibatches
-    does not tell the mean of all rows, so a fit of an iterable raises a ValueError if the layer
-    has not learned before. Until it has, predictions take features as they are.
+    The layer learns once: from all rows of the first `Network.fit`, or from the first minibatch of
+    `Network.train_on_batch` or ``forward(X, training=True)``. The beginning of an iterable of
+    minibatches does not tell the mean of all rows, so a fit of an iterable raises a ValueError if
+    the layer has not learned before. Until it has, predictions take features as they are.
 
     Examples
     --------
