@@ -133,7 +133,7 @@ def revive_units(net, dormant, how, rng):
 
 
 def _make_mean_positive(incoming, units, inputs):
-    """Choose signs of new weights, and biases, so that units have a positive mean input."""
+    """Choose signs of new weights, and biases, so that mean pre-activations are positive."""
     mean = inputs @ incoming["weight"][:, units]
     incoming["weight"][:, units] *= np.where(mean < 0, -1, 1)
     if "bias" in incoming:
