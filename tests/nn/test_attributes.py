@@ -247,6 +247,20 @@ def test_a_callback_assigns(assign, hook):
     assert_same(net.predict(X), other.predict(X))
 
 
+@pytest.mark.parametrize("assign", STRUCTURE + SETTINGS, ids=name_of)
+def test_the_next_single_step_takes_it(assign):
+    """What a step keeps for the next one is built anew after an assignment."""
+    net = network().build(4)
+    for _ in range(2):
+        net.train_on_batch(X, VALUES)
+    other = copy.copy(net)
+    found = []
+    for each in (net, other):
+        assign(each)
+        found.append([each.train_on_batch(X, VALUES) for _ in range(2)] + [each.state_dict()])
+    assert_same(found[0], found[1])
+
+
 @by_moment
 @pytest.mark.parametrize("settings", [{"loss": nn.CrossEntropy()}, {"loss": "cross_entropy"}])
 def test_settings_of_a_loss(settings, moment):

@@ -115,13 +115,22 @@ def _labels(labels, name, n_out):
             f"{name} must hold integer class labels {allowed}, got {strange}"
             f"{about_labels(labels, n_out)}"
         )
-    if labels.size and (labels.min() < 0 or labels.max() >= n_out):
+    if not _are_below(labels, n_out):
         strange = labels[(labels < 0) | (labels >= n_out)][0]
         raise ValueError(
             f"{name} must hold class labels {allowed}, since the network has {n_out} "
             f"output{'s' if n_out > 1 else ''}; got {strange}{about_labels(labels, n_out)}"
         )
     return validation.contiguous(labels, np.int64)
+
+
+def _are_below(labels, n):
+    """Whether labels are at least 0 and less than n; a negative one is a large unsigned one."""
+    if labels.size == 0:
+        return True
+    if labels.dtype.kind == "i":
+        return bool(labels.view(labels.dtype.str.replace("i", "u")).max() < n)
+    return labels.min() >= 0 and labels.max() < n
 
 
 def _label_smoothing(value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Never, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -18,6 +18,7 @@ from relume import validation
 from relume.engine.prediction import predict, predict_array
 from relume.engine.skip_zeros import SPARSITIES
 from relume.engine.updates import Updates
+from relume.keywords import refuse, refusing
 from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.configurable import CHANGES
 from relume.nn.data import check_data
@@ -50,7 +51,7 @@ from relume.nn.training.fit_loop import FitLoop
 from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
-from relume.nn.training.run import Diverged, one_step, step_not_finite
+from relume.nn.training.run import Diverged, Steps, one_step, step_not_finite
 from relume.runtime import files
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ class Network:
     ) -> None:
         self._values: Weights | None = None  # `_weights` follows the layers
         self._tape: Any = None  # what `forward` keeps for `backward`
+        self._steps: Steps | None = None  # what `train_on_batch` keeps for its next call
         self._log_names: tuple[str, ...] | None = None  # of the epochs of the last fit
         self._dtype, self._sparse = DTYPES["float32"], "auto"
         self._scale_targets, self._target_form = False, TargetForm()
@@ -478,7 +480,11 @@ class Network:
         ValueError
             If the network has been built for another width.
         """
-        n_features = validation.integer(n_features, "n_features")
+        self._build(validation.integer(n_features, "n_features"))
+        return self
+
+    def _build(self, n_features: int) -> Weights:
+        """Build the network, or check that it has been built for this width."""
         weights = self._weights
         if weights is None:
             weights = Weights(list(self.layers), n_features, self.dtype, self.sparse)
@@ -489,7 +495,7 @@ class Network:
                 f"n_features must be {weights.plan.n_in}, for which the network is built; "
                 f"got {n_features}"
             )
-        return self
+        return weights
 
     def state_dict(self) -> dict[str, NDArray[np.floating]]:
         """The parameters by the names of the `torch.nn.Sequential` that computes the same.
@@ -575,6 +581,7 @@ class Network:
             "_schedule": copy.copy(self._schedule),
             "_rng": rng,
             "_tape": None,
+            "_steps": None,
             "_changes": -1,
             "_hooks": None,
             "_callback_states": self._states_of_callbacks(),
@@ -787,7 +794,12 @@ class Network:
 
     def _learning_rates(self, steps: int | None) -> NDArray[np.float64]:
         """The learning rates of the next epoch's minibatches; just one if their number is None."""
-        return learning_rates(self.optimizer.lr, self.schedule, self.epoch, steps)
+        return learning_rates(self._optimizer.lr, self._schedule, self._epoch, steps)
+
+    def _learning_rate(self) -> float:
+        """The learning rate of a single step."""
+        rate = self._optimizer.lr
+        return float(rate) if self._schedule is None else self._learning_rates(None)[0]
 
     def _key(self) -> int:
         """Seed of an epoch's random numbers, drawn only where layers need some."""
@@ -831,10 +843,9 @@ class Network:
         before = self._before_learning()
         average = None if weights is None else weights.average
         try:
-            self.build(source.width)
-            source.standardize(self._built())
+            source.standardize(self._build(source.width))
             self._target_form = source.target_form or form
-            return one_step(self, source, self._learning_rates(None)[0], self._key())
+            return one_step(self, source, self._learning_rate(), self._key())
         except BaseException as error:
             if self._values is None or self._values.steps == steps:
                 self._undo(before)
@@ -858,7 +869,10 @@ class Network:
         if isinstance(self.optimizer, LBFGS):
             raise RuntimeError(f"{method} needs an optimizer that makes steps; nn.LBFGS has fit")
 
-    def forward(self, X: ArrayLike, training: bool = False) -> NDArray[np.floating]:
+    @refusing
+    def forward(
+        self, X: ArrayLike, training: bool = False, **unknown: Never
+    ) -> NDArray[np.floating]:
         """The raw outputs: logits under ``"cross_entropy"``, scaled under ``scale_targets``.
 
         Parameters
@@ -879,6 +893,10 @@ class Network:
         TypeError, ValueError
             If X is invalid, or not finite.
         """
+        if unknown:
+            refuse(Network.forward, self, unknown)
+        if training is False and self._values is not None:
+            return self._outputs_of(X)
         training = validation.flag(training, "training")
         rows: Any = check_data.features(self, X, no_rows=not training)
         if not training:
@@ -911,7 +929,8 @@ class Network:
     def _before_learning(self) -> Any:
         """What `_undo` needs where this minibatch builds the network, or draws random numbers."""
         weights = self._weights
-        learns = self._kinds[0] == "standardize" and not (weights and weights.standardized)
+        first = self._layers[0]
+        learns = isinstance(first, Standardize) and not (weights and weights.standardized)
         if weights is None or learns:
             return self.snapshot()
         return self._rng.bit_generator.state if weights.plan.random else None
@@ -984,7 +1003,7 @@ class Network:
             weights.average_for(self.optimizer.ema_decay)
             weights.state_for(self.optimizer.n_state)
             updates = Updates(weights.plan, weights, self.optimizer, 1)
-            if not updates.step(gradients, self._learning_rates(None)[0]):
+            if not updates.step(gradients, self._learning_rate()):
                 raise step_not_finite()
         except BaseException:
             if weights.steps == steps:
@@ -1139,8 +1158,7 @@ class Network:
 
     def _outputs(self, X: Features, softmax: bool = False) -> NDArray[Any]:
         """The outputs for an X that has been checked; builds the network if need be."""
-        self.build(X.shape[1])
-        weights = self._built()
+        weights = self._build(X.shape[1])
         plan, parameters = weights.plan, weights.parameters
         if len(X) == 0:
             return np.empty((0, plan.n_out), self.dtype)

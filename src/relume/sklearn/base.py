@@ -1,6 +1,7 @@
 """What the classifier and the regressor have in common."""
 
 import contextlib
+import operator
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -338,7 +339,8 @@ class MLP(BaseEstimator):
     @property
     def network_(self):
         """The `relume.nn.Network` that is trained; it shares its values with the estimator."""
-        check_is_fitted(self)
+        if not hasattr(self, "_network"):
+            check_is_fitted(self)  # raises; where there is a network, it would take 8 us
         return self._synchronized()
 
     def _dense(self):
@@ -355,9 +357,11 @@ class MLP(BaseEstimator):
 
     def _synchronized(self):
         """The network, with the values that a user may have put into the lists."""
-        now, views = [*self.coefs_, *self.intercepts_], self._bound[1:]
-        if len(now) == len(views) and all(a is b for a, b in zip(now, views, strict=True)):
+        bound = self._bound
+        found = [bound[0], *self.coefs_, *self.intercepts_]
+        if len(found) == len(bound) and all(map(operator.is_, found, bound)):
             return self._network
+        now, views = found[1:], bound[1:]
         shapes = [view.shape for view in views]
         if [np.shape(value) for value in now] != shapes:
             raise ValueError(f"coefs_ and intercepts_ must have the shapes {shapes}")

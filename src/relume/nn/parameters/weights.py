@@ -154,12 +154,13 @@ class Weights:
 
     def standardization(self):
         """Views of a first layer's mean and scale; None for what it has not."""
-        bounds = self.bounds
-        first, views = self.by_op()[0]
-        self.bounds = bounds  # neither is learnt
-        if not isinstance(first.layer, Standardize):
+        layer = self.specs[0].layer
+        if not isinstance(layer, Standardize):
             return None, None
-        return views["mean"] if first.layer.with_mean else None, views["scale"]
+        bounds = self.bounds
+        _, views = self.by_op()[0]
+        self.bounds = bounds  # neither is learnt
+        return views["mean"] if layer.with_mean else None, views["scale"]
 
     def learn_standardization(self, mean, scale):
         """Set a first layer's mean, None to keep its zeros, and scale; checked by the caller."""
