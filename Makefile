@@ -18,7 +18,7 @@ REV := main
 SECONDS := 60
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
-.PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep calibrate durability digests
+.PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
 .PHONY: fuzz sanitize peers peers-commits peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
@@ -78,9 +78,6 @@ accuracy: $(VENV)/tested  ## measure every function against mpmath at 100,000 po
 
 sweep: $(VENV)/tested  ## measure the most used functions at all 2**32 float32 inputs (half an hour)
 	$(BIN)/python tools/sweep.py $(ARGS)
-
-calibrate: $(VENV)/tested  ## measure from which share of zeros on skipping them pays, and print the table
-	$(BIN)/python tools/calibrate.py
 
 durability: $(VENV)/tested  ## alter 1,000 model files, kill 50 runs, fork 500 children, limit memory (5 minutes)
 	$(BIN)/python tools/durability.py $(ARGS)

@@ -937,9 +937,10 @@ def test_arrays_of_a_product(name):
 
 
 @pytest.mark.parametrize("n", [0, -1, -(2**62)])
-def test_widths_of_a_product(n):
-    with pytest.raises(ValueError, match="n must be"):
-        skip_zeros.pays("forward", n, 0.5)
+@pytest.mark.parametrize("name", ["rows", "width"])
+def test_shapes_of_a_simulated_product(name, n):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        skip_zeros.simulate(0.5, 1, 1, 1, **{name: n})
 
 
 # -- Layers, units, loss and dtype assigned to a network ------------------------------------------

@@ -1,5 +1,7 @@
 """`Network(sparse=...)`: the same bits whether zeros are skipped or not, and how many were."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -77,7 +79,8 @@ def test_any_number_of_threads_gives_the_same_bits_and_count(sparse):
             layers = [nn.Dense(300, "relu"), nn.Dense(300, "relu"), nn.Dense(3)]
             net = nn.Network(layers, seed=0, sparse=sparse)
             history = net.fit(X, y, epochs=1, batch_size=350)
-            results.append([history["loss"], history["skipped"], *net.state_dict().values()])
+            skipped = [] if sparse == "auto" else history["skipped"]  # auto goes by measured times
+            results.append([history["loss"], skipped, *net.state_dict().values()])
     assert_same_bits(results)
 
 
@@ -92,15 +95,6 @@ def test_the_share_of_products_skipped(share):
         np.testing.assert_allclose(history["skipped"], expected, atol=1e-12)
     net = nn.Network([nn.Dense(300, "relu"), nn.Dense(3)], seed=0)
     assert len(net.fit(X, y, epochs=2)["skipped"]) == 2
-
-
-def test_auto_skips_where_the_table_says_so():
-    """The first layer's input is of 65 columns, by a matrix of 300."""
-    for share in (0.0, 1.0):
-        X, y = data(share, rows=64)
-        net = nn.Network([nn.Dense(300, "relu", trainable=False), nn.Dense(3)], seed=0)
-        skipped = net.fit(X, y, epochs=1, batch_size=64)["skipped"][0]
-        assert (skipped > 0) == skip_zeros.pays("forward", 300, share)
 
 
 def test_lbfgs_reports_it_too():
@@ -140,6 +134,89 @@ def test_files_copies_and_compacted_networks_keep_it(tmp_path):
         ValueError, ["sparse", "auto", "never", "always", "maybe"],
         lambda: nn.Network([nn.Dense(3)], sparse="maybe"),
     )  # fmt: skip
+
+
+# -- the choice, at times that are given --
+
+DENSE, COMPRESS, NONZERO = 1e-9, 1e-10, 2e-9  # seconds: skipping pays from 55 % of zeros on
+
+
+def simulate(shares, calls=20, dense=DENSE, compress=COMPRESS, nonzero=NONZERO, **shape):
+    return skip_zeros.simulate(np.broadcast_to(shares, calls), dense, compress, nonzero, **shape)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.6, 0.9, 1.0])
+@pytest.mark.parametrize("shape", [(1, 64), (64, 64), (64, 1000), (16, 3)])
+def test_the_faster_form_is_found_within_ten_calls(shape, share):
+    rows, width = shape
+    skipped, timed, min_share = simulate(share, rows=rows, width=width)
+    assert min_share == pytest.approx(0.55 + 1 / width)  # a line takes as long as one element more
+    assert (skipped[10:] == (share >= 0.55 + 1 / width)).all()
+    assert timed[:6].all()
+    assert not timed[10:].any()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_form_that_is_always_slower_is_not_used(share):
+    assert not simulate(share, compress=2 * DENSE)[0][10:].any()
+    assert simulate(share, nonzero=DENSE / 10)[0][10:].all()
+
+
+def test_the_choice_follows_the_zeros_at_once():
+    shares = np.concatenate([np.full(40, 0.1), np.full(20, 0.9), np.full(20, 0.1), [0.9, 0.1]])
+    skipped, timed, _ = simulate(shares, len(shares))
+    free = ~timed
+    assert free[40:].sum() > 30
+    assert (skipped == (shares > 0.5))[free].all()
+
+
+@pytest.mark.parametrize("before", [0.1, 10.0])
+def test_other_times_change_the_choice(before):
+    """Another process may take the cache, or the clock of the CPU may change."""
+    dense = np.full(20_000, DENSE)
+    dense[:1000] *= before
+    skipped = simulate(0.5, len(dense), dense=dense)[0]
+    assert skipped[900:1000].mean() == pytest.approx(float(before > 1), abs=0.1)
+    assert skipped[-1000:].mean() < 0.1
+    skipped = simulate(0.7, len(dense), dense=dense)[0]
+    assert skipped[-1000:].mean() > 0.9
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_measuring_costs_little(share):
+    """The slower form takes five times as long."""
+    calls = 100_000
+    dense, nonzero = (5 * DENSE, DENSE / (1 - share)) if share else (DENSE, 5 * DENSE)
+    skipped, _, _ = simulate(share, calls, dense=dense, compress=0, nonzero=nonzero)
+    times = np.where(skipped, nonzero * (1 - share + 1 / 64), dense)
+    assert times.sum() < 1.01 * times.min() * calls
+
+
+def test_interrupted_calls_hardly_change_the_choice():
+    """One call in twenty takes fifty times as long: another process had the CPU."""
+    rng, calls = np.random.default_rng(0), 20_000
+    slow = lambda: np.where(rng.random(calls) < 0.05, 50.0, 1.0)  # noqa: E731
+    for share in (0.45, 0.7):
+        times = {"dense": DENSE * slow(), "compress": COMPRESS * slow(),
+                 "nonzero": NONZERO * slow()}  # fmt: skip
+        skipped = simulate(share, calls, **times)[0]
+        assert (skipped[100:] == (share > 0.55)).mean() > 0.95
+
+
+def test_python_threads_may_choose_at_the_same_time():
+    """They share a plan and its estimates; no result depends on what they choose."""
+    X, _ = data(0.7)
+    net = nn.Network([nn.Dense(300, "relu"), nn.Dense(3)], seed=0).build(65)
+    never = nn.Network([nn.Dense(300, "relu"), nn.Dense(3)], seed=0, sparse="never").build(65)
+    expected = never.forward(X), [never.forward(X[i : i + 1]) for i in range(20)]
+
+    def predict(_):
+        for i in range(200):
+            np.testing.assert_array_equal(net.forward(X), expected[0])
+            np.testing.assert_array_equal(net.forward(X[i % 20 :][:1]), expected[1][i % 20])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(predict, range(8)))
 
 
 # -- ActivityL1 --

@@ -128,26 +128,7 @@ def test_nothing_is_written_beyond_the_output(dtype):
         assert (memory[16 + 3 * n :] == 7).all()
 
 
-# -- the choice --
-
-
-def test_every_build_has_a_row_for_every_product():
-    assert list(skip_zeros.MIN_SHARES) == ["avx512", "avx2", "baseline"]
-    for table in skip_zeros.MIN_SHARES.values():
-        assert table.keys() == skip_zeros.PRODUCTS.keys()
-        for shares in table.values():
-            assert len(shares) == len(skip_zeros.WIDTHS)
-            assert all(0 < share <= 2 for share in shares)
-
-
-@pytest.mark.parametrize("product", skip_zeros.PRODUCTS)
-def test_the_choice_is_the_tables(product):
-    shares = skip_zeros.MIN_SHARES[dispatch.name][product]
-    for width, least in zip(skip_zeros.WIDTHS, shares, strict=True):
-        for n in (width, width + 1):
-            assert not skip_zeros.pays(product, n, least - 0.01)
-            assert skip_zeros.pays(product, n, least)
-            assert skip_zeros.pays(product, n, 2)
+# -- other instruction sets --
 
 
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])

@@ -14,8 +14,26 @@ cdef enum:
     MAX_INTEGERS = 1
     OF_ITS_ROW = -1             # as many numbers as an op's row of the table has parameters
     NOWHERE = -1                # an offset that is not on the tape: the minibatch, or its gradient
+    N_PRODUCTS = 3              # of an op: one row, forward, gradient
 
 cdef struct OpKind
+
+# Whether a product skips zeros, and the times that decide it: see skip_zeros.pyx. What every call
+# reads lies on another cache line than what the thread writes that measures.
+cdef struct SkipChoice:
+    double min_share            # of zeros: from it on they are skipped; above 1: never
+    double apart[7]
+    int64_t wait                # calls until the next one is timed,
+    int form                    # in this form: DENSE or SKIPPING,
+    int left                    # and so many in a row
+    int32_t bursts[2]           # of timed calls of each form
+    double found                # the shortest times of the present burst
+    double found_nonzero
+    double share                # of zeros, when they were last counted
+    double dense                # seconds of the dense product, for an element of x;
+    double compress             # of finding one that is not 0, for an element of x,
+    double nonzero              # and of the product, for each of these
+    double line                 # elements of a compressed line
 
 # Offsets on the tape are counted in elements of one row: offset o of a minibatch of `rows` rows
 # begins at o * rows, and each row there has the op's width.
@@ -29,6 +47,7 @@ cdef struct Op:
     Py_ssize_t stream           # of its random numbers, whatever else is on the tape
     Py_ssize_t compressed       # of a product: memory for its input without zeros,
     Py_ssize_t n_compressed     # so many elements a row; 0: zeros are not skipped
+    SkipChoice* choices         # whether they are, for each of N_PRODUCTS; NULL outside a plan
     Py_ssize_t delta_in         # gradient by its input; NOWHERE: by the minibatch, if wanted
     Py_ssize_t delta_out        # gradient by its output
     Py_ssize_t fixed            # memory of the tape that no row owns: statistics

@@ -13,7 +13,9 @@ from cython cimport floating
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from relume.engine.skip_zeros cimport skip_in_forward, skip_in_gradient
+from relume.engine.skip_zeros cimport (
+    FORWARD, GRADIENT, ONE_ROW, Trial, end_trial, skip_in_forward, skip_in_gradient, skips,
+)
 from relume.kernels.table cimport Kernel, Product
 
 cdef enum:
@@ -67,18 +69,24 @@ cdef void dense(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py
     cdef const char* weights = parameter(p, op, 0)
     cdef const char* bias = NULL
     cdef Product q
+    cdef Trial trial
+    trial.choice = NULL
     if op.bias:
         bias = weights + op.n_in * op.n_out * p.itemsize
     if op == p.sparse_op:
         p.spans.sparse_times_dense(p.sparse.values, p.sparse.index, p.sparse.starts + first,
                                    weights, n, op.n_in, op.n_out, bias, False, out)
-    elif not skip_in_forward(p, op, x, first, n, weights, bias, out):
+    elif not (op.n_compressed != 0
+              and skips(p, op, ONE_ROW if n == 1 else FORWARD, x, n, op.n_in, op.n_in, &trial)
+              and skip_in_forward(p, op, x, first, n, weights, bias, out, &trial)):
         q = product(p, n, op.n_out, op.n_in, x, op.n_in, weights, op.n_out, out)
         q.bias, q.rectify = bias, op.rectifies and not p.apart
         p.spans.matmul(&q)
+        end_trial(&trial)
         return
     if op.rectifies and not p.apart:
         call(p, op + 1, op[1].activate, NULL, out, out, n)
+    end_trial(&trial)
 
 
 cdef void dense_backward(const Pass* p, const Op* op, const char* delta, const char* x,
@@ -92,15 +100,20 @@ cdef void dense_gradient(const Pass* p, const Op* op, const char* delta, const c
     """x^T delta for rows first .. last of the weights; the sum of delta for the bias."""
     cdef Py_ssize_t width = op.n_matrix, end = min(last, width)
     cdef Product q
+    cdef Trial trial
     if end > first and op == p.sparse_op:
         p.spans.sparse_times_dense(
             p.sparse_columns.values, p.sparse_columns.index, p.sparse_columns.starts + first,
             delta, end - first, p.rows, op.n_out, NULL, False, out)
-    elif end > first and not skip_in_gradient(p, op, x, first, end, delta, scratch, out):
-        q = product(p, end - first, op.n_out, p.rows, x + first * p.itemsize, 1, delta, op.n_out,
-                    out)
-        q.a_column = width
-        p.spans.matmul(&q)
+    elif end > first:
+        if skips(p, op, GRADIENT, x + first * p.itemsize, p.rows, end - first, width, &trial):
+            skip_in_gradient(p, op, x, first, end, delta, scratch, out, &trial)
+        else:
+            q = product(p, end - first, op.n_out, p.rows, x + first * p.itemsize, 1, delta,
+                        op.n_out, out)
+            q.a_column = width
+            p.spans.matmul(&q)
+        end_trial(&trial)
     if last > width:
         p.spans.column_sum(delta, p.rows, op.n_out, out + (end - first) * op.n_out * p.itemsize)
 

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from relume.engine.ops cimport Op, Pass
+from relume.engine.ops cimport Op, Pass, SkipChoice
 from relume.kernels.table cimport Activation, Kernel, Kernels, Spans
 
 cdef enum:
@@ -46,6 +46,7 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 cdef class Plan:
     cdef Op* ops
     cdef Block* blocks
+    cdef SkipChoice* choices    # N_PRODUCTS for each op
     cdef Py_ssize_t* segments   # the op where each segment begins; and the end
     cdef const Spans* spans
     cdef void* spare            # memory that a call gave back

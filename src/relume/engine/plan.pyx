@@ -29,10 +29,11 @@ from relume.engine.arrays cimport (
     LINE, address, data_of, loss_of, matrix_of, numbers_of, targets_of, writable_data_of,
 )
 from relume.engine.ops cimport (
-    MAX_INTEGERS, MAX_NUMBERS, NOWHERE, OF_ITS_ROW, Op, Pass, at, backward, delta_at, float_mode,
-    flush_subnormals, forward, gradient, kind_of, restore_float_mode, statistic, value_at,
+    MAX_INTEGERS, MAX_NUMBERS, N_PRODUCTS, NOWHERE, OF_ITS_ROW, Op, Pass, SkipChoice, at, backward,
+    delta_at, float_mode, flush_subnormals, forward, gradient, kind_of, restore_float_mode,
+    statistic, value_at,
 )
-from relume.engine.skip_zeros cimport FORWARD, ONE_ROW, compressed_size, gradient_scratch, may_pay
+from relume.engine.skip_zeros cimport NEVER, begin_choice, compressed_size, gradient_scratch
 from relume.kernels.dispatch cimport table
 from relume.runtime.threads cimport available_threads
 from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow
@@ -87,13 +88,15 @@ cdef class Plan:
         self.n_ops = len(specs)
         self.ops = <Op*> PyMem_Calloc(self.n_ops, sizeof(Op))
         self.segments = <Py_ssize_t*> PyMem_Calloc(self.n_ops + 2, sizeof(Py_ssize_t))
-        if self.ops == NULL or self.segments == NULL:
+        self.choices = <SkipChoice*> PyMem_Calloc(self.n_ops * N_PRODUCTS, sizeof(SkipChoice))
+        if self.ops == NULL or self.segments == NULL or self.choices == NULL:
             raise MemoryError()
         self.compile(specs)
 
     def __dealloc__(self):
         PyMem_Free(self.ops)
         PyMem_Free(self.segments)
+        PyMem_Free(self.choices)
         PyMem_Free(self.blocks)
         free(self.spare)
 
@@ -102,7 +105,10 @@ cdef class Plan:
         cdef Cursor now = Cursor(NOWHERE, NOWHERE, 0, False)
         forks = []
         self.arrays = []
+        for i in range(self.n_ops * N_PRODUCTS):
+            begin_choice(&self.choices[i])
         for i in range(self.n_ops):
+            self.ops[i].choices = self.choices + i * N_PRODUCTS
             self.add_op(i, specs[i], &now, forks)
             n_blocks += blocks_of(&self.ops[i])
             if self.ops[i].kind.before_forward != NULL:
@@ -222,8 +228,7 @@ cdef class Plan:
             op.stream = op.kept + offset
             if WIDE_SHARD * op.n_in > INT32_MAX:     # columns and starts are int32
                 continue
-            if op.kind.product and (may_pay(self.sparsity, ONE_ROW, op.n_out)
-                                    or may_pay(self.sparsity, FORWARD, op.n_out)):
+            if op.kind.product and self.sparsity != NEVER:
                 op.compressed = offset
                 size = compressed_size(op.n_in, 1, self.itemsize)
                 width = max(width, ceil_div(size, self.itemsize))
@@ -473,8 +478,7 @@ cdef class Plan:
         cdef Py_ssize_t i, size = LINE
         for i in range(self.n_blocks):
             size = max(size, gradient_scratch(
-                self.sparsity, rows, self.blocks[i].last - self.blocks[i].first,
-                self.ops[self.blocks[i].op].n_out, self.itemsize))
+                self.sparsity, rows, self.blocks[i].last - self.blocks[i].first, self.itemsize))
         return ceil_div(size, LINE) * LINE
 
     cdef double penalties(self, const Pass* p) noexcept nogil:

@@ -1,16 +1,21 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 _Compressed = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]
 
-WIDTHS: tuple[int, ...]
 SPARSITIES: dict[str, int]
 PRODUCTS: dict[str, int]
-MIN_SHARES: dict[str, dict[str, tuple[float, ...]]]
 
-def pays(product: str, n: int, zeros: float) -> bool: ...
+def simulate(
+    shares: ArrayLike,
+    dense: ArrayLike,
+    compress: ArrayLike,
+    nonzero: ArrayLike,
+    rows: int = 64,
+    width: int = 64,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], float]: ...
 def count_zeros(x: NDArray[Any]) -> int: ...
 def compress(x: NDArray[Any], columns: bool = False) -> _Compressed: ...
 def times_dense(

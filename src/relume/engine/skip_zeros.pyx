@@ -1,87 +1,222 @@
-"""Which matrix products skip zeros, by a table of measurements, and the kernels that do so.
+"""Which matrix products skip zeros, by their times on this machine, and the kernels that do so.
 
 A relu sets 30 to 90 % of its outputs to 0. The product of such a row with a matrix needs only some
 rows of the matrix, but has to find them, while a dense product reads all rows at full speed. The
-share of zeros from which skipping is faster depends on the shape and on the instruction set;
-MIN_SHARES is a table of it. The choice depends only on shapes and on counted zeros, so that the
-bits are the same in every run.
+share of zeros from which skipping is faster depends on the shape, on the CPU and on what else is
+in its caches, so it is measured, for each product of each op, while the product is computed:
+
+- the dense product takes d seconds for an element of x,
+- compressing takes c, and the product with what is left takes s for each element that is not 0.
+  A line of the compressed form takes about as long as one element more.
+
+Of lines of n elements a share z of which is 0, skipping takes c + s (1 - z + 1 / n), which is less
+than d from z = 1 + 1 / n - (d - c) / s on. The zeros in a sample of the rows are compared with
+that, so the choice follows them at once; no time has to be taken for it.
+
+The first calls are timed, BURST of each form; later as many are, so rarely that the slower form
+and the clock cost about 1 / COST of the time. The shortest time of a burst counts: the first call
+of a form that was not used finds its memory out of the cache, and others may be interrupted. The
+estimates follow a shorter time quickly and a longer one slowly for the same reason. The choice
+changes no bit of a result. Several Python threads may predict with one plan: they use the same
+estimates without a lock. A lost update of one of them costs a little time at most.
 """
 
 cimport numpy as cnp
+from cython.parallel cimport threadid
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
 from relume.engine.arrays cimport address, data_of, matrix_of, read_sparse, writable_data_of
-from relume.engine.ops cimport Op, Pass, Sparse, at
+from relume.engine.arrays cimport writable_data_of
+from relume.engine.ops cimport Op, Pass, SkipChoice, Sparse, at
 from relume.kernels.dispatch cimport table
 from relume.kernels.table cimport COMPRESS_ROWS, PADDING, Spans
 
 import numpy as np
 
-from relume.kernels.dispatch import name as _build
+cdef extern from "runtime/platform.h" nogil:
+    double seconds()
 
 cnp.import_array()
 
 cdef enum:
-    N_WIDTHS = 7
-    SAMPLE = 8                  # rows, evenly spread, by which the zeros of more are estimated;
-    NARROW = 16                 # half of them where a product has so few columns or less
+    SAMPLE = 8                  # rows, evenly spread, by which the zeros of more are estimated
+    COUNTED = 1024              # outputs of a product for each of these rows: counting costs less
+    ROW_COUNTED = 256           # outputs for which the zeros of a single row are always counted
+    BURST = 3                   # calls of a form in a row that are timed
+    COST = 256                  # timing may take 1 / COST of the time
+    MIN_WAIT = 32               # calls between two bursts of the slower form
+    MAX_WAIT = 1 << 20
 
 SPARSITIES = {"never": NEVER, "auto": AUTO, "always": ALWAYS}
 PRODUCTS = {"one row": ONE_ROW, "forward": FORWARD, "gradient": GRADIENT}
 
-# The share of zeros from which on skipping them takes less time: a row for each product, an entry
-# for each number of columns of the dense matrix in WIDTHS; 2 means never. The values are between
-# those of `make calibrate` and those of benchmarks/zeros.py, measured on one core of Zen 4, with
-# each instruction set forced by RELUME_SIMD.
-WIDTHS = (1, 16, 32, 64, 256, 512, 1024)
-MIN_SHARES = {
-    "avx512": {
-        "one row": (0.45, 0.55, 0.3, 0.22, 0.2, 0.2, 0.2),
-        "forward": (0.84, 0.78, 0.65, 0.43, 0.4, 0.43, 0.46),
-        "gradient": (2, 2, 0.85, 0.5, 0.45, 0.46, 0.52),
-    },
-    "avx2": {
-        "one row": (0.65, 0.45, 0.48, 0.25, 0.22, 0.22, 0.22),
-        "forward": (2, 0.95, 0.72, 0.58, 0.48, 0.5, 0.58),
-        "gradient": (2, 2, 0.85, 0.58, 0.45, 0.42, 0.5),
-    },
-    "baseline": {
-        "one row": (0.25, 0.5, 0.42, 0.3, 0.28, 0.25, 0.25),
-        "forward": (0.78, 0.55, 0.38, 0.3, 0.25, 0.25, 0.38),
-        "gradient": (0.8, 0.68, 0.35, 0.27, 0.22, 0.22, 0.25),
-    },
-}
 
-cdef Py_ssize_t[N_WIDTHS] widths = WIDTHS
-cdef double[N_PRODUCTS][N_WIDTHS] min_shares
-for _product, _shares in MIN_SHARES[_build].items():
-    for _width, _share in enumerate(_shares):
-        min_shares[<int> PRODUCTS[_product]][<int> _width] = _share
+# -- the choice -----------------------------------------------------------------------------------
+
+cdef double clock = 0           # seconds that reading the clock takes
 
 
-cdef double min_share_for(int product, Py_ssize_t n) noexcept nogil:
-    cdef int width = N_WIDTHS - 1
-    while n < widths[width]:
-        width -= 1
-    return min_shares[product][width]
+cdef void time_clock() noexcept:
+    """Let `clock` be the least of some measurements."""
+    global clock
+    cdef double begin, now = 0
+    cdef int _i, _k
+    clock = 1
+    for _i in range(8):
+        begin = seconds()
+        for _k in range(16):
+            now = seconds()
+        clock = min(clock, (now - begin) / 16)
+
+time_clock()
 
 
-cdef bint may_pay(int sparsity, int product, Py_ssize_t n) noexcept nogil:
-    """Whether a product with a matrix of n columns skips zeros for any share of them."""
-    return sparsity == ALWAYS or (sparsity == AUTO and min_share_for(product, n) <= 1)
+cdef void begin_choice(SkipChoice* choice) noexcept nogil:
+    """Nothing is known yet: the next calls are timed."""
+    choice.min_share, choice.share, choice.wait = 2, 0, 1
+    choice.bursts[DENSE] = choice.bursts[SKIPPING] = 0
+    choice.form, choice.left = DENSE, BURST
 
 
-cdef bint chosen(const Pass* p, int product, const char* x, Py_ssize_t rows, Py_ssize_t width,
-                 Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
-    """Whether to skip the zeros of x, judged by the zeros in a sample of its rows."""
-    cdef Py_ssize_t i, sample = SAMPLE if n > NARROW else SAMPLE // 2
-    cdef Py_ssize_t step = max(rows // sample, <Py_ssize_t> 1), count = 0, zeros = 0
-    if p.sparsity != AUTO or not may_pay(AUTO, product, n):
+cdef int next_call(SkipChoice* choice) noexcept nogil:
+    """The form in which the next call is timed, or UNTIMED."""
+    choice.wait -= 1
+    return choice.form if choice.wait <= 0 else UNTIMED
+
+
+cdef double shortest(const SkipChoice* choice, double before, double took) noexcept nogil:
+    """The shortest time of a burst so far."""
+    return took if choice.left == BURST else min(before, took)
+
+
+cdef double follow(double estimate, double found, int bursts) noexcept nogil:
+    """An estimate after one more burst."""
+    if bursts == 0:
+        return found
+    found = min(found, 2 * estimate)
+    return estimate + (found - estimate) / (2 if found < estimate else 4)
+
+
+cdef double skipping_takes(const SkipChoice* choice, double share) noexcept nogil:
+    """Seconds for an element of x."""
+    return choice.compress + choice.nonzero * (1 - share + 1 / choice.line)
+
+
+cdef void dense_took(SkipChoice* choice, double took, Py_ssize_t size) noexcept nogil:
+    """Record a timed call of the dense form with `size` elements of x."""
+    choice.found = shortest(choice, choice.found, took / size)
+    choice.left -= 1
+    if choice.left > 0:
+        return
+    choice.dense = follow(choice.dense, choice.found, choice.bursts[DENSE])
+    choose_again(choice, size)
+
+
+cdef void skipping_took(SkipChoice* choice, double compress, double product, Py_ssize_t size,
+                        Py_ssize_t nonzeros, double line) noexcept nogil:
+    """Record a timed call that skipped zeros, in lines of `line` elements."""
+    cdef int bursts = choice.bursts[SKIPPING]
+    choice.found = shortest(choice, choice.found, compress / size)
+    choice.found_nonzero = shortest(choice, choice.found_nonzero,
+                                    product / (nonzeros + size / line))
+    choice.left -= 1
+    if choice.left > 0:
+        return
+    choice.line, choice.share = line, 1 - <double> nonzeros / size
+    choice.compress = follow(choice.compress, choice.found, bursts)
+    choice.nonzero = follow(choice.nonzero, choice.found_nonzero, bursts)
+    choose_again(choice, size)
+
+
+cdef void choose_again(SkipChoice* choice, Py_ssize_t size) noexcept nogil:
+    """Find the share of zeros from which skipping pays, and when the next burst begins."""
+    cdef double dense = choice.dense, skipping, faster, wait
+    cdef int form = choice.form
+    choice.bursts[form] += choice.bursts[form] < INT32_MAX
+    choice.form, choice.left, choice.wait = (DENSE if form == SKIPPING else SKIPPING), BURST, 1
+    if choice.bursts[SKIPPING] == 0:
+        return
+    skipping = skipping_takes(choice, choice.share)
+    if form == (SKIPPING if skipping > dense else DENSE):       # the slower form, which costs time
+        faster = max(min(dense, skipping) * size, clock)
+        wait = COST * BURST * (max(dense, skipping) * size - faster + 4 * clock) / faster
+        choice.wait = <int64_t> min(max(wait, <double> MIN_WAIT), <double> MAX_WAIT)
+    choice.min_share = 1 + 1 / choice.line - (dense - choice.compress) / choice.nonzero
+
+
+cdef Py_ssize_t sample_of(Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """Rows in which zeros are counted, so few that counting hardly takes time."""
+    return min(max(rows * n // COUNTED, <Py_ssize_t> 1), min(rows, <Py_ssize_t> SAMPLE))
+
+
+cdef double share_of_zeros(const Pass* p, const char* x, Py_ssize_t rows, Py_ssize_t width,
+                           Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
+    """In a sample of the rows of x, for a product with a matrix of n columns."""
+    cdef Py_ssize_t i, sample = sample_of(rows, n), zeros = 0
+    for i in range(sample):
+        zeros += p.spans.count_zeros(x + i * rows // sample * stride * p.itemsize, width)
+    return <double> zeros / (sample * width)
+
+
+cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssize_t rows,
+                Py_ssize_t width, Py_ssize_t stride, Trial* trial) noexcept nogil:
+    """Whether to skip the zeros of x; the trial begins if this call is to be timed."""
+    cdef SkipChoice* choice
+    cdef int form = UNTIMED
+    cdef double share
+    trial.choice = NULL
+    if p.sparsity != AUTO:
         return p.sparsity == ALWAYS
-    for i in range((rows + step - 1) // step):
-        zeros += p.spans.count_zeros(x + i * step * stride * p.itemsize, width)
-        count += width
-    return zeros >= min_share_for(product, n) * count
+    choice = op.choices + product
+    # One thread of a team times its own parts, so that no two of them write the same estimates.
+    cdef bint own = threadid() == 0
+    if own:
+        form = next_call(choice)
+    if form != UNTIMED:
+        trial.choice, trial.form, trial.size = choice, form, rows * width
+        trial.compressing, trial.reads, trial.begin = 0, 1, seconds()
+        return form == SKIPPING
+    if choice.min_share > 1:
+        return False
+    if product == ONE_ROW:
+        # Compressing counts the zeros of each row. Before a dense product, counting them takes
+        # too long where there are few outputs: those of a row before stand for them.
+        if choice.share >= choice.min_share:
+            return True
+        if op.n_out < ROW_COUNTED and choice.wait % (ROW_COUNTED // op.n_out) != 0:
+            return False
+    elif choice.min_share <= 0:
+        return True
+    share = share_of_zeros(p, x, rows, width, stride, op.n_out)
+    if own:
+        choice.share = share
+    return share >= choice.min_share
+
+
+cdef void end_trial(const Trial* trial) noexcept nogil:
+    """Record what the call took, if it was timed."""
+    cdef double took
+    if trial.choice == NULL:
+        return
+    took = max(seconds() - trial.begin - trial.reads * clock, 0.0)
+    if trial.form == DENSE:
+        dense_took(trial.choice, took, trial.size)
+    else:
+        skipping_took(trial.choice, trial.compressing, max(took - trial.compressing, 0.0),
+                      trial.size, trial.nonzeros, trial.line)
+
+
+cdef double clock_of(Trial* trial) noexcept nogil:
+    """The time, if the call is timed."""
+    if trial.choice == NULL:
+        return 0
+    trial.reads += 1
+    return seconds()
+
+
+cdef void add_compressing(Trial* trial, double begin) noexcept nogil:
+    if trial.choice != NULL:
+        trial.compressing += max(clock_of(trial) - begin - clock, 0.0)
 
 
 # -- memory for the compressed form: values, their indices, where each line begins ----------------
@@ -98,11 +233,11 @@ cdef Py_ssize_t compressed_size(Py_ssize_t count, Py_ssize_t lines,
     return (count + PADDING) * (itemsize + sizeof(int32_t)) + (lines + 1) * sizeof(int32_t)
 
 
-cdef Py_ssize_t gradient_scratch(int sparsity, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t n,
+cdef Py_ssize_t gradient_scratch(int sparsity, Py_ssize_t rows, Py_ssize_t width,
                                  Py_ssize_t itemsize) noexcept nogil:
-    """Bytes of a thread for `width` rows of a gradient of n columns: a count, and columns."""
+    """Bytes of a thread for `width` rows of a gradient: a count, and columns."""
     cdef Py_ssize_t some = min(rows, <Py_ssize_t> COMPRESS_ROWS)
-    if not may_pay(sparsity, GRADIENT, n):
+    if sparsity == NEVER:
         return 0
     return sizeof(int64_t) + compressed_size(some * width, width, itemsize)
 
@@ -118,56 +253,91 @@ cdef Compressed compressed_at(char* memory, Py_ssize_t count, Py_ssize_t itemsiz
 # -- the products ---------------------------------------------------------------------------------
 
 cdef bint skip_in_forward(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
-                          Py_ssize_t n, const char* weights, const char* bias,
-                          char* z) noexcept nogil:
-    """z = x W + b for n rows, if zeros are to be skipped."""
-    cdef int product = ONE_ROW if n == 1 else FORWARD
-    cdef Compressed c
-    if op.n_compressed == 0 or not may_pay(p.sparsity, product, op.n_out):
-        return False
-    if n > 1 and not chosen(p, product, x, n, op.n_in, op.n_in, op.n_out):
-        return False
-    c = compressed_at(at(p, op.compressed, first, op.n_compressed), n * op.n_in, p.itemsize)
+                          Py_ssize_t n, const char* weights, const char* bias, char* z,
+                          Trial* trial) noexcept nogil:
+    """z = x W + b for n rows, without the zeros of x; not if a single row has too few of them."""
+    cdef Compressed c = compressed_at(at(p, op.compressed, first, op.n_compressed), n * op.n_in,
+                                      p.itemsize)
+    cdef double begin = trial.begin, share
     p.spans.compress_rows(x, n, op.n_in, op.n_in, c.values, c.index, c.starts)
-    # The zeros of a single row are counted by compressing it.
-    if (n == 1 and p.sparsity == AUTO
-            and op.n_in - c.starts[1] < min_share_for(product, op.n_out) * op.n_in):
-        return False
+    add_compressing(trial, begin)
+    if n == 1 and p.sparsity == AUTO and trial.choice == NULL:
+        share = 1 - <double> c.starts[1] / op.n_in
+        op.choices[ONE_ROW].share = share
+        if share < op.choices[ONE_ROW].min_share:
+            return False
     p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, op.n_in, op.n_out, bias,
                                False, z)
+    trial.nonzeros, trial.line = c.starts[n], op.n_in
     if p.skipped != NULL:
         p.skipped[first] += (n * op.n_in - c.starts[n]) * op.n_out
     return True
 
 
-cdef bint skip_in_gradient(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
-                           Py_ssize_t last, const char* delta, char* scratch,
-                           char* out) noexcept nogil:
-    """Rows first .. last of x^T delta, if zeros are to be skipped; scratch begins with a count."""
-    cdef Py_ssize_t width = last - first, row = op.n_matrix * p.itemsize, i, rows
+cdef void skip_in_gradient(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
+                           Py_ssize_t last, const char* delta, char* scratch, char* out,
+                           Trial* trial) noexcept nogil:
+    """Rows first .. last of x^T delta without the zeros of x; scratch begins with a count."""
+    cdef Py_ssize_t width = last - first, row = op.n_matrix * p.itemsize, i, rows, nonzeros = 0
+    cdef double begin
     cdef Compressed c
     x += first * p.itemsize
-    if not chosen(p, GRADIENT, x, p.rows, width, op.n_matrix, op.n_out):
-        return False
     for i from 0 <= i < p.rows by COMPRESS_ROWS:
         rows = min(p.rows - i, <Py_ssize_t> COMPRESS_ROWS)
         c = compressed_at(scratch + sizeof(int64_t), rows * width, p.itemsize)
+        begin = clock_of(trial)
         p.spans.compress_columns(x + i * row, rows, width, op.n_matrix, c.values, c.index,
                                  c.starts)
+        add_compressing(trial, begin)
         p.spans.sparse_times_dense(
             c.values, c.index, c.starts, delta + i * op.n_out * p.itemsize, width, rows, op.n_out,
             NULL, i > 0, out)
-        (<int64_t*> scratch)[0] += (rows * width - c.starts[width]) * op.n_out
-    return True
+        nonzeros += c.starts[width]
+    trial.nonzeros, trial.line = nonzeros, min(p.rows, <Py_ssize_t> COMPRESS_ROWS)
+    (<int64_t*> scratch)[0] += (p.rows * width - nonzeros) * op.n_out
 
 
 # -- for tests and measurements -------------------------------------------------------------------
 
-def pays(product, Py_ssize_t n, double zeros):
-    """Whether a product with a matrix of n columns skips zeros, if a share of `zeros` is 0."""
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    return zeros >= min_share_for(PRODUCTS[product], n)
+def simulate(shares, dense, compress, nonzero, Py_ssize_t rows=64, Py_ssize_t width=64):
+    """What would be chosen in calls with such shares of zeros, if they took such times.
+
+    Parameters
+    ----------
+    shares, dense, compress, nonzero : array_like
+        For each call the share of zeros in x, and seconds: of the dense product for an element of
+        x, of compressing one, and of the product for each element that is not 0.
+    rows, width : int
+        The shape of x.
+
+    Returns
+    -------
+    skipped, timed : ndarray of bool
+        Of each call: whether it skipped zeros, and whether it was timed.
+    min_share : float
+        The share of zeros from which zeros are skipped after these calls.
+    """
+    cdef SkipChoice choice
+    cdef int form
+    cdef Py_ssize_t size = rows * width, nonzeros
+    for name, n in (("rows", rows), ("width", width)):
+        if not 1 <= n <= INT32_MAX:
+            raise ValueError(f"{name} must be between 1 and {INT32_MAX}, got {n}")
+    calls = np.broadcast_arrays(*np.atleast_1d(shares, dense, compress, nonzero))
+    skipped, timed = np.zeros((2, calls[0].size), bool)
+    begin_choice(&choice)
+    for i, (share, d, c, s) in enumerate(zip(*calls)):
+        form = next_call(&choice)
+        timed[i], skipped[i] = form != UNTIMED, form == SKIPPING
+        if form == DENSE:
+            dense_took(&choice, d * size, size)
+        elif form == SKIPPING:
+            nonzeros = round((1 - share) * size)
+            skipping_took(&choice, c * size, s * (nonzeros + rows), size, nonzeros, width)
+        else:
+            choice.share = share
+            skipped[i] = share >= choice.min_share
+    return skipped, timed, choice.min_share
 
 
 def count_zeros(x):

@@ -137,8 +137,8 @@ class Network:
         `Schedule`.
     sparse : {"auto", "never", "always"}, default="auto"
         Whether matrix products skip zeros in their input, such as those that a relu produces.
-        "auto" skips them where measurements have shown that this is faster. The results have the
-        same bits in all three cases.
+        "auto" times both ways while it works, and skips them where that is faster on this
+        machine. The results have the same bits in all three cases.
     scale_targets : bool, default=False
         Whether the outputs stand for targets of mean 0 and standard deviation 1, which networks
         learn far faster than targets that are far from 0 or of large spread. The mean and

@@ -30,7 +30,11 @@ cdef extern from "matmul/dense.h" nogil:
 
 
 cdef Py_ssize_t count_zeros(const floating* x, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i, count = 0
-    for i in range(n):
-        count += x[i] == 0
+    cdef Py_ssize_t first, i, count = 0
+    cdef int32_t some               # as wide as a float: a vector of them counts twice as fast
+    for first from 0 <= first < n by 1 << 16:
+        some = 0
+        for i in range(first, min(n, first + (1 << 16))):
+            some += x[i] == 0
+        count += some
     return count

@@ -18,7 +18,8 @@ class History(dict[str, list[float]]):
     ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
     the time since the fit began; with validation data there are ``"val_loss"`` and, for a
     classifier, ``"val_accuracy"``. ``"skipped"`` is the share of products, of forward passes and
-    of weights' gradients, that were skipped because a factor is 0, see ``Network(sparse=...)``.
+    of weights' gradients, that were skipped because a factor is 0, see ``Network(sparse=...)``;
+    with ``"auto"`` it depends on measured times, and so differs from run to run.
     A metric that an epoch lacks, since a callback has changed the network's metrics, is NaN.
 
     A history is a dict: ``json.dumps(history)`` and ``pandas.DataFrame(history)`` take it.
