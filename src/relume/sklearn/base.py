@@ -37,6 +37,7 @@ from relume.sklearn.building import (
 )
 from relume.sklearn.fitting import EstimatorFit
 from relume.sklearn.lbfgs import fit_lbfgs
+from relume.sklearn.plain_arrays import is_finite, is_matrix, is_vector
 from relume.sklearn.warned import as_of_scikit_learn
 
 SPARSE = ["csr", "csc"]
@@ -174,6 +175,9 @@ class MLP(BaseEstimator):
     def _validate(self, X, y, reset, min_rows=1):
         """X and y as scikit-learn checks them; y may have columns."""
         dtype = [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
+        if self._takes(X, reset) and len(X) >= min_rows and self._takes_targets(X, y, dtype):
+            self.n_features_in_ = X.shape[1]
+            return X, y
         if is_sparse(X):
             check_sparse(X, "X")
         X, y = validate_data(
@@ -184,6 +188,21 @@ class MLP(BaseEstimator):
             with as_of_scikit_learn():
                 y = column_or_1d(y, warn=True)
         return X, y
+
+    def _takes(self, X, reset=False):
+        """Whether X is an array that needs no conversion, and is that of no named features."""
+        known = vars(self)
+        return (
+            is_matrix(X)
+            and "feature_names_in_" not in known
+            and (reset or X.shape[1] == known.get("n_features_in_"))
+        )
+
+    def _takes_targets(self, X, y, dtype):
+        """Whether y needs no conversion either, nor X to a dtype, and both are finite."""
+        dtypes = dtype if isinstance(dtype, list) else [dtype]
+        kinds = "fiub" if self._y_numeric else "iub"
+        return X.dtype in dtypes and is_vector(y, kinds) and len(y) == len(X) and is_finite(X)
 
     def _initialize(self, sizes, n_features, dtype, random_state):
         """Build the network and forget what there was."""
@@ -388,6 +407,10 @@ class MLP(BaseEstimator):
 
     def _outputs(self, X):
         """The raw outputs for X."""
+        if self._takes(X) and hasattr(self, "_network"):
+            # What is wrong with it is an error of scikit-learn's, below.
+            with contextlib.suppress(ValueError), self._threads():
+                return self._synchronized()._outputs_of(X)
         check_is_fitted(self)
         if is_sparse(X):
             check_sparse(X, "X")
