@@ -10,6 +10,7 @@ from relume.nn.callbacks.standard import (
     ModelCheckpoint,
     TerminateOnNaN,
 )
+from relume.nn.callbacks.tensorboard import TensorBoard
 from relume.nn.check_loss import check_loss
 from relume.nn.compact import CompactedLayer, CompactReport
 from relume.nn.interop.from_sklearn import from_sklearn
@@ -103,6 +104,7 @@ __all__ = [
     "Revive",
     "Schedule",
     "Step",
+    "TensorBoard",
     "TerminateOnNaN",
     "TrainingWarning",
     "check_loss",

@@ -7,6 +7,7 @@ from relume.nn.callbacks.standard import EarlyStopping as EarlyStopping
 from relume.nn.callbacks.standard import LearningRateScheduler as LearningRateScheduler
 from relume.nn.callbacks.standard import ModelCheckpoint as ModelCheckpoint
 from relume.nn.callbacks.standard import TerminateOnNaN as TerminateOnNaN
+from relume.nn.callbacks.tensorboard import TensorBoard as TensorBoard
 from relume.nn.check_loss import check_loss as check_loss
 from relume.nn.compact import CompactedLayer as CompactedLayer
 from relume.nn.compact import CompactReport as CompactReport

@@ -51,7 +51,7 @@ from relume.nn.training.fit_loop import FitLoop
 from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
-from relume.nn.training.run import Diverged, Steps, one_step, step_not_finite
+from relume.nn.training.run import Diverged, Steps, gradients_of, one_step, step_not_finite
 from relume.runtime import files
 
 if TYPE_CHECKING:
@@ -982,6 +982,10 @@ class Network:
         weights, gradients = self._with_gradients()
         named = weights.named(gradients, statistics=False)
         return {name: value.copy() for name, value in named.items()}
+
+    def _gradients_of(self, X: Any, y: NDArray[Any]) -> NDArray[np.floating] | None:
+        """The gradients of rows, as the engine takes them, in a flat array; nothing is kept."""
+        return gradients_of(self, X, y)
 
     def step(self) -> None:
         """Let the optimizer make a step with the gradients of the last `backward`.

@@ -8,6 +8,7 @@ status becomes an exception.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -210,6 +211,30 @@ def one_step(net: Network, source: ArrayBatches, rate: float, key: int) -> float
     if source.rows <= Steps.MAX_ROWS:
         net._steps = steps
     return loss
+
+
+def gradients_of(net: Network, X: Any, y: NDArray[Any]) -> NDArray[Any] | None:
+    """The gradients of the mean loss of rows, penalties included, by all parameters.
+
+    It is a flat array; None where the loss is not finite. The network is left as it is: the
+    engine works on a copy of its values, with the same random numbers in each call.
+
+    Parameters
+    ----------
+    net : Network
+    X, y : ndarray, or the arrays of a sparse matrix
+        As the engine takes them.
+    """
+    weights = copy.copy(net._built())
+    weights.state_for(NoOptimizer.n_state)
+    loss = net.loss.for_engine(y, weights.plan.n_out, net.dtype)
+    training = Training(weights.plan, weights, len(y), loss, y, NoOptimizer())
+    gradients = np.zeros_like(weights.parameters)
+    try:
+        checked(training.gradients(X, y, None, gradients), training, net.dtype)
+    except Diverged:
+        return None
+    return gradients
 
 
 class HeldOut:
