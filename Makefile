@@ -19,7 +19,7 @@ SECONDS := 60
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
-.PHONY: fuzz sanitize peers peers-commits peers-scaling
+.PHONY: fuzz sanitize mingw peers peers-commits peers-scaling
 .PHONY: peers-activations peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -68,6 +68,9 @@ faults: $(VENV)/tested  ## plant 30 faults, one at a time; see that check finds 
 
 vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vectorized
 	$(BIN)/python tools/vec.py
+
+mingw: $(VENV)/tested  ## check with MinGW's GCC that compilers for Windows accept every C file
+	$(BIN)/python tools/mingw.py
 
 parallel: $(VENV)/tested  ## let ten Python threads run each test of the ufuncs at once
 	$(BIN)/pip install --quiet pytest-run-parallel

@@ -25,6 +25,7 @@ COSTLY = re.compile(
             "test_simd.py",
             "test_peers.py",
             "test_checks.py",
+            "test_platforms.py",
             "test_sweep.py",
             "test_imports.py::test_a_broken",
             "test_imports.py::test_an_upward_cimport_is_found",

@@ -164,7 +164,7 @@ def test_make_help_lists_the_targets():
     _, output = run("make", "help")
     for target in (
         *("demo", "check", "test", "lint", "faults", "vec", "parallel", "accuracy", "sweep"),
-        *("durability", "fuzz", "sanitize", "peers", "digests"),
+        *("durability", "fuzz", "sanitize", "peers", "digests", "mingw"),
         *("bench", "bench-compare", "bench-history", "bench-publish"),
         *("sdist", "wheel", "size", "release", "docs", "example"),
         *("peers-docs", "test-pytorch"),

@@ -107,6 +107,63 @@ def test_an_error_names_the_file_that_was_given(replace, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+class HeldOpen:
+    """`os.replace` of a system on which the file is held open during the first attempts."""
+
+    def __init__(self, attempts, winerror):
+        self.left = attempts
+        self.winerror = winerror
+        self.replace = os.replace
+        self.waited = []
+
+    def __call__(self, old, new):
+        if self.left == 0:
+            return self.replace(old, new)
+        self.left -= 1
+        error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), old, None, new)
+        error.winerror = self.winerror  # as Windows reports it
+        raise error
+
+
+@pytest.fixture
+def held(request, monkeypatch):
+    held = HeldOpen(*request.param)
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(files.time, "sleep", held.waited.append)
+    return held
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("held", [(1, 5), (3, 32), (3, 33), (7, 32)], indirect=True, ids=str)
+def test_a_file_that_is_held_open_for_a_moment_is_replaced(name, held, path):
+    """Windows replaces no file that another process, such as a virus scanner, holds open."""
+    attempts = held.left
+    WRITERS[name](path)
+    assert path.read_bytes() != OLD
+    assert held.left == 0
+    assert os.listdir(path.parent) == [path.name]
+    assert len(held.waited) == attempts
+    assert 0 < sum(held.waited) < 2
+
+
+@pytest.mark.parametrize("held", [(8, 5), (8, 32)], indirect=True, ids=str)
+def test_a_file_that_stays_open_is_an_error_that_names_it(held, path):
+    with pytest.raises(PermissionError) as caught:
+        files.replace(str(path), NEW)
+    assert str(caught.value).endswith(f": {os.path.realpath(path)!r}")
+    assert path.read_bytes() == OLD
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("held", [(1, None), (1, 19)], indirect=True, ids=str)
+def test_other_refusals_are_reported_at_once(held, path):
+    """A folder without permission, or a disk that is write-protected: waiting helps neither."""
+    with pytest.raises(PermissionError):
+        files.replace(str(path), NEW)
+    assert held.waited == []
+    assert path.read_bytes() == OLD
+
+
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize("failing", ["open", "write", "fsync", "replace"], indirect=True)
 def test_a_failure_leaves_no_new_file(tmp_path):

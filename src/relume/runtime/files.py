@@ -4,7 +4,13 @@ import contextlib
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
+
+# Windows replaces no file that another process holds open, as a virus scanner or a reader does for
+# a moment. Its errors for that: access denied, sharing violation, lock violation.
+HELD_OPEN = (5, 32, 33)
+WAITS = [0.01 * 2**i for i in range(7)]  # seconds between the attempts, 1.3 in all
 
 
 def replace(path: str, data: bytes | bytearray) -> None:
@@ -12,7 +18,8 @@ def replace(path: str, data: bytes | bytearray) -> None:
 
     The data is on disk before the file gets its name. The name is on disk on return, if the system
     lets a folder be synchronized. An error is raised only before the file gets its name; the old
-    file is then untouched. Symbolic links and permissions are kept.
+    file is then untouched. Symbolic links and permissions are kept. On Windows, replacing is tried
+    for 1.3 seconds while another process holds the old file open.
     """
     path = os.path.realpath(path)  # replace the target of a symbolic link, not the link
     folder = os.path.dirname(path)
@@ -26,7 +33,7 @@ def replace(path: str, data: bytes | bytearray) -> None:
         if mode is not None:
             os.chmod(temporary, mode)
         with _folder_to_synchronize(folder):
-            os.replace(temporary, path)
+            _rename(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -35,6 +42,18 @@ def replace(path: str, data: bytes | bytearray) -> None:
             if error.filename2 is not None:
                 del error.filename2
         raise
+
+
+def _rename(old: str, new: str) -> None:
+    """Rename a file over another one; wait a little if another process holds that one open."""
+    for wait in WAITS:
+        try:
+            return os.replace(old, new)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in HELD_OPEN:
+                raise
+        time.sleep(wait)
+    return os.replace(old, new)
 
 
 @contextlib.contextmanager

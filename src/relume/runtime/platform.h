@@ -20,7 +20,14 @@
 #include <fenv.h>
 #endif
 
+/* Without these two, windows.h defines names that are used here and by the engine: hyper, min, max. */
 #if defined(_WIN32)
+#if !defined(WIN32_LEAN_AND_MEAN)
+#define WIN32_LEAN_AND_MEAN
+#endif
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#endif
 #include <windows.h>
 static inline double seconds(void)                  /* of a monotonic clock */
 {
