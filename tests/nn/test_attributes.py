@@ -6,6 +6,7 @@ to do. Within a fit, a callback's assignment has the effect that it has between 
 """
 
 import copy
+import inspect
 import pickle
 import warnings
 
@@ -195,7 +196,8 @@ def trained(net):
     """All that a fit and some steps say of a network."""
     y = targets(net)
     history = net.fit(X, y, epochs=2, batch_size=16, validation_data=(X[:9], y[:9]))
-    values = {name: history[name] for name in history if name != "seconds"}
+    measured = ("seconds", "skipped")  # times, and what was chosen by times
+    values = {name: history[name] for name in history if name not in measured}
     steps = [net.train_on_batch(X, y)]
     net.forward(X, training=True)
     net.backward(np.full((60, 3), 0.01, net.dtype))
@@ -696,3 +698,156 @@ def test_a_constructor_that_assigns_twice():
     assert layer.rate == 0.4
     with pytest.raises(ValueError, match="rate must be at least 0 and less than 1"):
         layer.rate = -1
+
+
+# -- Callbacks --
+
+CALLBACKS = {  # a class: its other arguments, and for each setting a value, and one that is wrong
+    nn.EarlyStopping: (
+        {},
+        {
+            "monitor": ("val_accuracy", 3),
+            "patience": (3, "a"),
+            "min_delta": (0.5, -1),
+            "mode": ("max", "most"),
+            "restore_best": (False, "no"),
+        },
+    ),
+    nn.ModelCheckpoint: (
+        {"path": "net"},
+        {
+            "path": ("net-{epoch}", "net-{"),
+            "monitor": ("loss", ["loss"]),
+            "save_best_only": (True, 2),
+            "every": (5, 0),
+            "mode": ("min", None),
+        },
+    ),
+    nn.CSVLogger: ({"path": "log"}, {"path": ("other", 3), "append": (True, "yes")}),
+    nn.LearningRateScheduler: ({"f": max}, {"f": (min, 0.1)}),
+    nn.TerminateOnNaN: ({}, {}),
+    nn.Monitor: ({}, {"every": (2, 0)}),
+    nn.Revive: (
+        {"X": [[1.0]]},
+        {
+            "every": (2, -1),
+            "threshold": (0.1, -0.1),
+            "how": ("bias", "best"),
+            "lr": ("advised", 0),
+        },
+    ),
+}
+ANYTHING = {(nn.Monitor, "X"), (nn.Revive, "X"), (nn.Revive, "layers")}  # what a fit checks
+EACH = [
+    pytest.param(cls, name, *values, id=f"{cls.__name__}.{name}")
+    for cls, (_, settings) in CALLBACKS.items()
+    for name, values in settings.items()
+]
+by_setting = pytest.mark.parametrize(("cls", "name", "good", "bad"), EACH)
+
+
+def arguments_of(cls):
+    return list(inspect.signature(cls).parameters)
+
+
+def test_all_callbacks_and_their_settings_are_tried():
+    public = [getattr(nn, name) for name in nn.__all__]
+    classes = [cls for cls in public if isinstance(cls, type) and issubclass(cls, nn.Callback)]
+    assert set(classes) - {nn.Callback} == set(CALLBACKS)
+    for cls, (_, settings) in CALLBACKS.items():
+        left = {name for name in arguments_of(cls) if (cls, name) not in ANYTHING}
+        assert left == set(settings)
+
+
+@by_setting
+def test_a_setting_of_a_callback_is_as_that_of_a_new_one(cls, name, good, bad):
+    given = CALLBACKS[cls][0]
+    callback, other = cls(**given), cls(**(given | {name: good}))
+    setattr(callback, name, good)
+    assert vars(callback) == vars(other)
+    assert getattr(callback, name) == good
+
+
+@by_setting
+def test_a_wrong_setting_of_a_callback_is_refused_where_it_is_assigned(cls, name, good, bad):
+    given = CALLBACKS[cls][0]
+    callback = cls(**given)
+    before = dict(vars(callback))
+    with pytest.raises((TypeError, ValueError)) as expected:
+        cls(**(given | {name: bad}))
+    with pytest.raises(type(expected.value)) as found:
+        setattr(callback, name, bad)
+    assert str(found.value) == str(expected.value)
+    assert vars(callback) == before
+
+
+def test_settings_that_depend_on_each_other():
+    revive = nn.Revive()
+    with pytest.raises(ValueError, match="X must be given for how='bias'"):
+        revive.how = "bias"
+    stopping = nn.EarlyStopping()
+    with pytest.raises(ValueError, match="mode must be 'min' or 'max' for monitor='profit'"):
+        stopping.monitor = "profit"
+    stopping.mode = "max"
+    stopping.monitor = "profit"
+    assert stopping._metric.is_better(2.0, 1.0)
+
+
+def test_a_fit_uses_the_settings_that_were_assigned(tmp_path):
+    stopping, checkpoint = nn.EarlyStopping(), nn.ModelCheckpoint(tmp_path / "net")
+    stopping.patience, stopping.min_delta, stopping.monitor = 2, 1e9, "loss"
+    checkpoint.path = f"{tmp_path}/net-{{epoch}}"
+    network().fit(X, VALUES, epochs=9, callbacks=[stopping, checkpoint])
+    assert stopping.stopped_epoch == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-1", "net-2", "net-3"]
+
+
+class Counting(nn.EarlyStopping):
+    """A user's callback, whose constructor must be called once only."""
+
+    made = 0
+
+    def __init__(self, patience=3):
+        super().__init__(patience=patience)
+        type(self).made += 1
+        self.seen = 0
+
+
+def test_the_constructor_of_a_derived_callback_is_not_called_again():
+    callback = Counting()
+    made = Counting.made
+    callback.seen += 1
+    callback.patience = 5
+    assert (callback.seen, callback.patience, Counting.made) == (1, 5, made)
+    with pytest.raises(ValueError, match="patience must be at least 1"):
+        callback.patience = 0
+    callback.anything = callback.lr = 1  # a derived class may have attributes of any name
+
+
+# -- Names of settings that an object does not have --
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "words"),
+    [
+        (nn.LBFGS, "lr", "its settings are max_iter, history_size, gtol, ftol"),
+        (nn.LBFGS, "momentum", "its settings are max_iter"),
+        (nn.Adam, "momentum", "its settings are lr, betas"),
+        (nn.SGD, "betas", "its settings are lr, momentum"),
+        (nn.SGD, "learning_rate", "did you mean 'lr'?"),
+        (nn.MSE, "label_smoothing", "it has no settings"),
+        (nn.CrossEntropy, "pos_weight", "its settings are label_smoothing"),
+        (nn.Dropout, "momentum", "its settings are rate"),
+        (lambda: nn.Cosine(9), "patience", "its settings are epochs"),
+        (nn.EarlyStopping, "min_change", "did you mean 'min_delta'?"),
+        (nn.EarlyStopping, "lr", "its settings are monitor, patience"),
+        (nn.TerminateOnNaN, "patience", "it has no settings"),
+        (lambda: nn.CSVLogger("log"), "filename", "did you mean 'path'?"),
+    ],
+)
+def test_a_setting_that_an_object_does_not_have_is_refused(make, name, words):
+    """Assigning the learning rate of L-BFGS did nothing, and nobody said so."""
+    thing = make()
+    with pytest.raises(AttributeError, match=f"{type(thing).__name__} has no '{name}'; {words}"):
+        setattr(thing, name, 0.1)
+    thing.note = "any other name"

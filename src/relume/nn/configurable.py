@@ -1,54 +1,71 @@
-"""Objects that are nothing but their settings: layers, losses, optimizers, schedules."""
+"""Settings that may be assigned: those of layers, losses, optimizers, schedules, callbacks."""
 
 import functools
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from relume.keywords import meant
+from relume.keywords import is_a_setting, meant
 
 T = TypeVar("T")
 
 
-class Configurable:
+class CheckedSettings:
     """An object whose constructor's arguments are attributes, which may be assigned later.
 
-    The settings are compared, shown and stored. An assignment is checked by the constructor, which
-    alone knows what is allowed: it raises the same errors, and stores what the
-    constructor would have stored (``dense.activation = "relu"`` stores ``nn.ReLU()``).
+    An assignment is checked by the constructor, which alone knows what is allowed: it raises the
+    same errors, and stores what the constructor would have stored (``dense.activation = "relu"``
+    stores ``nn.ReLU()``).
     """
 
-    structural: ClassVar[bool] = False  # whether a network compiles its plan from the settings
+    _has_no_constructor: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = _completing(cls.__init__)  # type: ignore[method-assign]
+            cls._has_no_constructor = False
 
     if not TYPE_CHECKING:  # a type checker would let any attribute be assigned
 
         def __setattr__(self, name, value):
             state = vars(self)
-            if state.get("_complete") and name in state and value is not state[name]:
-                value = self._checked(name, value)
-                CHANGES.settings += 1
-                if self.structural:
-                    CHANGES.count += 1
-            elif state.get("_complete") and name not in state:
-                self._refuse_misspelt(name)
+            if state.get("_complete", self._has_no_constructor):
+                if name not in state:
+                    self._refuse_misspelt(name)
+                elif value is not state[name]:
+                    value = self._changed(name, value)
             super().__setattr__(name, value)
 
+    def _changed(self, name: str, value: object) -> object:
+        """What to store where an attribute gets another value."""
+        return self._checked(name, value)
+
+    def _setting_names(self) -> list[str]:
+        """The names of the settings."""
+        found = [name for cls in type(self).__mro__ for name in _arguments(cls)]
+        return [name for name in dict.fromkeys(found) if hasattr(self, name)]
+
     def _refuse_misspelt(self, name: str) -> None:
-        """Raise where an attribute that is no setting is meant to be one."""
+        """Raise where an attribute that is no setting is meant to be one, and would do nothing."""
         cls = type(self)
         if name.startswith("_") or hasattr(cls, name) or not cls.__module__.startswith("relume."):
             return
-        guess = meant(name, self.config())
+        names = self._setting_names()
+        guess = meant(name, names)
         if guess is not None:
             raise AttributeError(f"{cls.__name__} has no {name!r}; did you mean {guess!r}?")
+        if is_a_setting(name):
+            remedy = f"its settings are {', '.join(names)}" if names else "it has no settings"
+            raise AttributeError(f"{cls.__name__} has no {name!r}; {remedy}")
+
+    def _checking_classes(self) -> Iterable[type]:
+        """The classes whose constructors may check an assignment; the first that can does."""
+        return type(self).__mro__
 
     def _checked(self, name: str, value: object) -> object:
         """What the constructor makes of another value for one of its arguments."""
-        for cls in type(self).__mro__:
+        for cls in self._checking_classes():
             names = _arguments(cls)
             if name in names and all(hasattr(self, each) for each in names):
                 arguments = {each: getattr(self, each) for each in names} | {name: value}
@@ -56,6 +73,23 @@ class Configurable:
                 draft.__init__(**arguments)
                 return getattr(draft, name)
         return value
+
+
+class Configurable(CheckedSettings):
+    """An object that is nothing but its settings, which are compared, shown and stored."""
+
+    structural: ClassVar[bool] = False  # whether a network compiles its plan from the settings
+
+    def _changed(self, name: str, value: object) -> object:
+        """What to store; networks that use the object learn that something has changed."""
+        value = self._checked(name, value)
+        CHANGES.settings += 1
+        if self.structural:
+            CHANGES.count += 1
+        return value
+
+    def _setting_names(self) -> list[str]:
+        return list(self.config())
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, so that ``type(x)(**x.config()) == x``.
@@ -147,19 +181,19 @@ def _completing(init: Any) -> Any:
     return __init__
 
 
-_arguments_of: dict[type, frozenset[str]] = {}  # reading a signature takes 20 us
+_arguments_of: dict[type, tuple[str, ...]] = {}  # reading a signature takes 20 us
 
 
-def _arguments(cls: type) -> frozenset[str]:
+def _arguments(cls: type) -> tuple[str, ...]:
     """The named arguments of a class's own constructor; none where it inherits one."""
     if cls not in _arguments_of:
         _arguments_of[cls] = _read_arguments(cls)
     return _arguments_of[cls]
 
 
-def _read_arguments(cls: type) -> frozenset[str]:
-    if "__init__" not in vars(cls) or not issubclass(cls, Configurable):
-        return frozenset()
+def _read_arguments(cls: type) -> tuple[str, ...]:
+    if "__init__" not in vars(cls) or not issubclass(cls, CheckedSettings):
+        return ()
     _, *parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return frozenset(each.name for each in parameters if each.kind not in kinds)
+    return tuple(each.name for each in parameters if each.kind not in kinds)

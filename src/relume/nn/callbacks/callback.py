@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import validation
+from relume.nn.configurable import CheckedSettings
 from relume.nn.monitored_metric import names_of_logs
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Hook = Callable[..., Any]
 
 
-class Callback:
+class Callback(CheckedSettings):
     """Hooks of a fit; a subclass overrides those it needs, and the others are never called.
 
     A callback that keeps something from epoch to epoch also overrides `state_dict` and
@@ -48,6 +49,10 @@ class Callback:
     """
 
     _saves: ClassVar[bool] = False  # whether it comes after the others
+
+    def _checking_classes(self) -> list[type]:
+        """relume's own classes: the constructor of another may open a file, for one."""
+        return [cls for cls in type(self).__mro__ if cls.__module__.startswith("relume.")]
 
     @property
     def _identity(self) -> dict[str, Any]:

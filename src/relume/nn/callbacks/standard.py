@@ -73,10 +73,17 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        self._metric = MonitoredMetric(monitor, mode, min_delta)
+        metric = MonitoredMetric(monitor, mode, min_delta)
+        self.monitor: str | None = metric.name
+        self.mode: str = metric.mode
+        self.min_delta: float = metric.min_delta
         self.patience: int = validation.integer(patience, "patience")
         self.restore_best: bool = validation.flag(restore_best, "restore_best")
         self._begin()
+
+    @property
+    def _metric(self) -> MonitoredMetric:
+        return MonitoredMetric(self.monitor, self.mode, self.min_delta)
 
     def _begin(self) -> None:
         self.best: float | None = None
@@ -105,7 +112,7 @@ class EarlyStopping(Callback):
 
     @property
     def _identity(self) -> dict[str, Any]:
-        return {"monitor": self._metric.name, "mode": self._metric.mode}
+        return {"monitor": self.monitor, "mode": self.mode}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
         """Continue from a saved state, unless another metric was monitored.
@@ -222,14 +229,15 @@ class ModelCheckpoint(Callback):
     ) -> None:
         self.path: str = validation.path(path)
         try:
-            fields = [field for _, field, _, _ in string.Formatter().parse(self.path)]
+            _fields_of(self.path)
         except ValueError as error:
             raise ValueError(f"path must be a format string, got {path!r}: {error}") from None
-        self._metric = MonitoredMetric(monitor, mode)
+        metric = MonitoredMetric(monitor, mode)
+        self.monitor: str | None = metric.name
+        self.mode: str = metric.mode
         self.save_best_only: bool = validation.flag(save_best_only, "save_best_only")
         self.every: int = validation.integer(every, "every")
         self.best: float | None = None
-        self._one_file: bool = all(field is None for field in fields)
         self._best_before: float | None = None
         self._due: bool | None = None  # whether to save after this epoch; None: not decided yet
         self._epoch: int = 0  # the last one that was seen
@@ -246,7 +254,15 @@ class ModelCheckpoint(Callback):
 
     @property
     def _identity(self) -> dict[str, Any]:
-        return {"path": self.path, "monitor": self._metric.name, "mode": self._metric.mode}
+        return {"path": self.path, "monitor": self.monitor, "mode": self.mode}
+
+    @property
+    def _metric(self) -> MonitoredMetric:
+        return MonitoredMetric(self.monitor, self.mode)
+
+    @property
+    def _one_file(self) -> bool:
+        return all(field is None for field in _fields_of(self.path))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved best value, unless another metric was monitored.
@@ -322,6 +338,11 @@ class ModelCheckpoint(Callback):
             raise ValueError(
                 f"path must be a format string of {names}; got {self.path!r}"
             ) from error
+
+
+def _fields_of(path: str) -> list[str | None]:
+    """The names in a format string; ValueError if it is none."""
+    return [field for _, field, _, _ in string.Formatter().parse(path)]
 
 
 class CSVLogger(Callback):
@@ -540,7 +561,8 @@ class TerminateOnNaN(Callback):
     True
     """
 
-    stopped_epoch: int | None = None
+    def __init__(self) -> None:
+        self.stopped_epoch: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the epoch in which the callback ended the fit, if it did.
