@@ -726,6 +726,10 @@ CALLBACKS = {  # a class: its other arguments, and for each setting a value, and
     nn.CSVLogger: ({"path": "log"}, {"path": ("other", 3), "append": (True, "yes")}),
     nn.LearningRateScheduler: ({"f": max}, {"f": (min, 0.1)}),
     nn.TerminateOnNaN: ({}, {}),
+    nn.TensorBoard: (
+        {"log_dir": "runs"},
+        {"log_dir": ("other", 3), "histograms": (False, "no"), "every": (2, 0)},
+    ),
     nn.Monitor: ({}, {"every": (2, 0)}),
     nn.Revive: (
         {"X": [[1.0]]},
