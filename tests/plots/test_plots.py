@@ -69,9 +69,12 @@ def test_picture_is_complete(name, theme):
     figure = DRAWN[name](theme)
     assert isinstance(figure, matplotlib.figure.Figure)
     assert figure.get_suptitle()
-    columns = {axes.get_subplotspec().colspan.start for axes in figure.axes}
+    places = [axes.get_subplotspec() for axes in figure.axes]
+    columns = {place.colspan.start for place in places if place is not None}
     for axes in figure.axes:
         place = axes.get_subplotspec()
+        if place is None:  # a color bar
+            continue
         assert axes.get_xlabel() or not axes.get_visible() or not place.is_last_row()
         assert axes.get_ylabel() or place.colspan.start != min(columns)
     assert len(plots.text_alternative(figure)) > 40
@@ -120,7 +123,7 @@ def test_activations_are_those_of_relume():
 
 def test_a_panel_without_one_below_has_its_labels():
     labels = [axes.get_xlabel() for axes in plots.activations(["relu", "elu", "gelu"]).axes]
-    assert labels == ["", *["input x (no unit)"] * 2, ""]
+    assert labels == ["", *["input x"] * 2, ""]
 
 
 def test_losses_are_those_of_the_histories():
@@ -157,17 +160,37 @@ def test_histograms_are_shares():
 
 
 def test_dead_units_are_where_they_died():
+    """A map in the order of the units, of those dead throughout, was a slab of one color."""
     figure = plots.dead_units(DEAD)
     shown = figure.axes[0].images[0].get_array()
-    np.testing.assert_array_equal(shown, [[1, 1], [1, 0], [0, 0]])
-    assert len(figure.axes) == 1
+    np.testing.assert_allclose(shown.filled(-1), [[20, -1], [50, 50]])
+    assert figure.axes[0].get_title() == (
+        "layer 1: 1 of 3 dead in epoch 1, 2 at the end\n(1 dead throughout are not drawn)"
+    )
+    assert [bool(axes.images) for axes in figure.axes] == [True, False]  # and the color bar
     words = plots.text_alternative(figure)
     assert "layer 1: 1 of 3 units dead in epoch 1, 2 in epoch 2." in words
 
 
+def test_units_are_drawn_in_the_order_in_which_they_died():
+    active = np.array([[0.9, 0.5, 0.8, 0.1], [0.9, 0.5, 0.0, 0.1], [0.9, 0.0, 0.0, 0.2]])
+    records = [{"layer 1": {"active": each, "dead_fraction": 1.0}} for each in active]
+    shown = plots.dead_units(records).axes[0].images[0].get_array()
+    expected = [[80, -1, -1], [50, 50, -1], [10, 10, 20], [90, 90, 90]]
+    np.testing.assert_allclose(shown.filled(-1), expected)
+
+
+def test_a_layer_that_was_dead_throughout_is_drawn():
+    records = [{"layer 1": {"active": [0.0, 0.0], "dead_fraction": 1.0}}] * 3
+    shown = plots.dead_units(records).axes[0].images[0].get_array()
+    assert shown.shape == (2, 3)
+    assert shown.mask.all()
+
+
 def test_without_dead_units_all_layers_are_drawn():
     healthy = [{name: {"active": [0.5], "dead_fraction": 0.0} for name in ("a", "b")}]
-    assert [axes.get_title() for axes in plots.dead_units(healthy).axes] == ["a", "b"]
+    titles = [axes.get_title() for axes in plots.dead_units(healthy).axes]
+    assert [title.partition(":")[0] for title in titles[:2]] == ["a", "b"]
 
 
 def test_a_layer_without_gradient_is_a_gap():
@@ -192,6 +215,63 @@ def test_reports_and_histories_of_relume_can_be_drawn():
     assert "4 of 4 units dead in epoch 1" in plots.text_alternative(plots.dead_units(history))
     assert len(plots.layer_histograms(report).axes) == 4  # the layer within the residual one too
     assert "layer 3" in plots.text_alternative(plots.gradient_norms(report))
+
+
+def test_leaky_relu_does_not_look_like_relu():
+    """Its slope of 0.01 moved the curve by less than the line's width."""
+    relu, leaky = plots.activations(["relu", "leaky_relu"]).axes
+    assert not relu.child_axes
+    (inset,) = leaky.child_axes
+    x, y = inset.lines[0].get_data()
+    np.testing.assert_array_equal(y, relume.leaky_relu(x))
+    assert inset.get_xlim() == (-4, 0)
+    low, high = inset.get_ylim()
+    assert low < -0.04 < 0.3 * low < 0 < high
+
+
+@pytest.mark.parametrize("name", ["elu", "gelu", "silu", "softplus", "tanh", "relu6"])
+def test_what_can_be_seen_is_not_magnified(name):
+    assert not plots.activations([name]).axes[0].child_axes
+
+
+def own_axes(n):
+    figure = matplotlib.figure.Figure()
+    return list(figure.subplots(n, squeeze=False)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("draw", "panels"),
+    [
+        (lambda ax: plots.activations(["relu", "leaky_relu"], ax=ax), 2),
+        (lambda ax: plots.losses(RUNS, ax=ax), 0),
+        (lambda ax: plots.gradient_norms(REPORT, ax=ax), 0),
+        (lambda ax: plots.layer_histograms(REPORT, ax=ax), 2),
+        (lambda ax: plots.dead_units(DEAD, ax=ax), 1),
+    ],
+)
+def test_own_axes_are_drawn_on_and_returned(draw, panels):
+    for ax in (own_axes(1)[0] if panels < 2 else None, own_axes(panels) if panels else None):
+        if ax is None:
+            continue
+        assert draw(ax) is ax
+        for axes in np.ravel(ax):
+            assert axes.lines or axes.patches or axes.images
+            assert axes.get_ylabel()
+        assert len(plots.text_alternative(ax)) > 40
+        np.ravel(ax)[0].figure.draw_without_rendering()
+
+
+def test_all_functions_share_one_axes():
+    (ax,) = own_axes(1)
+    assert plots.activations(["relu", "leaky_relu", "tanh"], derivatives=False, ax=ax) is ax
+    assert [line.get_label() for line in ax.lines] == ["relu", "leaky_relu", "tanh"]
+    colors = [line.get_color() for line in ax.lines]
+    assert len(set(colors)) == 3
+
+
+def test_no_label_says_that_there_is_no_unit():
+    for name, draw in DRAWN.items():
+        assert not any("no unit" in text.get_text() for text in texts(draw("light"))), name
 
 
 def test_svg_is_whole_and_holds_its_words():
@@ -255,6 +335,16 @@ def test_missing_matplotlib_says_what_to_install(monkeypatch, draw):
         (lambda: plots.layer_histograms({"layers": [{"name": "a"}]}), ValueError, "histogram"),
         (lambda: plots.gradient_norms({}), ValueError, "at least one report"),
         (lambda: plots.gradient_norms({"layers": [{"name": "a"}]}), ValueError, "with y"),
+        (lambda: plots.losses(RUNS, ax=3), TypeError, "ax must be a matplotlib Axes, .*got 3"),
+        (lambda: plots.activations(ax="a"), TypeError, "ax must be a matplotlib Axes"),
+        (lambda: plots.losses(RUNS, ax=own_axes(2)), ValueError, "1, got 2"),
+        (
+            lambda: plots.layer_histograms(REPORT, ax=own_axes(1)[0]),
+            ValueError,
+            "each of layer 1, layer 2: 2, got 1",
+        ),
+        (lambda: plots.dead_units(DEAD, ax=[3]), TypeError, "ax must be a matplotlib Axes"),
+        (lambda: plots.losses(RUNS, ax=own_axes(1)[0], theme="red"), ValueError, "theme must"),
         (lambda: plots.dead_units([]), ValueError, r"nn.Monitor\(\)"),
         (lambda: plots.dead_units({"loss": [1.0]}), TypeError, "Monitor records"),
     ],

@@ -19,6 +19,7 @@ from relume.engine.prediction import predict, predict_array
 from relume.engine.skip_zeros import SPARSITIES
 from relume.engine.updates import Updates
 from relume.keywords import refuse, refusing
+from relume.nn import notebook
 from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.configurable import CHANGES
 from relume.nn.data import check_data
@@ -46,7 +47,7 @@ from relume.nn.parameters.snapshot import Snapshot
 from relume.nn.parameters.state_dict import from_state_dict, state_dict_of
 from relume.nn.parameters.weights import Weights
 from relume.nn.saving.save import save
-from relume.nn.summary import summary_of
+from relume.nn.summary import HEAD, rows_of, summary_of
 from relume.nn.training.fit_loop import FitLoop
 from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
@@ -236,6 +237,28 @@ class Network:
             f"Network([{layers}], loss={self.loss!r}, optimizer={self.optimizer!r}, "
             f"dtype={self.dtype.name!r}{schedule}{scale})"
         )
+
+    def _repr_html_(self) -> str:
+        """The network in a notebook: its layers, its settings, and the loss of the last fit."""
+        n_features = None if self._weights is None else self._weights.plan.n_in
+        layers = notebook.table(HEAD, rows_of(self.layers, n_features))
+        settings: list[tuple[str, str]] = [
+            ("input features", "not built yet" if n_features is None else f"{n_features:,}"),
+            ("loss", repr(self.loss)),
+            ("optimizer", repr(self.optimizer)),
+            ("dtype", self.dtype.name),
+            ("epochs trained", str(self.epoch)),
+        ]
+        if self.schedule is not None:
+            settings.insert(3, ("schedule", repr(self.schedule)))
+        if self.scale_targets:
+            settings.append(("scale_targets", "True"))
+        for name in ("loss", "val_loss"):
+            values = None if self._history is None else self._history.get(name)
+            if values:
+                line = notebook.sparkline(values, name)
+                settings.append((f"last {name}", notebook.Drawing(f"{line} {values[-1]:.4g}")))
+        return notebook.fragment("Network", layers, notebook.settings(settings))
 
     def __dir__(self) -> list[str]:
         """The names that a network has, without those that only tell what to assign instead."""

@@ -11,17 +11,22 @@ HEAD = ("layer", "outputs", "parameters")
 
 def summary_of(layers, n_features):
     """A line for each layer, and the sums; n_features is None as long as it is not known."""
-    lines = list(_lines(layers, n_features))
-    if n_features is not None:
-        total = sum(learnt for _, _, learnt, _ in lines)
-        frozen = sum(frozen for *_, frozen in lines)
-        lines += [("total", "", total, 0), ("trainable", "", total - frozen, 0)]
-    table = [HEAD] + [(label, _text(width), _text(count)) for label, width, count, _ in lines]
+    table = [HEAD, *rows_of(layers, n_features)]
     sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         f"{label:{sizes[0]}}  {width:>{sizes[1]}}  {count:>{sizes[2]}}"
         for label, width, count in table
     )
+
+
+def rows_of(layers, n_features):
+    """The lines of the table without its head, each three strings."""
+    lines = list(_lines(layers, n_features))
+    if n_features is not None:
+        total = sum(learnt for _, _, learnt, _ in lines)
+        frozen = sum(frozen for *_, frozen in lines)
+        lines += [("total", "", total, 0), ("trainable", "", total - frozen, 0)]
+    return [(label, _text(width), _text(count)) for label, width, count, _ in lines]
 
 
 def _text(value):

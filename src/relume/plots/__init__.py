@@ -2,7 +2,8 @@
 
 They need matplotlib, ``pip install 'relume[plots]'``, which is imported when the first plot is
 drawn. Each function returns a ``matplotlib.figure.Figure`` that is not registered with pyplot and
-opens no window. A notebook displays it, and ``figure.savefig("plot.svg")`` saves it.
+opens no window. A notebook displays it, and ``figure.savefig("plot.svg")`` saves it. With ``ax=``
+it draws on axes of your own figure instead, and returns them.
 `text_alternative` describes a plot in words.
 """
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,17 +11,22 @@ from relume import validation
 from relume.nn.layers.activations import ACTIVATIONS
 from relume.plots import style
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 USUAL = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
 COLUMNS = 2
+HARDLY = 0.02  # share of an axis below which a value cannot be told from 0
 
 
 def activations(
-    names: Iterable[str] | None = None, *, derivatives: bool = True, theme: str = "light"
-) -> "Figure":
+    names: Iterable[str] | None = None,
+    *,
+    derivatives: bool = True,
+    theme: str = "light",
+    ax: Any = None,
+) -> Any:
     """Plot activation functions and their derivatives, one panel per function.
+
+    An inset magnifies what a function does below 0 where it is too little to be seen, such as the
+    slope of ``leaky_relu``.
 
     Parameters
     ----------
@@ -32,10 +37,13 @@ def activations(
         Whether to plot the derivatives too.
     theme : {"light", "dark"}, default="light"
         Colors for a light or a dark background.
+    ax : matplotlib.axes.Axes, or list of Axes, default=None
+        Where to draw: one Axes for all functions together, or a list with one for each. None
+        makes a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
 
     Raises
     ------
@@ -54,10 +62,13 @@ def activations(
     names = _checked(names)
     derivatives = validation.flag(derivatives, "derivatives")
     x = np.linspace(-4, 4, 801)
+    alternative = _words(names, x, derivatives)
+    if ax is not None:
+        return _on_axes(ax, names, x, derivatives, theme, alternative)
     rows = math.ceil(len(names) / COLUMNS)
     title = "Activation functions" + (" and their derivatives" if derivatives else "")
     figure, axes = style.new_figure(
-        title, _words(names, x, derivatives), theme, 1.2 + 1.75 * rows,
+        title, alternative, theme, 1.2 + 1.75 * rows,
         nrows=rows, ncols=min(COLUMNS, len(names)), sharex=True, squeeze=False,
     )  # fmt: skip
     for each, name in zip(axes.flat, names, strict=False):
@@ -66,11 +77,30 @@ def activations(
         each.set_visible(False)
     for each in axes.flat[max(0, len(names) - COLUMNS) : len(names)]:  # the bottom panels
         each.tick_params(labelbottom=True)
-        each.set_xlabel("input x (no unit)")
+        each.set_xlabel("input x")
     for each in axes[:, 0]:
-        each.set_ylabel("output (no unit)")
+        each.set_ylabel("output")
     style.legend(figure, theme)
     return figure
+
+
+def _on_axes(ax, names, x, derivatives, theme, alternative):
+    """Draw on axes that a user gave, and return them."""
+    if isinstance(ax, list | tuple | np.ndarray):
+        panels = style.panels_of(ax, names)
+        for each, name in zip(panels, names, strict=True):
+            _panel(each, name, x, derivatives, theme)
+    else:
+        panels = style.panels_of(ax, ["all functions"])
+        lines = []
+        for name, line in zip(names, style.series_styles(theme), strict=False):
+            lines += _lines_of(name, x, derivatives, line["color"], name)
+        _draw(ax, x, lines)
+    for each in panels:
+        each.set_xlabel("input x")
+        each.set_ylabel("output")
+    style.finish(panels, alternative, loc="lower right")
+    return ax
 
 
 def _checked(names):
@@ -90,13 +120,45 @@ def _has_defaults(name):
 
 
 def _panel(axes, name, x, derivatives, theme):
-    styles = style.series_styles(theme)
     axes.set_title(name)
-    lines = [("function f(x)", getattr(relume, name)(x))]
+    lines = _lines_of(name, x, derivatives)
+    for line, drawn in zip(style.series_styles(theme), lines, strict=False):
+        drawn["color"] = line["color"]
+    _draw(axes, x, lines)
+
+
+def _lines_of(name, x, derivatives, color=None, label=None):
+    """The function and, if asked for, its derivative, as arguments of ``Axes.plot``."""
+    looks = {"color": color, "linewidth": 1.8}
+    lines = [{"y": getattr(relume, name)(x), "label": label or "function f(x)", **looks}]
     if derivatives:
-        lines.append(("derivative f'(x)", getattr(relume, f"{name}_backward")(np.ones(len(x)), x)))
-    for label, y in lines:
-        axes.plot(x, y, label=label, **next(styles) | {"marker": ""})
+        slope = getattr(relume, f"{name}_backward")(np.ones(len(x)), x)
+        words = f"{label}, derivative" if label else "derivative f'(x)"
+        lines.append({"y": slope, "label": words, "linestyle": style.DASHES[1], **looks})
+    return lines
+
+
+def _draw(axes, x, lines):
+    """Draw the lines, and once more below 0 if that is where one of them can hardly be seen."""
+    for line in lines:
+        axes.plot(x, line["y"], **{key: line[key] for key in line if key != "y"})
+    low, high = axes.get_ylim()
+    depths = [np.abs(line["y"][x < 0]).max() for line in lines]
+    small = [depth for depth in depths if 0 < depth < HARDLY * (high - low)]
+    if not small:
+        return
+    inset = axes.inset_axes((0.03, 0.5, 0.42, 0.34))
+    for line in lines:
+        inset.plot(x, line["y"], **{key: line[key] for key in line if key not in ("y", "label")})
+    inset.set(xlim=(x[0], 0), ylim=(-1.3 * max(small), 0.6 * max(small)), xticks=[])
+    inset.set_yticks([-max(small), 0], [f"{-max(small):.2g}", "0"])
+    text, frame = axes.xaxis.label.get_color(), axes.spines["left"].get_edgecolor()
+    inset.set_facecolor(axes.get_facecolor())
+    inset.tick_params(colors=text, labelsize=style.TICKS)
+    inset.yaxis.tick_right()
+    inset.set_title("below 0, magnified", loc="left", fontsize=style.TICKS, color=text)
+    for spine in inset.spines.values():
+        spine.set_color(frame)
 
 
 def _words(names, x, derivatives):
@@ -110,7 +172,8 @@ def losses(
     histories: Mapping[str, Sequence[float]] | Mapping[str, Mapping[str, Sequence[float]]],
     *,
     theme: str = "light",
-) -> "Figure":
+    ax: Any = None,
+) -> Any:
     """Plot the loss curves of one or more runs.
 
     Parameters
@@ -120,10 +183,12 @@ def losses(
         lines, validation losses as thinner dotted lines.
     theme : {"light", "dark"}, default="light"
         Colors for a light or a dark background.
+    ax : matplotlib.axes.Axes, default=None
+        Where to draw. None makes a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
 
     Raises
     ------
@@ -145,7 +210,7 @@ def losses(
     histories = _by_label(histories)
     words = [_run_in_words(label, history) for label, history in histories.items()]
     alternative = f"Loss curves by epoch. {' '.join(words)}"
-    figure, axes = style.new_figure("Loss by epoch", alternative, theme, 3.8)
+    figure, axes = style.one_panel(ax, "Loss by epoch", alternative, theme, 3.8)
     for (label, history), line in zip(histories.items(), style.series_styles(theme), strict=False):
         epochs = np.arange(1, len(history["loss"]) + 1)
         line["markevery"] = max(1, len(epochs) // 10)
@@ -160,6 +225,9 @@ def losses(
     else:
         axes.set_ylabel("mean loss per epoch")
     style.whole_numbers(axes.xaxis)
+    if figure is None:
+        style.finish([axes], alternative)
+        return ax
     style.legend(figure, theme)
     return figure
 

@@ -1,15 +1,13 @@
 """Plots of layers: distributions of values, norms of gradients, and dead units."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relume import validation
 from relume.plots import style
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SIDES = {"pre_activations": "before the activation", "activations": "after the activation"}
 
@@ -41,7 +39,7 @@ def _flat(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for layer in layers for each in (layer, *_flat(layer.get("inner", [])))]
 
 
-def layer_histograms(report: Report, *, theme: str = "light") -> "Figure":
+def layer_histograms(report: Report, *, theme: str = "light", ax: Any = None) -> Any:
     """Plot the distributions of each layer's values before and after its activation.
 
     Parameters
@@ -50,10 +48,12 @@ def layer_histograms(report: Report, *, theme: str = "light") -> "Figure":
         Return value of ``relume.diagnostics.inspect``, or its ``to_dict()``.
     theme : {"light", "dark"}, default="light"
         Colors for a light or a dark background.
+    ax : matplotlib.axes.Axes, or list of Axes, default=None
+        Where to draw: one Axes for each layer with a histogram. None makes a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
 
     Raises
     ------
@@ -73,20 +73,33 @@ def layer_histograms(report: Report, *, theme: str = "light") -> "Figure":
     layers = [layer for layer in _layers_of(report) if any(layer.get(side) for side in SIDES)]
     if not layers:
         raise ValueError("report must have a layer with a histogram, got none")
-    words = " ".join(_spread_in_words(layer) for layer in layers)
-    figure, axes = style.new_figure(
-        "Values of each layer", f"Histograms by layer. {words}", theme, 1.2 + 1.5 * len(layers),
-        nrows=len(layers), squeeze=False,
-    )  # fmt: skip
-    for layer, each in zip(layers, axes[:, 0], strict=True):
+    alternative = f"Histograms by layer. {' '.join(map(_spread_in_words, layers))}"
+    names = [layer["name"] for layer in layers]
+    figure, axes = _panels(ax, names, "Values of each layer", alternative, theme, 1.5)
+    for layer, each in zip(layers, axes, strict=True):
         each.set_title(layer["name"])
         each.set_ylabel("values, %")
         for (side, label), line in zip(SIDES.items(), style.series_styles(theme), strict=False):
             if layer.get(side):
                 _steps(each, layer[side], label, line)
-    axes[-1, 0].set_xlabel("value (no unit)")
+    axes[-1].set_xlabel("value")
+    if figure is None:
+        style.finish(axes, alternative)
+        return ax
     style.legend(figure, theme)
     return figure
+
+
+def _panels(ax, names, title, alternative, theme, height, **grid):
+    """A new figure and its axes, one below the other; or None and the axes that a user gives."""
+    if ax is not None:
+        validation.choice(theme, "theme", style.THEMES)
+        return None, style.panels_of(ax, names)
+    figure, axes = style.new_figure(
+        title, alternative, theme, 1.2 + height * len(names), nrows=len(names), squeeze=False,
+        **grid,
+    )  # fmt: skip
+    return figure, axes[:, 0].tolist()
 
 
 def _steps(axes, histogram, label, line):
@@ -106,8 +119,11 @@ def _spread_in_words(layer):
 
 
 def gradient_norms(
-    reports: Report | Mapping[str, Report] | Sequence[Report], *, theme: str = "light"
-) -> "Figure":
+    reports: Report | Mapping[str, Report] | Sequence[Report],
+    *,
+    theme: str = "light",
+    ax: Any = None,
+) -> Any:
     """Plot the norm of the gradient at each layer, by depth.
 
     Parameters
@@ -116,10 +132,12 @@ def gradient_norms(
         Return value of ``relume.diagnostics.inspect`` with ``y``, or several of them to compare.
     theme : {"light", "dark"}, default="light"
         Colors for a light or a dark background.
+    ax : matplotlib.axes.Axes, default=None
+        Where to draw. None makes a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
 
     Raises
     ------
@@ -142,7 +160,7 @@ def gradient_norms(
         for label, by_layer in norms.items()
     ]
     alternative = " ".join(["Norm of the gradient by layer.", *words])
-    figure, axes = style.new_figure("Gradient by depth", alternative, theme)
+    figure, axes = style.one_panel(ax, "Gradient by depth", alternative, theme)
     for (label, by_layer), line in zip(norms.items(), style.series_styles(theme), strict=False):
         depth = np.arange(1, len(by_layer) + 1)
         values = np.array(list(by_layer.values()))
@@ -152,6 +170,9 @@ def gradient_norms(
     axes.set_xlabel("layer, counted from the input")
     axes.set_ylabel("norm of the gradient of the loss\n(log scale)")
     style.whole_numbers(axes.xaxis)
+    if figure is None:
+        style.finish([axes], alternative)
+        return ax
     style.legend(figure, theme)
     return figure
 
@@ -177,8 +198,12 @@ def _norms(report: Report, label: str) -> dict[str, float]:
     return norms
 
 
-def dead_units(history: Any, *, theme: str = "light") -> "Figure":
-    """Plot a map of units by epochs that shows which units were dead, and when.
+def dead_units(history: Any, *, theme: str = "light", ax: Any = None) -> Any:
+    """Plot a map of units by epochs that shows how active units were, and when they died.
+
+    The units of a layer are sorted by the epoch in which they died; those that never died follow,
+    the least active first. Units that were dead throughout are counted, but not drawn, unless all
+    were.
 
     Parameters
     ----------
@@ -187,10 +212,12 @@ def dead_units(history: Any, *, theme: str = "light") -> "Figure":
         the monitor. Only layers in which a unit was ever dead are shown, or all if there are none.
     theme : {"light", "dark"}, default="light"
         Colors for a light or a dark background.
+    ax : matplotlib.axes.Axes, or list of Axes, default=None
+        Where to draw: one Axes for each layer that is shown. None makes a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
 
     Raises
     ------
@@ -210,43 +237,81 @@ def dead_units(history: Any, *, theme: str = "light") -> "Figure":
     """
     maps = _maps(getattr(history, "layers", history))
     words = [
-        f"{name}: {dead[0].sum()} of {dead.shape[1]} units dead in epoch 1, "
-        f"{dead[-1].sum()} in epoch {len(dead)}."
-        for name, dead in maps.items()
+        f"{name}: {each.dead[0].sum()} of {each.dead.shape[1]} units dead in epoch 1, "
+        f"{each.dead[-1].sum()} in epoch {len(each.dead)}."
+        for name, each in maps.items()
     ]
     alternative = " ".join(["Map of dead units by epoch.", *words])
-    figure, axes = style.new_figure(
-        "Dead units during training", alternative, theme, 1 + 1.9 * len(maps),
-        nrows=len(maps), sharex=True, squeeze=False,
-    )  # fmt: skip
-    for (name, dead), each in zip(maps.items(), axes[:, 0], strict=True):
-        epochs, units = dead.shape
-        image = each.imshow(
-            ~dead.T, aspect="auto", interpolation="nearest", cmap=style.AREAS, vmin=0, vmax=1,
-            extent=(0.5, epochs + 0.5, units - 0.5, -0.5),
-        )  # fmt: skip
-        each.grid(False)
-        each.set_title(name)
-        each.set_ylabel("unit (its index)")
-        style.whole_numbers(each.yaxis)
-    axes[-1, 0].set_xlabel("recorded epoch, counted from 1")
-    style.whole_numbers(axes[-1, 0].xaxis)
-    _key(figure, image, theme)
+    figure, axes = _panels(
+        ax, list(maps), "Activity of units during training", alternative, theme, 2.1, sharex=True
+    )
+    for (name, each), panel in zip(maps.items(), axes, strict=True):
+        image = _map(panel, name, each, theme)
+    axes[-1].set_xlabel("recorded epoch, counted from 1")
+    style.whole_numbers(axes[-1].xaxis)
+    _key(figure, axes, image, theme)
+    if figure is None:
+        axes[0].set_label(alternative)
+        return ax
     return figure
 
 
+def _map(axes, name, activity, theme):
+    """Draw the units of a layer, those that died first at the top."""
+    import matplotlib
+
+    drawn = activity.order()
+    values = np.where(activity.dead, np.nan, 100 * activity.active).T[drawn]
+    colors = matplotlib.colormaps[style.AREAS].with_extremes(bad=style.THEMES[theme].dead)
+    image = axes.imshow(
+        np.ma.masked_invalid(values), aspect="auto", interpolation="nearest", cmap=colors,
+        vmin=0, vmax=100, extent=(0.5, len(activity.dead) + 0.5, len(drawn) + 0.5, 0.5),
+    )  # fmt: skip
+    axes.grid(False)
+    units, left_out = activity.dead.shape[1], activity.dead.shape[1] - len(drawn)
+    first, last = activity.dead[0].sum(), activity.dead[-1].sum()
+    title = f"{name}: {first} of {units} dead in epoch 1, {last} at the end"
+    if left_out:
+        title += f"\n({left_out} dead throughout are not drawn)"
+    axes.set_title(title)
+    axes.set_ylabel("units in the order\nin which they died")
+    style.whole_numbers(axes.yaxis)
+    return image
+
+
+class _Activity(NamedTuple):
+    """Arrays of shape (epochs, units)."""
+
+    active: NDArray[np.float64]  # the share of rows on which a unit was active
+    dead: NDArray[np.bool_]
+
+    def order(self) -> NDArray[np.intp]:
+        """The units to draw: first those that died, and then by activity.
+
+        Units that were dead throughout show no change, and are left out unless all were.
+        """
+        epochs = len(self.dead)
+        died = np.where(self.dead.any(axis=0), self.dead.argmax(axis=0), epochs)
+        order = np.lexsort((self.active.mean(axis=0), died))
+        changing = order[self.dead[:, order].min(axis=0) == 0]
+        return changing if len(changing) else order
+
+
 def _maps(records):
-    """By layer name, an array (epochs, units) that is True where a unit was dead."""
+    """The activity of each layer by its name: of those in which a unit was dead, if there are."""
     if not isinstance(records, list) or not all(isinstance(each, Mapping) for each in records):
         raise TypeError(f"history must be a History with Monitor records, got {type(records)}")
     if not records:
         raise ValueError("history must have records: fit with callbacks=[nn.Monitor()]")
     maps = {
-        name: np.array([_dead(epoch[name]) for epoch in records])
+        name: _Activity(
+            np.array([epoch[name]["active"] for epoch in records], float),
+            np.array([_dead(epoch[name]) for epoch in records]),
+        )
         for name, layer in records[0].items()
         if "active" in layer
     }
-    return {name: dead for name, dead in maps.items() if dead.any()} or maps
+    return {name: each for name, each in maps.items() if each.dead.any()} or maps
 
 
 def _dead(layer):
@@ -254,15 +319,23 @@ def _dead(layer):
     return (np.asarray(layer["active"]) == 0) & (layer["dead_fraction"] > 0)
 
 
-def _key(figure, image, theme):
-    """Add a legend for the two colors of the map."""
+def _key(figure, axes, image, theme):
+    """Add a bar of the colors, and a legend for the one of dead units."""
     from matplotlib.patches import Patch
 
-    patches = [
-        Patch(facecolor=image.cmap(float(alive)), edgecolor=style.THEMES[theme].text, label=label)
-        for alive, label in ((0, "dead"), (1, "active on at least one row"))
-    ]
+    colors = style.THEMES[theme]
+    patch = Patch(facecolor=colors.dead, label="dead: active on none of the rows")
+    bar = (figure or axes[-1].figure).colorbar(
+        image, ax=axes, location="bottom", fraction=0.06, aspect=40, pad=0.02
+    )
+    if figure is None:
+        axes[0].legend(handles=[patch], fontsize=style.TICKS, loc="lower right")
+        bar.set_label("rows on which a unit is active, %", fontsize=style.TICKS)
+        return
+    bar.set_label("rows on which a unit is active, %", fontsize=style.TICKS, color=colors.text)
+    bar.ax.tick_params(colors=colors.text, labelsize=style.TICKS)
+    bar.outline.set_edgecolor(colors.faint)
     figure.legend(
-        handles=patches, loc="outside lower center", ncols=2, fontsize=style.TICKS, frameon=False,
-        labelcolor=style.THEMES[theme].text,
+        handles=[patch], loc="outside lower center", fontsize=style.TICKS, frameon=False,
+        labelcolor=colors.text,
     )  # fmt: skip

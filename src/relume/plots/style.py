@@ -10,8 +10,10 @@ and pyplot is never imported.
 
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from relume import validation
 
@@ -25,16 +27,17 @@ class Theme(NamedTuple):
     background: str
     text: str
     faint: str  # grid and frame
+    dead: str  # a unit of a map: none of the colormap's colors
     series: tuple[str, ...]
 
 
 THEMES: dict[str, Theme] = {
     "light": Theme(
-        "#ffffff", "#1a1a1a", "#d0d0d0",
+        "#ffffff", "#1a1a1a", "#d0d0d0", "#d55e00",
         ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
     ),
     "dark": Theme(
-        "#16191d", "#e8e8e8", "#454a50",
+        "#16191d", "#e8e8e8", "#454a50", "#d55e00",
         ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#ffffff"),
     ),
 }  # fmt: skip
@@ -95,6 +98,48 @@ def new_figure(title: str, alternative: str, theme: str, height: float = 3.6, **
     return figure, axes
 
 
+def panels_of(ax: Any, names: Sequence[str]) -> list[Any]:
+    """The axes to draw on that a user gives, one for each of the named panels.
+
+    Raises
+    ------
+    TypeError
+        If `ax` is neither an Axes nor a list or array of them.
+    ValueError
+        If there are more or fewer than panels.
+    """
+    matplotlib_or_raise()
+    from matplotlib.axes import Axes
+
+    given = np.ravel(ax).tolist() if isinstance(ax, list | tuple | np.ndarray) else [ax]
+    wrong = [each for each in given if not isinstance(each, Axes)]
+    if wrong:
+        raise TypeError(
+            "ax must be a matplotlib Axes, as plt.subplots() returns it, or a list of them, "
+            f"got {validation.shown(wrong[0])}"
+        )
+    if len(given) != len(names):
+        raise ValueError(
+            f"ax must have an Axes for each of {', '.join(names)}: {len(names)}, got {len(given)}"
+        )
+    return given
+
+
+def one_panel(ax: Any, title: str, alternative: str, theme: str, height: float = 3.6) -> Any:
+    """A new figure and its only axes, or None and the axes that a user gives."""
+    if ax is None:
+        return new_figure(title, alternative, theme, height)
+    validation.choice(theme, "theme", THEMES)
+    return None, panels_of(ax, ["the plot"])[0]
+
+
+def finish(panels: Sequence[Any], alternative: str, **place: Any) -> None:
+    """Complete a drawing on axes that a user gave: a legend, and its text alternative."""
+    panels[0].set_label(alternative)
+    if panels[0].get_legend_handles_labels()[0]:
+        panels[0].legend(fontsize=TICKS, frameon=False, **place)
+
+
 def style_axes(axes: Any, colors: Theme) -> None:
     """Apply the colors of a theme and the sizes of the style to axes."""
     axes.set_facecolor(colors.background)
@@ -140,13 +185,13 @@ def whole_numbers(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def text_alternative(figure: "Figure") -> str:
+def text_alternative(figure: Any) -> str:
     """Return the description of a plot in words, for readers who cannot see it.
 
     Parameters
     ----------
-    figure : matplotlib.figure.Figure
-        A figure made by a function of `relume.plots`.
+    figure : matplotlib.figure.Figure, matplotlib.axes.Axes, or list of Axes
+        What a function of `relume.plots` returned.
 
     Returns
     -------
@@ -159,7 +204,8 @@ def text_alternative(figure: "Figure") -> str:
     >>> plots.text_alternative(plots.losses({"tanh": {"loss": [2.0, 0.5]}}))
     'Loss curves by epoch. tanh: training loss from 2 to 0.5 in 2 epochs.'
     """
-    return str(figure.get_label())
+    first = figure if hasattr(figure, "get_label") else np.ravel(figure)[0]
+    return str(first.get_label())
 
 
 def to_svg(figure: "Figure") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from relume import validation
 from relume.engine.observer import OBSERVE_GRADIENTS, OBSERVE_VALUES, STATISTICS, Observer
 from relume.engine.prediction import predict
+from relume.nn import notebook
 from relume.nn.callbacks.callback import Callback
 from relume.nn.units.layer_nodes import all_bounds, is_rectifier, network_nodes, saturates, walk
 from relume.nn.units.target_scale import unscaled_target
@@ -60,6 +61,37 @@ class LayerRecord(TypedDict, total=False):
     dense: bool  # whether the layer is a Dense
     gradient_norm: float
     gradient_zero_fraction: float
+
+
+class Records(list[dict[str, LayerRecord]]):
+    """The records of the epochs; a notebook shows them as a table of the layers."""
+
+    def _repr_html_(self) -> str:
+        """For each layer the statistics of the last record, and the share of zeros over time."""
+        last = self[-1] if self else {}
+        rows = [(name, *_in_cells(name, layer, self)) for name, layer in last.items()]
+        head = ("layer", "zeros by epoch", *SHOWN)
+        return notebook.fragment(f"{len(self)} recorded epochs", notebook.table(head, rows))
+
+
+# Columns of a table of records, and the format of each.
+SHOWN = {
+    "zeros": ("zero_fraction", "{:.1%}"),
+    "dead units": ("dead_fraction", "{:.1%}"),
+    "saturated": ("saturated_fraction", "{:.1%}"),
+    "mean": ("mean", "{:.3g}"),
+    "std": ("std", "{:.3g}"),
+    "gradient norm": ("gradient_norm", "{:.3g}"),
+}
+
+
+def _in_cells(name: str, layer: LayerRecord, records: Records) -> Iterator[str]:
+    """The share of zeros of a layer as a line, and its last statistics."""
+    shares = [each[name]["zero_fraction"] for each in records if name in each]
+    yield notebook.sparkline(shares, f"share of zeros of {name}")
+    values: Mapping[str, Any] = layer
+    for key, form in SHOWN.values():
+        yield form.format(values[key]) if key in values else "-"
 
 
 class Monitor(Callback):
@@ -116,7 +148,7 @@ class Monitor(Callback):
     def __init__(self, X: ArrayLike | None = None, every: int = 1) -> None:
         self.X = X
         self.every: int = validation.integer(every, "every")
-        self.records: list[dict[str, LayerRecord]] = []
+        self.records = Records()
         self._first: dict[str, LayerRecord] | None = None  # of the run, maybe of an earlier fit
         self._warned: set[tuple[str, str | None]] = set()
         self._losses: list[float] = []
@@ -127,7 +159,7 @@ class Monitor(Callback):
 
     def on_fit_begin(self, net: Network) -> None:
         """Discard the records of the previous fit."""
-        self.records, self._warned, self._losses = [], set(), []
+        self.records, self._warned, self._losses = Records(), set(), []
         self._first = self._observer = self._plan = self._rows = None
 
     def state_dict(self) -> dict[str, Any]:

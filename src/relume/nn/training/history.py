@@ -7,8 +7,10 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from relume.nn import notebook
 from relume.nn.monitored_metric import missing
 
 
@@ -81,13 +83,30 @@ class History(dict[str, list[float]]):
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.items() if values)
         return f"History({len(self.epochs)} epochs{': ' + last if last else ''})"
 
+    def _repr_html_(self) -> str:
+        """The history in a notebook: for each metric a line, and its values."""
+        rows = [(name, *_in_cells(name, values)) for name, values in self.items() if values]
+        title = f"History of {len(self.epochs)} epochs"
+        if self.epochs and self.epochs[0] != 1:
+            title += f", {self.epochs[0]} to {self.epochs[-1]}"
+        head = ("metric", "by epoch", "first", "min", "max", "last")
+        return notebook.fragment(title, notebook.table(head, rows))
+
+
+def _in_cells(name: str, values: list[float]) -> Iterator[str]:
+    """A metric's line, and its first, min, max and last value."""
+    yield notebook.sparkline(values, name)
+    known = [value for value in values if not math.isnan(value)] or [math.nan]
+    for value in (values[0], min(known), max(known), values[-1]):
+        yield notebook.number(value)
+
 
 class Progress:
-    """A bar over the epochs where the output is a terminal, else a plain line an epoch."""
+    """A bar in a terminal or a notebook, else a plain line an epoch."""
 
     def __init__(self, epochs, shown):
         self._epochs, self._done, self._bar = epochs, 0, None
-        self._lines = shown and not sys.stderr.isatty()
+        self._lines = shown and not (sys.stderr.isatty() or _in_notebook())
         if shown and not self._lines:
             self._bar = bar_class()(total=epochs, unit="epoch", leave=False)
 
@@ -109,14 +128,21 @@ class Progress:
             self._bar.close()
 
 
+def _in_notebook() -> bool:
+    """Whether a kernel of Jupyter runs this process."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return "IPKernelApp" in getattr(shell, "config", ())
+
+
 @functools.cache
 def bar_class() -> Any:
-    """tqdm's bar with a lock of its own, which a forked child replaces.
+    """tqdm's bar, which is a widget in a notebook, with a lock that a forked child replaces.
 
     All bars of tqdm share one lock. A child that was forked while another thread was drawing a bar
     could never draw one.
     """
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     # Without a monitor_interval, no thread watches over the bars.
     bar: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
