@@ -129,12 +129,12 @@ def _panel(axes, name, x, derivatives, theme):
 
 def _lines_of(name, x, derivatives, color=None, label=None):
     """The function and, if asked for, its derivative, as arguments of ``Axes.plot``."""
-    looks = {"color": color, "linewidth": 1.8}
-    lines = [{"y": getattr(relume, name)(x), "label": label or "function f(x)", **looks}]
+    common = {"color": color, "linewidth": 1.8}
+    lines = [{"y": getattr(relume, name)(x), "label": label or "function f(x)", **common}]
     if derivatives:
         slope = getattr(relume, f"{name}_backward")(np.ones(len(x)), x)
         words = f"{label}, derivative" if label else "derivative f'(x)"
-        lines.append({"y": slope, "label": words, "linestyle": style.DASHES[1], **looks})
+        lines.append({"y": slope, "label": words, "linestyle": style.DASHES[1], **common})
     return lines
 
 

@@ -133,11 +133,11 @@ def one_panel(ax: Any, title: str, alternative: str, theme: str, height: float =
     return None, panels_of(ax, ["the plot"])[0]
 
 
-def finish(panels: Sequence[Any], alternative: str, **place: Any) -> None:
+def finish(panels: Sequence[Any], alternative: str, **location: Any) -> None:
     """Complete a drawing on axes that a user gave: a legend, and its text alternative."""
     panels[0].set_label(alternative)
     if panels[0].get_legend_handles_labels()[0]:
-        panels[0].legend(fontsize=TICKS, frameon=False, **place)
+        panels[0].legend(fontsize=TICKS, frameon=False, **location)
 
 
 def style_axes(axes: Any, colors: Theme) -> None:
