@@ -1,8 +1,8 @@
 """Check that a compiler for Windows accepts all compiled modules: `make mingw`.
 
-MinGW's GCC checks the syntax and types of every generated C file, with its own Windows headers, the
-headers of Python for Windows, which Debian's source of Python contains, and those of NumPy's wheel
-for Windows. Nothing is linked or run.
+MinGW's GCC checks the syntax and types of every generated C file, with its own Windows headers,
+the headers of Python for Windows, which Debian's source of Python contains, and those of NumPy's
+wheel for Windows. Nothing is linked or run.
 
     python tools/mingw.py
 
