@@ -6,6 +6,7 @@ import scipy.optimize
 
 import relume
 from relume import nn
+from relume.runtime import threads
 from tests.support import twin as plain
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
@@ -97,12 +98,67 @@ def test_bits_do_not_depend_on_hooks(loss, dtype):
 def test_bits_do_not_depend_on_threads():
     X, y = plain.data(1000, 60, 3, "mse")
     nets = []
-    for threads in (1, 2, 3):
-        with relume.num_threads(threads):
+    for n in (1, 2, 3):
+        with relume.num_threads(n):
             nets.append(everything("mse", nn.Adam(0.01, clip_norm=1.0)))
             nets[-1].fit(X, y, epochs=2, batch_size=333)
     plain.assert_same_bits(nets[1], nets[0])
     plain.assert_same_bits(nets[2], nets[0])
+
+
+@pytest.fixture
+def _all_threads():
+    """Work uses all threads that it may, also where one is faster."""
+    threads.force_threads(True)
+    yield
+    threads.force_threads(False)
+
+
+def with_activity():
+    layers = [nn.Dense(37, "relu"), nn.ActivityL1(0.01), nn.Dropout(0.3), nn.Dense(3)]
+    return nn.Network(layers, loss="mse", optimizer=nn.Adam(0.01), seed=0)
+
+
+@pytest.mark.usefixtures("_all_threads")
+@pytest.mark.parametrize("rows", [20, 128, 130, 200, 333])
+@pytest.mark.parametrize("make", [lambda: everything("mse"), with_activity],
+                         ids=["everything", "activity"])  # fmt: skip
+def test_bits_do_not_depend_on_shards(make, rows):
+    """16 threads have shards of 16 rows each, one thread has shards of 64."""
+    X, y = plain.data(2 * rows + 7, 21, 3, "mse")
+    results = []
+    for n in (1, 2, 3, 5, 16):
+        with relume.num_threads(n):
+            net = make()
+            losses = net.fit(X, y, epochs=2, batch_size=rows)["loss"]
+            results.append((net, losses, net.forward(X[:rows]), net.forward(X)))
+    for net, losses, *outputs in results[1:]:
+        plain.assert_same_bits(net, results[0][0])
+        assert losses == results[0][1]
+        for z, expected in zip(outputs, results[0][2:], strict=True):
+            np.testing.assert_array_equal(z, expected)
+
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 16, 64])
+@pytest.mark.parametrize(("units", "most"), [(3, 112), (2000, 224)], ids=["narrow", "wide"])
+def test_shards_follow_the_threads(n, units, most):
+    """No thread has more than its share of the rows, but for whole groups of eight."""
+    plan = nn.Network([nn.Dense(units)]).build(1000)._weights.plan
+    for rows in (*range(1, 400), 512, 1000, 1024, 5000, 100_000):
+        shard = plan.shard_rows(rows, n)
+        rounds = -(-rows // (shard * n))
+        assert shard % 8 == 0, rows
+        assert 16 <= shard <= most, rows
+        if n == 1:
+            assert shard == (128 if units > 3 and rows >= 512 else 64), rows
+        elif rounds < 4 and shard > 16:
+            assert rounds * shard < rows / n + 8 * rounds, rows
+
+
+def test_a_minibatch_of_128_is_for_eight_threads():
+    plan = nn.Network([nn.Dense(3)]).build(9)._weights.plan
+    assert [plan.shard_rows(128, n) for n in (1, 2, 4, 8, 16)] == [64, 64, 32, 16, 16]
 
 
 # -- limits and averages --

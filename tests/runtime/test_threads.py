@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import relume
+from relume.runtime import threads
 from relume.runtime.threads import openmp_stack_size, openmp_version
 from tests.support.ops import OPS, UFUNCS, assert_same, each_op, wake_threads
 
@@ -255,11 +256,11 @@ def test_bits_are_equal_for_any_number_of_threads(op):
         inputs = op.operands(np.float32, n)
         with relume.num_threads(1):
             expected = op.function(*inputs)
-        for threads in (2, 3, 16):
+        for n in (2, 3, 16):
             wake_threads()
-            with relume.num_threads(threads):
+            with relume.num_threads(n):
                 actual = op.function(*inputs)
-            assert_same(actual, expected, f"{op} with {threads} threads")
+            assert_same(actual, expected, f"{op} with {n} threads")
 
 
 def test_ten_python_threads_at_once():
@@ -577,3 +578,34 @@ def test_exactly_one_kernel_build_is_imported():
     print(loaded == [relume.simd()])
     """
     assert printed(script) == "True"
+
+
+# -- the choice of threads for repeated work --
+
+
+@pytest.mark.parametrize("fastest", [1, 2, 4, 8, 13, 16])
+def test_the_fastest_number_of_threads_is_found(fastest):
+    """1, 2, 4, ... and all of them are timed in turn, as long as more are faster."""
+    levels = [1, 2, 4, 8, max(fastest, 13)]
+    seconds = {n: 1 / n if n <= fastest else n for n in levels}
+    found = threads.simulate(levels[-1], seconds.__getitem__, 400)
+    assert set(found[40:]) == {fastest}
+    assert sorted(set(found)) == [n for n in levels if n <= 2 * fastest]
+
+
+def test_short_runs_stay_on_one_thread():
+    """A parallel region would take as long itself."""
+    assert set(threads.simulate(16, lambda n: 3e-5 / n, 2000)) == {1}
+
+
+def test_threads_are_compared_again_but_rarely():
+    ratio = 3.0
+    found = threads.simulate(2, lambda n: ratio if n == 2 else 1.0, 20_000)
+    assert 3 < found.count(2) < 20_000 / 128
+
+
+def test_a_machine_that_becomes_free_gets_more_threads():
+    calls = itertools.count()
+    found = threads.simulate(2, lambda n: n if next(calls) < 300 else 1 / n, 1200)
+    assert set(found[100:300]) == {1}
+    assert found[-300:].count(2) > 290

@@ -14,6 +14,7 @@ cdef enum:
     MAX_INTEGERS = 1
     OF_ITS_ROW = -1             # as many numbers as an op's row of the table has parameters
     NOWHERE = -1                # an offset that is not on the tape: the minibatch, or its gradient
+    GRAIN = 8                   # rows: each shard but the last has a multiple of so many
     N_PRODUCTS = 3              # of an op: one row, forward, gradient
 
 cdef struct OpKind
@@ -145,7 +146,7 @@ cdef struct OpKind:             # what a block of ops.pyx says of its op; NULL: 
     Backward backward
     Gradient gradient           # phase 2 then reads the gradient by the output, kept apart
     AllRows after_batch         # once the minibatch is known to be good
-    Penalty penalty             # what the shard from row `first` on adds to the loss
+    Penalty penalty             # what the GRAIN rows from row `first` on add to the loss
     StatisticsHold statistics_hold      # whether prediction can use what training has tracked
     AsPrediction as_prediction  # writes what backward reads as if in prediction
 

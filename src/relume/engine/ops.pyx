@@ -618,19 +618,26 @@ kind.forward, kind.backward = sine, sine_backward
 # l1: the penalty's factor
 
 cdef Py_ssize_t activity_l1_kept(const Op* op, Py_ssize_t itemsize) noexcept nogil:
-    """A double for a shard, which has a row at least."""
+    """A double for GRAIN rows, or what is left of them, which is a row at least."""
     return 8 // itemsize
 
 
 cdef void activity_l1_backward(const Pass* p, const Op* op, const char* delta, const char* x,
                                Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
-    """Add the gradient of l1 * sum(abs(x)) / rows to dx, and keep that sum over the shard."""
-    cdef double penalty = p.spans.penalize(dx, x, n * op.n_out, op.l1 / p.rows, 0)
-    memcpy(at(p, op.kept, first, 8 // p.itemsize), &penalty, sizeof(penalty))
+    """Add the gradient of l1 * sum(abs(x)) / rows to dx, and keep that sum over GRAIN rows each.
+
+    A sum over a shard would have other bits for other shards.
+    """
+    cdef Py_ssize_t i, row = op.n_out * p.itemsize
+    cdef double penalty
+    for i from 0 <= i < n by GRAIN:
+        penalty = p.spans.penalize(dx + i * row, x + i * row,
+                                   min(n - i, <Py_ssize_t> GRAIN) * op.n_out, op.l1 / p.rows, 0)
+        memcpy(at(p, op.kept, first + i, 8 // p.itemsize), &penalty, sizeof(penalty))
 
 
 cdef double activity_l1_penalty(const Pass* p, const Op* op, Py_ssize_t first) noexcept nogil:
-    """What backward has kept of the shard that begins at row `first`."""
+    """What backward has kept of the GRAIN rows from row `first` on."""
     cdef double penalty
     memcpy(&penalty, at(p, op.kept, first, 8 // p.itemsize), sizeof(penalty))
     return penalty

@@ -2,14 +2,16 @@
 
 from libc.stdint cimport uint64_t
 
-from relume.engine.ops cimport Op, Pass, SkipChoice
+from relume.engine.ops cimport GRAIN, Op, Pass, SkipChoice
 from relume.kernels.table cimport Activation, Kernel, Kernels, Spans
+from relume.runtime.threads cimport Choice
 
 cdef enum:
     # Rows of a shard: 784 x 256 products lose 11 % at 64 rows, 38 % at 32. WIDE bytes of a matrix
     # come from beyond the second cache for each shard: with 64 rows a step of 1024-1024-1024-10,
     # batch 512, takes 1.2 times as long as with 128.
     SHARD = 64
+    MIN_SHARD = 16              # where a minibatch has few rows for many threads
     WIDE_SHARD = 128
     WIDE = 1 << 21
     # Elements of a weight block, about. At 16,384 the shares of two threads are less even, and a
@@ -18,10 +20,6 @@ cdef enum:
     TILE = 8                    # rows of a tile of products.h, at most
     MIN_ROWS = 32               # of a weight block: for each one all of x and delta are read
     ALIGN = 16                  # elements: an op's parameters begin on a cache line
-
-    # Multiply-adds of a forward pass from which threads are used. With two a step takes 0.64 of
-    # one's time at 830,000 (64-64-32-10, batch 128), 0.59 at 2.2 million, 0.56 at 30 million.
-    PARALLEL = 400000
 
 cdef struct Block:              # a piece of an op's parameters
     Py_ssize_t op
@@ -46,7 +44,7 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 cdef class Plan:
     cdef Op* ops
     cdef Block* blocks
-    cdef SkipChoice* choices    # N_PRODUCTS for each op
+    cdef SkipChoice* skip_choices       # N_PRODUCTS for each op
     cdef Py_ssize_t* segments   # the op where each segment begins; and the end
     cdef const Spans* spans
     cdef void* spare            # memory that a call gave back
@@ -57,6 +55,10 @@ cdef class Plan:
     cdef readonly bint random
     cdef bint wide              # a matrix of weights has WIDE bytes or more
     cdef int sparsity
+    cdef Choice step_choice     # of the threads of a training step, for about `step_rows` rows
+    cdef Py_ssize_t step_rows
+    cdef double row_seconds     # of a row of a prediction, on one thread
+    cdef uint64_t predictions   # calls that one thread has done
     cdef Py_ssize_t n_segments, fixed, value_width, tape_width, largest_block, multiply_adds
 
     cdef int compile(self, list specs) except -1
@@ -72,6 +74,7 @@ cdef class Plan:
     cdef void add_blocks(self, Py_ssize_t i) noexcept
     cdef void move_training_offsets(self) noexcept
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil
+    cdef void row_took(self, double seconds) noexcept nogil
     cdef Pass new_pass(self, char* parameters, const char* x, char* tape,
                        Py_ssize_t rows) noexcept nogil
     cdef void forward_segment(self, const Pass* p, Py_ssize_t segment, Py_ssize_t first,
@@ -94,9 +97,19 @@ cdef class Plan:
     cdef double largest_gradient(self, const Pass* p) noexcept nogil
 
 
-cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows) noexcept nogil:
-    """The rows of a shard, where there are so many rows."""
-    return WIDE_SHARD if plan.wide and rows >= 4 * WIDE_SHARD else SHARD
+cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows, int threads) noexcept nogil:
+    """The rows of a shard, where there are so many rows; all threads are to have some.
+
+    Nothing is summed over a shard, so that no bit depends on its rows.
+    """
+    cdef Py_ssize_t shard = WIDE_SHARD if plan.wide and rows >= 4 * WIDE_SHARD else SHARD, rounds
+    if threads == 1 or rows >= 4 * threads * shard:
+        return shard
+    # Equal shards, as many for each thread, of up to 7 / 4 of the usual rows: 200 rows are two of
+    # 104 and 96, not four of which the last has 8.
+    rounds = ceil_div(4 * rows, 7 * threads * shard)
+    shard = ceil_div(rows, rounds * threads)
+    return max(ceil_div(shard, GRAIN) * GRAIN, <Py_ssize_t> MIN_SHARD)
 
 
 # Long work goes some shards at a time, for MIN_SECONDS to MAX_SECONDS. In between Python

@@ -3,8 +3,8 @@
 Phase 1 goes by shards of rows: gather, forward, loss, input gradients. Phase 2 goes by
 blocks of weights: the gradient of one block over all rows, then at once its update while it is in
 cache. Where an op needs all rows first (batch_norm), phase 1 is cut into segments, and all shards
-pass one before any enters the next. Shards and blocks depend on shapes alone and nothing is summed
-across threads, so the bits are the same for any number of threads.
+pass one before any enters the next. How many rows a shard has depends on the threads, but nothing
+is summed over one, nor across threads, so the bits are the same for any number of threads.
 
 All parameters lie in one buffer, an op's behind the other's; gradients and optimizer state in
 others of the same layout. A dense op's are one row-major matrix of n_in + 1 rows: the weights,
@@ -29,13 +29,15 @@ from relume.engine.arrays cimport (
     LINE, address, data_of, loss_of, matrix_of, numbers_of, targets_of, writable_data_of,
 )
 from relume.engine.ops cimport (
-    MAX_INTEGERS, MAX_NUMBERS, N_PRODUCTS, NOWHERE, OF_ITS_ROW, Op, Pass, SkipChoice, at, backward,
+    GRAIN, MAX_INTEGERS, MAX_NUMBERS, N_PRODUCTS, NOWHERE, OF_ITS_ROW, Op, Pass, SkipChoice, at, backward,
     delta_at, float_mode, flush_subnormals, forward, gradient, kind_of, restore_float_mode,
     statistic, value_at,
 )
-from relume.engine.skip_zeros cimport NEVER, begin_choice, compressed_size, gradient_scratch
+from relume.engine.skip_zeros cimport (
+    NEVER, begin_choice, compressed_size, gradient_scratch, skipping_takes,
+)
 from relume.kernels.dispatch cimport table
-from relume.runtime.threads cimport available_threads
+from relume.runtime.threads cimport LEVELS, available_threads, threads_forced, threads_of
 from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow
 
 import math
@@ -47,6 +49,7 @@ from relume.engine.arrays import Centered, aligned_zeros
 from relume.engine.op_spec import OpSpec
 from relume.engine.ops import KINDS as _KINDS
 from relume.engine.ops import LEARNT as _LEARNT
+from relume.engine.skip_zeros import PRODUCTS as _PRODUCTS
 from relume.engine.skip_zeros import SPARSITIES as _SPARSITIES
 
 cnp.import_array()
@@ -57,6 +60,11 @@ cdef Py_ssize_t MAX_ELEMENTS = 1 << 56     # of all parameters, and of a tape
 
 # Multiply-adds between two looks at signals, to begin with: 1.3 to 130 ms.
 cdef Py_ssize_t AT_ONCE = 1 << 27
+
+# Seconds of work on one thread from which a prediction uses more: a parallel region takes 2 to 20
+# microseconds itself.
+cdef double PARALLEL = 2e-5
+cdef double START = 3e-11           # seconds of a multiply-add, until a prediction was timed
 
 
 cdef class Plan:
@@ -88,15 +96,15 @@ cdef class Plan:
         self.n_ops = len(specs)
         self.ops = <Op*> PyMem_Calloc(self.n_ops, sizeof(Op))
         self.segments = <Py_ssize_t*> PyMem_Calloc(self.n_ops + 2, sizeof(Py_ssize_t))
-        self.choices = <SkipChoice*> PyMem_Calloc(self.n_ops * N_PRODUCTS, sizeof(SkipChoice))
-        if self.ops == NULL or self.segments == NULL or self.choices == NULL:
+        self.skip_choices = <SkipChoice*> PyMem_Calloc(self.n_ops * N_PRODUCTS, sizeof(SkipChoice))
+        if self.ops == NULL or self.segments == NULL or self.skip_choices == NULL:
             raise MemoryError()
         self.compile(specs)
 
     def __dealloc__(self):
         PyMem_Free(self.ops)
         PyMem_Free(self.segments)
-        PyMem_Free(self.choices)
+        PyMem_Free(self.skip_choices)
         PyMem_Free(self.blocks)
         free(self.spare)
 
@@ -106,9 +114,9 @@ cdef class Plan:
         forks = []
         self.arrays = []
         for i in range(self.n_ops * N_PRODUCTS):
-            begin_choice(&self.choices[i])
+            begin_choice(&self.skip_choices[i])
         for i in range(self.n_ops):
-            self.ops[i].choices = self.choices + i * N_PRODUCTS
+            self.ops[i].choices = self.skip_choices + i * N_PRODUCTS
             self.add_op(i, specs[i], &now, forks)
             n_blocks += blocks_of(&self.ops[i])
             if self.ops[i].kind.before_forward != NULL:
@@ -125,6 +133,7 @@ cdef class Plan:
         self.add_compressed()
         self.move_training_offsets()
         self.tape_width = self.value_width + now.training_width
+        self.row_seconds = START * (self.multiply_adds + 16 * self.value_width)
         self.blocks = <Block*> PyMem_Calloc(n_blocks, sizeof(Block))
         if self.blocks == NULL:
             raise MemoryError()
@@ -313,6 +322,50 @@ cdef class Plan:
         return self.spans.all_finite(
             data_of(parameters, self.dtype, self.n_parameters, "parameters"), self.n_parameters)
 
+    def choices(self):
+        """What is chosen by measured times, and these, in seconds for a row of X.
+
+        Returns
+        -------
+        products : list of tuple (op, product, skips, share, min_share, dense, skipping)
+            Of each product that has been timed: whether it skips zeros, at the share of them when
+            they were last counted; the share from which it does; and the time of both forms.
+        step_threads : int
+            Threads of a training step; 0 if none was made.
+        step_seconds : dict of int to float
+            The time of a step with each number of threads that was tried.
+        row_seconds : float
+            The time of a prediction on one thread.
+        parallel_rows : float
+            The rows from which a prediction uses more threads.
+        """
+        cdef Py_ssize_t i
+        cdef int product, level
+        cdef const SkipChoice* choice
+        cdef double n_matrix
+        products, step_seconds = [], {}
+        for i in range(self.n_ops):
+            n_matrix = self.ops[i].n_matrix
+            for name, product in _PRODUCTS.items():
+                choice = &self.ops[i].choices[product]
+                if choice.bursts[0] == 0 or choice.bursts[1] == 0:
+                    continue
+                products.append((
+                    i, name, choice.share >= choice.min_share, choice.share, choice.min_share,
+                    n_matrix * choice.dense, n_matrix * skipping_takes(choice, choice.share)))
+        for level in range(LEVELS):
+            if self.step_choice.fastest[level] > 0:
+                step_seconds[threads_of(&self.step_choice, level)] = (
+                    self.step_choice.fastest[level])
+        return (products, self.step_choice.threads, step_seconds, self.row_seconds,
+                max(PARALLEL / self.row_seconds, MIN_SHARD + 1))
+
+    def shard_rows(self, Py_ssize_t rows, int threads):
+        """The rows of a shard of so many rows, where so many threads work on them."""
+        if rows < 1 or threads < 1:
+            raise ValueError(f"rows and threads must be at least 1, got {rows} and {threads}")
+        return shard_of(self, rows, threads)
+
     def new_tape(self, Py_ssize_t rows):
         """Memory for what a minibatch of so many rows leaves for its backward pass."""
         return aligned_zeros(self.tape_size(rows), self.dtype)
@@ -325,7 +378,16 @@ cdef class Plan:
         return self.fixed + rows * self.tape_width
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
-        return available_threads() if self.multiply_adds * rows >= PARALLEL else 1
+        """The threads of a prediction of so many rows."""
+        if self.row_seconds * rows >= PARALLEL or threads_forced():
+            return available_threads()
+        return 1
+
+    cdef void row_took(self, double seconds) noexcept nogil:
+        """Let the estimate follow the time that a row took one thread, which may have waited."""
+        cdef double before = self.row_seconds
+        seconds = min(seconds, 2 * before)
+        self.row_seconds = before + (seconds - before) / (2 if seconds < before else 8)
 
     cdef const Op* last_op(self) noexcept nogil:
         return &self.ops[self.n_ops - 1]
@@ -396,7 +458,7 @@ cdef class Plan:
 
     def forward(self, parameters, X, tape, uint64_t key=0):
         """Phase 1 without the loss, for loops of one's own; the outputs are on the tape."""
-        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), first, i, k
+        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows, 1), first, i, k
         cdef Pass p = self.pass_over(parameters, X, tape)
         p.key = key
         if self.n_segments > 1:                         # running statistics are written
@@ -424,7 +486,7 @@ cdef class Plan:
 
     def backward(self, parameters, gradients, X, tape, dz):
         """From the outputs' gradient to the gradients of parameters (written) and X (returned)."""
-        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows), i, k
+        cdef Py_ssize_t rows = X.shape[0], shard = shard_of(self, rows, 1), i, k
         cdef char* g = writable_data_of(gradients, self.dtype, self.n_parameters, "gradients")
         cdef const char* d = matrix_of(dz, self.dtype, rows, self.n_out, "dz")
         cdef Pass p = self.pass_over(parameters, X, tape)
@@ -486,11 +548,11 @@ cdef class Plan:
 
         Those of the input, by which there is no gradient, are left out: nobody can change them.
         """
-        cdef Py_ssize_t i, k, shard = shard_of(self, p.rows)
+        cdef Py_ssize_t i, k
         cdef double sum = 0
         for i in range(self.n_ops):
             if self.ops[i].kind.penalty != NULL and self.ops[i].delta_in != NOWHERE:
-                for k from 0 <= k < p.rows by shard:
+                for k from 0 <= k < p.rows by GRAIN:
                     sum += self.ops[i].kind.penalty(p, &self.ops[i], k)
         return sum
 

@@ -26,6 +26,10 @@ cdef extern from "runtime/platform.h" nogil:
 
 cnp.import_array()
 
+cdef enum:
+    TIMED = 16                  # rows of a prediction whose time shows whether threads would pay,
+    EVERY = 16                  # one such call in so many
+
 
 def predict_array(Plan plan not None, parameters, X, bint softmax=False):
     """`predict` for an array that can be read as it is; None for all else, or if not finite."""
@@ -45,9 +49,11 @@ def predict(Plan plan not None, parameters, X, bint softmax=False):
     cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0]
     cdef cnp.npy_intp[2] shape = [n, plan.n_out]
     cdef Sparse rows
+    cdef int threads = plan.threads_for(n)
+    cdef Py_ssize_t shard = shard_of(plan, n, threads)
     cdef Pass p = plan.new_pass(
         data_of(parameters, plan.dtype, plan.n_parameters, "parameters"), NULL, NULL,
-        min(n, shard_of(plan, n)))
+        min(n, shard))
     p.training = False
     if sparse:
         read_sparse(&rows, X, plan.dtype, n, plan.n_in)
@@ -58,8 +64,8 @@ def predict(Plan plan not None, parameters, X, bint softmax=False):
     if plan.n_segments > 1:
         plan.check_statistics(&p)
     out = cnp.PyArray_EMPTY(2, shape, plan.type_number, False)
-    cdef Py_ssize_t first = 0, last, shards = ceil_div(n, shard_of(plan, n))
-    cdef Py_ssize_t at_once = shards if shards == 1 else shards_at_once(plan, shard_of(plan, n))
+    cdef Py_ssize_t first = 0, last, shards = ceil_div(n, shard)
+    cdef Py_ssize_t at_once = shards if shards == 1 else shards_at_once(plan, shard)
     cdef char* result = address(out)
     cdef int bad = 0
     cdef double start = 0
@@ -68,7 +74,7 @@ def predict(Plan plan not None, parameters, X, bint softmax=False):
         with nogil:
             if last < shards:
                 start = seconds()
-            bad = predict_shards(plan, &p, result, n, first, last, softmax)
+            bad = predict_shards(plan, &p, result, n, first, last, softmax, threads)
         first = last
         if first < shards:
             at_once = adapted(at_once, seconds() - start)
@@ -79,20 +85,28 @@ def predict(Plan plan not None, parameters, X, bint softmax=False):
 
 
 cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
-                        Py_ssize_t first, Py_ssize_t last, bint softmax) noexcept nogil:
+                        Py_ssize_t first, Py_ssize_t last, bint softmax,
+                        int threads) noexcept nogil:
     """Some shards, each through all steps; returned is how many were not finite, or -1."""
     cdef Py_ssize_t i
     cdef Py_ssize_t size = ceil_div(
         (plan.fixed + p.rows * plan.value_width) * plan.itemsize, LINE) * LINE
-    cdef int threads = plan.threads_for(rows), bad = 0
+    cdef int bad = 0
     cdef Py_ssize_t* block = borrow(plan, threads * size)
     cdef char* memory = <char*> block + LINE + (-<Py_ssize_t> block & (LINE - 1))
     cdef Region region
+    cdef double start = 0
     if block == NULL:
         return -1
-    if threads > 1:
+    if threads > 1 and last - first > 1:
         threads = begin(&region, threads)
+    else:
+        threads = 1
     if threads == 1:
+        if rows >= TIMED:
+            plan.predictions += 1
+            if plan.predictions % EVERY == 1:
+                start = seconds()
         for i in range(first, last):
             bad += not predict_shard(plan, p[0], memory, result, i, rows, softmax)
     else:
@@ -101,6 +115,10 @@ cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
                                      softmax)
             done(&region, threadid())
         end(&region, last - first)
+        if region.own > 0:
+            plan.row_took((region.last - region.begin) / (region.own * p.rows))
+    if start > 0:
+        plan.row_took((seconds() - start) / (min(last * p.rows, rows) - first * p.rows))
     free(exchange_pointer(&plan.spare, block))
     return bad
 
@@ -122,8 +140,7 @@ cdef Py_ssize_t* borrow(Plan plan, Py_ssize_t size) noexcept nogil:
 cdef bint predict_shard(Plan plan, Pass p, char* tape, char* result, Py_ssize_t shard,
                         Py_ssize_t rows, bint softmax) noexcept nogil:
     """One shard through all steps, on a tape of its thread that stays in cache."""
-    cdef Py_ssize_t first = shard * shard_of(plan, rows)
-    cdef Py_ssize_t n = min(shard_of(plan, rows), rows - first), k
+    cdef Py_ssize_t first = shard * p.rows, n = min(p.rows, rows - first), k
     cdef Sparse part
     p.tape = tape
     if p.sparse != NULL:

@@ -169,7 +169,7 @@ cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssiz
         return p.sparsity == ALWAYS
     choice = op.choices + product
     # One thread of a team times its own parts, so that no two of them write the same estimates.
-    cdef bint own = threadid() == 0
+    cdef bint own = product == ONE_ROW or threadid() == 0
     if own:
         form = next_call(choice)
     if form != UNTIMED:
@@ -183,7 +183,7 @@ cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssiz
         # too long where there are few outputs: those of a row before stand for them.
         if choice.share >= choice.min_share:
             return True
-        if op.n_out < ROW_COUNTED and choice.wait % (ROW_COUNTED // op.n_out) != 0:
+        if op.n_out < ROW_COUNTED and choice.wait % 16 != 0:
             return False
     elif choice.min_share <= 0:
         return True

@@ -22,7 +22,8 @@ from relume.engine.ops cimport (
 )
 from relume.engine.updates cimport Updates
 from relume.runtime.threads cimport (
-    APART, Choice, Region, begin, begin_choice, choose, chosen, done, end, next_part, share_out,
+    APART, Region, available_threads, begin, begin_choice, choose, chosen, done, end, next_part,
+    share_out,
 )
 from relume.kernels.table cimport Loss, LossRow
 
@@ -97,8 +98,8 @@ cdef class Training:
     cdef readonly Py_ssize_t rows
     cdef list observers         # they look at what minibatches leave on the tape
     cdef Py_ssize_t y_size
-    cdef int threads            # of this minibatch
-    cdef Choice choice
+    cdef int threads            # of this minibatch,
+    cdef Py_ssize_t shard_rows  # and rows of its shards
     cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint labels            # whether y holds class labels
@@ -122,8 +123,11 @@ cdef class Training:
         self.y_dtype, self.y_shape = y_like.dtype, y_like.shape[1:]
         if self.y_dtype.hasobject:
             raise TypeError(f"y must hold numbers, got dtype {self.y_dtype}")
-        self.threads = plan.threads_for(rows)
-        begin_choice(&self.choice, self.threads)
+        self.threads = available_threads()
+        if (self.threads != plan.step_choice.all_threads
+                or not plan.step_rows // 2 <= rows <= 2 * plan.step_rows):
+            begin_choice(&plan.step_choice, self.threads)
+            plan.step_rows = rows
         self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty, rows)
         self.skipped = np.zeros(rows, np.int64)
         numbers = np.zeros(1, plan.dtype)
@@ -296,9 +300,11 @@ cdef class Training:
         self.order = NULL
         self.p.key = key
         with nogil:
+            self.threads = self.updates.threads = choose(&self.plan.step_choice)
             status = self.phase1(n, False)
             if status == FINE:
                 self.batch_loss += self.updates.derive(&self.p, self.divisor, out)
+            chosen(&self.plan.step_choice, n)
         if status != FINE:
             return self._failed(status, 0, 0.0)
         if self.observers:
@@ -359,9 +365,9 @@ cdef class Training:
 
     cdef Status minibatch(self, Py_ssize_t rows) noexcept nogil:
         cdef Status status
-        self.threads = self.updates.threads = choose(&self.choice)
+        self.threads = self.updates.threads = choose(&self.plan.step_choice)
         status = self.update(rows)
-        chosen(&self.choice)
+        chosen(&self.plan.step_choice, rows)
         return status
 
     cdef Status update(self, Py_ssize_t rows) noexcept nogil:
@@ -388,6 +394,7 @@ cdef class Training:
         cdef Py_ssize_t k, last = self.plan.n_segments - 1
         cdef int faults = 0
         self.p.rows, self.p.x_peak = rows, -1
+        self.shard_rows = shard_of(self.plan, rows, self.threads)
         if self.order == NULL:
             self.p.x = self.x
         self.batch_total = self.total_weight()
@@ -438,7 +445,7 @@ cdef class Training:
 
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
         """A segment forward or back over all shards; returned are the faults of all rows."""
-        cdef Py_ssize_t i, n = ceil_div(self.p.rows, shard_of(self.plan, self.p.rows))
+        cdef Py_ssize_t i, n = ceil_div(self.p.rows, self.shard_rows)
         cdef int faults = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
@@ -466,8 +473,8 @@ cdef class Training:
 
     cdef int shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
         """One shard through a segment; returned are the faults of its rows."""
-        cdef Py_ssize_t rows = shard_of(self.plan, self.p.rows), first = i * rows
-        cdef Py_ssize_t n = min(rows, self.p.rows - first)
+        cdef Py_ssize_t first = i * self.shard_rows
+        cdef Py_ssize_t n = min(self.shard_rows, self.p.rows - first)
         cdef int faults = 0
         cdef float_mode mode = flush_subnormals()
         if segment == 0 and not back:

@@ -12,6 +12,7 @@ from relume.nn.callbacks.standard import (
 )
 from relume.nn.callbacks.tensorboard import TensorBoard
 from relume.nn.check_loss import check_loss
+from relume.nn.choices import Choices, ProductChoice
 from relume.nn.compact import CompactedLayer, CompactReport
 from relume.nn.interop.from_sklearn import from_sklearn
 from relume.nn.layers import *  # noqa: F403
@@ -67,6 +68,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
+    "Choices",
     "CompactReport",
     "CompactedLayer",
     "Constant",
@@ -97,6 +99,7 @@ __all__ = [
     "Optimizer",
     "Orthogonal",
     "Poisson",
+    "ProductChoice",
     "PythonLoss",
     "Quantile",
     "RMSprop",

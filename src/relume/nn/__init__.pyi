@@ -9,6 +9,8 @@ from relume.nn.callbacks.standard import ModelCheckpoint as ModelCheckpoint
 from relume.nn.callbacks.standard import TerminateOnNaN as TerminateOnNaN
 from relume.nn.callbacks.tensorboard import TensorBoard as TensorBoard
 from relume.nn.check_loss import check_loss as check_loss
+from relume.nn.choices import Choices as Choices
+from relume.nn.choices import ProductChoice as ProductChoice
 from relume.nn.compact import CompactedLayer as CompactedLayer
 from relume.nn.compact import CompactReport as CompactReport
 from relume.nn.interop.from_sklearn import from_sklearn as from_sklearn

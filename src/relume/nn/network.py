@@ -21,6 +21,7 @@ from relume.engine.updates import Updates
 from relume.keywords import refuse, refusing
 from relume.nn import notebook
 from relume.nn.callbacks.callback import Callback, Hooks
+from relume.nn.choices import Choices, choices_of
 from relume.nn.configurable import CHANGES
 from relume.nn.data import check_data
 from relume.nn.data.minibatches import (
@@ -139,7 +140,7 @@ class Network:
     sparse : {"auto", "never", "always"}, default="auto"
         Whether matrix products skip zeros in their input, such as those that a relu produces.
         "auto" times both ways while it works, and skips them where that is faster on this
-        machine. The results have the same bits in all three cases.
+        machine, see `choices`. The results have the same bits in all three cases.
     scale_targets : bool, default=False
         Whether the outputs stand for targets of mean 0 and standard deviation 1, which networks
         learn far faster than targets that are far from 0 or of large spread. The mean and
@@ -288,6 +289,39 @@ class Network:
         trainable                                  50,890
         """
         return summary_of(self.layers, None if self._weights is None else self._weights.plan.n_in)
+
+    def choices(self) -> Choices:
+        """What is chosen by measuring on this machine, and the times that it is chosen by.
+
+        Whether a matrix product skips zeros (with ``sparse="auto"``), and on how many threads a
+        step or a prediction runs, is decided by timing it while it works: the first few calls in
+        both ways, later calls so rarely that it costs less than one percent. No result depends on
+        it.
+
+        Returns
+        -------
+        choices : Choices
+            The products that have been timed, and the threads; ``print`` shows a table.
+
+        Raises
+        ------
+        RuntimeError
+            If the network is not built.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from relume import nn
+        >>> X = np.random.default_rng(0).normal(size=(1000, 20)).astype("float32")
+        >>> net = nn.Network([nn.Dense(64, activation="relu"), nn.Dense(10)], seed=0)
+        >>> history = net.fit(X, np.arange(1000) % 10, epochs=2)
+        >>> choices = net.choices()
+        >>> [(each.layer, each.product) for each in choices.products]
+        [('0', 'forward'), ('0', 'gradient'), ('2', 'forward'), ('2', 'gradient')]
+        >>> choices.products[0].pays_from > choices.products[0].zeros     # X has no zeros
+        True
+        """
+        return choices_of(self)
 
     # -- settings ---------------------------------------------------------------------------------
 

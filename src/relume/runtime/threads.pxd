@@ -31,14 +31,22 @@ cdef enum:
 cdef void share_out(uint64_t* parts, int threads, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nogil
 
-# The choice between one thread and all threads for repeated work, by the measured times of both.
+# The choice of 1, 2, 4, ... or all threads for repeated work, by the measured times of each.
+cdef enum:
+    LEVELS = 13                 # numbers of threads up to MAX_THREADS
+    SETTLED = -1
+
 cdef struct Choice:
     int all_threads
     int threads                 # current choice
-    int runs                    # runs since the last comparison began
+    int level                   # the number of threads that is timed, or SETTLED
+    int runs                    # of this level, or since the choice was made
+    int again                   # runs until the next comparison
     double begin                # seconds
-    double fastest[2]           # fastest time of all threads and of one thread, in seconds
+    double fastest[LEVELS]      # fastest time for a row of each level, in seconds, or 0
 
 cdef void begin_choice(Choice* choice, int all_threads) noexcept nogil
 cdef int choose(Choice* choice) noexcept nogil
-cdef void chosen(Choice* choice) noexcept nogil
+cdef void chosen(Choice* choice, Py_ssize_t rows) noexcept nogil
+cdef bint threads_forced() noexcept nogil
+cdef int threads_of(const Choice* choice, int level) noexcept nogil

@@ -59,13 +59,18 @@ cdef double WORTH = 1.1
 cdef int STRIKES = 3            # more than 1, as the first region may only have woken a thread
 cdef double PAUSE = 64          # at most STRIKES / PAUSE of the time is lost
 
-cdef int TRIALS = 3             # timed runs of all threads, and as many of one thread
-cdef int AGAIN = 500            # runs until the next comparison: the machine may be busy by then
+cdef int TRIALS = 3             # timed runs of each number of threads
+cdef int FIRST = 3              # runs before the first of them, whose memory is not in cache yet
+cdef int AGAIN = 500            # runs until the next comparison: the machine may be busy by then,
+cdef int COST = 128             # or more, so that comparing takes at most 1 / COST of the time
+cdef double GAIN = 0.95         # more threads must take at most so much of the time
+cdef double MIN_RUN = 5e-5      # seconds; regions take several microseconds themselves
 
 # Seconds until threads that could not be started are tried again. A try takes 20 us a thread.
 cdef double RETRY = 0.1
 
 cdef int n_threads = 1
+cdef bint forced = False        # whether all threads are used, whatever they take
 cdef int strikes = 0
 cdef double resting_until = 0
 cdef double no_start_until = 0
@@ -86,7 +91,7 @@ cdef int begin(Region* region, int wanted) noexcept nogil:
     if threads > 1:
         region.begin = region.last = seconds()
         region.own = 0
-        if region.begin < resting_until:
+        if region.begin < resting_until and not forced:
             return 1
         if threads != pool:
             threads = fill_pool(threads, region)
@@ -150,30 +155,88 @@ cdef Py_ssize_t next_part(uint64_t* parts, int threads, int thread) noexcept nog
 
 
 cdef void begin_choice(Choice* choice, int all_threads) noexcept nogil:
-    choice.all_threads = choice.threads = all_threads
-    choice.runs = AGAIN
+    choice.all_threads, choice.again = all_threads, 0
+    compare(choice)
+    choice.runs = -FIRST
+
+
+cdef void compare(Choice* choice) noexcept nogil:
+    """Begin to time runs, of one thread first."""
+    cdef int i
+    choice.level, choice.runs, choice.threads = 0, 0, 1
+    for i in range(LEVELS):
+        choice.fastest[i] = 0
+
+
+cdef int threads_of(const Choice* choice, int level) noexcept nogil:
+    return min(1 << level, choice.all_threads)
 
 
 cdef int choose(Choice* choice) noexcept nogil:
-    """The number of threads for the next run: all and one in turn, then whichever was faster."""
-    if choice.all_threads == 1:
-        return 1
-    if choice.runs == AGAIN:
-        choice.runs, choice.fastest[0], choice.fastest[1] = 0, INFINITY, INFINITY
-    if choice.runs < 2 * TRIALS:
-        choice.threads = 1 if choice.runs % 2 else choice.all_threads
-    elif choice.runs == 2 * TRIALS:
-        choice.threads = 1 if choice.fastest[1] < choice.fastest[0] else choice.all_threads
-    choice.begin = seconds()
+    """The number of threads for the next run: one, two, four and so on, then the fastest."""
+    if forced:
+        return choice.all_threads
+    if choice.all_threads > 1:
+        if choice.level == SETTLED and choice.runs >= choice.again:
+            compare(choice)
+        choice.begin = seconds()
     return choice.threads
 
 
-cdef void chosen(Choice* choice) noexcept nogil:
-    """Record the time that the run took."""
-    cdef int alone = choice.threads == 1
-    if choice.all_threads > 1:
-        choice.fastest[alone] = min(choice.fastest[alone], seconds() - choice.begin)
-        choice.runs += 1
+cdef void chosen(Choice* choice, Py_ssize_t rows) noexcept nogil:
+    """Record the time that the run, of so many rows, took."""
+    cdef int level = choice.level
+    cdef double took
+    if choice.all_threads == 1 or forced:
+        return
+    choice.runs += 1
+    if level == SETTLED or choice.runs <= 0:
+        return
+    took = (seconds() - choice.begin) / rows
+    choice.fastest[level] = took if choice.runs == 1 else min(choice.fastest[level], took)
+    if choice.runs == TRIALS:
+        next_level(choice, rows)
+
+
+cdef void next_level(Choice* choice, Py_ssize_t rows) noexcept nogil:
+    """Try more threads as long as they are faster, then settle."""
+    cdef int level = choice.level, best = level, i
+    cdef const double* fastest = choice.fastest
+    cdef double lost = 0
+    choice.runs = 0
+    if level > 0 and fastest[level] > GAIN * fastest[level - 1]:
+        best = level - 1
+    elif threads_of(choice, level) < choice.all_threads and fastest[0] * rows >= MIN_RUN:
+        choice.level += 1
+        choice.threads = threads_of(choice, choice.level)
+        return
+    for i in range(level + 1):
+        lost += TRIALS * (fastest[i] - fastest[best])
+    choice.again = max(AGAIN, <int> min(COST * lost / fastest[best], 1e9))
+    choice.level, choice.threads = SETTLED, threads_of(choice, best)
+
+
+cdef bint threads_forced() noexcept nogil:
+    return forced
+
+
+def force_threads(bint force):
+    """Let all work of networks use all threads, whatever it takes: for tests."""
+    global forced
+    forced = force
+
+
+def simulate(int all_threads, seconds_of, Py_ssize_t runs, Py_ssize_t rows=128):
+    """The numbers of threads of some runs, if a run on n threads took ``seconds_of(n)``: for tests.
+    """
+    cdef Choice choice
+    begin_choice(&choice, checked(all_threads, "all_threads"))
+    numbers = []
+    for _ in range(runs):
+        numbers.append(choose(&choice))
+        choice.begin = seconds() - seconds_of(choice.threads)
+        chosen(&choice, rows)
+    return numbers
 
 
 def openmp_version():
