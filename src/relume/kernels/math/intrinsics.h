@@ -17,6 +17,13 @@
 #define RELUME_INLINE static inline __attribute__((always_inline))
 #endif
 
+/* Whether a loop in place must be apart from others to be vectorized, see map.pxi. */
+#if defined(__clang__)
+#define RELUME_IN_PLACE_APART 1
+#else
+#define RELUME_IN_PLACE_APART 0
+#endif
+
 /* a * b + c, rounded once if the instruction set has a fused multiply-add, else twice. Contraction is
  * off (-ffp-contract=off), so a vector body and its scalar tail always round in the same way. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)

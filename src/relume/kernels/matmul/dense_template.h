@@ -52,10 +52,10 @@ RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge
         UNROLLED for (int v = 0; v < vectors; v++)
             sum[r][v] = NAMED(load)(from + (continued ? r * c_row : 0), v, vectors, edge, last);
     do {
-        UNROLLED for (int v = 0; v < vectors; v++) {
+        if (rows == 1)
+            UNROLLED for (int v = 0; v < vectors; v++) FETCH(b + AHEAD * b_row + v * WIDTH);
+        UNROLLED for (int v = 0; v < vectors; v++)
             part[v] = NAMED(load)(b, v, vectors, edge, last);
-            if (rows == 1) FETCH(b + AHEAD * b_row + v * WIDTH);
-        }
         UNROLLED for (int r = 0; r < rows; r++) {
             const vector x = SPREAD(a[r * a_row]);
             UNROLLED for (int v = 0; v < vectors; v++) ADD_PRODUCT(sum[r][v], x, part[v]);
@@ -63,18 +63,24 @@ RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge
         a = (const floating *)((const char *)a + a_column);
         b += b_row;
     } while (--rest);
+    if (p + k == q->k) {
+        if (q->rectify)
+            UNROLLED for (int r = 0; r < rows; r++)
+                UNROLLED for (int v = 0; v < vectors; v++)
+                    sum[r][v] = WHERE_POSITIVE(sum[r][v], sum[r][v]);
+        if (positive != NULL) {
+            const floating *y = positive + i * c_row + j;
+            UNROLLED for (int r = 0; r < rows; r++)
+                UNROLLED for (int v = 0; v < vectors; v++)
+                    sum[r][v] = WHERE_POSITIVE(
+                        sum[r][v], NAMED(load)(y + r * c_row, v, vectors, edge, last));
+        }
+    }
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < vectors; v++) {
-            vector out = sum[r][v];
-            if (p + k == q->k) {
-                if (q->rectify) out = WHERE_POSITIVE(out, out);
-                if (positive != NULL) {
-                    const floating *y = positive + (i + r) * c_row + j;
-                    out = WHERE_POSITIVE(out, NAMED(load)(y, v, vectors, edge, last));
-                }
-            }
-            if (edge && v == vectors - 1) STORE_PART(c + r * c_row + v * WIDTH, last, out);
-            else *(vector *)(c + r * c_row + v * WIDTH) = out;
+            floating *to = c + r * c_row + v * WIDTH;
+            if (edge && v == vectors - 1) STORE_PART(to, last, sum[r][v]);
+            else *(vector *)to = sum[r][v];
         }
 }
 
