@@ -139,6 +139,22 @@ def test_probabilities_sum_to_1(dtype):
     assert abs(sums - 1).max() <= 4 * np.finfo(dtype).eps
 
 
+@each_axis_function
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 10, 16, 17, 33, 56, 57, 70])
+def test_bits_of_a_row_do_not_depend_on_the_others(function, dtype, n):
+    """Short rows are transposed in tiles of 16, and the last few are computed one by one."""
+    operands = function.operands(dtype, (40, n), seed=n)
+    operands[-1][::3] *= 9  # some rows are dominated by one element
+    whole = np.asarray(function(*operands))
+    for start, stop in [(0, 1), (3, 7), (1, 17), (0, 16), (5, 20), (7, 40), (9, 28), (38, 40)]:
+        part = [a[start:stop] for a in operands]
+        what = f"{function} of rows {start} to {stop} of {n} elements"
+        assert_same(np.asarray(function(*part)), whole[start:stop], what)
+        strided = [np.repeat(a, 2, axis=0)[::2] for a in part]
+        assert_same(np.asarray(function(*strided)), whole[start:stop], f"{what}, strided")
+
+
 # -- special values --
 
 

@@ -193,6 +193,57 @@ def test_values_and_gradients(shape, loss, reference, draw, dtype):
 
 
 @by_dtype
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+@pytest.mark.parametrize("kind", ["labels", "soft"])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 10, 31, 56, 57, 64])
+def test_cross_entropy_of_a_row_does_not_depend_on_the_others(n, kind, smoothing, dtype):
+    """Short rows are transposed in tiles, and the last few are computed one by one."""
+    rng = np.random.default_rng(n)
+    z = rng.normal(size=(23, n)) * rng.choice([0.1, 3, 40], size=(23, 1))  # some are dominated
+    y = labels(rng, z.shape) if kind == "labels" else soft(rng, z.shape)
+    loss = nn.CrossEntropy(smoothing)
+    reference = partial(cross_entropy, label_smoothing=smoothing)
+    value, gradient = row_losses(loss, z, y, dtype)
+    scale = abs(z).max(axis=1) + 1
+    z = z.astype(dtype).astype("float64")
+    y = np.asarray(y).astype(dtype).astype("float64") if kind == "soft" else y
+    expected, expected_gradient = exactly(reference, z, y)
+    assert (abs(value - expected) <= TOLERANCES[dtype] * scale * (1 + np.sum(y, -1))).all()
+    assert abs(gradient - expected_gradient).max() <= TOLERANCES[dtype] * n
+    for start, stop in [(0, 1), (2, 5), (1, 17), (4, 23)]:
+        part = row_losses(loss, z[start:stop], y[start:stop], dtype)
+        np.testing.assert_array_equal(part[0], value[start:stop])
+        np.testing.assert_array_equal(part[1], gradient[start:stop])
+
+
+@pytest.mark.parametrize("gap", [20, 60, 85])
+@pytest.mark.parametrize("n", [2, 10, 70])
+def test_cross_entropy_of_a_confident_row_keeps_its_digits(n, gap):
+    """The sum of the exponentials with the label's term of 1 would lose all others."""
+    z = np.zeros((20, n))
+    label = np.arange(20) % n
+    z[np.arange(20), label] = gap
+    for dtype, ulp in (("float32", 2.0**-24), ("float64", 2.0**-53)):
+        value, _ = row_losses(nn.CrossEntropy(), z, label, dtype)
+        expected = float(mp.log1p((n - 1) * mp.exp(-gap)))
+        assert abs(value / expected - 1).max() <= 8 * ulp
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+@pytest.mark.parametrize("n", [2, 3, 10, 57])
+def test_cross_entropy_of_a_row_with_nan_or_infinity_is_nan_and_no_other(n, bad):
+    z = np.random.default_rng(n).normal(size=(20, n))
+    label = np.arange(20) % n
+    expected, expected_gradient = row_losses(nn.CrossEntropy(), z, label)
+    z[7, n - 1] = bad
+    value, gradient = row_losses(nn.CrossEntropy(), z, label)
+    assert np.isnan(value[7])
+    assert np.isnan(gradient[7]).all()
+    np.testing.assert_array_equal(np.delete(value, 7), np.delete(expected, 7))
+    np.testing.assert_array_equal(np.delete(gradient, 7, 0), np.delete(expected_gradient, 7, 0))
+
+
+@by_dtype
 def test_positive_weight_of_each_output(dtype):
     rng = np.random.default_rng(0)
     weights = [0.5, 1.0, 20.0]

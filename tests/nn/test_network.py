@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+import relume
 from relume import datasets, nn
 from tests.support import twin as plain
 
@@ -321,6 +322,17 @@ def test_rows_alone_and_in_a_batch(dtype):
     for i in range(len(X)):
         plain.assert_close(net.forward(X[i : i + 1]), z[i : i + 1], tolerance, f"row {i}")
         plain.assert_close(net.predict_proba(X[i : i + 1]), p[i : i + 1], tolerance, f"row {i}")
+
+
+@by_dtype
+@pytest.mark.parametrize("outputs", [2, 3, 10, 33, 70])
+@pytest.mark.parametrize("rows", [1, 3, 20, 517])
+def test_probabilities_are_those_of_relume_softmax(rows, outputs, dtype):
+    """Prediction and the function share one softmax, whatever rows a shard has."""
+    net = nn.Network([nn.Dense(outputs)], dtype=dtype, seed=0).build(5)
+    X = 9 * np.random.default_rng(0).normal(size=(rows, 5)).astype(dtype)
+    z = net.forward(X)
+    np.testing.assert_array_equal(net.predict_proba(X), relume.softmax(z))
 
 
 def test_cross_entropy_of_confident_networks():

@@ -287,8 +287,6 @@ def _run_long_row(ufunc, operands, is_row, n, dtype):
     flat = [a.reshape(-1) if a.ndim and a.size == max(a.shape) else a.flat for a in operands]
     out = len(operands) - 1
     for number in range(row.count):
-        if not row.needs(number):
-            continue
         for start in range(0, n, CHUNK):
             stop = min(n, start + CHUNK)
             for k in range(out):

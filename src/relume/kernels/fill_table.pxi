@@ -48,8 +48,8 @@ include "math/float16.pxi"
 include "activations/activations.pxi"
 include "activations/maxout.pxi"
 include "activations/prelu_gradient.pxi"
-include "softmax/rows.pxi"
 include "softmax/columns.pxi"
+include "softmax/rows.pxi"
 include "softmax/passes.pxi"
 include "layers/combine.pxi"
 include "layers/noise.pxi"
@@ -70,31 +70,31 @@ cdef void fill_axis(Spans* spans, int function, AxisKernel rows, AxisKernel colu
 cdef void fill_passes(Spans* spans, floating like) noexcept:
     """The passes over a long row, each with the operands that it reads, as bits."""
     spans.passes[SOFTMAX] = Passes(
-        <AxisPass> softmax_passes[floating], 3, -1, [1, 1, 1, 0])
+        <AxisPass> softmax_passes[floating], 3, [1, 1, 1, 0])
     spans.passes[LOG_SOFTMAX] = Passes(
-        <AxisPass> log_softmax_passes[floating], 4, 2, [1, 1, 1, 1])
+        <AxisPass> log_softmax_passes[floating], 3, [1, 1, 1, 0])
     spans.passes[LOGSUMEXP] = Passes(
-        <AxisPass> logsumexp_passes[floating], 3, 2, [1, 1, 1, 0])
+        <AxisPass> logsumexp_passes[floating], 2, [1, 1, 0, 0])
     spans.passes[SOFTMAX_BACKWARD] = Passes(
-        <AxisPass> softmax_backward_passes[floating], 4, -1, [2, 2, 3, 3])
+        <AxisPass> softmax_backward_passes[floating], 4, [2, 2, 3, 3])
     spans.passes[LOG_SOFTMAX_BACKWARD] = Passes(
-        <AxisPass> log_softmax_backward_passes[floating], 3, -1, [3, 2, 3, 0])
+        <AxisPass> log_softmax_backward_passes[floating], 3, [3, 2, 3, 0])
     spans.passes[LOGSUMEXP_BACKWARD] = Passes(
-        <AxisPass> logsumexp_backward_passes[floating], 3, -1, [2, 2, 2, 0])
+        <AxisPass> logsumexp_backward_passes[floating], 3, [2, 2, 2, 0])
     spans.passes[SOFTMAX_BACKWARD_FROM_OUTPUT] = Passes(
-        <AxisPass> softmax_from_output_passes[floating], 2, -1, [3, 3, 0, 0])
+        <AxisPass> softmax_from_output_passes[floating], 2, [3, 3, 0, 0])
     spans.passes[LOG_SOFTMAX_BACKWARD_FROM_OUTPUT] = Passes(
-        <AxisPass> log_softmax_from_output_passes[floating], 2, -1, [1, 3, 0, 0])
+        <AxisPass> log_softmax_from_output_passes[floating], 2, [1, 3, 0, 0])
     spans.passes[MAXOUT] = Passes(
-        <AxisPass> maxout_passes[floating], 1, -1, [1, 0, 0, 0])
+        <AxisPass> maxout_passes[floating], 1, [1, 0, 0, 0])
     spans.passes[MAXOUT_BACKWARD] = Passes(
-        <AxisPass> maxout_backward_passes[floating], 1, -1, [0, 0, 0, 0])
+        <AxisPass> maxout_backward_passes[floating], 1, [0, 0, 0, 0])
     spans.passes[PRELU_BACKWARD] = Passes(
-        <AxisPass> prelu_backward_passes[floating], 1, -1, [3, 0, 0, 0])
+        <AxisPass> prelu_backward_passes[floating], 1, [3, 0, 0, 0])
     spans.passes[CRELU] = Passes(
-        <AxisPass> crelu_passes[floating], 1, -1, [1, 0, 0, 0])
+        <AxisPass> crelu_passes[floating], 1, [1, 0, 0, 0])
     spans.passes[CRELU_BACKWARD] = Passes(
-        <AxisPass> crelu_backward_passes[floating], 1, -1, [7, 0, 0, 0])
+        <AxisPass> crelu_backward_passes[floating], 1, [7, 0, 0, 0])
 
 
 cdef void fill_spans(Spans* spans, floating like) noexcept:

@@ -13,11 +13,73 @@ cdef void cross_entropy(const floating* z, const int64_t* label, Py_ssize_t rows
     numbers: label smoothing, which is distributed equally over all classes (Szegedy et al., CVPR
     2016).
     """
-    cdef Py_ssize_t tile, few = rows_at_once(n)
-    for tile in range((rows + few - 1) // few):         # by hand: in tiles of a few rows
+    cdef Py_ssize_t start = 0, whole = rows_in_tiles(rows, n), few = rows_at_once(n)
+    while start < whole:
+        tile_of_cross_entropies[floating](
+            z + start * n, label + start, min(<Py_ssize_t> ROWS_OF_TILE, whole - start), n, scale,
+            numbers[0], dz + start * n, row_loss + start)
+        start += ROWS_OF_TILE
+    start = whole
+    while start < rows:
         few_cross_entropies[floating](
-            z + tile * few * n, label + tile * few, min(few, rows - tile * few), n, scale,
-            numbers[0], dz + tile * few * n, row_loss + tile * few)
+            z + start * n, label + start, min(few, rows - start), n, scale, numbers[0],
+            dz + start * n, row_loss + start)
+        start += few
+
+
+cdef inline void tile_of_cross_entropies(
+        const floating* z, const int64_t* label, Py_ssize_t rows, Py_ssize_t n, double scale,
+        floating smoothing, floating* dz, floating* row_loss) noexcept nogil:
+    cdef floating tile[TOGETHER * ROWS_OF_TILE]
+    cdef floating below_max[TOGETHER * ROWS_OF_TILE]
+    cdef floating row_max[ROWS_OF_TILE]
+    cdef floating distance[ROWS_OF_TILE]
+    cdef floating logarithm[ROWS_OF_TILE]
+    cdef floating factor[ROWS_OF_TILE]
+    cdef double sum[ROWS_OF_TILE]
+    cdef Py_ssize_t i, j, c
+    cdef floating everywhere = <floating> (scale * smoothing / n)
+    cdef floating label_weight = <floating> (scale * (1 - <double> smoothing))
+    to_tile[floating](z, n, rows, n, tile)
+    column_maxima[floating](tile, ROWS_OF_TILE, True, ROWS_OF_TILE, n, row_max)
+    for c in range(ROWS_OF_TILE):
+        distance[c] = 0
+    if smoothing != 0:                          # avoids 0 times infinity
+        for j in range(n):
+            for c in range(ROWS_OF_TILE):
+                below_max[j * ROWS_OF_TILE + c] = row_max[c] - tile[j * ROWS_OF_TILE + c]
+        column_totals[floating](below_max, ROWS_OF_TILE, True, ROWS_OF_TILE, n, sum)
+        for c in range(ROWS_OF_TILE):
+            distance[c] = smoothing * <floating> (sum[c] / n)
+    exps_of_tile[floating](tile, row_max, n, scale, logarithm, factor)
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            tile[j * ROWS_OF_TILE + c] = tile[j * ROWS_OF_TILE + c] * factor[c] - everywhere
+    for i in range(rows):                       # by hand: gathers
+        row_loss[i] = (logarithm[i]
+                       - (<floating> 1 - smoothing) * (z[i * n + label[i]] - row_max[i])
+                       + distance[i])
+    from_tile[floating](tile, n, rows, n, dz)
+    for i in range(rows):                       # by hand: scatters
+        dz[i * n + label[i]] = dz[i * n + label[i]] - label_weight
+
+
+cdef inline void exps_of_tile(floating* tile, const floating* row_max, Py_ssize_t n, double scale,
+                              floating* logarithm, floating* factor) noexcept nogil:
+    """exp(tile - row_max), scaled, in place, the logarithms of their sums, and scale / sums."""
+    cdef floating ones[ROWS_OF_TILE]
+    cdef double others[ROWS_OF_TILE]
+    cdef Py_ssize_t j, c
+    column_sums[floating](kept_other_terms_across, tile, ROWS_OF_TILE, row_max, 0, tile,
+                          ROWS_OF_TILE, NULL, True, ROWS_OF_TILE, n, others)
+    for c in range(ROWS_OF_TILE):
+        ones[c] = 0
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            ones[c] = ones[c] + is_one[floating](tile[j * ROWS_OF_TILE + c])
+    for c in range(ROWS_OF_TILE):
+        logarithm[c] = <floating> log_of_terms(row_max[c], ones[c], others[c])
+        factor[c] = <floating> (scale / sum_of_terms(row_max[c], ones[c], others[c]))
 
 
 cdef inline void few_cross_entropies(const floating* z, const int64_t* label, Py_ssize_t rows,
@@ -26,23 +88,29 @@ cdef inline void few_cross_entropies(const floating* z, const int64_t* label, Py
     cdef Py_ssize_t i, j
     cdef floating row_max[AT_ONCE]
     cdef floating distance[AT_ONCE]
-    cdef double sum[AT_ONCE]
+    cdef double ones[AT_ONCE]
+    cdef double others[AT_ONCE]
     cdef double logarithm[AT_ONCE]
-    cdef floating everywhere = <floating> (scale * smoothing / n), factor, largest
+    cdef floating everywhere = <floating> (scale * smoothing / n), factor
     cdef floating label_weight = <floating> (scale * (1 - <double> smoothing))
+    for i in range(AT_ONCE):
+        ones[i], others[i] = 1, 0
     for i in range(rows):
-        distance[i] = 0
+        row_max[i], distance[i] = maximum_of[floating](z + i * n, n), 0
         if smoothing != 0:              # avoids 0 times infinity
-            largest = maximum_of[floating](z + i * n, n)
             for j in range(n):
-                dz[i * n + j] = largest - z[i * n + j]
+                dz[i * n + j] = row_max[i] - z[i * n + j]
             distance[i] = smoothing * <floating> (total[floating](dz + i * n, n) / n)
-    log_sums_of_rows[floating](z, n, dz, True, rows, n, row_max, sum, logarithm)
+    for i in range(rows):                       # by hand: a loop over rows
+        accurate_exp_terms[floating](z + i * n, row_max[i], dz + i * n, n)
+        sums_of_terms[floating](dz + i * n, n, ones + i, others + i)
+    for i in range(AT_ONCE):
+        logarithm[i] = log_of_terms(row_max[0], ones[i], others[i])
     for i in range(rows):
         row_loss[i] = (<floating> logarithm[i]
                        - (<floating> 1 - smoothing) * (z[i * n + label[i]] - row_max[i])
                        + distance[i])
-        factor = <floating> (scale / sum[i])
+        factor = <floating> (scale / sum_of_terms(row_max[i], ones[i], others[i]))
         for j in range(n):
             dz[i * n + j] = dz[i * n + j] * factor - everywhere
         dz[i * n + label[i]] = dz[i * n + label[i]] - label_weight
@@ -55,21 +123,70 @@ cdef void soft_cross_entropy(const floating* z, const floating* y, Py_ssize_t ro
 
     A row that does not sum to 1 is weighted by its sum, as in torch. numbers: label smoothing.
     """
-    cdef Py_ssize_t i, j
-    cdef floating row_max, factor, distance, by = <floating> scale
-    cdef floating keep = <floating> (1 - <double> numbers[0]), even = numbers[0] / n
-    cdef double sum, others, weight
-    for i in range(rows):
-        row_max = maximum_of[floating](z + i * n, n)
-        for j in range(n):
-            dz[i * n + j] = (keep * y[i * n + j] + even) * (row_max - z[i * n + j])
-        distance = <floating> total[floating](dz + i * n, n)
-        weight = keep * total[floating](y + i * n, n) + numbers[0]
-        sum = exp_sum[floating](z + i * n, row_max, dz + i * n, True, n, &others)
-        row_loss[i] = <floating> (weight * log_of_sum(sum, others)) + distance
-        factor = <floating> (scale * weight / sum)
-        for j in range(n):
-            dz[i * n + j] = dz[i * n + j] * factor - by * (keep * y[i * n + j] + even)
+    cdef Py_ssize_t i = 0, whole = rows_in_tiles(rows, n)
+    while i < whole:
+        tile_of_soft_cross_entropies[floating](
+            z + i * n, y + i * n, min(<Py_ssize_t> ROWS_OF_TILE, whole - i), n, scale, numbers[0],
+            dz + i * n, row_loss + i)
+        i += ROWS_OF_TILE
+    for i in range(whole, rows):                # by hand: a loop over rows
+        one_soft_cross_entropy[floating](z + i * n, y + i * n, n, scale, numbers[0], dz + i * n,
+                                         row_loss + i)
+
+
+cdef inline void tile_of_soft_cross_entropies(
+        const floating* z, const floating* y, Py_ssize_t rows, Py_ssize_t n, double scale,
+        floating smoothing, floating* dz, floating* row_loss) noexcept nogil:
+    cdef floating tile[TOGETHER * ROWS_OF_TILE]
+    cdef floating target[TOGETHER * ROWS_OF_TILE]
+    cdef floating product[TOGETHER * ROWS_OF_TILE]
+    cdef floating row_max[ROWS_OF_TILE]
+    cdef floating weight[ROWS_OF_TILE]
+    cdef floating distance[ROWS_OF_TILE]
+    cdef floating logarithm[ROWS_OF_TILE]
+    cdef floating factor[ROWS_OF_TILE]
+    cdef floating keep = <floating> (1 - <double> smoothing), even = smoothing / n
+    cdef floating by = <floating> scale
+    cdef Py_ssize_t i, j, c
+    to_tile[floating](z, n, rows, n, tile)
+    to_tile[floating](y, n, rows, n, target)
+    column_maxima[floating](tile, ROWS_OF_TILE, True, ROWS_OF_TILE, n, row_max)
+    rounded_totals[floating](target, ROWS_OF_TILE, True, ROWS_OF_TILE, n, weight)
+    for c in range(ROWS_OF_TILE):
+        weight[c] = keep * weight[c] + smoothing
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            i = j * ROWS_OF_TILE + c
+            target[i] = keep * target[i] + even
+            product[i] = target[i] * (row_max[c] - tile[i])
+    rounded_totals[floating](product, ROWS_OF_TILE, True, ROWS_OF_TILE, n, distance)
+    exps_of_tile[floating](tile, row_max, n, 1, logarithm, factor)
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            i = j * ROWS_OF_TILE + c
+            tile[i] = tile[i] * (factor[c] * (by * weight[c])) - by * target[i]
+    for i in range(rows):                       # by hand: fewer than a tile's
+        row_loss[i] = weight[i] * logarithm[i] + distance[i]
+    from_tile[floating](tile, n, rows, n, dz)
+
+
+cdef inline void one_soft_cross_entropy(
+        const floating* z, const floating* y, Py_ssize_t n, double scale, floating smoothing,
+        floating* dz, floating* row_loss) noexcept nogil:
+    cdef floating keep = <floating> (1 - <double> smoothing), even = smoothing / n
+    cdef floating by = <floating> scale, row_max = maximum_of[floating](z, n), distance, factor
+    cdef floating weight = keep * <floating> total[floating](y, n) + smoothing
+    cdef double ones, others
+    cdef Py_ssize_t j
+    for j in range(n):
+        dz[j] = (keep * y[j] + even) * (row_max - z[j])
+    distance = <floating> total[floating](dz, n)
+    accurate_exp_terms[floating](z, row_max, dz, n)
+    sums_of_terms[floating](dz, n, &ones, &others)
+    row_loss[0] = weight * <floating> log_of_terms(row_max, ones, others) + distance
+    factor = <floating> (1 / sum_of_terms(row_max, ones, others)) * (by * weight)
+    for j in range(n):
+        dz[j] = dz[j] * factor - by * (keep * y[j] + even)
 
 
 # -- elementwise losses, averaged over a row ------------------------------------------------------

@@ -20,7 +20,7 @@ cdef extern from "matmul/interface.h" nogil:
         const void* positive
 
 cdef enum:
-    TABLE_VERSION = 13
+    TABLE_VERSION = 14
     MAX_ACTIVATIONS = 96
     MAX_GATED = 16
     N_INTEGERS = 10             # NumPy's byte .. ulonglong, in NumPy's order
@@ -201,10 +201,9 @@ cdef enum:
 # element.
 cdef struct RowState:           # what is known of a row after each chunk
     double max
+    double ones                 # how many terms exp(x - max) are 1, where `sum` lacks them
     double sum                  # of exp(x - max), with the rounding error of the sum
     double sum_error
-    double others               # the same without the maximum, see log_of_sum
-    double others_error
     double total                # of the gradient, or of its products
     double total_error
     Py_ssize_t n                # elements of the whole row
@@ -220,7 +219,6 @@ cdef enum:
 cdef struct Passes:
     AxisPass run
     int count
-    int others                  # the pass that only a dominated row needs, or -1
     int reads[MAX_PASSES]       # bit k: the pass reads operand k
 
 # Statistics of each column, added to N_STATISTICS vectors of n numbers. CLIPPED counts values that

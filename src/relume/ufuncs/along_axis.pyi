@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FUNCTIONS: list[tuple[str, int, str, int, int]]
+FUNCTIONS: list[tuple[str, int, str, int, int, bool]]
 KERNELS: dict[str, int]
 LONG_ROW: int
 texts: list[tuple[bytes, bytes]]
@@ -12,7 +12,6 @@ class LongRow:
     @property
     def count(self) -> int: ...
     def __init__(self, name: str, is_double: bool, n: int) -> None: ...
-    def needs(self, number: int) -> bool: ...
     def reads(self, number: int, k: int) -> bool: ...
     def run(self, number: int, start: int, n: int, spans: list[NDArray[Any]]) -> None: ...
 

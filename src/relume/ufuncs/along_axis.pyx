@@ -2,8 +2,9 @@
 
 The inner loop passes whole rows to a kernel if they are contiguous, or else columns if these lie
 side by side, as they do when the axis is not the last one. Other layouts are packed into scratch
-memory, one tile at a time. Short rows are packed too, as columns. float16 is converted to float32
-one tile at a time, in the same order but without gaps, and is then handled in the same ways.
+memory, one tile at a time. Short rows are packed as columns, unless the kernel transposes them.
+float16 is converted to float32 one tile at a time, in the same order but without gaps, and is then
+handled in the same ways.
 Threads process chunks of rows. A row of more than LONG elements is never packed as a whole: it
 goes through the kernel's passes in pieces, so scratch memory does not grow with the row.
 """
@@ -60,7 +61,8 @@ cdef struct Loop:               # the data that NumPy passes to the inner loop
     const Passes* passes
     const Loop* single          # the float32 loop for float16, else NULL
     Py_ssize_t min_packed       # rows from this length
-    Py_ssize_t max_packed       # to this length are faster if they are packed as columns
+    Py_ssize_t max_packed       # to this length are faster if they are packed as columns,
+    bint transposes             # unless they are contiguous: then the kernel does it
     int n_in
     int n_operands
     Operand operands[MAX_OPERANDS]
@@ -242,7 +244,7 @@ cdef void run_floats(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nog
     tile.rows = max(<Py_ssize_t> 1, rows)
     for k in range(MAX_OPERANDS):
         tile.packed[k] = NULL
-    if short or not all_in_place(call, False):
+    if short and not call.loop.transposes or not all_in_place(call, False):
         tile.across = rows >= FEW and n <= TILE_OF_COLUMNS // FEW and (
             short or side_by_side(call)) or rows >= FEW and all_in_place(call, True)
         if tile.across and all_in_place(call, True):
@@ -309,8 +311,6 @@ cdef void run_long_tile(Call* call, Py_ssize_t start, Py_ssize_t rows, Py_ssize_
     for i in range(rows):
         states[i].max, states[i].n = -INFINITY, call.n
     for number in range(passes.count):
-        if number == passes.others and not any_dominated(states, rows):
-            continue
         for piece in range((call.n + PIECE - 1) // PIECE):
             run_piece(call, start, rows, number, piece * PIECE, packed, singles, states, halves)
     run_piece(call, start, rows, passes.count, call.n, packed, singles, states, halves)
@@ -319,14 +319,6 @@ cdef void run_long_tile(Call* call, Py_ssize_t start, Py_ssize_t rows, Py_ssize_
             convert(call, k, start, rows, False, <float*> singles[k], halves)
     for i in range(rows):
         call.bad_index |= states[i].bad_index
-
-
-cdef bint any_dominated(const RowState* states, Py_ssize_t rows) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef bint result = False
-    for i in range(rows):               # dominated() in rows.pxi, before the sum is corrected
-        result |= 0.5 <= states[i].sum <= 2.5
-    return result
 
 
 cdef void run_piece(const Call* call, Py_ssize_t start, Py_ssize_t rows, int number,
@@ -455,22 +447,24 @@ cdef void copy_tile(const char* x, Py_ssize_t x_outer, Py_ssize_t x_inner, char*
 # -- generalized ufuncs ---------------------------------------------------------------------------
 # NumPy keeps the pointers that it is given, so their targets must live as long as the module.
 
-# Name, kernel, signature, and the minimum and maximum length of rows that are packed as columns. A
-# `backward` function takes the gradient first, as everywhere.
+# Name, kernel, signature, the minimum and maximum length of rows that are packed as columns, and
+# whether the kernel transposes contiguous ones. A `backward` function takes the gradient first, as
+# everywhere.
 FUNCTIONS = [
-    ("softmax", SOFTMAX, "(n)->(n)", 1, 32),
-    ("log_softmax", LOG_SOFTMAX, "(n)->(n)", 1, 32),
-    ("logsumexp", LOGSUMEXP, "(n)->()", 1, 32),
-    ("softmax_backward", SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32),
-    ("log_softmax_backward", LOG_SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32),
-    ("logsumexp_backward", LOGSUMEXP_BACKWARD, "(),(n)->(n)", 1, 32),
-    ("softmax_backward_from_output", SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
-    ("log_softmax_backward_from_output", LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32),
-    ("maxout", MAXOUT, "(n)->(),()", 5, 32),
-    ("maxout_backward", MAXOUT_BACKWARD, "(),()->(n)", 0, 0),
-    ("crelu", CRELU, "(n)->(n),(n)", 1, 8),
-    ("crelu_backward", CRELU_BACKWARD, "(n),(n),(n)->(n)", 1, 8),
-    ("prelu_backward", PRELU_BACKWARD, "(n),(n),()->(n),()", 1, 32),
+    ("softmax", SOFTMAX, "(n)->(n)", 1, 32, True),
+    ("log_softmax", LOG_SOFTMAX, "(n)->(n)", 1, 32, True),
+    ("logsumexp", LOGSUMEXP, "(n)->()", 1, 32, True),
+    ("softmax_backward", SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32, True),
+    ("log_softmax_backward", LOG_SOFTMAX_BACKWARD, "(n),(n)->(n)", 1, 32, True),
+    ("logsumexp_backward", LOGSUMEXP_BACKWARD, "(),(n)->(n)", 1, 32, True),
+    ("softmax_backward_from_output", SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32, True),
+    ("log_softmax_backward_from_output", LOG_SOFTMAX_BACKWARD_FROM_OUTPUT, "(n),(n)->(n)", 1, 32,
+     True),
+    ("maxout", MAXOUT, "(n)->(),()", 5, 32, False),
+    ("maxout_backward", MAXOUT_BACKWARD, "(),()->(n)", 0, 0, False),
+    ("crelu", CRELU, "(n)->(n),(n)", 1, 8, False),
+    ("crelu_backward", CRELU_BACKWARD, "(n),(n),(n)->(n)", 1, 8, False),
+    ("prelu_backward", PRELU_BACKWARD, "(n),(n),()->(n),()", 1, 32, False),
 ]
 
 cdef cnp.PyUFuncGenericFunction inner_loops[N_LOOPS]
@@ -484,7 +478,7 @@ cnp.import_ufunc()
 
 
 cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
-                 Py_ssize_t max_packed):
+                 Py_ssize_t max_packed, bint transposes):
     inputs, _, outputs = signature.partition("->")
     is_row = [operand == "(n)" for operand in f"{inputs},{outputs}".split(",")]
     cdef int n_in = len(inputs.split(",")), j, k
@@ -498,6 +492,7 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
         loop.rows, loop.columns = spans.rows[kernel], spans.columns[kernel]
         loop.passes = &spans.passes[kernel]
         loop.min_packed, loop.max_packed = min_packed, max_packed
+        loop.transposes = transposes
         loop.n_in, loop.n_operands = n_in, len(is_row)
         for k, row in enumerate(is_row):
             index = (kernel, k) in ((MAXOUT, 2), (MAXOUT_BACKWARD, 1))
@@ -519,8 +514,8 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
 
 
 KERNELS = {}
-for _name, _kernel, _signature, _min_packed, _max_packed in FUNCTIONS:
-    globals()[_name] = make(_name, _kernel, _signature, _min_packed, _max_packed)
+for _name, _kernel, _signature, _min_packed, _max_packed, _transposes in FUNCTIONS:
+    globals()[_name] = make(_name, _kernel, _signature, _min_packed, _max_packed, _transposes)
     KERNELS[_name] = _kernel
 
 
@@ -546,10 +541,6 @@ cdef class LongRow:
     def count(self):
         """The number of passes."""
         return self.passes.count
-
-    def needs(self, int number):
-        """Whether the row needs a pass."""
-        return number != self.passes.others or any_dominated(&self.state, 1)
 
     def reads(self, int number, int k):
         """Whether a pass reads operand k."""

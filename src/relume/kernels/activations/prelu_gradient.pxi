@@ -55,15 +55,15 @@ cdef void prelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ss
     for block in range((n + SHORT - 1) // SHORT):
         size = min(<Py_ssize_t> SHORT, n - block * SHORT)
         used = min(<Py_ssize_t> LANES, size)
-        clear_lanes[floating](lanes, columns, used)
+        memset(lanes, 0, used * columns * sizeof(floating))
         for j in range(block * SHORT, block * SHORT + size):
-            lane = lanes + j % LANES * COLUMNS
+            lane = lanes + j % LANES * columns
             grad, x, out = args[0] + j * steps[0], args[1] + j * steps[1], args[3] + j * steps[3]
             for c in range(columns):
                 lane[c] += prelu_weight_gradient[floating](grad[c], x[c])
             for c in range(columns):
                 out[c] = leaky_relu_backward[floating](grad[c], x[c], weight[c])
-        add_lanes[floating](lanes, columns, used, sum, error)
+        add_lanes[floating](lanes, False, columns, used, sum, error)
     correct(sum, error, columns)
     for c in range(columns):
         args[4][c] = <floating> sum[c]

@@ -104,6 +104,28 @@ RELUME_INLINE double flipped_by_double(double x, double y)
     return double_of_bits(bits_of_double(x) ^ (bits_of_double(y) & 0x8000000000000000u));
 }
 
+/* other_than: 0 where x and y have the same bits, else x. is_same: 1 where they have, else 0. Written as
+ * masks, because a compiler makes two selections by one condition a branch. */
+RELUME_INLINE float other_than_float(float x, float y)
+{
+    const uint32_t u = bits_of_float(x);
+    return float_of_bits(u & -(uint32_t)(u != bits_of_float(y)));
+}
+RELUME_INLINE double other_than_double(double x, double y)
+{
+    const uint64_t u = bits_of_double(x);
+    return double_of_bits(u & -(uint64_t)(u != bits_of_double(y)));
+}
+RELUME_INLINE float is_same_float(float x, float y)
+{
+    return float_of_bits(0x3f800000u & -(uint32_t)(bits_of_float(x) == bits_of_float(y)));
+}
+RELUME_INLINE double is_same_double(double x, double y)
+{
+    return double_of_bits(
+        0x3ff0000000000000u & -(uint64_t)(bits_of_double(x) == bits_of_double(y)));
+}
+
 /* -x where the integer that the addition of a shift has put into the low bits of y is odd, else x. */
 RELUME_INLINE float flipped_if_odd_float(float x, float y)
 {

@@ -109,6 +109,55 @@ typedef double vector_double;
 DEFINE_SUMS(float)
 DEFINE_SUMS(double)
 
+/* sum(x) of the elements that are not `one`; `count` is how many are. */
+#if defined(__GNUC__)
+typedef int32_t mask_float __attribute__((vector_size(VECTOR), aligned(4), may_alias));
+typedef int64_t mask_double __attribute__((vector_size(VECTOR), aligned(8), may_alias));
+#define DEFINE_SUM_OF_OTHERS(floating)                                                            \
+    RELUME_INLINE void add_others_##floating(const vector_##floating *x, vector_##floating one,   \
+                                             vector_##floating *lane, mask_##floating *count)     \
+    {                                                                                             \
+        for (int k = 0; k < PARTS_##floating; k++) {                                              \
+            const mask_##floating same = x[k] == one;                                             \
+            *count -= same;                                                                       \
+            lane[k] += (vector_##floating)((mask_##floating)x[k] & ~same);                        \
+        }                                                                                         \
+    }                                                                                             \
+    RELUME_INLINE floating sum_of_others_##floating(const floating *x, ptrdiff_t n, floating one, \
+                                                    ptrdiff_t *count)                             \
+    {                                                                                             \
+        const vector_##floating ones = one - (vector_##floating){0};                              \
+        vector_##floating lane[PARTS_##floating] = {0};                                           \
+        mask_##floating counted = {0};                                                            \
+        floating tail[LANES];                                                                     \
+        const ptrdiff_t whole = n / LANES * LANES;                                                \
+        for (ptrdiff_t i = 0; i < whole; i += LANES)                                              \
+            add_others_##floating((const vector_##floating *)(x + i), ones, lane, &counted);      \
+        if (whole < n) {                                                                          \
+            pad_##floating(x + whole, n - whole, tail);                                           \
+            add_others_##floating((const vector_##floating *)tail, ones, lane, &counted);         \
+        }                                                                                         \
+        *count = 0;                                                                               \
+        for (int k = 0; k < WIDTH_##floating; k++) *count += counted[k];                          \
+        return sum_of_lanes_##floating(lane);                                                     \
+    }
+#else
+#define DEFINE_SUM_OF_OTHERS(floating)                                                            \
+    RELUME_INLINE floating sum_of_others_##floating(const floating *x, ptrdiff_t n, floating one, \
+                                                    ptrdiff_t *count)                             \
+    {                                                                                             \
+        floating lane[LANES] = {0};                                                               \
+        *count = 0;                                                                               \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                       \
+            *count += x[i] == one;                                                                \
+            lane[i % LANES] += x[i] == one ? 0 : x[i];                                            \
+        }                                                                                         \
+        return sum_of_lanes_##floating(lane);                                                     \
+    }
+#endif
+DEFINE_SUM_OF_OTHERS(float)
+DEFINE_SUM_OF_OTHERS(double)
+
 /* The sum of floats, computed in double in the same order. */
 #if defined(__GNUC__)
 RELUME_INLINE double total_float(const float *x, ptrdiff_t n)

@@ -18,12 +18,14 @@ cdef extern from "math/reductions.h" nogil:
     double total_double(const double* x, Py_ssize_t n)
     float dot_float(const float* x, const float* y, Py_ssize_t n)
     double dot_double(const double* x, const double* y, Py_ssize_t n)
+    float sum_of_others_float(const float* x, Py_ssize_t n, float one, Py_ssize_t* count)
+    double sum_of_others_double(const double* x, Py_ssize_t n, double one, Py_ssize_t* count)
     double peak_float(const float* x, Py_ssize_t n)
     double peak_double(const double* x, Py_ssize_t n)
 
 
 cdef extern from "math/logarithm.h" nogil:
-    double log_plus_one(double x)
+    double log_plus_one(double x, bint to_float)
 
 
 cdef inline void pad(const floating* x, Py_ssize_t n, floating* out) noexcept nogil:

@@ -3,15 +3,18 @@
 # and their order are those of rows.pxi, so the bits are the same.
 
 
+cdef inline void pass_over_maxima(const floating* x, RowState* state, Py_ssize_t n) noexcept nogil:
+    cdef floating chunk_max = maximum_of[floating](x, n)
+    state.max = chunk_max if chunk_max > state.max else state.max
+
+
 cdef inline void pass_over_exps(const floating* x, RowState* state, int number,
                                 Py_ssize_t n) noexcept nogil:
-    """Pass 0 finds the maximum, pass 1 the sum of exp(x - maximum)."""
+    """Pass 0 finds the maximum, pass 1 the scaled sum of exp(x - maximum)."""
     cdef floating terms[SHORT]
-    cdef floating chunk_max
     cdef Py_ssize_t block, start, size
     if number == 0:
-        chunk_max = maximum_of[floating](x, n)
-        state.max = chunk_max if chunk_max > state.max else state.max
+        pass_over_maxima[floating](x, state, n)
         return
     for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
@@ -19,30 +22,33 @@ cdef inline void pass_over_exps(const floating* x, RowState* state, int number,
         add_exactly(&state.sum, &state.sum_error, sum_of[floating](terms, size))
 
 
-cdef inline void pass_over_others(const floating* x, RowState* state,
+cdef inline void pass_over_others(const floating* x, RowState* state, int number,
                                   Py_ssize_t n) noexcept nogil:
+    """The same, but pass 1 counts the terms that are 1 and adds up the others."""
     cdef floating terms[SHORT]
-    cdef floating row_max = <floating> state.max
     cdef Py_ssize_t block, start, size
+    if number == 0:
+        pass_over_maxima[floating](x, state, n)
+        return
     for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        exp_terms[floating](x + start, row_max, terms, size)
-        add_others[floating](x + start, row_max, terms, size, &state.others, &state.others_error)
+        accurate_exp_terms[floating](x + start, <floating> state.max, terms, size)
+        add_other_terms[floating](terms, size, &state.ones, &state.sum, &state.sum_error)
 
 
-cdef inline double log_of_state(const RowState* state) noexcept nogil:
-    return log_of_sum(corrected(state.sum, state.sum_error),
-                      corrected(state.others, state.others_error))
+cdef inline double log_of_state(floating like, const RowState* state) noexcept nogil:
+    return log_of_terms(like, state.ones, corrected(state.sum, state.sum_error))
 
 
 cdef inline void probabilities(const floating* x, const RowState* state, floating* out,
                                Py_ssize_t n) noexcept nogil:
     """softmax(x)."""
-    cdef floating scale = <floating> (1 / corrected(state.sum, state.sum_error))
+    cdef floating factor = (
+        <floating> 1 / <floating> corrected(state.sum, state.sum_error))
     cdef Py_ssize_t j
     exp_terms[floating](x, <floating> state.max, out, n)
     for j in range(n):
-        out[j] = out[j] * scale
+        out[j] = out[j] * factor
 
 
 cdef inline void pass_over_products(const floating* grad, const floating* y, RowState* state,
@@ -80,27 +86,24 @@ cdef void log_softmax_passes(floating** args, RowState* state, int number,
     cdef floating row_max = <floating> state.max, logarithm
     cdef Py_ssize_t j
     if number < 2:
-        pass_over_exps[floating](x, state, number, n)
+        pass_over_others[floating](x, state, number, n)
     elif number == 2:
-        pass_over_others[floating](x, state, n)
-    elif number == 3:
-        logarithm = <floating> log_of_state(state)
+        logarithm = <floating> log_of_state(row_max, state)
         for j in range(n):
             out[j] = (x[j] - row_max) - logarithm
 
 
 cdef void logsumexp_passes(floating** args, RowState* state, int number,
                            Py_ssize_t n) noexcept nogil:
+    cdef floating row_max = <floating> state.max
     if number == 0:                     # if the maximum is infinite, only NaN matters beside it
         state.total += nan_among[floating](args[0], 1, n)
     if number < 2:
-        pass_over_exps[floating](args[0], state, number, n)
-    elif number == 2:
-        pass_over_others[floating](args[0], state, n)
-    elif absolute(state.max) == INFINITY:
+        pass_over_others[floating](args[0], state, number, n)
+    elif absolute(row_max) == INFINITY:
         args[1][0] = <floating> (state.max + state.total)
     else:
-        args[1][0] = <floating> (state.max + log_of_state(state))
+        args[1][0] = <floating> (state.max + log_of_state(row_max, state))
 
 
 cdef void softmax_backward_passes(floating** args, RowState* state, int number,
