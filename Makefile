@@ -20,7 +20,7 @@ MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
 .PHONY: fuzz sanitize mingw peers peers-commits peers-scaling
-.PHONY: peers-activations peers-docs docs example
+.PHONY: peers-activations peers-readme peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
 help:  ## show this
@@ -116,8 +116,11 @@ $(VENV)/asv: $(VENV)/built
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	touch $@
 
-peers: $(VENV)-peers/built  ## measure training, prediction, zeros, memory beside all peers (10 minutes)
+peers: $(VENV)-peers/built  ## measure training, prediction, fits, activations beside all peers (half an hour)
 	$(VENV)-peers/bin/python benchmarks/peers/run.py $(ARGS)
+
+peers-readme: $(VENV)-peers/built  ## keep the last make peers for this CPU, and write README's table of all CPUs
+	$(VENV)-peers/bin/python benchmarks/peers/readme.py build/peers.json
 
 peers-commits: $(VENV)/tested  ## time relume's side of make peers at REV (main) and now, in turn (15 minutes)
 	$(BIN)/python benchmarks/peers/commits.py $(REV) $(ARGS)

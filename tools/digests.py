@@ -59,10 +59,12 @@ def copy_present(folder):
             shutil.copy2(ROOT / name, folder / name)
 
 
-def build(folder):
+def build(folder, **variables):
+    """Build a tree in place, with some variables of the environment."""
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
-        cwd=folder, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True,
+        cwd=folder, env=os.environ | {"PYTHONPATH": ""} | variables, capture_output=True,
+        text=True,
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{folder.name} does not build:\n{done.stdout}{done.stderr}")

@@ -96,6 +96,26 @@ def random_problem(layers, rows, zeros=None, batch_size=1, epochs=1):
     return Problem(X[:rows].copy(), y, weights, batch_size, epochs)
 
 
+def random_shapes(seed, n=40):
+    """Layers and batch sizes of random networks.
+
+    3 to 1,000 inputs, 1 to 6 layers of 8 to 600 units, batch 16 to 1,024, 2 to 100 classes.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        inputs = rng.integers(3, 1_000, endpoint=True)
+        hidden = rng.integers(8, 600, rng.integers(1, 6, endpoint=True), endpoint=True)
+        batch_size = rng.integers(16, 1_024, endpoint=True)
+        classes = rng.integers(2, 100, endpoint=True)
+        yield (int(inputs), *hidden.tolist(), int(classes)), int(batch_size)
+
+
+def operations(layers, batch_size):
+    """Multiplications and additions of a step; the first layer's input needs no gradient."""
+    products = [2 * batch_size * n_in * n_out for n_in, n_out in itertools.pairwise(layers)]
+    return 3 * sum(products) - products[0]
+
+
 def initial_weights(layers):
     """Normal weights (He et al., ICCV 2015), with small biases that detect a missing bias."""
     rng = np.random.default_rng(SEED)

@@ -9,7 +9,10 @@ from pathlib import Path
 PROGRAMS = {
     "busy": ["busy.py"],
     "calls": ["calls.py"],
-    "activations": ["activations.py", "--rounds", "31"],
+    "auto": ["auto.py"],
+    "activations": ["activations.py", "--rounds", "15", "--sizes", "1000,100000,5000000"],
+    "fits": ["fits.py"],
+    "compilers": ["compilers.py"],
     "scaling": ["scaling.py"],
 }
 

@@ -2,6 +2,8 @@
 
 import os
 
+from goals import GOALS
+
 WIDTHS = [12, 46, 15, 17, 9, 9, 7, 5, 5]
 TITLES = ["group", "work", "ours", "theirs", "ours", "theirs", "ratio", "must", "aim", ""]
 
@@ -66,7 +68,8 @@ def table(results):
     """Print all rows, and the number of rows that are short."""
     about = results.content["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    print(f"{about['cpu']}, {about['cpus']} CPUs, {about['simd']}; {versions}; {about['data']}.")
+    cpu = f"{about['cpu']} ({about['name']}), {about['cpus']} CPUs, {about['simd']}"
+    print(f"{cpu}; {versions}; {about['data']}.")
     print("Ratio: their time (or memory) over ours; (n): the number of threads that was faster.\n")
     print(line(TITLES))
     print("|---" * len(TITLES) + "|")
@@ -74,6 +77,20 @@ def table(results):
     short = sum(verdict(row).startswith("SHORT") for row in results.rows)
     open_rows = sum(row["ratio"] is None for row in results.rows)
     print(f"\n{len(results.rows)} rows: {short} short, {open_rows} not measured")
+
+
+def goals(results):
+    """Print the line of each goal: its value, and whether the required value or the aim is met."""
+    about = results.content["machine"]
+    print(f"\n| {'goal':<44} | {'theirs':<30} | must | aim  | {about['name']}, {about['simd']} |")
+    print("|---" * 5 + "|")
+    for goal in GOALS:
+        value = goal.value(results.rows)
+        shown = "" if value is None else f"{value:.2f} "
+        print(
+            f"| {goal.name:<44} | {goal.theirs:<30} | {goal.must:<4g} | {goal.aim:<4g} "
+            f"| {shown}{goal.verdict(value)} |"
+        )
 
 
 # -- the plot --
@@ -99,6 +116,8 @@ def picture(results, path):
         print(f"no plot: {error}")
         return
     rows = [row for row in results.rows if row["ratio"] is not None]
+    if not rows:
+        return
     groups = list(dict.fromkeys(row["group"] for row in rows))
     panels = [[row for row in rows if row["group"] == group] for group in groups]
     figure, axes = plt.subplots(

@@ -3,8 +3,11 @@
 import json
 import platform
 import statistics
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from problems import rows_of
 from targets import WORKS
@@ -12,9 +15,13 @@ from workers import THREADS
 
 import relume
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from cpu_name import cpu_name  # noqa: E402
+
 DISTRIBUTIONS = ["numpy", "scipy", "scikit-learn", "torch", "jax", "onnxruntime", "numexpr"]
 ORDER = [  # of the rows in the table
-    (group, str(work), target.ours, target.theirs)
+    (group, str(work), target.ours, target.label)
     for group, works in WORKS.items()
     for work, targets in works
     for target in targets
@@ -59,7 +66,7 @@ def position(entry):
 
 
 def machine():
-    """The CPU, instruction set and versions of a run."""
+    """The CPU, instruction set, versions and commit of a run."""
     cpu = platform.processor()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -71,36 +78,65 @@ def machine():
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return {"cpu": cpu, "cpus": THREADS[-1], "simd": relume.simd(), "versions": versions}
+    return {
+        "cpu": cpu, "name": cpu_name(), "cpus": THREADS[-1], "simd": relume.simd(),
+        "versions": versions, "commit": commit(),
+    }  # fmt: skip
+
+
+def commit():
+    """The short name of the tree's commit; empty outside of a repository."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short=8", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def compared(group, work, targets, measured):
     """A row for each target: their time over ours, each with its faster number of threads."""
     rows = []
     for target in targets:
-        names = [target.theirs, target.ours]
         row = {
-            "group": group, "work": str(work), "ours": target.ours, "theirs": target.theirs,
+            "group": group, "work": str(work), "ours": target.ours, "theirs": target.label,
             "must": target.must, "aim": target.aim,
         }  # fmt: skip
+        names = [target.ours, *target.peers]
         missing = [
             f"{name}: {measured.notes.get(name, 'not measured')}"
             for name in names
             if name not in measured.times
         ]
-        if missing:
+        ours, theirs = (
+            fastest(measured.times, side, target.threads)
+            for side in ((target.ours,), target.peers)
+        )
+        if not ours or not theirs:
             rows.append(row | {"ratio": None, "note": "; ".join(missing)})
             continue
-        (t_theirs, theirs), (t_ours, ours) = (better(measured.times[name]) for name in names)
-        ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+        ratio = statistics.median(a / b for a, b in zip(theirs.times, ours.times, strict=True))
         wrong = [f"{name} computes something else" for name in names if name in measured.wrong]
+        faster = [theirs.name] if len(target.peers) > 1 else []
         rows.append(row | {
-            "ratio": ratio, "threads": [t_ours, t_theirs], "note": "; ".join(wrong),
-            "medians": [statistics.median(ours), statistics.median(theirs)],
+            "ratio": ratio, "threads": [ours.threads, theirs.threads],
+            "note": "; ".join([*faster, *missing, *wrong]),
+            "medians": [statistics.median(side.times) for side in (ours, theirs)],
         })  # fmt: skip
     return rows
 
 
-def better(times):
-    """The number of threads with the lowest median time, and its times."""
-    return min(times.items(), key=lambda item: statistics.median(item[1]))
+class Side(NamedTuple):
+    """The contender and number of threads of one side of a comparison."""
+
+    name: str
+    threads: int
+    times: list
+
+
+def fastest(times, names, threads=None):
+    """The side with the lowest median time among contenders and numbers of threads, or None."""
+    sides = [
+        Side(name, t, taken)
+        for name in names
+        for t, taken in times.get(name, {}).items()
+        if threads in (None, t)
+    ]
+    return min(sides, key=lambda side: statistics.median(side.times), default=None)

@@ -1,10 +1,11 @@
 """Measure relume against its peers: training, prediction, zeros, memory, activations, calls.
 
-Each contender has one process with one thread and CPU, and one with all of them. The processes are
-interleaved, round by round, so that a drift of the machine affects all of them equally. A ratio is
-the median over the rounds of their time over ours, each with its faster number of threads. All
-contenders get the same rows, initial weights, order of rows and optimizer in float32, and their
-results are compared.
+Each contender has one process with one thread and CPU, and one with all of them; all but one are
+stopped. The processes take turns, round by round in a new random order, so that a drift of the
+machine affects all of them equally. A ratio is the median over the rounds of their time over ours,
+each with its faster number of threads. All contenders get the same rows, initial weights, order of
+rows and optimizer in float32, and their results are compared. The last table sums up the rows: one
+line for each goal of goals.py.
 
 `make peers`, or `make peers ARGS="--only train,predict --add"`; see --help. Requires
 benchmarks/peers/requirements.txt; a missing library is skipped.
@@ -18,7 +19,7 @@ import programs
 import report
 from libraries import CONTENDERS, PEERS
 from results import Results, compared
-from targets import WORKS
+from targets import SEED, WORKS, shapes
 from workers import Pool
 
 
@@ -28,8 +29,10 @@ def measure(options, results):
     names = {*options.peers, *(set(CONTENDERS) - set(PEERS))}
     try:
         for group, work, targets in options.works:
-            targets = [target for target in targets if target.theirs in names]
-            contenders = dict.fromkeys(n for t in targets for n in (t.ours, t.theirs))
+            targets = [target for target in targets if names.intersection(target.peers)]
+            contenders = dict.fromkeys(
+                name for t in targets for name in (t.ours, *t.peers) if name in names
+            )
             if contenders:
                 measured = pool.measure(work, [*contenders], options.rounds)
                 rows = compared(group, work, targets, measured)
@@ -56,6 +59,7 @@ def parse():
     )
     parser.add_argument("--peers", **many, default=PEERS, help=f"default: {','.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the shapes (default: {SEED})")
     parser.add_argument("--out", type=Path, default=Path("build/peers.json"))
     parser.add_argument("--add", action="store_true", help="add to the results in --out")
     parser.add_argument("--show", action="store_true", help="only print the results in --out")
@@ -66,7 +70,7 @@ def parse():
         parser.error(f"--peers: unknown {', '.join(unknown)}; allowed are {', '.join(PEERS)}")
     options.works = [
         (group, work, targets)
-        for group, works in WORKS.items()
+        for group, works in (WORKS | {"shapes": shapes(options.seed)}).items()
         for work, targets in works
         if any(part == group or part in str(work) for part in options.only)
     ]
@@ -84,6 +88,7 @@ def main():
     picture = options.out.with_suffix(".svg")
     print()
     report.table(results)
+    report.goals(results)
     report.picture(results, picture)
     print(f"written: {options.out}, {picture}")
 

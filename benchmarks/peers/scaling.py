@@ -14,7 +14,7 @@ import time
 
 import programs
 from libraries.relume import training
-from problems import random_problem
+from problems import operations, random_problem
 
 CLIFF = 1.3
 ROUNDS = 5
@@ -35,12 +35,6 @@ SERIES = {  # name: sizes, and the layers and batch of a size
     "depth": (halves(1, 64), lambda n: ((64,) * (n + 1) + (10,), 32)),
     "batch": (halves(1, 8192), lambda n: ((256, 256, 256, 10), n)),
 }
-
-
-def operations(layers, batch):
-    """Multiplications and additions of a step; the first layer's input needs no gradient."""
-    products = [2 * batch * n_in * n_out for n_in, n_out in itertools.pairwise(layers)]
-    return 3 * sum(products) - products[0]
 
 
 class Point:

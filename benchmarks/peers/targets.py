@@ -6,21 +6,32 @@ compiled step is a separate contender. The works of a group run together.
 
 from typing import NamedTuple
 
-from works import Layer, Memory, Prediction, Training, ZerosTraining
+from problems import random_shapes
+from works import Layer, Memory, Prediction, Steps, Training
 
 
 class Target(NamedTuple):
     """A comparison: the minimum ratio and the aim of their time over ours."""
 
-    theirs: str
+    theirs: str | tuple[str, ...]  # of several, the fastest
     must: float = 1.0
     aim: float | None = None
     ours: str = "relume"
+    threads: int | None = None  # of both sides; None takes the faster number for each
+
+    @property
+    def peers(self):
+        return (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+
+    @property
+    def label(self):
+        return " or ".join(self.peers)
 
 
+SEED = 40  # of the random shapes
 SMALL, MIDDLE = (64, 64, 32, 10), (64, 256, 128, 10)
 FASHION, WIDE = (784, 256, 128, 10), (1024, 1024, 1024, 10)
-SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+TINY, WIDER = (20, 40, 40, 10), (2048, 2048, 2048, 10)
 
 
 def _training(jax, pytorch, scikit_learn, wrapped):
@@ -36,39 +47,47 @@ def _training(jax, pytorch, scikit_learn, wrapped):
     ]
 
 
-def _prediction(onnx_runtime, scikit_learn=1.0):
-    peers = [Target("ONNX Runtime", *onnx_runtime), Target("scikit-learn", scikit_learn)]
+def _prediction(onnx_runtime, scikit_learn=1.0, threads=1):
+    peers = [Target("ONNX Runtime", *onnx_runtime, threads=threads)]
+    peers += [Target("scikit-learn", scikit_learn)]
     return [*peers, Target("PyTorch"), Target("JAX"), Target("NumPy")]
 
 
-def _chosen(work):
-    return work, [Target("relume never", 0.95), Target("relume always", 0.95)]
+def shapes(seed):
+    """The works of the group "shapes" for a seed."""
+    target = Target("JAX", 0.95, 1.1)
+    return [(Steps("", *shape, 1), [target]) for shape in random_shapes(seed)]
 
 
 WORKS = {  # group: [(work, targets)]
     "train": [
-        (Training("digits", SMALL, 32, 10), _training((1.4, 2.5), 12, 12, 10)),
-        (Training("digits", MIDDLE, 128, 10), _training((1.3, 1.8), 2.5, 4, 1)),
-        (Training("Fashion-MNIST", FASHION, 128, 1), _training((1.15, 1.4), 1.6, 4, 4)),
+        (Training("digits", SMALL, 32, 10), _training((1.9, 2.5), 12, 12, 10)),
+        (Training("digits", MIDDLE, 128, 10), _training((1.8, 2.5), 2.5, 4, 1)),
+        (Training("Fashion-MNIST", FASHION, 128, 1), _training((1.35, 1.6), 1.6, 4, 4)),
+    ],
+    "shapes": shapes(SEED),
+    "wide": [
+        (Steps("", layers, batch, 1), [Target(("JAX", "PyTorch"), 1.0, 1.15)])
+        for layers in (WIDE, WIDER)
+        for batch in (128, 512)
     ],
     "predict": [
-        (Prediction(SMALL, 1), _prediction((2, 4), 40)),
-        (Prediction(FASHION, 1), _prediction((1.7, 2.2), 20)),
+        (Prediction(TINY, 1), _prediction((4, 7), 40)),
+        (Prediction(SMALL, 1), _prediction((4, 7), 40)),
+        (Prediction(FASHION, 1), _prediction((2, 2.3), 20)),
         *(
-            (Prediction(layers, rows), _prediction((1.0, 1.3)))
+            (Prediction(layers, rows), _prediction((1.15, 1.5)))
             for rows in (256, 4096)
-            for layers in (SMALL, FASHION)
+            for layers in (TINY, SMALL, FASHION)
         ),
     ],
     "zeros": [
-        (Prediction(WIDE, 1, 0.9), [Target("relume never", 3, 7), *_prediction((1.0, None))]),
+        (
+            Prediction(WIDE, 1, 0.9),
+            [Target("relume never", 3, 7), *_prediction((1.0, None), threads=None)],
+        ),
         (Layer(WIDE[:2], 128, 0.9), [Target("NumPy", 1.3, 3)]),
         (Layer(WIDE[:2], 128, 0.95), [Target("NumPy", 2.5, 5)]),
-    ],
-    "auto": [
-        *(_chosen(Prediction(WIDE, 1, share)) for share in SHARES),
-        *(_chosen(Layer(WIDE[:2], 128, share)) for share in SHARES),
-        *(_chosen(ZerosTraining("", FASHION, 128, 1, share)) for share in SHARES),
     ],
     "memory": [
         (

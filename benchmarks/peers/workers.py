@@ -2,13 +2,14 @@
 
 Contenders have processes of their own because OpenBLAS and XLA fix their threads when a process
 starts, because the order of imports decides which OpenMP runtime is shared, and because memory is
-measured per process. Only one process works at a time. There is a pause between two turns, in
-which spinning threads go to sleep.
+measured per process. Only one process works at a time: the others are stopped (SIGSTOP), because
+the threads of a pool that spin while they wait would take the second CPU from whoever comes next.
 """
 
 import importlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,9 +17,10 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
+import numpy as np
 from libraries import CONTENDERS, NotBuilt
 
-PAUSE = 0.02
+PAUSE = 0.005  # seconds before a turn, in which the process before it comes to rest
 THREADS = sorted({1, len(os.sched_getaffinity(0))})
 VARIABLES = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RELUME_NUM_THREADS"]
 
@@ -35,19 +37,15 @@ class Worker:
         )
         theirs.close()
 
-    def send(self, *message):
+    def call(self, *message):
+        """The result of a message, or its exception; the process runs only meanwhile."""
+        self.process.send_signal(signal.SIGCONT)
         self.connection.send(message)
-
-    def receive(self):
-        """The result of the last message; raises its exception."""
         error, result = self.connection.recv()
+        self.process.send_signal(signal.SIGSTOP)
         if error is not None:
             raise error
         return result
-
-    def call(self, *message):
-        self.send(*message)
-        return self.receive()
 
     def end(self):
         self.process.kill()
@@ -92,9 +90,10 @@ class Pool:
 
     def __init__(self):
         self.workers = {}
+        self.rng = np.random.default_rng()
 
     def measure(self, work, names, rounds):
-        """Time contenders with one and with all threads, interleaved round by round."""
+        """Time contenders with one and with all threads, round by round in a new random order."""
         if work.fresh:
             self.end()
         problem, notes = work.problem(), {}
@@ -105,24 +104,24 @@ class Pool:
         for (name, _), note, fine in work.differences(answers, problem):
             notes[name] = note
             wrong += [] if fine else [name]
-        times = {name: {t: [] for t in threads} for name, _ in workers}
-        for number in range(1 if work.fresh else rounds):
-            for (name, t), worker in list(workers.items())[:: 1 if number % 2 else -1]:
+        times = {name: {} for name, _ in workers}
+        for name, t in workers:
+            times[name][t] = []
+        for _ in range(1 if work.fresh else rounds):
+            for i in self.rng.permutation(len(workers)):
+                (name, t), worker = [*workers.items()][i]
                 time.sleep(PAUSE)
                 times[name][t].append(worker.call("turn"))
         return Measured(times, notes, wrong)
 
     def _prepared(self, work, problem, keys, notes):
         """The workers after preparing the problem, without those that cannot run it."""
+        ready = {}
         for key in keys:
             if key not in self.workers:
                 self.workers[key] = Worker(*key)
-        for key in keys:
-            self.workers[key].send("prepare", work, problem)
-        ready = {}
-        for key in keys:
             try:
-                self.workers[key].receive()
+                self.workers[key].call("prepare", work, problem)
                 ready[key] = self.workers[key]
             except NotBuilt as error:
                 notes[key[0]] = str(error)

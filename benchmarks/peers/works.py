@@ -14,6 +14,7 @@ import numpy as np
 import problems
 
 TURN = 0.05  # minimum seconds for which a contender runs in one turn
+LOSS_ROWS = 2_000  # at most as many rows are used to compare the losses of random shapes
 MINIBATCHES = 56  # losses are compared closely after this many: all of digits with batch size 32
 OTHER_ADAM = 1e-2  # tolerance if 1 - beta**t has 5 digits, or eps is added before bias correction
 OTHER_ADAMS = ["PyTorch compiled", "scikit-learn", "relume.sklearn"]
@@ -76,7 +77,7 @@ class Training:
 
     def differences(self, answers, problem):
         """The difference of each loss from the reference, and whether it is acceptable."""
-        n = self.checked(problem)
+        n = min(self.checked(problem), len(problem.X))
         losses = {
             key: [problems.loss_of(weights, problem, n) for weights in both]
             for key, both in answers.items()
@@ -93,17 +94,26 @@ class Training:
 
 
 @dataclass(frozen=True)
-class ZerosTraining(Training):
-    """One epoch of 2,560 random rows with a share of zeros."""
-
-    zeros: float = 0.0
+class Steps(Training):
+    """One epoch of random rows: 8 to 500 steps, as many as take about 50 ms."""
 
     def __str__(self):
-        return f"fit {spelled(self.layers)}, batch {self.batch_size}, {self.zeros:.0%} zeros"
+        return f"step {spelled(self.layers)}, batch {self.batch_size}"
 
     def problem(self):
-        rows = 20 * self.batch_size
-        return problems.random_problem(self.layers, rows, self.zeros, self.batch_size, self.epochs)
+        seconds = 1e-5 + problems.operations(self.layers, self.batch_size) / 1e11
+        floats = self.batch_size * self.layers[0]  # the rows take 64 MB at most
+        steps = max(8, min(int(TURN / seconds), 500, 16_000_000 // floats))
+        return problems.random_problem(
+            self.layers, steps * self.batch_size, None, self.batch_size, self.epochs
+        )
+
+    def checked(self, problem):
+        return 2 * problem.batch_size
+
+    def differences(self, answers, problem):
+        n = min(LOSS_ROWS, len(problem.X))
+        return super().differences(answers, problem._replace(X=problem.X[:n], y=problem.y[:n]))
 
 
 @dataclass(frozen=True)
@@ -203,3 +213,37 @@ class Layer(Prediction):
         for key, found in answers.items():
             off = abs(found - expected).max() / abs(expected).max()
             yield key, f"product {off:.1e} off", off <= PRODUCT
+
+
+@dataclass(frozen=True)
+class Ufunc:
+    """A call of an activation on filled float32 arrays, on one thread, in seconds per call.
+
+    A call in place includes a copy of the input. `direction` is "forward" or "backward".
+    """
+
+    function: str
+    direction: str
+    n: int
+    in_place: bool = False
+
+    def __str__(self):
+        place = ", in place" if self.in_place else ""
+        return f"{self.function} {self.direction}, {self.n:,} elements{place}"
+
+    def problem(self):
+        rng = np.random.default_rng(problems.SEED)
+        x, g = (rng.standard_normal(self.n, np.float32) for _ in range(2))
+        return problems.Problem(2 * x, g, [])
+
+    def prepare(self, library, problem, arguments):
+        call = library.ufunc(self.function, self.direction)
+        x, g, out = problem.X, problem.y, np.ones_like(problem.X)
+
+        def in_place():
+            np.copyto(out, x if self.direction == "forward" else g)
+            call(out, out, out) if self.direction == "forward" else call(out, x, out)
+
+        return Prediction.timed(in_place if self.in_place else lambda: call(g, x, out))
+
+    turn = Prediction.turn

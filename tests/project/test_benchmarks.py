@@ -22,6 +22,7 @@ if not (ROOT / "benchmarks" / "asv.conf.json").exists():
 
 from benchmarks import (  # noqa: E402
     bench_memory,
+    bench_networks,
     bench_ratios,
     bench_startup,
     bench_training,
@@ -30,7 +31,7 @@ from benchmarks import (  # noqa: E402
 )
 from benchmarks.peers.contenders import CASES  # noqa: E402
 
-MODULES = [bench_memory, bench_ratios, bench_startup, bench_training, bench_ufuncs]
+MODULES = [bench_memory, bench_networks, bench_ratios, bench_startup, bench_training, bench_ufuncs]
 KINDS = ("time_", "timeraw_", "track_", "peakmem_")
 HISTORIES = [
     path
@@ -162,6 +163,14 @@ def test_ratios_are_ratios(monkeypatch):
         if name.startswith("bench_ratios."):
             for parameters in product(*function.params):
                 assert 0 < function(*parameters) < float("inf")
+
+
+@pytest.mark.parametrize("work", bench_networks.ZEROS)
+def test_auto_is_compared_with_the_better_mode(monkeypatch, work):
+    """The worst share of zeros counts; the times here are those of never, auto and always."""
+    times = iter([[4.0, 3.0, 3.0], [4.0, 6.0, 5.0], *[[1.0, 1.0, 1.0]] * 6])
+    monkeypatch.setattr(bench_networks.zeros, "medians", lambda functions, seconds: next(times))
+    assert bench_networks.track_auto_over_better(work) == 1.5
 
 
 @pytest.mark.parametrize("formula", ["sigmoid", "tanh"])

@@ -1,14 +1,18 @@
 """The harness of benchmarks/peers: that it compares rightly, and that contenders do the same."""
 
 import importlib
+import json
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "peers"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the source tree is not here")
+WHAT = ("worst", "geometric mean")
 TRAINED = ["relume", "relume.sklearn", "NumPy", "scikit-learn", "PyTorch", "JAX"]
 
 
@@ -87,6 +91,112 @@ def test_a_ratio_is_the_median_of_rounds_each_side_with_its_better_threads(modul
     assert report.verdict(row) == ""
     assert report.verdict(row | {"must": 2.1}) == "SHORT"
     assert report.verdict(row | {"aim": 2.0}) == "aim reached"
+
+
+def test_of_several_peers_the_fastest_counts(module):
+    """And what one number of threads is asked for leaves the other out."""
+    targets, results = module("targets"), module("results")
+    found = measured(module)
+    found.times["PyTorch"] = {1: [3.0, 5.0, 5.0], 2: [8.0, 8.0, 8.0]}
+    both = targets.Target(("PyTorch", "JAX"), 1.0)
+    one = targets.Target(("PyTorch", "JAX"), 1.0, threads=1)
+    first, second = results.compared("wide", "work", [both, one], found)
+    assert (first["theirs"], first["ratio"], first["threads"]) == ("PyTorch or JAX", 2.0, [1, 2])
+    assert (second["ratio"], second["threads"]) == (2.5, [1, 1])
+
+
+def test_random_shapes_are_what_the_goal_says(module):
+    """Drawn in the order in which they are named, all of them from one generator."""
+    shapes = [*module("problems").random_shapes(40)]
+    assert len(shapes) == 40
+    rng = np.random.default_rng(40)
+    assert shapes[0][0][0] == rng.integers(3, 1001)
+    depth = rng.integers(1, 7)
+    assert shapes[0][0][1:-1] == tuple(rng.integers(8, 601, depth))
+    assert (shapes[0][1], shapes[0][0][-1]) == (rng.integers(16, 1025), rng.integers(2, 101))
+    assert {len(layers) - 2 for layers, _ in shapes} == {1, 2, 3, 4, 5, 6}
+    assert shapes != [*module("problems").random_shapes(41)]
+
+
+def test_a_process_works_only_while_it_is_called(module):
+    """Threads that spin after a call would take a CPU from the next process."""
+    worker = module("workers").Worker("NumPy", 1)
+    try:
+        with pytest.raises(module("libraries").NotBuilt):
+            worker.call("turn")
+        time.sleep(0.05)
+        state = Path(f"/proc/{worker.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        assert state == "T"  # stopped
+    finally:
+        worker.end()
+
+
+def rows_of(ratios, group="shapes", theirs="JAX"):
+    return [{"group": group, "work": "", "theirs": theirs, "ratio": ratio} for ratio in ratios]
+
+
+def test_goals_sum_rows_up(module):
+    goals = {goal.name: goal for goal in module("goals").GOALS}
+    worst, mean = (goals[f"a step of 40 random shapes, {what}"] for what in WHAT)
+    rows = [*rows_of([1.0, 4.0, None]), *rows_of([0.1], theirs="PyTorch")]
+    assert (worst.value(rows), mean.value(rows)) == (1.0, 2.0)
+    assert [worst.verdict(value) for value in (None, 0.9, 1.0, 1.1)] == [
+        "not measured", "SHORT", "must", "aim",
+    ]  # fmt: skip
+
+
+def test_every_goal_has_works(module):
+    """Those of the groups in targets.py; programs name their works themselves."""
+    works = module("targets").WORKS
+    rows = [
+        {"group": group, "work": str(work), "theirs": target.label, "ratio": 1.0}
+        for group in works
+        for work, targets in works[group]
+        for target in targets
+    ]
+    for goal in module("goals").GOALS:
+        assert (goal.value(rows) == 1) == (goal.group in works), goal.name
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_calls_of_ufuncs_are_right(module, direction, in_place):
+    work = module("works").Ufunc("tanh", direction, 100, in_place)
+    library, calls = module("libraries.relume"), []
+
+    def ufunc(name, direction):
+        call = library.ufunc(name, direction)
+        return lambda g, x, out: calls.append((call(g, x, out), out))
+
+    problem = work.problem()
+    work.prepare(SimpleNamespace(ufunc=ufunc), problem, {})
+    y = np.tanh(problem.X.astype(np.float64))
+    expected = y if direction == "forward" else problem.y * (1 - y * y)
+    for _, out in calls:
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_readme_has_the_table_of_the_kept_runs(module):
+    """`make peers-readme` writes it."""
+    readme = module("readme")
+    text = readme.README.read_text()
+    assert readme.written(text) == text
+
+
+def test_a_run_is_kept_by_cpu(module, monkeypatch, tmp_path):
+    """A goal that a later run does not measure keeps its value."""
+    readme = module("readme")
+    monkeypatch.setattr(readme, "KEPT", tmp_path / "kept")
+    about = {"name": "amd-x", "simd": "avx2", "cpu": "AMD X", "cpus": 2, "commit": "1234abcd"}
+    run = tmp_path / "peers.json"
+    for rows in (rows_of([1.0, 4.0]), rows_of([2.0], "wide", "JAX or PyTorch")):
+        run.write_text(json.dumps({"machine": about | {"versions": {}}, "rows": rows}))
+        readme.keep(run)
+    lines = [*readme.table()]
+    assert lines[0].endswith("| AMD X, 2 CPUs, avx2, at 1234abcd |")
+    cells = {line.split(" | ")[0][2:]: line.split(" | ")[-1] for line in lines[2:]}
+    assert cells["a step of 40 random shapes, geometric mean"] == "2.00 |"
+    assert cells["a step of layers of 1,024 and 2,048, worst"] == "2.00 |"
 
 
 def test_who_computes_something_else_or_is_missing_is_named(module):

@@ -16,6 +16,7 @@ CONTENDERS = {  # name: module, arguments
     "relume": ("relume", {}),
     "relume never": ("relume", {"sparse": "never"}),
     "relume always": ("relume", {"sparse": "always"}),
+    "relume gelu": ("relume", {"activation": "gelu"}),
     "relume.sklearn": ("sklearn", {"package": "relume.sklearn"}),
     "NumPy": ("numpy", {}),
     "scikit-learn": ("sklearn", {"package": "sklearn.neural_network"}),

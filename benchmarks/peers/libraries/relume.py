@@ -14,24 +14,24 @@ def set_up(threads, **arguments):
     relume.set_num_threads(threads)
 
 
-def network(problem, sparse=None):
+def network(problem, sparse=None, activation="relu"):
     """A network with the problem's weights and a fresh random state."""
     options = {} if sparse is None else {"sparse": sparse}
     if missing := set(options) - set(inspect.signature(nn.Network).parameters):
         raise NotBuilt(f"nn.Network has no argument {', '.join(missing)}")
     *hidden, last = problem.layers[1:]
-    layers = [*(nn.Dense(n, activation="relu") for n in hidden), nn.Dense(last)]
+    layers = [*(nn.Dense(n, activation=activation) for n in hidden), nn.Dense(last)]
     net = nn.Network(layers, optimizer=nn.Adam(LEARNING_RATE, eps=EPS), seed=SEED, **options)
     net.load_state_dict(problem.state_dict())
     return net
 
 
-def training(problem, sparse=None):
-    net = network(problem, sparse)
+def training(problem, **arguments):
+    net = network(problem, **arguments)
+    start = net.snapshot()
 
     def reset():
-        nonlocal net
-        net = network(problem, sparse)
+        net.restore(start)
 
     def run(epochs, n):
         net.fit(problem.X[:n], problem.y[:n], epochs=epochs, batch_size=problem.batch_size)
@@ -39,11 +39,19 @@ def training(problem, sparse=None):
     return Fit(reset, run, lambda: weights_of_state_dict(net.state_dict()))
 
 
-def prediction(problem, sparse=None):
-    net, X = network(problem, sparse), problem.X
+def prediction(problem, **arguments):
+    net, X = network(problem, **arguments), problem.X
     return lambda: net.predict_proba(X)
 
 
 def layer(problem, sparse=None):
     net, X = network(problem._replace(weights=problem.weights[:1]), sparse), problem.X
     return lambda: net.forward(X)
+
+
+def ufunc(name, direction):
+    """A function of the gradient, the input and the output array."""
+    function = getattr(relume, name if direction == "forward" else f"{name}_backward")
+    if direction == "forward":
+        return lambda g, x, out: function(x, out=out)
+    return lambda g, x, out: function(g, x, out=out)
