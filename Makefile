@@ -19,12 +19,12 @@ SECONDS := 60
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
-.PHONY: fuzz sanitize mingw peers peers-commits peers-scaling
+.PHONY: fuzz sanitize mingw arm64 workflows peers peers-commits peers-scaling
 .PHONY: peers-activations peers-readme peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
 help:  ## show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
 	@echo "                   REV (main): digests; SECONDS (60): fuzz"
@@ -71,6 +71,18 @@ vec: $(VENV)/tested  ## prove from GCC's report that every kernel loop is vector
 
 mingw: $(VENV)/tested  ## check with MinGW's GCC that compilers for Windows accept every C file
 	$(BIN)/python tools/mingw.py
+
+arm64: $(VENV)/tested  ## build for arm64; run the suite and the demo there, emulated (many hours)
+	$(BIN)/python tools/arm64.py $(ARGS)
+
+workflows: $(VENV)-workflows/bin/zizmor  ## check the workflows' syntax and safety
+	$(VENV)-workflows/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)-workflows/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(VENV)-workflows/bin/zizmor --offline --quiet .github
+
+$(VENV)-workflows/bin/zizmor:
+	$(PYTHON) -m venv $(VENV)-workflows
+	$(VENV)-workflows/bin/pip install --quiet check-jsonschema zizmor
 
 parallel: $(VENV)/tested  ## let ten Python threads run each test of the ufuncs at once
 	$(BIN)/pip install --quiet pytest-run-parallel
@@ -170,5 +182,5 @@ release:  ## print what a release needs, and check it
 	$(PYTHON) tools/release.py
 
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
+	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .venv-workflows .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete

@@ -30,6 +30,7 @@ import setup  # noqa: E402
 COMPILER = "x86_64-w64-mingw32-gcc"
 HEADERS = ROOT / "build" / "mingw"
 PYTHON = "python3.11"  # in Debian 12; what Cython writes is the same for each version
+FLAGS = ["-fopenmp", "-DMS_WIN64", f"-I{HEADERS}/python", f"-I{HEADERS}/numpy/_core/include"]
 # Warnings of this GCC that are errors for newer ones and for MSVC.
 ERRORS = ["implicit-function-declaration", "incompatible-pointer-types", "int-conversion"]
 
@@ -62,15 +63,24 @@ def fetch_headers():
         folder.rename(HEADERS)
 
 
-def check(module):
+def modules():
+    """The modules as Extensions whose sources are C."""
+    os.chdir(ROOT)
+    return cythonize(
+        setup.extensions(),
+        build_dir="build/cython",
+        compiler_directives=setup.DIRECTIVES,
+        quiet=True,
+    )
+
+
+def check(module, compiler=COMPILER, flags=FLAGS):
     """The compiler's messages about a module's C file, and whether it accepts the file."""
-    macros = ["-DMS_WIN64", *(f"-D{name}={value}" for name, value in module.define_macros)]
-    numpy = HEADERS / "numpy/_core/include"
-    folders = [HEADERS / "python", numpy, "src/relume", "src/relume/kernels"]
-    flags = [flag for flag in module.extra_compile_args if not flag.startswith("-O")]
+    macros = [f"-D{name}={value}" for name, value in module.define_macros]
+    own = [flag for flag in module.extra_compile_args if not flag.startswith("-O")]
     done = subprocess.run(
-        [COMPILER, "-fsyntax-only", "-fopenmp", *(f"-Werror={name}" for name in ERRORS),
-         *flags, *macros, *(f"-I{folder}" for folder in folders), *module.sources],
+        [compiler, "-fsyntax-only", *(f"-Werror={name}" for name in ERRORS), *flags, *own, *macros,
+         "-Isrc/relume", "-Isrc/relume/kernels", *module.sources],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.stderr, done.returncode == 0
@@ -79,20 +89,14 @@ def check(module):
 def main():
     debian.need({COMPILER: "gcc-mingw-w64-x86-64"})
     fetch_headers()
-    os.chdir(ROOT)
-    modules = cythonize(
-        setup.extensions(),
-        build_dir="build/cython",
-        compiler_directives=setup.DIRECTIVES,
-        quiet=True,
-    )
+    checked = modules()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(check, modules))
-    for module, (messages, accepted) in zip(modules, results, strict=True):
+        results = list(pool.map(check, checked))
+    for module, (messages, accepted) in zip(checked, results, strict=True):
         if not accepted:
             print(f"{module.name} is not accepted:\n{messages}")
     refused = sum(not accepted for _, accepted in results)
-    print(f"{COMPILER}: {len(modules) - refused} of {len(modules)} modules accepted")
+    print(f"{COMPILER}: {len(checked) - refused} of {len(checked)} modules accepted")
     return int(refused > 0)
 
 

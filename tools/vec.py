@@ -9,9 +9,13 @@ A loop with the comment "by hand" is exempt: it is written in intrinsics, or it 
 with loops of its own for each row. "by hand in BUILD" exempts a loop in that build only.
 
     python tools/vec.py [KERNELS.pyx ...]       default: the builds of this project
+
+CC is the compiler, which must be a GCC; on another processor it may be a cross compiler.
 """
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -60,7 +64,7 @@ def compile_kernels(source, build, folder):
          "--module-name", f"relume.kernels.{build}", str(source), "-o", str(c)],
         cwd=ROOT, check=True)  # fmt: skip
     subprocess.run(
-        ["gcc", *kernel_flags(build), "-fPIC", "-fno-ipa-icf",
+        [*shlex.split(os.environ.get("CC", "gcc")), *kernel_flags(build), "-fPIC", "-fno-ipa-icf",
          f"-I{sysconfig.get_path('include')}", "-Isrc/relume", "-Isrc/relume/kernels",
          "-w", "-S", str(c),
          "-o", str(asm),

@@ -9,12 +9,15 @@ import runpy
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
 MINGW = "x86_64-w64-mingw32-gcc"
+GCC_ARM64, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "setup.py").exists(), reason="the source tree is not here"
@@ -61,3 +64,70 @@ def test_the_check_of_mingw_can_fail(mingw, text, accepted, tmp_path):
     module.sources = [str(tmp_path / "file.c")]
     (tmp_path / "file.c").write_text(text)
     assert mingw[1]["check"](module)[1] == accepted
+
+
+@pytest.fixture(scope="module")
+def clang():
+    need("clang", "it is in Debian's package clang")
+    return runpy.run_path(str(ROOT / "tools" / "mingw.py"))
+
+
+def test_clang_accepts_every_module(clang):
+    """macOS's compiler is a Clang; GCC alone would accept its own extensions."""
+    headers = (sysconfig.get_path("include"), np.get_include())
+    flags = ["-Wno-error=incompatible-pointer-types-discards-qualifiers"]  # Cython drops const
+    flags += [f"-I{folder}" for folder in headers]
+    results = [clang["check"](module, "clang", flags) for module in clang["modules"]()]
+    assert all(accepted for _, accepted in results), "".join(messages for messages, _ in results)
+
+
+# What platform.h has in assembly or intrinsics for each processor.
+PROGRAM = """
+#include "platform.h"
+#include <fenv.h>
+#include <stdio.h>
+
+int main(void)
+{
+    volatile float tiny = 1e-38f, half = 0.5f, zero = 0;
+    const float_mode mode = flush_subnormals();
+    const int flushed = tiny * half == 0;
+    restore_float_mode(mode);
+    const int restored = tiny * half != 0;
+
+    feclearexcept(FE_ALL_EXCEPT);
+    const float_flags flags = save_float_flags();
+    zero = half / zero;
+    const int raised = fetestexcept(FE_DIVBYZERO) != 0;
+    restore_float_flags(flags);
+    const int cleared = fetestexcept(FE_ALL_EXCEPT) == 0;
+
+    int a, b;
+    void *place = &a;
+    const int exchanged = exchange_pointer(&place, &b) == &a && place == &b;
+    uint64_t parts;
+    set_parts(&parts, 3, 6);
+    const long first = (long)take_part(&parts, 0), last = (long)take_part(&parts, 1);
+    const long middle = (long)take_part(&parts, 0), none = (long)take_part(&parts, 1);
+    printf("%d%d%d%d%d %ld%ld%ld%ld %d", flushed, restored, raised, cleared, exchanged,
+           first, last, middle, none, seconds() > 0 && !cpu_supports("no such feature"));
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("machine", ["this", "arm64"])
+def test_code_for_the_processor(machine, tmp_path):
+    """On arm64 it is run by an emulator, which knows its floating-point control register."""
+    compiler, emulator = ("gcc", []) if machine == "this" else (GCC_ARM64, [QEMU])
+    for command in (compiler, *emulator):
+        need(command, "`make arm64` installs it on Debian" if emulator else "see CONTRIBUTING.md")
+    (tmp_path / "program.c").write_text(PROGRAM)
+    program = tmp_path / "program"
+    subprocess.run(
+        [compiler, "-O3", "-static", f"-I{ROOT}/src/relume/runtime", tmp_path / "program.c",
+         "-o", program, "-lm"],
+        check=True,
+    )  # fmt: skip
+    printed = subprocess.run([*emulator, program], stdout=subprocess.PIPE, text=True, check=True)
+    assert printed.stdout == "11111 354-1 1"

@@ -165,6 +165,7 @@ def test_make_help_lists_the_targets():
     for target in (
         *("demo", "check", "test", "lint", "faults", "vec", "parallel", "accuracy", "sweep"),
         *("durability", "fuzz", "sanitize", "peers", "digests", "mingw"),
+        *("arm64", "workflows"),
         *("bench", "bench-compare", "bench-history", "bench-publish"),
         *("sdist", "wheel", "size", "release", "docs", "example"),
         *("peers-docs", "test-pytorch"),
@@ -174,7 +175,19 @@ def test_make_help_lists_the_targets():
 
 @SOURCE
 def test_targets_that_are_named_exist():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-        named = set(re.findall(r"`make ([a-z-]*[a-z])", page.read_text()))
+        named = set(re.findall(r"`make ([a-z0-9-]*[a-z0-9])", page.read_text()))
         assert named <= targets, f"{page.name} names {named - targets}"
+
+
+@SOURCE
+def test_workflows_call_targets_that_exist():
+    """What a workflow runs can be run here: make, after what Debian's packages install."""
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in ROOT.glob(".github/workflows/*.yml"):
+        for command in re.findall(r"\brun: (.*)", page.read_text()):
+            words = command.split()
+            if command != "|" and words[:2] != ["sudo", "apt-get"]:
+                assert words[0] == "make", f"{page.name} runs {command}"
+                assert words[1] in targets, f"{page.name} runs {command}"
