@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 from scipy.stats import binom
 from targets import WORKS
 from workers import PAUSE, THREADS, Worker
@@ -46,9 +47,9 @@ def measured(work, contender, threads, trees, rounds):
             sides.append(side)
             side.call("prepare", work, problem)
             side.call("answer")  # warms up
-        times = [[] for _ in sides]
-        for number in range(rounds):
-            for i in (range(3), reversed(range(3)))[number % 2]:
+        times, rng = [[] for _ in sides], np.random.default_rng()
+        for _ in range(rounds):
+            for i in rng.permutation(len(sides)):
                 time.sleep(PAUSE)
                 times[i].append(sides[i].call("turn"))
     finally:

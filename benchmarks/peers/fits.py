@@ -9,6 +9,7 @@ iterations from the same initial weights and minibatches, and their losses are c
 import math
 import multiprocessing
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import numpy as np
 import programs
 
 ROUNDS = 7
-PAUSE = 0.03  # seconds between two turns, in which spinning threads go to sleep
+PAUSE = 0.005  # seconds between two turns
 TURN = 0.1  # minimum seconds of a turn's predictions
 TOLERANCE = 0.05  # of losses: rounding errors grow with the steps
 THREADS = sorted({1, len(os.sched_getaffinity(0))})
@@ -106,8 +107,12 @@ class Library:
         theirs.close()
 
     def call(self, *message):
+        """The answer of the process, which runs only meanwhile."""
+        self.process.send_signal(signal.SIGCONT)
         self.connection.send(message)
-        return self.connection.recv()
+        answer = self.connection.recv()
+        self.process.send_signal(signal.SIGSTOP)
+        return answer
 
     def end(self):
         self.process.kill()

@@ -95,7 +95,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Steps(Training):
-    """One epoch of random rows: 8 to 500 steps, as many as take about 50 ms."""
+    """One epoch of random rows: 4 to 500 steps, as many as take about 50 ms."""
 
     def __str__(self):
         return f"step {spelled(self.layers)}, batch {self.batch_size}"
@@ -103,7 +103,7 @@ class Steps(Training):
     def problem(self):
         seconds = 1e-5 + problems.operations(self.layers, self.batch_size) / 1e11
         floats = self.batch_size * self.layers[0]  # the rows take 64 MB at most
-        steps = max(8, min(int(TURN / seconds), 500, 16_000_000 // floats))
+        steps = max(4, min(int(TURN / seconds), 500, 16_000_000 // floats))
         return problems.random_problem(
             self.layers, steps * self.batch_size, None, self.batch_size, self.epochs
         )
