@@ -1,23 +1,90 @@
 """The command `relume`."""
 
 import argparse
+import os
 import sys
 
 import relume
+from relume.cli import terminal
+
+EXAMPLES = """\
+examples:
+  relume demo                           train four small networks and compare them
+  relume inspect net.safetensors        look for dead units and other problems
+  relume export net.safetensors --to onnx
+  relume experiments --list             claims about ReLU that can be put to the test
+  relume info --json                    versions, CPU, threads, extras
+
+exit status:
+  0    done; of inspect: no advice
+  1    of inspect only: advice was given
+  2    an error, said in one line on standard error, or a wrong argument
+  130  interrupted by Ctrl-C
+
+Results go to standard output, progress and errors to standard error. Colors are used in a terminal
+unless the variable NO_COLOR is set. `relume COMMAND --help` has the options of a command.
+"""
+INSPECT = """\
+examples:
+  relume inspect net.safetensors --data rows.npz
+  relume inspect net.safetensors --json | jq '.advice[].kind'
+
+exit status: 0 no advice, 1 advice was given, 2 an error
+"""
+DEMO = """\
+examples:
+  relume demo
+  relume demo --data fashion-mnist --json
+"""
+EXPERIMENTS = """\
+examples:
+  relume experiments --list
+  relume experiments cures dropout --quick --out results
+"""
+EXPORT = """\
+examples:
+  relume export net.safetensors --to onnx         writes net.onnx
+  relume export net.safetensors --to torch        net_torch.py and net_torch.safetensors
+  relume export net.safetensors --to sklearn      net_sklearn.py and net_sklearn.safetensors
+
+Of the two files, the .py file is code to read and to import, whose function load() returns the
+model; the other one holds its numbers. Nothing is pickled.
+"""
+INFO = """\
+examples:
+  relume info
+  relume info --json | jq .extras
+"""
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    root = argparse.ArgumentParser(prog="relume", description=relume.__doc__.split("\n")[0])
+    root = argparse.ArgumentParser(
+        prog="relume", description=(relume.__doc__ or "").split("\n")[0], epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     root.add_argument("--version", action="version", version=f"relume {relume.__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser(
-        "demo", help="train the same network with four activations on real data and compare them"
+
+    def command(name: str, text: str, examples: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        added.add_argument("--json", action="store_true", help="print the result as JSON")
+        return added
+
+    demo = command(
+        "demo", "train the same network with four activations on real data and compare them", DEMO
     )
-    demo.add_argument("--data", choices=["digits", "fashion-mnist"], default="digits")
-    experiments = commands.add_parser(
-        "experiments", help="test claims about ReLU by experiment and write a page of the results"
-    )
+    demo.add_argument(
+        "--data", choices=["digits", "fashion-mnist"], default="digits",
+        help="data set (default: %(default)s)",
+    )  # fmt: skip
+    experiments = command(
+        "experiments", "test claims about ReLU by experiment and write a page of the results",
+        EXPERIMENTS,
+    )  # fmt: skip
     experiments.add_argument(
         "names", nargs="*", metavar="NAME", help="experiment to run (default: all)"
     )
@@ -31,26 +98,53 @@ def parser():
         "--out", default="experiments", metavar="DIR",
         help="output directory (default: %(default)s)",
     )  # fmt: skip
-    inspect = commands.add_parser(
-        "inspect", help="report how the layers of a saved network respond to data, with advice; "
-        "exit status 0: no advice, 1: advice given, 2: error"
-    )  # fmt: skip
+    inspect = command(
+        "inspect", "report how the layers of a saved network respond to data, with advice", INSPECT
+    )
     inspect.add_argument("model", help="model file written by Network.save")
     inspect.add_argument(
         "--data", default="digits", metavar="DATA",
         help="digits or fashion-mnist (the held-out rows, with pixels from 0 to 1), a .npz file "
         "with X and optionally y, or a .npy file with X (default: %(default)s)",
     )  # fmt: skip
-    commands.add_parser("info", help="print versions, instruction set and number of threads")
+    export = command("export", "write a saved network for another library", EXPORT)
+    export.add_argument("model", help="model file written by Network.save")
+    export.add_argument(
+        "--to", required=True, choices=["onnx", "torch", "sklearn"],
+        help="ONNX; a torch.nn.Sequential; or scikit-learn's MLPClassifier or MLPRegressor",
+    )  # fmt: skip
+    export.add_argument(
+        "--out", metavar="FILE",
+        help="the .onnx or .py file to write (default: beside the model, see the examples)",
+    )  # fmt: skip
+    command("info", "print versions, CPU, instruction sets, threads and extras", INFO)
     return root
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = parser().parse_args(arguments)
+    try:
+        status = _run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return terminal.INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return terminal.DONE
+    except Exception as error:
+        text = f"relume {options.command}: {terminal.one_line(error)}"
+        print(terminal.styled(text, "red", sys.stderr), file=sys.stderr)
+        return terminal.ERROR
+    return status
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Import and run the subcommand."""
     if options.command == "info":
-        relume.show_config()
-        return 0
+        from relume.cli import info
+
+        return info.run(options)
     if options.command == "experiments":
         from relume.cli import run_experiments
 
@@ -58,15 +152,14 @@ def main(arguments=None):
     if options.command == "inspect":
         from relume.cli import inspect_model
 
-        return inspect_model.run(options.model, options.data)
+        return inspect_model.run(options)
+    if options.command == "export":
+        from relume.cli import export_model
+
+        return export_model.run(options)
     from relume.cli import demo
 
-    try:
-        demo.run(options.data)
-    except FileNotFoundError as error:
-        print(f"relume demo: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return demo.run(options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Information about this build of relume and the hardware features that it uses."""
 
 import platform
+from typing import Any
 
 import numpy as np
 
@@ -39,15 +40,29 @@ def show_config() -> None:
     """
     import relume
 
-    version = threads.openmp_version()
-    layer = f"OpenMP {version}" if version else "none (built without OpenMP, uses one thread)"
+    found = configuration()
     print(f"relume           {relume.__version__}")
     print(f"Python, NumPy    {platform.python_version()}, {np.__version__}")
     print(f"machine          {platform.machine()}")
-    print(f"instruction set  {dispatch.name}")
+    print(f"instruction set  {found['instruction_set']}")
+    for name, state in found["instruction_sets"].items():
+        print(f"  {name:<14} {state}")
+    print(f"threading layer  {found['threading_layer']}")
+    print(f"threads          {found['threads']}")
+
+
+def configuration() -> dict[str, Any]:
+    """The instruction sets, the threading layer and the number of threads, as JSON has them."""
+    version = threads.openmp_version()
+    states = {}
     for name, needs in dispatch.builds().items():
         lacks = dispatch.missing_features(needs)
-        state = f"not supported: the CPU lacks {', '.join(lacks)}" if lacks else "supported"
-        print(f"  {name:<14} {state}")
-    print(f"threading layer  {layer}")
-    print(f"threads          {threads.get_num_threads()}")
+        states[name] = f"not supported: the CPU lacks {', '.join(lacks)}" if lacks else "supported"
+    return {
+        "instruction_set": dispatch.name,
+        "instruction_sets": states,
+        "threading_layer": f"OpenMP {version}"
+        if version
+        else "none (built without OpenMP, uses one thread)",
+        "threads": threads.get_num_threads(),
+    }

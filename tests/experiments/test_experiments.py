@@ -358,7 +358,7 @@ def test_command(tiny, tmp_path, capsys):
 
 
 def test_command_lists_the_names_where_one_is_unknown(capsys):
-    assert command.main(["experiments", "nope"]) == 1
+    assert command.main(["experiments", "nope"]) == 2
     message = capsys.readouterr().err
     assert "got 'nope'" in message
     assert all(name in message for name in EXPERIMENTS)
@@ -366,7 +366,7 @@ def test_command_lists_the_names_where_one_is_unknown(capsys):
 
 def test_missing_matplotlib_is_said_before_measuring(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert command.main(["experiments", "--out", str(tmp_path)]) == 1
+    assert command.main(["experiments", "--out", str(tmp_path)]) == 2
     assert "pip install 'relume[plots]'" in capsys.readouterr().err
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from relume import nn
-from relume.datasets.held_out import load_digits
+from relume.datasets.held_out import load_digits_split
 
-DIGITS = load_digits()  # X, y, and X, y held out
+DIGITS = load_digits_split()  # X, y, and X, y held out
 
 
 def mlp(sizes, activation, n_outputs, **options):

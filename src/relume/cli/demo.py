@@ -1,10 +1,13 @@
 """The command `relume demo`: train the same network with four activations on real data."""
 
+import argparse
+import sys
 import time
 
 import relume
 from relume import nn
-from relume.datasets.held_out import load_digits, load_fashion_mnist
+from relume.cli import terminal
+from relume.datasets.held_out import load_digits_split, load_fashion_mnist_split
 
 HIDDEN_ACTIVATIONS = ["relu", "leaky_relu", "tanh", "sigmoid"]
 GOAL = 0.95  # held-out accuracy; the table gives the number of epochs to reach it
@@ -12,8 +15,18 @@ GOAL = 0.95  # held-out accuracy; the table gives the number of epochs to reach 
 
 # data set: (loader, units of the hidden layers, batch size, epochs)
 JOBS = {
-    "digits": (load_digits, [256, 128], 32, 60),
-    "fashion-mnist": (load_fashion_mnist, [256, 128], 128, 10),
+    "digits": (load_digits_split, [256, 128], 32, 60),
+    "fashion-mnist": (load_fashion_mnist_split, [256, 128], 128, 10),
+}
+# Columns of the table: their heads and formats.
+COLUMNS = {
+    "activation": ("activation", "{}"),
+    "seconds": ("seconds", "{:.2f}"),
+    "epochs_to_goal": (f"epochs to {GOAL:.0%}", "{}"),
+    "accuracy": ("held-out accuracy", "{:.2%}"),
+    "zeros": ("zeros", "{:.1%}"),
+    "dead_units": ("dead units", "{}"),
+    "hidden_units": ("hidden units", "{}"),
 }
 
 
@@ -27,18 +40,23 @@ def hidden_outputs(net, X):
         yield X
 
 
-def run(name, out=print):
-    """Train the network with each activation and print a table; return the table's rows."""
-    load, units, batch_size, epochs = JOBS[name]
+def run(options: argparse.Namespace) -> int:
+    """Train the network with each activation and print a table; return the exit status."""
+    load, units, batch_size, epochs = JOBS[options.data]
     X, y, X_test, y_test = load()
-    shape = "-".join(map(str, [X.shape[1], *units, 10]))
-    out(
-        f"{name}: {len(X)} training images, {len(X_test)} held-out images; network {shape}, "
-        f"Adam, batch size {batch_size}, {epochs} epochs"
-    )
+    setting = {
+        "data": options.data, "training_images": len(X), "held_out_images": len(X_test),
+        "network": "-".join(map(str, [X.shape[1], *units, 10])), "optimizer": "Adam",
+        "batch_size": batch_size, "epochs": epochs,
+    }  # fmt: skip
+    if not options.json:
+        print(
+            f"{options.data}: {len(X)} training images, {len(X_test)} held-out images; network "
+            f"{setting['network']}, Adam, batch size {batch_size}, {epochs} epochs\n"
+        )
     table = []
     for activation in HIDDEN_ACTIVATIONS:
-        out(f"\ntraining with {activation} ...")
+        print(f"training with {activation} ...", file=sys.stderr, flush=True)
         layers = [*(nn.Dense(n, activation=activation) for n in units), nn.Dense(10)]
         net = nn.Network(layers, optimizer=nn.Adam(1e-3), seed=0)
         begin = time.perf_counter()
@@ -48,12 +66,15 @@ def run(name, out=print):
             epochs=epochs,
             batch_size=batch_size,
             validation_data=(X_test, y_test),
-            progress=True,
+            progress=sys.stderr.isatty(),
         )
         seconds = time.perf_counter() - begin
         table.append(row_of(activation, net, history, X, seconds))
-    out("\n" + format_table(table))
-    return table
+    if options.json:
+        terminal.print_json({**setting, "results": table})
+    else:
+        print("\n".join(format_table(table)))
+    return terminal.DONE
 
 
 def row_of(activation, net, history, X, seconds):
@@ -63,30 +84,36 @@ def row_of(activation, net, history, X, seconds):
     zeros, units, dead = 0.0, 0, 0
     for outputs in hidden_outputs(net, X):
         zero = outputs == 0
-        zeros += zero.mean(axis=0).sum()
+        zeros += float(zero.mean(axis=0).sum())
         dead += int(zero.all(axis=0).sum())
         units += outputs.shape[1]
     return {
         "activation": activation,
         "seconds": seconds,
-        "epochs to 95 %": reached[0] if reached else None,
-        "held-out accuracy": accuracy[-1],
+        "epochs_to_goal": reached[0] if reached else None,
+        "accuracy": accuracy[-1],
         "zeros": zeros / units,
-        "dead units": f"{dead} of {units}",
+        "dead_units": dead,
+        "hidden_units": units,
     }
 
 
 def format_table(table):
-    """The table as text, with one column for each measurement."""
-    formats = {"seconds": "{:.2f}", "held-out accuracy": "{:.2%}", "zeros": "{:.1%}"}
-    cells = [
-        {
-            key: formats.get(key, "{}").format("-" if value is None else value)
-            for key, value in row.items()
-        }
-        for row in table
+    """The lines of the table, with one column for each measurement; the best row stands out."""
+    cells = [[head for head, _ in COLUMNS.values()]]
+    for row in table:
+        cells.append(
+            [
+                "-" if row[key] is None else form.format(row[key])
+                for key, (_, form) in COLUMNS.items()
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in cells
     ]
-    widths = {key: max(len(key), *(len(row[key]) for row in cells)) for key in cells[0]}
-    lines = ["  ".join(f"{key:>{width}}" for key, width in widths.items())]
-    lines += ["  ".join(f"{row[key]:>{width}}" for key, width in widths.items()) for row in cells]
-    return "\n".join(lines)
+    best = max(range(len(table)), key=lambda i: table[i]["accuracy"])
+    lines[0] = terminal.styled(lines[0], "bold")
+    lines[best + 1] = terminal.styled(lines[best + 1], "green")
+    return lines

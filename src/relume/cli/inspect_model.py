@@ -1,41 +1,56 @@
 """The command `relume inspect`: print a report on a saved network and its data."""
 
-import sys
+import argparse
 import warnings
+from typing import Any
 
 import numpy as np
 
+from relume.cli import terminal
+from relume.cli.terminal import CommandError, about
+
 NAMES = ("digits", "fashion-mnist")
-NO_ADVICE, ADVICE, ERROR = 0, 1, 2  # exit statuses
 
 
-def run(model, data, out=print):
-    """Print the report; return 0 if it has no advice, 1 if it has advice, 2 after an error."""
-    try:
-        from relume import diagnostics, nn
+def run(options: argparse.Namespace) -> int:
+    """Print the report; return 0 if it has no advice, 1 if it has."""
+    from relume import diagnostics, nn
 
-        net = nn.load(model)
-        report = diagnostics.inspect(net, *data_of(data))
-    except Exception as error:  # a damaged file raises nearly every class of error
-        known = isinstance(
-            error, OSError | ValueError | TypeError | RuntimeError | ArithmeticError
-        )
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        print("relume inspect:", " ".join(text.split()), file=sys.stderr)
-        return ERROR
-    out(str(report))
-    return ADVICE if report.advice else NO_ADVICE
+    with about(options.model):
+        net = nn.load(options.model)
+    with about(options.data):
+        data = data_of(options.data)
+    with about(f"{options.model} with {options.data}"):
+        report = diagnostics.inspect(net, *data)
+    if options.json:
+        terminal.print_json(report.to_dict())
+    else:
+        print(_colored(str(report)))
+    return terminal.ADVICE if report.advice else terminal.DONE
 
 
-def data_of(name):
+def _colored(text: str) -> str:
+    """The text of a report, with its table's head and its advice in colors."""
+    table, advice, rest = text.partition("\nadvice:")
+    lines = table.split("\n")
+    lines[2:3] = [terminal.styled(line, "bold") for line in lines[2:3]]
+    color = "green" if rest.startswith(" none") else "yellow"
+    found = [terminal.styled(line, color) for line in f"{advice[1:]}{rest}".split("\n")]
+    return "\n".join([*lines, *found])
+
+
+def data_of(name: str) -> tuple[Any, ...]:
     """(X, y) or (X,): the held-out rows of a data set, or the content of a .npz or .npy file."""
     from relume.datasets import held_out
 
     if name in NAMES:
-        load = {"digits": held_out.load_digits, "fashion-mnist": held_out.load_fashion_mnist}[name]
+        load = {
+            "digits": held_out.load_digits_split,
+            "fashion-mnist": held_out.load_fashion_mnist_split,
+        }[name]
         return load()[2:]
     if not name.endswith((".npz", ".npy")):
-        raise ValueError(
+        raise CommandError(
             f"--data must be {', '.join(NAMES)}, or a .npz or .npy file, got {name!r}"
         )
     try:

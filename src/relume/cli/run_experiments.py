@@ -1,30 +1,35 @@
 """The command `relume experiments`."""
 
 import argparse
-import sys
 
+from relume.cli import terminal
 from relume.experiments.registry import EXPERIMENTS
 from relume.experiments.run import checked_names, run
+
+COLORS = {"holds": "green", "holds in part": "yellow", "does not hold here": "red"}
 
 
 def execute(options: argparse.Namespace) -> int:
     """Run the requested experiments, or list them; return the exit status."""
+    names = checked_names(options.names)
     if options.list:
-        for experiment in EXPERIMENTS.values():
-            print(f"{experiment.name:<20} {experiment.question}")
-        return 0
-    try:
-        names = checked_names(options.names)
-    except ValueError as error:
-        return _failed(error)
-    try:
-        run(names, quick=options.quick, out=options.out)
-    except (ImportError, OSError) as error:
-        return _failed(error)
+        listed = [EXPERIMENTS[name] for name in names]
+        if options.json:
+            terminal.print_json([{"name": e.name, "question": e.question} for e in listed])
+        for each in [] if options.json else listed:
+            print(f"{terminal.styled(f'{each.name:<20}', 'bold')} {each.question}")
+        return terminal.DONE
+    with terminal.about(options.out), terminal.progress(len(names), "experiment") as report:
+        results = run(names, quick=options.quick, out=options.out, report=report)
+    if options.json:
+        found = [
+            {"name": each.experiment.name, "claim": each.experiment.claim,
+             "verdict": each.verdict, "seconds": round(each.seconds, 2)}
+            for each in results
+        ]  # fmt: skip
+        terminal.print_json({"out": options.out, "experiments": found})
+        return terminal.DONE
+    for each in results:
+        print(f"{each.experiment.name:<20} {terminal.styled(each.verdict, COLORS[each.verdict])}")
     print(f"wrote index.html and results.json to {options.out}")
-    return 0
-
-
-def _failed(error: Exception) -> int:
-    print(f"relume experiments: {error}", file=sys.stderr)
-    return 1
+    return terminal.DONE

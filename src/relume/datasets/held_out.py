@@ -21,7 +21,7 @@ def stratified_split(
     return rng.permutation(train), rng.permutation(test)
 
 
-def load_digits() -> Split:
+def load_digits_split() -> Split:
     """Load the digits with pixels from 0 to 1 and a stratified random quarter held out."""
     X, y = datasets.load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
@@ -29,7 +29,7 @@ def load_digits() -> Split:
     return X[train], y[train], X[test], y[test]
 
 
-def load_fashion_mnist() -> Split:
+def load_fashion_mnist_split() -> Split:
     """Load Fashion-MNIST with pixels from 0 to 1 and its test set held out."""
     data = datasets.load_fashion_mnist()
     X_train, X_test = (X.astype(np.float32) / 255 for X in (data.X_train, data.X_test))
