@@ -139,7 +139,6 @@ def test_bits_do_not_depend_on_shards(make, rows):
             np.testing.assert_array_equal(z, expected)
 
 
-
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 16, 64])
 @pytest.mark.parametrize(("units", "most"), [(3, 112), (2000, 224)], ids=["narrow", "wide"])
 def test_shards_follow_the_threads(n, units, most):

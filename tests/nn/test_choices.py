@@ -51,7 +51,7 @@ def test_what_is_given_is_not_chosen(sparse):
 
 def test_threads_of_steps_and_predictions():
     with relume.num_threads(2):
-        net, X = trained()
+        net, _ = trained()
         choices = net.choices()
         assert choices.step_threads in choices.step_us
         assert 1 in choices.step_us
