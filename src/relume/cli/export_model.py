@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         with about(model):
             code, values = _torch(net, model) if to == "torch" else _sklearn(net, model)
         with about(out):
-            _write_pair(*written, code, values)
+            _write_pair(written[0], written[1], code, values)
     if options.json:
         sizes = [{"path": each, "bytes": os.path.getsize(each)} for each in written]
         terminal.print_json({"model": model, "to": to, "files": sizes})
