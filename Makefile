@@ -19,7 +19,7 @@ SECONDS := 60
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
-.PHONY: fuzz sanitize mingw arm64 workflows peers peers-commits peers-scaling
+.PHONY: fuzz sanitize mingw arm64 pythons workflows peers peers-commits peers-scaling
 .PHONY: peers-activations peers-readme peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -74,6 +74,9 @@ mingw: $(VENV)/tested  ## check with MinGW's GCC that compilers for Windows acce
 
 arm64: $(VENV)/tested  ## build for arm64; run the suite and the demo there, emulated (many hours)
 	$(BIN)/python tools/arm64.py $(ARGS)
+
+pythons:  ## run the suite on Python 3.11 to 3.14, from source and from the wheel (hours)
+	$(PYTHON) tools/pythons.py $(if $(ARGS),--args "$(ARGS)")
 
 workflows: $(VENV)-workflows/bin/zizmor  ## check the workflows' syntax and safety
 	$(VENV)-workflows/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -131,3 +132,47 @@ def test_code_for_the_processor(machine, tmp_path):
     )  # fmt: skip
     printed = subprocess.run([*emulator, program], stdout=subprocess.PIPE, text=True, check=True)
     assert printed.stdout == "11111 354-1 1"
+
+
+@pytest.fixture(scope="module")
+def pythons():
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "tools" / "pythons.py")))
+
+
+def test_an_interpreter_is_found_by_running_it(pythons):
+    """A command of pyenv's may exist and not run."""
+    version = "{}.{}".format(*sys.version_info)
+    _, full = pythons.interpreter(version)
+    assert full.startswith(f"{version}.")
+    assert pythons.interpreter("3.1") is None
+
+
+@pytest.mark.parametrize(
+    ("recipe", "good", "said"),
+    [
+        ("@echo '== 3 passed, 1 skipped in 1.20s (0:00:01) =='", True, "3 passed, 1 skipped"),
+        ("@echo '2 passed in 0.10s'", True, "2 passed"),
+        ("@echo '= 1 failed, 2 passed in 0.10s ='; false", False, "1 failed, 2 passed; see "),
+        ("@echo '2 passed in 0.10s'; false", False, "2 passed; see "),
+        ("@true", False, "not built; see "),
+    ],
+)
+def test_what_a_run_of_another_python_says(pythons, recipe, good, said, tmp_path):
+    """Success needs both: the status of make, and tests that were counted."""
+    (tmp_path / "Makefile").write_text(f"test:\n\t{recipe}\n")
+    log = ROOT / "build" / f"{tmp_path.name}.log"
+    log.parent.mkdir(exist_ok=True)
+    try:
+        passed, counts = pythons.make("test", "python3", tmp_path, None, log, "")
+    finally:
+        log.unlink()
+    assert passed == good
+    assert counts.startswith(said)
+
+
+def test_the_emulated_suite_needs_what_the_suite_needs():
+    """All that testing requires but the tools that read the sources."""
+    tool = SimpleNamespace(**runpy.run_path(str(ROOT / "tools" / "arm64.py")))
+    names = {need.split(">")[0].split("[")[0].split("=")[0] for need in tool.requirements()}
+    assert {"numpy", "scipy", "pytest", "cython", "setuptools", "safetensors"} <= names
+    assert names.isdisjoint(tool.TEXT)
