@@ -203,6 +203,7 @@ def test_demo_says_what_data_is_missing(capsys, monkeypatch, tmp_path):
     [
         (ValueError("it is\nwrong"), "it is wrong"),
         (KeyError("a"), "KeyError: 'a'"),
+        (FileNotFoundError(2, "No such file", "x.npz"), "x.npz: No such file"),
         (MemoryError(), "MemoryError"),
         (terminal.CommandError("x: y"), "x: y"),
     ],

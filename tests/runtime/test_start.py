@@ -8,8 +8,8 @@ import textwrap
 import pytest
 
 LAZY = [
-    "dask", "matplotlib", "onnx", "pandas", "safetensors", "scipy", "sklearn", "threadpoolctl",
-    "torch", "tqdm",
+    "dask", "matplotlib", "onnx", "pandas", "safetensors", "scipy", "sklearn", "tensorboardX",
+    "threadpoolctl", "torch", "tqdm",
 ]  # fmt: skip
 
 

@@ -20,6 +20,8 @@ class CommandError(Exception):
 def one_line(error: BaseException) -> str:
     """An error's text, with the class where the text alone would be a riddle."""
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
     if isinstance(error, CommandError) or (text and isinstance(error, PLAIN_ERRORS)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -161,17 +158,19 @@ class Report:
 
         return fragment_of(self)
 
-    def plot(self, theme: str = "light") -> Figure:
-        """Draw histograms of each layer's values.
+    def plot(self, theme: str = "light", ax: Any = None) -> Any:
+        """Draw histograms of each layer's values: `relume.plots.layer_histograms`.
 
         Parameters
         ----------
         theme : {"light", "dark"}, default="light"
             Colors for a light or a dark background.
+        ax : matplotlib.axes.Axes, or list of Axes, default=None
+            Where to draw: one Axes for each layer. None makes a new figure.
 
         Returns
         -------
-        figure : matplotlib.figure.Figure
+        matplotlib.figure.Figure, or `ax`
 
         Raises
         ------
@@ -180,7 +179,7 @@ class Report:
         """
         from relume.plots import layer_histograms
 
-        return layer_histograms(self, theme=theme)
+        return layer_histograms(self, theme=theme, ax=ax)
 
 
 def plain(value: Any) -> Any:

@@ -105,8 +105,8 @@ def _on_axes(ax, names, x, derivatives, theme, alternative):
 
 def _checked(names):
     """The names as a list; ValueError for a function that has required parameters."""
-    if isinstance(names, str):
-        raise TypeError(f"names must be a list of names, got the string {validation.shown(names)}")
+    if isinstance(names, str) or not isinstance(names, Iterable | None):
+        raise TypeError(f"names must be a list of names or None, got {validation.shown(names)}")
     drawable = [name for name in ACTIVATIONS if _has_defaults(name)]
     names = list(USUAL if names is None else names)
     if not names:
@@ -248,12 +248,21 @@ def _by_label(histories: Any) -> Any:
             raise TypeError(
                 f"histories[{label!r}] must be a history, got {validation.shown(history)}"
             )
-        if not len(history.get("loss", [])):
+        if "loss" not in history or np.size(history["loss"]) == 0:
             raise ValueError(
                 f"histories[{label!r}] must have at least one epoch with a loss, "
                 f"got {validation.shown(history)}"
             )
+        for name in ("loss", "val_loss"):
+            _check_numbers(history.get(name, []), f"histories[{label!r}][{name!r}]")
     return histories
+
+
+def _check_numbers(values, name):
+    """Raise unless values are a sequence of numbers."""
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "fiu"):
+        raise TypeError(f"{name} must be a list of numbers, got {validation.shown(values)}")
 
 
 def _all_positive(history):

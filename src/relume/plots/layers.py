@@ -26,12 +26,30 @@ Report = ReportLike | Mapping[str, Any]
 def _layers_of(report: Report) -> list[dict[str, Any]]:
     """The layers of a report, or of the dict that its ``to_dict`` returned."""
     as_dict: object = report.to_dict() if isinstance(report, ReportLike) else report
-    if not (isinstance(as_dict, Mapping) and as_dict.get("layers")):
+    layers = as_dict.get("layers") if isinstance(as_dict, Mapping) else None
+    if not (layers and _are_layers(layers)):
         raise TypeError(
-            "report must be a report of relume.diagnostics.inspect, "
+            "report must be a report of relume.diagnostics.inspect, or its to_dict(), "
             f"got {validation.shown(report)}"
         )
-    return _flat(as_dict["layers"])
+    return _flat(layers)
+
+
+def _are_layers(layers: Any) -> bool:
+    """Whether they are dicts as those of a report; what a layer lacks is None or missing."""
+    return isinstance(layers, list | tuple) and all(
+        isinstance(layer, Mapping)
+        and isinstance(layer.get("name"), str)
+        and all(_has(layer.get(side), "mean", "std", "edges", "counts") for side in SIDES)
+        and _has(layer.get("gradient"), "norm")
+        and _are_layers(layer.get("inner", []))
+        for layer in layers
+    )
+
+
+def _has(part: Any, *names: str) -> bool:
+    """Whether a part of a layer is not there, or has some entries."""
+    return part is None or (isinstance(part, Mapping) and all(name in part for name in names))
 
 
 def _flat(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -299,18 +317,29 @@ class _Activity(NamedTuple):
 
 def _maps(records):
     """The activity of each layer by its name: of those in which a unit was dead, if there are."""
-    if not isinstance(records, list) or not all(isinstance(each, Mapping) for each in records):
-        raise TypeError(f"history must be a History with Monitor records, got {type(records)}")
-    if not records:
-        raise ValueError("history must have records: fit with callbacks=[nn.Monitor()]")
-    maps = {
-        name: _Activity(
-            np.array([epoch[name]["active"] for epoch in records], float),
-            np.array([_dead(epoch[name]) for epoch in records]),
+    if not isinstance(records, list | tuple) or not all(
+        isinstance(each, Mapping) and all(isinstance(layer, Mapping) for layer in each.values())
+        for each in records
+    ):
+        raise TypeError(
+            "history must be a history of a fit with nn.Monitor(), or the monitor's records, got "
+            f"{validation.shown(records)}"
         )
-        for name, layer in records[0].items()
-        if "active" in layer
-    }
+    names = [name for name, layer in records[0].items() if "active" in layer] if records else []
+    if not names:
+        raise ValueError("history must have records: fit with callbacks=[nn.Monitor()]")
+    try:
+        maps = {
+            name: _Activity(
+                np.array([epoch[name]["active"] for epoch in records], float),
+                np.array([_dead(epoch[name]) for epoch in records]),
+            )
+            for name in names
+        }
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            "history must have records of the same layers and units in all epochs"
+        ) from error
     return {name: each for name, each in maps.items() if each.dead.any()} or maps
 
 

@@ -204,7 +204,12 @@ def text_alternative(figure: Any) -> str:
     >>> plots.text_alternative(plots.losses({"tanh": {"loss": [2.0, 0.5]}}))
     'Loss curves by epoch. tanh: training loss from 2 to 0.5 in 2 epochs.'
     """
-    first = figure if hasattr(figure, "get_label") else np.ravel(figure)[0]
+    first = figure if hasattr(figure, "get_label") else next(iter(np.ravel(figure)), None)
+    if not hasattr(first, "get_label"):
+        raise TypeError(
+            "figure must be a figure or Axes that a function of relume.plots returned, got "
+            f"{validation.shown(figure)}"
+        )
     return str(first.get_label())
 
 
@@ -227,6 +232,11 @@ def to_svg(figure: "Figure") -> str:
     >>> plots.to_svg(plots.activations(["relu"])).startswith("<?xml")
     True
     """
+    if not hasattr(figure, "savefig"):
+        raise TypeError(
+            "figure must be a matplotlib Figure; of an Axes it is ax.figure. "
+            f"Got {validation.shown(figure)}"
+        )
     buffer = io.StringIO()
     metadata = {"Date": None, "Description": text_alternative(figure)}
     figure.savefig(buffer, format="svg", metadata=metadata)
