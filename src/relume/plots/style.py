@@ -204,7 +204,7 @@ def text_alternative(figure: Any) -> str:
     >>> plots.text_alternative(plots.losses({"tanh": {"loss": [2.0, 0.5]}}))
     'Loss curves by epoch. tanh: training loss from 2 to 0.5 in 2 epochs.'
     """
-    first = figure if hasattr(figure, "get_label") else next(iter(np.ravel(figure)), None)
+    first: Any = figure if hasattr(figure, "get_label") else next(iter(np.ravel(figure)), None)
     if not hasattr(first, "get_label"):
         raise TypeError(
             "figure must be a figure or Axes that a function of relume.plots returned, got "
