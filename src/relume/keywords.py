@@ -169,14 +169,9 @@ def meant(name: object, allowed: Iterable[str]) -> str | None:
     return next((each for each in allowed if each.lower() in close), None)
 
 
-@functools.cache
-def _settings() -> frozenset[str]:
-    return frozenset(_plain(name) for group in SYNONYMS for name in group)
-
-
 def is_a_setting(name: str) -> bool:
     """Whether something has a setting of this name, here or in another library."""
-    return _plain(name) in _settings()
+    return any(_plain(name) == _plain(each) for group in SYNONYMS for each in group)
 
 
 def unexpected(function: str, keyword: str, allowed: Iterable[str]) -> TypeError:

@@ -1,7 +1,8 @@
 """What Python gives the engine, once it is known to be what the engine takes it for."""
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
+from libc.string cimport memcpy
 
 from relume.kernels.table cimport PER_OUTPUT, PER_OUTPUT_AND_ONE
 
@@ -62,6 +63,94 @@ cdef int read_sparse(Sparse* sparse, tuple arrays, dtype, Py_ssize_t rows,
             or (starts[1:] < starts[:-1]).any()
             or (values.size and not 0 <= index.min() <= index.max() < columns)):
         raise ValueError("X must be a valid sparse matrix, got indices outside its shape")
+
+
+def sparse_rows(cnp.ndarray values, cnp.ndarray index, cnp.ndarray starts, cnp.ndarray rows):
+    """Some rows of a matrix of compressed rows, as such a matrix: (values, index, starts).
+
+    Parameters
+    ----------
+    values : ndarray of float32 or float64
+    index : ndarray of int32
+        The column of each value.
+    starts : ndarray of int64 of shape (n_rows + 1,)
+        Where each row begins in both, and where the last one ends.
+    rows : ndarray of int64
+        In any order, and more than once if need be.
+    """
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(rows), n_rows = cnp.PyArray_SIZE(starts) - 1
+    cdef Py_ssize_t n_values = cnp.PyArray_SIZE(values), size = values.itemsize, i, first, length
+    cdef const char* value = data_of(values, values.dtype, n_values, "values")
+    cdef const int32_t* column = <const int32_t*> data_of(
+        index, np.dtype(np.int32), n_values, "index")
+    cdef const int64_t* start = <const int64_t*> data_of(
+        starts, np.dtype(np.int64), n_rows + 1, "starts")
+    cdef const int64_t* row = <const int64_t*> data_of(rows, np.dtype(np.int64), n, "rows")
+    new_starts = np.empty(n + 1, np.int32)
+    cdef int32_t* new_start = <int32_t*> address(new_starts)
+    cdef Py_ssize_t total = 0
+    new_start[0] = 0
+    for i in range(n):
+        if not 0 <= row[i] < n_rows:
+            raise ValueError(f"rows must be 0 to {n_rows - 1}, got {row[i]}")
+        if not 0 <= start[row[i]] <= start[row[i] + 1] <= n_values:
+            raise ValueError(f"starts must rise from 0 to {n_values}")
+        total += start[row[i] + 1] - start[row[i]]
+        if total > INT32_MAX:
+            raise ValueError(f"X must have at most {INT32_MAX} values in the rows of a minibatch")
+        new_start[i + 1] = <int32_t> total
+    new_values, new_index = np.empty(total, values.dtype), np.empty(total, np.int32)
+    cdef char* new_value = address(new_values)
+    cdef int32_t* new_column = <int32_t*> address(new_index)
+    for i in range(n):
+        first, length = start[row[i]], start[row[i] + 1] - start[row[i]]
+        memcpy(new_value + new_start[i] * size, value + first * size, length * size)
+        memcpy(new_column + new_start[i], column + first, length * sizeof(int32_t))
+    return new_values, new_index, new_starts
+
+
+def sparse_columns(cnp.ndarray values, cnp.ndarray index, cnp.ndarray starts, Py_ssize_t columns):
+    """A matrix of compressed rows by columns: (values, index, starts), rows in rising order.
+
+    Parameters
+    ----------
+    values, index, starts : ndarray
+        As `sparse_rows` returns them.
+    columns : int
+    """
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(values), rows = cnp.PyArray_SIZE(starts) - 1, i, k, offset
+    cdef Py_ssize_t size = values.itemsize
+    cdef const char* value = data_of(values, values.dtype, n, "values")
+    cdef const int32_t* column = <const int32_t*> data_of(index, np.dtype(np.int32), n, "index")
+    cdef const int32_t* start = <const int32_t*> data_of(
+        starts, np.dtype(np.int32), rows + 1, "starts")
+    if n > INT32_MAX:
+        raise ValueError(f"values must be at most {INT32_MAX}, got {n}")
+    new_starts = np.zeros(columns + 1, np.int32)
+    cdef int32_t* end = <int32_t*> address(new_starts)
+    for k in range(n):
+        if not 0 <= column[k] < columns:
+            raise ValueError(f"index must be 0 to {columns - 1}, got {column[k]}")
+        end[column[k] + 1] += 1
+    new_values, new_index = np.empty(n, values.dtype), np.empty(n, np.int32)
+    cdef char* new_value = address(new_values)
+    cdef int32_t* new_row = <int32_t*> address(new_index)
+    for i in range(rows):
+        if not 0 <= start[i] <= start[i + 1] <= n:
+            raise ValueError(f"starts must rise from 0 to {n}")
+    for i in range(columns):
+        end[i + 1] += end[i]
+    # end[i] is where the next value of column i goes; in the end, where the next column begins.
+    for i in range(rows):
+        for k in range(start[i], start[i + 1]):
+            offset = end[column[k]]
+            end[column[k]] += 1
+            new_row[offset] = <int32_t> i
+            memcpy(new_value + offset * size, value + k * size, size)
+    for i in range(columns, 0, -1):
+        end[i] = end[i - 1]
+    end[0] = 0
+    return new_values, new_index, new_starts
 
 
 cdef const LossRow* loss_of(const Spans* spans, str name) except NULL:

@@ -21,6 +21,7 @@ from relume.nn.optimizers.scikit_learn import AdamOfScikitLearn, SGDOfScikitLear
 NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
 SCIKIT_LEARN_NAMES = {"identity": "linear", "logistic": "sigmoid"}
 STOCHASTIC_SOLVERS = ("sgd", "adam")
+AT_ONCE = 1 << 13  # random numbers: 64 KB
 
 
 def layer_sizes(estimator):
@@ -108,8 +109,12 @@ def _draw_as_scikit_learn(arrays, activation, random_state):
     n_in, n_out = arrays["weight"].shape
     factor = 2.0 if activation is not None and activation.name == "sigmoid" else 6.0
     bound = np.sqrt(factor / (n_in + n_out))
-    for name, shape in (("weight", (n_in, n_out)), ("bias", n_out)):
-        arrays[name][...] = random_state.uniform(-bound, bound, shape)
+    # A few rows at a time, which stay in cache; the random numbers are the same.
+    step = max(1, AT_ONCE // n_out)
+    for first in range(0, n_in, step):
+        rows = arrays["weight"][first : first + step]
+        rows[...] = random_state.uniform(-bound, bound, rows.shape)
+    arrays["bias"][...] = random_state.uniform(-bound, bound, n_out)
 
 
 def is_stochastic(estimator):

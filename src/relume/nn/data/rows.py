@@ -8,7 +8,7 @@ than memory, and a sparse matrix are read in parts of some rows.
 import numpy as np
 
 from relume import tables, validation
-from relume.engine.arrays import Centered
+from relume.engine.arrays import Centered, sparse_columns, sparse_rows
 
 CHUNK = 4096  # rows of a piece in prediction: 13 MB of 784 float32
 
@@ -97,6 +97,9 @@ class SparseRows:
         if not np.isfinite(self._matrix.data).all():
             raise validation.not_finite(name, dtype)
         self.shape, self.scale = matrix.shape, None
+        index, starts = self._matrix.indices, self._matrix.indptr
+        values = validation.contiguous(self._matrix.data, np.dtype(dtype))
+        self._compressed = values, index.astype(np.int32, copy=False), starts.astype(np.int64)
 
     def __len__(self):
         return self.shape[0]
@@ -107,11 +110,21 @@ class SparseRows:
 
     def take(self, rows):
         """Some rows, compressed by rows and, for the gradient, by columns."""
-        part = self._matrix[rows]
-        if self.scale is not None:
-            scaled = part.data / self.scale[part.indices]
-            part = type(part)((scaled, part.indices, part.indptr), shape=part.shape)
-        return _arrays(part), _arrays(part.tocsc())
+        if isinstance(rows, slice):
+            rows = np.arange(len(self))[rows]
+        part = sparse_rows(*self._compressed, np.asarray(rows, np.int64))
+        values, index, starts = self._scaled(*part)
+        return (values, index, starts), sparse_columns(values, index, starts, self.shape[1])
+
+    def by_rows(self, first, last):
+        """A run of rows, compressed by rows."""
+        values, index, starts = self._compressed
+        starts = starts[first : last + 1]
+        part = slice(starts[0], starts[-1])
+        return self._scaled(values[part], index[part], (starts - starts[0]).astype(np.int32))
+
+    def _scaled(self, values, index, starts):
+        return values if self.scale is None else values / self.scale[index], index, starts
 
     def dense(self):
         """All rows as dense matrices of some rows each, not scaled."""
@@ -213,15 +226,6 @@ def _bad_sparse(name, found):
     return ValueError(f"{name} must be a valid sparse matrix, got {found}")
 
 
-def _arrays(matrix):
-    int32 = np.int32
-    return (
-        matrix.data,
-        matrix.indices.astype(int32, copy=False),
-        matrix.indptr.astype(int32, copy=False),
-    )
-
-
 def is_sparse(X):
     """Whether X is a SciPy sparse matrix or array, without importing SciPy's."""
     return hasattr(type(X), "tocsr") and hasattr(type(X), "nnz")  # nnz of a damaged one raises
@@ -254,8 +258,9 @@ def features_of(X, name, dtype, width=None, no_rows=False, raw=False):
 def parts_of(X):
     """Rows that are read in parts, as prediction takes them."""
     for first in range(0, len(X), CHUNK):
-        part = X.take(slice(first, first + CHUNK))
-        yield part[0] if isinstance(part, tuple) else part
+        last = min(first + CHUNK, len(X))
+        sparse = isinstance(X, SparseRows)
+        yield X.by_rows(first, last) if sparse else X.take(slice(first, last))
 
 
 def moments(X):

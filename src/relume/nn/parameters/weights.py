@@ -96,7 +96,9 @@ class Weights:
 
     def forget_steps(self):
         """Let another optimizer begin: without moments, average and steps."""
-        self.optimizer_state[:], self.average, self.steps, self.bounds = 0, None, 0, None
+        # New zeros take no memory until they are used, and no time.
+        self.optimizer_state = aligned_zeros(self.optimizer_state.shape, self.dtype)
+        self.average, self.steps, self.bounds = None, 0, None
 
     def draw(self, rng):
         """Draw the initial weights."""
