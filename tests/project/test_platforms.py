@@ -117,21 +117,65 @@ int main(void)
 """
 
 
+HALVES = """
+#include "math/intrinsics.h"
+#include <stdio.h>
+
+static uint64_t wrong;
+
+static void compare(uint32_t bits, uint32_t step)
+{
+    float floats[HALF_BLOCK];
+    uint16_t halves[HALF_BLOCK];
+    for (uint32_t i = 0; i < HALF_BLOCK; i++) floats[i] = float_of_bits(bits + i * step);
+    float_to_half_block(floats, halves);
+    for (int i = 0; i < HALF_BLOCK; i++) wrong += halves[i] != float_to_half(floats[i]);
+}
+
+int main(void)
+{
+    for (uint32_t h = 0; h < 65536; h += HALF_BLOCK) {
+        uint16_t halves[HALF_BLOCK];
+        float floats[HALF_BLOCK];
+        for (int i = 0; i < HALF_BLOCK; i++) halves[i] = (uint16_t)(h + (uint32_t)i);
+        half_to_float_block(halves, floats);
+        for (int i = 0; i < HALF_BLOCK; i++)
+            wrong += bits_of_float(floats[i]) != bits_of_float(half_to_float(halves[i]));
+    }
+    /* Around each half and each middle of two halves of both signs; floats of all magnitudes. */
+    for (uint32_t bits = 0; bits < 0x80000000u; bits += 0x1000)
+        for (uint32_t sign = 0; sign < 2; sign++)
+            compare((bits | sign << 31) - HALF_BLOCK / 2, 1);
+    for (uint32_t i = 0; i < 1u << 19; i++) compare(i * 0x9e3779b9u, 0x01234567);
+    printf("%d differ", (int)wrong);
+    return 0;
+}
+"""
+
+
 @pytest.mark.parametrize("machine", ["this", "arm64"])
-def test_code_for_the_processor(machine, tmp_path):
-    """On arm64 it is run by an emulator, which knows its floating-point control register."""
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(PROGRAM, "11111 354-1 1"), (HALVES, "0 differ")],
+    ids=["platform", "float16"],
+)
+def test_code_for_the_processor(machine, text, said, tmp_path):
+    """On arm64 it is run by an emulator, which knows its control register and conversions."""
     compiler, emulator = ("gcc", []) if machine == "this" else (GCC_ARM64, [QEMU])
+    flags = [f"-I{ROOT}/src/relume/{folder}" for folder in ("runtime", "kernels")]
+    flags += ["-ffp-contract=off", "-fno-trapping-math"]
+    flags += ["-march=native"] if machine == "this" else []
     for command in (compiler, *emulator):
         need(command, "`make arm64` installs it on Debian" if emulator else "see CONTRIBUTING.md")
-    (tmp_path / "program.c").write_text(PROGRAM)
+    (tmp_path / "program.c").write_text(text)
     program = tmp_path / "program"
     subprocess.run(
-        [compiler, "-O3", "-static", f"-I{ROOT}/src/relume/runtime", tmp_path / "program.c",
+        [compiler, "-O3", "-static", *flags, tmp_path / "program.c",
          "-o", program, "-lm"],
         check=True,
     )  # fmt: skip
     printed = subprocess.run([*emulator, program], stdout=subprocess.PIPE, text=True, check=True)
-    assert printed.stdout == "11111 354-1 1"
+    assert printed.stdout == said
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@
 #include <string.h>
 #if defined(__F16C__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -171,20 +173,10 @@ RELUME_INLINE double inverse_root_power_double(double b)
     return double_of_bits((0x5e30000000000000u - (bits_of_double(b) >> 1)) & 0x7ff0000000000000u);
 }
 
-/* float16 is converted in blocks of eight, because compilers do not vectorize _Float16 conversions. */
+/* float16 is converted in blocks of eight, because compilers do not vectorize _Float16 conversions.
+ * The conversions of single numbers are portable; instructions give the same bits. */
 enum { HALF_BLOCK = 8 };
 
-#if defined(__F16C__)
-RELUME_INLINE void half_to_float_block(const uint16_t *x, float *out)
-{
-    _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x)));
-}
-RELUME_INLINE void float_to_half_block(const float *x, uint16_t *out)
-{
-    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT);
-    _mm_storeu_si128((__m128i *)out, halves);
-}
-#else
 /* Subnormal halves are normal floats. An exact float subtraction computes their value. */
 RELUME_INLINE float half_to_float(uint16_t h)
 {
@@ -212,6 +204,30 @@ RELUME_INLINE uint16_t float_to_half(float x)
     r = magnitude > 0x7f800000u ? 0x7e00u | ((magnitude >> 13) & 0x3ffu) : r;
     return (uint16_t)(r | sign);
 }
+
+#if defined(__F16C__)
+RELUME_INLINE void half_to_float_block(const uint16_t *x, float *out)
+{
+    _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x)));
+}
+RELUME_INLINE void float_to_half_block(const float *x, uint16_t *out)
+{
+    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128((__m128i *)out, halves);
+}
+#elif defined(__aarch64__)
+RELUME_INLINE void half_to_float_block(const uint16_t *x, float *out)
+{
+    const float16x8_t halves = vreinterpretq_f16_u16(vld1q_u16(x));
+    vst1q_f32(out, vcvt_f32_f16(vget_low_f16(halves)));
+    vst1q_f32(out + 4, vcvt_high_f32_f16(halves));
+}
+RELUME_INLINE void float_to_half_block(const float *x, uint16_t *out)
+{
+    const float16x4_t low = vcvt_f16_f32(vld1q_f32(x));
+    vst1q_u16(out, vreinterpretq_u16_f16(vcvt_high_f16_f32(low, vld1q_f32(x + 4))));
+}
+#else
 RELUME_INLINE void half_to_float_block(const uint16_t *x, float *out)
 {
     for (int i = 0; i < HALF_BLOCK; i++) out[i] = half_to_float(x[i]);
