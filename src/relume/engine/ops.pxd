@@ -48,6 +48,8 @@ cdef struct Op:
     Py_ssize_t stream           # of its random numbers, whatever else is on the tape
     Py_ssize_t compressed       # of a product: memory for its input without zeros,
     Py_ssize_t n_compressed     # so many elements a row; 0: zeros are not skipped
+    Py_ssize_t scratch          # of a product: the same memory, as scratch of the dense product,
+    Py_ssize_t n_scratch        # so many elements a row
     SkipChoice* choices         # whether they are, for each of N_PRODUCTS; NULL outside a plan
     Py_ssize_t delta_in         # gradient by its input; NOWHERE: by the minibatch, if wanted
     Py_ssize_t delta_out        # gradient by its output

@@ -13,10 +13,14 @@ from cython cimport floating
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from relume.engine.arrays cimport LINE, data_of, matrix_of, writable_data_of
 from relume.engine.skip_zeros cimport (
     FORWARD, GRADIENT, ONE_ROW, Trial, end_trial, skip_in_forward, skip_in_gradient, skips,
 )
-from relume.kernels.table cimport Kernel, Product
+from relume.kernels.dispatch cimport table
+from relume.kernels.table cimport Kernel, Product, Spans, matmul_scratch
+
+import numpy as np
 
 cdef enum:
     MAX_KINDS = 32
@@ -81,6 +85,8 @@ cdef void dense(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py
               and skip_in_forward(p, op, x, first, n, weights, bias, out, &trial)):
         q = product(p, n, op.n_out, op.n_in, x, op.n_in, weights, op.n_out, out)
         q.bias, q.rectify = bias, op.rectifies and not p.apart
+        q.scratch = at(p, op.scratch, first, op.n_scratch)
+        q.n_scratch = n * op.n_scratch
         p.spans.matmul(&q)
         end_trial(&trial)
         return
@@ -91,7 +97,11 @@ cdef void dense(const Pass* p, const Op* op, const char* x, Py_ssize_t first, Py
 
 cdef void dense_backward(const Pass* p, const Op* op, const char* delta, const char* x,
                          Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
-    times_transposed(p, op, delta, n, op.n_in, False, x if op.masks and not p.apart else NULL, dx)
+    cdef Product q = times_transposed(p, op, delta, n, op.n_in, dx)
+    q.positive = x if op.masks and not p.apart else NULL
+    q.scratch = at(p, op.scratch, first, op.n_scratch)
+    q.n_scratch = n * op.n_scratch
+    p.spans.matmul(&q)
 
 
 cdef void dense_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
@@ -112,20 +122,21 @@ cdef void dense_gradient(const Pass* p, const Op* op, const char* delta, const c
             q = product(p, end - first, op.n_out, p.rows, x + first * p.itemsize, 1, delta,
                         op.n_out, out)
             q.a_column = width
+            q.scratch = scratch + LINE
+            q.n_scratch = matmul_scratch(end - first, op.n_out, p.rows)
             p.spans.matmul(&q)
         end_trial(&trial)
     if last > width:
         p.spans.column_sum(delta, p.rows, op.n_out, out + (end - first) * op.n_out * p.itemsize)
 
 
-cdef void times_transposed(const Pass* p, const Op* op, const char* delta, Py_ssize_t n,
-                           Py_ssize_t width, bint accumulate, const char* positive,
-                           char* dx) noexcept nogil:
-    """dx = delta W^T, added to dx if `accumulate`; 0 where `positive`, if given, is not."""
+cdef Product times_transposed(const Pass* p, const Op* op, const char* delta, Py_ssize_t n,
+                              Py_ssize_t width, char* dx) noexcept nogil:
+    """dx = delta W^T."""
     cdef Product q = product(p, n, width, op.n_out, delta, op.n_out, parameter(p, op, 0),
                              op.n_out, dx)
-    q.transposed, q.accumulate, q.positive = True, accumulate, positive
-    p.spans.matmul(&q)
+    q.transposed = True
+    return q
 
 
 cdef Product product(const Pass* p, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const char* a,
@@ -137,6 +148,7 @@ cdef Product product(const Pass* p, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, co
     q.b, q.b_row, q.transposed = b, b_row, False
     q.c, q.c_row = c, n
     q.bias, q.positive, q.accumulate, q.rectify = NULL, NULL, False, False
+    q.scratch, q.n_scratch = NULL, 0
     return q
 
 
@@ -654,9 +666,12 @@ cdef void fork_backward(const Pass* p, const Op* op, const char* delta, const ch
                         Py_ssize_t first, Py_ssize_t n, char* dx) noexcept nogil:
     """Add to the gradient by the block's input what came past the block."""
     cdef const Op* join = op + op.to_join
+    cdef Product q
     delta = at(p, join.delta_out, first, join.n_out)
     if join.n_matrix:
-        times_transposed(p, join, delta, n, join.n_skip, True, NULL, dx)
+        q = times_transposed(p, join, delta, n, join.n_skip, dx)
+        q.accumulate = True
+        p.spans.matmul(&q)
     else:
         p.spans.add(dx, delta, n * join.n_skip, dx)
 
@@ -702,3 +717,31 @@ kind = new_kind("join")
 kind.joins = True
 kind.parameters = join_parameters
 kind.forward, kind.backward, kind.gradient = join, join_backward, join_gradient
+
+
+# -- for tests and measurements -------------------------------------------------------------------
+
+def multiply(a, b, out, bint transposed_a=False, bint transposed_b=False, bias=None,
+             bint accumulate=False, bint rectify=False, positive=None, scratch=None):
+    """out = a b, where a or b may be stored transposed, with all that a `Product` may ask for.
+
+    `scratch` is how many elements of scratch memory matmul is given, by default as many as the
+    engine gives it.
+    """
+    cdef Product q
+    cdef const Spans* spans = &table.float32 if a.dtype == np.float32 else &table.float64
+    dtype = np.dtype(np.float32) if a.dtype == np.float32 else np.dtype(np.float64)
+    cdef Py_ssize_t m = a.shape[transposed_a], k = a.shape[not transposed_a], n = out.shape[1]
+    q.m, q.n, q.k = m, n, k
+    q.a = matrix_of(a, dtype, len(a), a.shape[1], "a")
+    q.a_row, q.a_column = 1 if transposed_a else k, m if transposed_a else 1
+    q.b = matrix_of(b, dtype, n if transposed_b else k, k if transposed_b else n, "b")
+    q.b_row, q.transposed = k if transposed_b else n, transposed_b
+    q.c, q.c_row = writable_data_of(out, dtype, m * n, "out"), n
+    q.bias = NULL if bias is None else data_of(bias, dtype, n, "bias")
+    q.positive = NULL if positive is None else matrix_of(positive, dtype, m, n, "positive")
+    q.accumulate, q.rectify = accumulate, rectify
+    q.n_scratch = matmul_scratch(m, n, k) if scratch is None else scratch
+    memory = np.empty(q.n_scratch, dtype)
+    q.scratch = writable_data_of(memory, dtype, q.n_scratch, "scratch")
+    spans.matmul(&q)

@@ -17,8 +17,8 @@ cdef enum:
     # Elements of a weight block, about. At 16,384 the shares of two threads are less even, and a
     # step of 64-256-128-10, batch 128, takes 1.01 to 1.08 times as long.
     BLOCK = 8192
-    TILE = 8                    # rows of a tile of products.h, at most
-    MIN_ROWS = 32               # of a weight block: for each one all of x and delta are read
+    TILE = 8                    # rows of a tile of matmul/dense.h, at most
+    MIN_ROWS = 48               # of a weight block: for each one all of x and delta are read
     ALIGN = 16                  # elements: an op's parameters begin on a cache line
 
 cdef struct Block:              # a piece of an op's parameters
@@ -68,7 +68,7 @@ cdef class Plan:
     cdef const Activation* add_kernels(self, Op* op, spec) except? NULL
     cdef void add_values(self, Op* op, Cursor* now) noexcept
     cdef void fuse_rectifiers(self) noexcept
-    cdef void add_compressed(self) noexcept
+    cdef void add_scratch(self) noexcept
     cdef void add_deltas(self, Op* op, Cursor* now) noexcept
     cdef int add_parameters(self, Py_ssize_t i, spec) except -1
     cdef void add_blocks(self, Py_ssize_t i) noexcept

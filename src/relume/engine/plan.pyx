@@ -38,7 +38,7 @@ from relume.engine.skip_zeros cimport (
 )
 from relume.kernels.dispatch cimport table
 from relume.runtime.threads cimport LEVELS, available_threads, threads_forced, threads_of
-from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow
+from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow, matmul_scratch
 
 import math
 import operator
@@ -130,7 +130,7 @@ cdef class Plan:
         self.n_segments += 1
         self.segments[self.n_segments] = self.n_ops
         self.fuse_rectifiers()
-        self.add_compressed()
+        self.add_scratch()
         self.move_training_offsets()
         self.tape_width = self.value_width + now.training_width
         self.row_seconds = START * (self.multiply_adds + 16 * self.value_width)
@@ -225,8 +225,9 @@ cdef class Plan:
         op.fixed = self.fixed
         self.fixed += ceil_div(op.kind.n_vectors * op.n_out, ALIGN) * ALIGN
 
-    cdef void add_compressed(self) noexcept:
-        """Memory that all products share, one after the other, for inputs without their zeros.
+    cdef void add_scratch(self) noexcept:
+        """Memory that all products share, one after the other: for inputs without their zeros, or
+        for what the dense product copies.
 
         It has one width for all, since threads are at different products at the same time.
         """
@@ -235,15 +236,21 @@ cdef class Plan:
         for i in range(self.n_ops):
             op = &self.ops[i]
             op.stream = op.kept + offset
+            if not op.kind.product:
+                continue
+            width = max(width, scratch_of_row(op.n_out, op.n_in), scratch_of_row(op.n_in, op.n_out))
             if WIDE_SHARD * op.n_in > INT32_MAX:     # columns and starts are int32
                 continue
-            if op.kind.product and self.sparsity != NEVER:
+            if self.sparsity != NEVER:
                 op.compressed = offset
                 size = compressed_size(op.n_in, 1, self.itemsize)
                 width = max(width, ceil_div(size, self.itemsize))
         for i in range(self.n_ops):
-            if self.ops[i].compressed:
-                self.ops[i].n_compressed = width
+            op = &self.ops[i]
+            if op.compressed:
+                op.n_compressed = width
+            if op.kind.product:
+                op.scratch, op.n_scratch = offset, width
         self.value_width += width
 
     cdef void fuse_rectifiers(self) noexcept:
@@ -541,6 +548,10 @@ cdef class Plan:
         for i in range(self.n_blocks):
             size = max(size, gradient_scratch(
                 self.sparsity, rows, self.blocks[i].last - self.blocks[i].first, self.itemsize))
+            if self.ops[self.blocks[i].op].n_matrix:
+                size = max(size, LINE + self.itemsize * matmul_scratch(
+                    self.blocks[i].last - self.blocks[i].first,
+                    self.ops[self.blocks[i].op].n_out, rows))
         return ceil_div(size, LINE) * LINE
 
     cdef double penalties(self, const Pass* p) noexcept nogil:
@@ -700,6 +711,11 @@ cdef int n_parameters_of(const Activation* row) noexcept:
 cdef Py_ssize_t matrix_rows(const Op* op) noexcept:
     """Rows of an op's matrix of parameters, bias and all; 0 if it has none."""
     return op.n_matrix + op.bias
+
+
+cdef Py_ssize_t scratch_of_row(Py_ssize_t n, Py_ssize_t k) noexcept:
+    """The share of a row in the scratch memory of a product of TILE rows or more."""
+    return ceil_div(matmul_scratch(TILE, n, k), TILE)
 
 
 cdef Py_ssize_t rows_of_block(const Op* op) noexcept:

@@ -18,6 +18,9 @@ cdef extern from "matmul/interface.h" nogil:
         bint accumulate
         bint rectify
         const void* positive
+        void* scratch
+        Py_ssize_t n_scratch
+    Py_ssize_t matmul_scratch(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k)
 
 cdef enum:
     TABLE_VERSION = 14

@@ -30,105 +30,159 @@ RELUME_INLINE vector NAMED(load)(const floating *x, int v, int vectors, int edge
     return edge && v == vectors - 1 ? LOAD_PART(x, last) : *(const vector *)x;
 }
 
-/* A tile of c from row i and column j on, with the products of rows p to p + k of b; `b` points to
- * row p. */
-RELUME_INLINE void NAMED(tile)(const Product *q, int rows, int vectors, int edge, int last,
-                               ptrdiff_t i, ptrdiff_t j, ptrdiff_t p, ptrdiff_t k,
-                               const floating *b, ptrdiff_t b_row)
+/* The tile of a panel from row i of c on. Its rows of a are packed if `packed`: their elements of a
+ * column are side by side. */
+RELUME_INLINE void NAMED(tile)(const Panel *s, int rows, int vectors, int edge, ptrdiff_t i, int how,
+                               int packed)
 {
-    const floating *a = (const floating *)q->a + i * q->a_row + p * q->a_column;
-    floating *c = (floating *)q->c + i * q->c_row + j;
-    const ptrdiff_t a_row = q->a_row, c_row = q->c_row;
-    ptrdiff_t a_column = q->a_column * (ptrdiff_t)sizeof *a;
-    const int continued = p > 0 || q->accumulate;
-    const floating *from = continued ? c : q->bias ? (const floating *)q->bias + j : NAMED(zeros);
+    const Product *q = s->q;
+    const int last = (int)(s->n - (vectors - 1) * WIDTH);
+    const int begins = s->p == 0 && !q->accumulate, ends = s->p + s->k == q->k;
+    const floating *a = (const floating *)q->a + i * q->a_row + s->p * q->a_column;
+    const floating *b = (const floating *)(how == PACKED ? s->copy : s->b);
     const floating *positive = (const floating *)q->positive;
+    floating *c = (floating *)q->c + i * q->c_row + s->j, *copy = (floating *)s->copy;
+    floating *sums = c, *to = c;
+    const floating *from = c;
+    ptrdiff_t a_row = q->a_row, a_column = q->a_column * (ptrdiff_t)sizeof *a;
+    ptrdiff_t b_row = how == PACKED ? VECTORS * WIDTH : q->b_row;
+    ptrdiff_t from_row = q->c_row, to_row = q->c_row, rest = s->k;
     vector sum[ROWS][WIDE], part[WIDE];
-    ptrdiff_t rest = k;
 
-    UNKNOWN(a_column);
-
+    if (s->sums != NULL) sums = (floating *)s->sums + i * VECTORS * WIDTH;
+    if (begins) {
+        from = q->bias ? (const floating *)q->bias + s->j : NAMED(zeros);
+        from_row = 0;
+    } else if (s->p > 0 && sums != c) {
+        from = sums;
+        from_row = VECTORS * WIDTH;
+    }
+    if (!ends && sums != c) {
+        to = sums;
+        to_row = VECTORS * WIDTH;
+    }
+    if (packed) {
+        a = (const floating *)s->a + i * s->k;
+        a_row = 1;
+        a_column = rows * (ptrdiff_t)sizeof *a;
+    } else {
+        UNKNOWN(a_column);
+    }
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < vectors; v++)
-            sum[r][v] = NAMED(load)(from + (continued ? r * c_row : 0), v, vectors, edge, last);
+            sum[r][v] = NAMED(load)(from + r * from_row, v, vectors, edge, last);
     do {
         if (rows == 1)
             UNROLLED for (int v = 0; v < vectors; v++) FETCH(b + AHEAD * b_row + v * WIDTH);
+        if (how == COPIED)                                      /* and the next panel */
+            UNROLLED for (int v = 0; v < vectors; v++) FETCH_NEAR(b + (VECTORS + v) * WIDTH);
         UNROLLED for (int v = 0; v < vectors; v++)
-            part[v] = NAMED(load)(b, v, vectors, edge, last);
+            part[v] = NAMED(load)(b, v, vectors, edge && how != PACKED, last);
+        if (how == COPIED)
+            UNROLLED for (int v = 0; v < vectors; v++) *(vector *)(copy + v * WIDTH) = part[v];
         UNROLLED for (int r = 0; r < rows; r++) {
             const vector x = SPREAD(a[r * a_row]);
             UNROLLED for (int v = 0; v < vectors; v++) ADD_PRODUCT(sum[r][v], x, part[v]);
         }
         a = (const floating *)((const char *)a + a_column);
         b += b_row;
+        if (how == COPIED) copy += VECTORS * WIDTH;
     } while (--rest);
-    if (p + k == q->k) {
+    if (ends) {
         if (q->rectify)
             UNROLLED for (int r = 0; r < rows; r++)
                 UNROLLED for (int v = 0; v < vectors; v++)
                     sum[r][v] = WHERE_POSITIVE(sum[r][v], sum[r][v]);
         if (positive != NULL) {
-            const floating *y = positive + i * c_row + j;
+            const floating *y = positive + i * q->c_row + s->j;
             UNROLLED for (int r = 0; r < rows; r++)
                 UNROLLED for (int v = 0; v < vectors; v++)
                     sum[r][v] = WHERE_POSITIVE(
-                        sum[r][v], NAMED(load)(y + r * c_row, v, vectors, edge, last));
+                        sum[r][v], NAMED(load)(y + r * q->c_row, v, vectors, edge, last));
         }
     }
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < vectors; v++) {
-            floating *to = c + r * c_row + v * WIDTH;
-            if (edge && v == vectors - 1) STORE_PART(to, last, sum[r][v]);
-            else *(vector *)to = sum[r][v];
+            floating *out = to + r * to_row + v * WIDTH;
+            if (edge && v == vectors - 1) STORE_PART(out, last, sum[r][v]);
+            else *(vector *)out = sum[r][v];
         }
 }
 
-/* All tiles of one panel of columns, for all rows of a. */
-RELUME_INLINE void NAMED(tiles)(const Product *q, int vectors, int edge, int last, ptrdiff_t j,
-                                ptrdiff_t p, ptrdiff_t k, const floating *b, ptrdiff_t b_row)
+/* The tiles of a panel from row i of c on. */
+RELUME_INLINE void NAMED(tiles)(const Panel *s, int vectors, int edge, ptrdiff_t i, int how,
+                                int packed)
 {
-    ptrdiff_t i = 0;
-    for (; i + ROWS <= q->m; i += ROWS)
-        NAMED(tile)(q, ROWS, vectors, edge, last, i, j, p, k, b, b_row);
-    switch (q->m - i) {
+#define TILE(rows) NAMED(tile)(s, rows, vectors, edge, i, how, packed); i += rows; break
+    while (i < s->q->m)
+        switch (rows_of_tile(s->q->m - i)) {
 #if defined(__AVX512F__)
-    case 7: NAMED(tile)(q, 7, vectors, edge, last, i, j, p, k, b, b_row); break;
-    case 6: NAMED(tile)(q, 6, vectors, edge, last, i, j, p, k, b, b_row); break;
+        case 8: TILE(8);
+        case 7: TILE(7);
 #endif
 #if defined(__AVX2__)
-    case 5: NAMED(tile)(q, 5, vectors, edge, last, i, j, p, k, b, b_row); break;
-    case 4: NAMED(tile)(q, 4, vectors, edge, last, i, j, p, k, b, b_row); break;
+        case 6: TILE(6);
+        case 5: TILE(5);
 #endif
-    case 3: NAMED(tile)(q, 3, vectors, edge, last, i, j, p, k, b, b_row); break;
-    case 2: NAMED(tile)(q, 2, vectors, edge, last, i, j, p, k, b, b_row); break;
-    case 1: NAMED(tile)(q, 1, vectors, edge, last, i, j, p, k, b, b_row); break;
-    }
+        case 4: TILE(4);
+        case 3: TILE(3);
+        case 2: TILE(2);
+        case 1: TILE(1);
+        }
+#undef TILE
 }
 
-/* A panel of n columns, with n <= VECTORS * WIDTH. */
-static void NAMED(panel)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p, ptrdiff_t k,
-                         const floating *b, ptrdiff_t b_row)
+/* A panel whose rows of b are where they are. */
+static void NAMED(panel)(const Panel *s)
 {
-    const int last = (int)(n % WIDTH == 0 ? WIDTH : n % WIDTH);
-    if (n == VECTORS * WIDTH) NAMED(tiles)(q, VECTORS, 0, last, j, p, k, b, b_row);
-    else if (n > WIDTH) NAMED(tiles)(q, VECTORS, 1, last, j, p, k, b, b_row);
-    else if (n == WIDTH) NAMED(tiles)(q, 1, 0, last, j, p, k, b, b_row);
-    else NAMED(tiles)(q, 1, 1, last, j, p, k, b, b_row);
+    if (s->n == VECTORS * WIDTH) NAMED(tiles)(s, VECTORS, 0, 0, IN_PLACE, 0);
+    else if (s->n > WIDTH) NAMED(tiles)(s, VECTORS, 1, 0, IN_PLACE, 0);
+    else if (s->n == WIDTH) NAMED(tiles)(s, 1, 0, 0, IN_PLACE, 0);
+    else NAMED(tiles)(s, 1, 1, 0, IN_PLACE, 0);
+}
+
+/* The first tile of a panel, which copies the rows of b as it reads them. */
+RELUME_INLINE void NAMED(copying_tile)(const Panel *s, int packed)
+{
+    if (s->n == VECTORS * WIDTH) NAMED(tile)(s, ROWS, VECTORS, 0, 0, COPIED, packed);
+    else if (s->n > WIDTH) NAMED(tile)(s, ROWS, VECTORS, 1, 0, COPIED, packed);
+    else if (s->n == WIDTH) NAMED(tile)(s, ROWS, 1, 0, 0, COPIED, packed);
+    else NAMED(tile)(s, ROWS, 1, 1, 0, COPIED, packed);
+}
+
+/* A panel from row i of c on, whose rows of b are packed. */
+RELUME_INLINE void NAMED(packed_tiles)(const Panel *s, ptrdiff_t i, int packed)
+{
+    const int edge = s->n % WIDTH != 0;
+    if (s->n > WIDTH) NAMED(tiles)(s, VECTORS, edge, i, PACKED, packed);
+    else NAMED(tiles)(s, 1, edge, i, PACKED, packed);
+}
+
+static void NAMED(packed_panel)(const Panel *s, int copies)
+{
+    ptrdiff_t i = 0;
+    if (copies) {
+        if (s->a != NULL) NAMED(copying_tile)(s, 1);
+        else NAMED(copying_tile)(s, 0);
+        i = ROWS;
+    }
+    if (s->a != NULL) NAMED(packed_tiles)(s, i, 1);
+    else NAMED(packed_tiles)(s, i, 0);
 }
 
 /* The product of a single row of a, which reads b once, with the widest tiles first. */
 static void NAMED(row)(const Product *q)
 {
-    const floating *b = (const floating *)q->b;
-    ptrdiff_t j = 0;
-    for (; j + WIDE * WIDTH <= q->n; j += WIDE * WIDTH)
-        NAMED(tile)(q, 1, WIDE, 0, 0, 0, j, 0, q->k, b + j, q->b_row);
-    for (; j + 4 * WIDTH <= q->n; j += 4 * WIDTH)
-        NAMED(tile)(q, 1, 4, 0, 0, 0, j, 0, q->k, b + j, q->b_row);
-    for (; j < q->n; j += VECTORS * WIDTH) {
-        const ptrdiff_t n = q->n - j < VECTORS * WIDTH ? q->n - j : VECTORS * WIDTH;
-        NAMED(panel)(q, j, n, 0, q->k, b + j, q->b_row);
+    Panel s = {.q = q, .k = q->k};
+    while (s.j < q->n) {
+        const ptrdiff_t left = q->n - s.j;
+        s.b = (const floating *)q->b + s.j;
+        s.n = left >= WIDE * WIDTH ? WIDE * WIDTH : left >= 4 * WIDTH ? 4 * WIDTH
+            : left >= VECTORS * WIDTH ? VECTORS * WIDTH : left;
+        if (s.n == WIDE * WIDTH) NAMED(tile)(&s, 1, WIDE, 0, 0, IN_PLACE, 0);
+        else if (s.n == 4 * WIDTH) NAMED(tile)(&s, 1, 4, 0, 0, IN_PLACE, 0);
+        else NAMED(panel)(&s);
+        s.j += s.n;
     }
 }
 
@@ -159,54 +213,111 @@ RELUME_INLINE void NAMED(transpose)(const floating *b, ptrdiff_t b_row, int rows
 #endif
 }
 
-/* Copies rows p to p + k and columns j to j + n of b into a contiguous panel. */
-static void NAMED(pack)(const Product *q, ptrdiff_t j, ptrdiff_t n, ptrdiff_t p, ptrdiff_t k,
-                        floating *panel)
+/* Copies the columns of a panel of b, if that is transposed, into contiguous rows. */
+static void NAMED(pack_b)(const Panel *s)
 {
-    const ptrdiff_t b_row = q->b_row;
-    if (!q->transposed) {
-        const floating *b = (const floating *)q->b + p * b_row + j;
-        const int vectors = (int)((n + WIDTH - 1) / WIDTH), last = (int)(n - (vectors - 1) * WIDTH);
-        for (ptrdiff_t r = 0; r < k; r++)
-            for (int v = 0; v < vectors; v++) {
-                FETCH_NEAR(b + r * b_row + (VECTORS + v) * WIDTH);      /* for the next panel */
-                *(vector *)(panel + (r * VECTORS + v) * WIDTH) =
-                    NAMED(load)(b + r * b_row, v, vectors, last < WIDTH, last);
-            }
-        return;
-    }
-    const floating *b = (const floating *)q->b + j * b_row + p;
-    for (int s = 0; s < n; s += WIDTH) {
-        const int rows = (int)(n - s < WIDTH ? n - s : WIDTH);
-        for (ptrdiff_t r = 0; r < k; r += WIDTH) {
-            const int depth = (int)(k - r < WIDTH ? k - r : WIDTH);
-            NAMED(transpose)(b + s * b_row + r, b_row, rows, depth,
-                             panel + r * VECTORS * WIDTH + s, VECTORS * WIDTH);
+    const ptrdiff_t b_row = s->q->b_row;
+    const floating *b = (const floating *)s->b;
+    for (int v = 0; v < s->n; v += WIDTH) {
+        const int rows = (int)(s->n - v < WIDTH ? s->n - v : WIDTH);
+        for (ptrdiff_t r = 0; r < s->k; r += WIDTH) {
+            const int depth = (int)(s->k - r < WIDTH ? s->k - r : WIDTH);
+            NAMED(transpose)(b + v * b_row + r, b_row, rows, depth,
+                             (floating *)s->copy + r * VECTORS * WIDTH + v, VECTORS * WIDTH);
         }
     }
 }
 
+/* Copies `rows` rows and k columns of a, the elements of a column side by side. Whole vectors are
+ * written, of which the next column overwrites what is too much. */
+RELUME_INLINE void NAMED(pack_rows)(const floating *a, ptrdiff_t a_row, ptrdiff_t a_column, int rows,
+                                    ptrdiff_t k, floating *out)
+{
+    const int first = (rows - 1) / WIDTH * WIDTH;
+    if (a_row == 1) {
+        for (ptrdiff_t p = 0; p < k; p++)
+            for (int r = first; r >= 0; r -= WIDTH) {
+                const floating *x = a + p * a_column + r;
+                *(vector *)(out + p * rows + r) =
+                    rows - r < WIDTH ? LOAD_PART(x, rows - r) : *(const vector *)x;
+            }
+        return;
+    }
+    for (ptrdiff_t p = 0; p < k; p += WIDTH)
+        for (int r = first; r >= 0; r -= WIDTH)
+            NAMED(transpose)(a + r * a_row + p, a_row, rows - r < WIDTH ? rows - r : WIDTH,
+                             (int)(k - p < WIDTH ? k - p : WIDTH), out + p * rows + r, rows);
+}
+
+/* Packs columns p to p + k of a, tile by tile. Whole vectors are written, so `out` needs room for
+ * WIDTH elements more than it holds. */
+static void NAMED(pack_a)(const Product *q, ptrdiff_t p, ptrdiff_t k, floating *out)
+{
+    int rows;
+    for (ptrdiff_t i = 0; i < q->m; i += rows) {
+        const floating *a = (const floating *)q->a + i * q->a_row + p * q->a_column;
+        rows = rows_of_tile(q->m - i);
+        if (rows == ROWS) NAMED(pack_rows)(a, q->a_row, q->a_column, ROWS, k, out + i * k);
+        else NAMED(pack_rows)(a, q->a_row, q->a_column, rows, k, out + i * k);
+    }
+}
+
+/* Whether a, or b, is copied: where elements that are used together are far apart, and enough tiles
+ * use them; b also where its rows are not aligned. */
+RELUME_INLINE int NAMED(packs_a)(const Product *q)
+{
+    const ptrdiff_t size = sizeof(floating);
+    return q->m >= 2 * ROWS && q->n >= MANY * VECTORS * WIDTH
+           && (q->a_row == 1 || q->a_row * size >= FAR || q->b_row * size >= FAR);
+}
+RELUME_INLINE int NAMED(packs_b)(const Product *q)
+{
+    const int far = q->b_row * (ptrdiff_t)sizeof(floating) >= FAR;
+    return q->transposed
+           || (q->m >= 4 * ROWS && (far || (q->b_row % WIDTH != 0 && q->k >= LONG)));
+}
+
+/* c, in panels of columns, and these by `depth` rows of b at a time. If a is packed, many panels take
+ * one part of it before the next. Their sums are in contiguous memory in between, because in c their
+ * rows may be far apart, too. */
 static void NAMED(matmul)(const Product *q)
 {
-    floating copied[DEPTH * VECTORS * WIDTH];
-    const floating *b = (const floating *)q->b;
-    const int far = q->b_row * (ptrdiff_t)sizeof *b >= FAR && q->m >= MANY;
+    floating memory[HEIGHT * VECTORS * WIDTH + LINE / sizeof(floating)];
+    const ptrdiff_t parts = (q->k + HEIGHT - 1) / HEIGHT + (q->k == 0), panel = VECTORS * WIDTH;
+    const ptrdiff_t depth = ((q->k + parts - 1) / parts + WIDTH - 1) / WIDTH * WIDTH;
+    const ptrdiff_t size = q->m * depth + WIDTH, room = q->n_scratch - size - 2 * LINE;
+    const int packs_a = room >= 0 && NAMED(packs_a)(q);
+    const int packs_b = packs_a || NAMED(packs_b)(q);
+    floating *a = NULL, *sums = NULL;
+    ptrdiff_t columns = panel;
     if (q->m == 1 && !q->transposed) {
         NAMED(row)(q);
         return;
     }
-    for (ptrdiff_t j = 0; j < q->n; j += VECTORS * WIDTH) {
-        const ptrdiff_t n = q->n - j < VECTORS * WIDTH ? q->n - j : VECTORS * WIDTH;
-        for (ptrdiff_t p = 0; p < q->k; p += DEPTH) {
-            const ptrdiff_t k = q->k - p < DEPTH ? q->k - p : DEPTH;
-            if (q->transposed || far) {
-                NAMED(pack)(q, j, n, p, k, copied);
-                NAMED(panel)(q, j, n, p, k, copied, VECTORS * WIDTH);
-            } else {
-                NAMED(panel)(q, j, n, p, k, b + p * q->b_row + j, q->b_row);
-            }
+    if (packs_a) {
+        a = (floating *)ALIGNED(q->scratch);
+        columns = q->n;
+        if (q->k > depth && room >= q->m * panel * MANY) {
+            sums = (floating *)ALIGNED(a + size);
+            columns = room / (q->m * panel) * panel;
         }
     }
+    for (ptrdiff_t first = 0; first < q->n; first += columns)
+        for (ptrdiff_t p = 0; p < q->k; p += depth) {
+            Panel s = {.q = q, .p = p, .k = q->k - p < depth ? q->k - p : depth};
+            s.copy = (void *)ALIGNED(memory);
+            if (a != NULL) NAMED(pack_a)(q, p, s.k, a);
+            s.a = a;
+            for (s.j = first; s.j < q->n && s.j < first + columns; s.j += panel) {
+                s.n = q->n - s.j < panel ? q->n - s.j : panel;
+                s.b = (const floating *)q->b
+                    + (q->transposed ? s.j * q->b_row + p : p * q->b_row + s.j);
+                if (sums != NULL) s.sums = sums + (s.j - first) * q->m;
+                if (q->transposed) NAMED(pack_b)(&s);
+                if (packs_b) NAMED(packed_panel)(&s, !q->transposed);
+                else NAMED(panel)(&s);
+            }
+        }
 }
 
 #include "sparse_template.h"

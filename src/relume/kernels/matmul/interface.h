@@ -4,7 +4,12 @@
 
 #include <stddef.h>
 
-enum { COMPRESS_ROWS = 256 };   /* maximum number of rows for compress_columns, see sparse.h */
+enum {
+    COMPRESS_ROWS = 256,        /* maximum number of rows for compress_columns, see sparse.h */
+    DEPTH = 256,                /* rows of b that a tile of c takes at a time, at most */
+    SUMS = 1024,                /* columns of c whose sums wait for the next rows of b, at most */
+    MIN_PACKED = 96             /* columns from which operands may be copied beforehand */
+};
 
 /* c (m, n) = a (m, k) b (k, n). No operand may be read past its end, not even by a vector load. */
 typedef struct {
@@ -20,6 +25,16 @@ typedef struct {
     int accumulate;             /* add the product to c; bias is then unused */
     int rectify;                /* apply relu to the result */
     const void *positive;       /* array with the layout of c, or NULL: c becomes 0 where it is <= 0 */
+    void *scratch;              /* n_scratch elements that matmul may use, see matmul_scratch; or NULL */
+    ptrdiff_t n_scratch;
 } Product;
+
+/* The elements of scratch memory with which a product is fastest: for DEPTH columns of a, and for sums
+ * of c. The bits of c are the same with any. */
+static inline ptrdiff_t matmul_scratch(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
+{
+    const ptrdiff_t depth = k < DEPTH ? k : DEPTH, columns = k <= DEPTH ? 0 : n < SUMS ? n : SUMS;
+    return n < MIN_PACKED ? 0 : m * (depth + columns + 64) + 256;     /* and for parts of vectors, lines */
+}
 
 #endif
