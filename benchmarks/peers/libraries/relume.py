@@ -6,6 +6,7 @@ from problems import EPS, LEARNING_RATE, SEED, weights_of_state_dict
 
 import relume
 from relume import nn
+from relume.functional.activations import ROWS
 
 from . import Fit, NotBuilt
 
@@ -50,8 +51,11 @@ def layer(problem, sparse=None):
 
 
 def ufunc(name, direction):
-    """A function of the gradient, the input and the output array."""
-    function = getattr(relume, name if direction == "forward" else f"{name}_backward")
-    if direction == "forward":
-        return lambda g, x, out: function(x, out=out)
-    return lambda g, x, out: function(g, x, out=out)
+    """A function of the gradient, the input and the output array. Parameters are 0.25."""
+    backward = "" if direction == "forward" else "_backward"
+    function = getattr(relume, f"{name}{backward}")
+    names = filter(None, ROWS[name]["parameters"].split(","))
+    parameters = [0.25 for each in names if "=" not in each]  # those without a default
+    if backward:
+        return lambda g, x, out: function(g, x, *parameters, out=out)
+    return lambda g, x, out: function(x, *parameters, out=out)
