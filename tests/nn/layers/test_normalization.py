@@ -291,3 +291,27 @@ def test_batches_are_counted_beyond_2_to_24(dtype, tmp_path):
         net.save(tmp_path / "net.safetensors")
         loaded = nn.load(tmp_path / "net.safetensors").state_dict()
         assert loaded["0.num_batches_tracked"] == count + 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 8, 12, 15, 16, 30])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_bits_of_a_row_do_not_depend_on_the_others(groups, n, dtype):
+    """Short rows are transposed in tiles of 16, unless the squares of one of them overflow."""
+    if n % groups:
+        pytest.skip("the groups must have the same number of units")
+    layer = nn.LayerNorm() if groups == 1 else nn.GroupNorm(groups)
+    net = nn.Network([layer, nn.Dense(n)], loss="mse", dtype=dtype, seed=0).build(n)
+    same = {"1.weight": np.eye(n), "1.bias": np.zeros(n)}
+    net.load_state_dict({**net.state_dict(), **same})
+    X = np.random.default_rng(n).normal(size=(37, n)).astype(dtype)
+    X[20] *= 1e25
+    whole = net.forward(X)
+    for start, stop in [(0, 1), (3, 20), (20, 21), (5, 37), (16, 32)]:
+        np.testing.assert_array_equal(net.forward(X[start:stop]), whole[start:stop])
+    parts = X.astype(np.float64).reshape(37, groups, n // groups)
+    centered = parts - parts.mean(-1, keepdims=True)
+    expected = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(
+        whole, expected.reshape(37, n), rtol=0, atol=2e-5 if dtype == "float32" else 1e-12
+    )

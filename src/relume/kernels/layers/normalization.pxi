@@ -193,14 +193,93 @@ cdef inline void layer_norm_row(const floating* x, const floating* weight, const
         normal[j] = normal[j] * factor
         out[j] = normal[j] * weight[j] + bias[j]
 
+cdef inline Py_ssize_t normalized_in_tiles(Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """How many of the rows are transposed: with 16 elements, AVX2 is as fast along the row."""
+    return rows_in_tiles(rows, n) if n < LANES else 0
+
+cdef inline void value_across(const floating* x, const floating* y, floating* unused,
+                              floating* lane, int first, Py_ssize_t columns) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(columns):
+        lane[c] = (lane[c] if first == FURTHER else <floating> 0) + x[c]
+
+cdef inline void tile_means(const floating* tile, Py_ssize_t n, floating* mean) noexcept nogil:
+    cdef floating unused[ROWS_OF_TILE]
+    cdef double sum[ROWS_OF_TILE]
+    cdef floating share = <floating> 1 / n
+    cdef Py_ssize_t c
+    column_sums[floating](value_across, tile, ROWS_OF_TILE, tile, 0, unused, 0, NULL, True,
+                          ROWS_OF_TILE, n, sum)
+    for c in range(ROWS_OF_TILE):
+        mean[c] = <floating> sum[c] * share
+
+cdef inline void tile_means_of_products(const floating* x, const floating* y, Py_ssize_t n,
+                                        floating* mean) noexcept nogil:
+    cdef floating unused[ROWS_OF_TILE]
+    cdef double sum[ROWS_OF_TILE]
+    cdef floating share = <floating> 1 / n
+    cdef Py_ssize_t c
+    column_sums[floating](products_across, x, ROWS_OF_TILE, y, ROWS_OF_TILE, unused, 0, NULL, True,
+                          ROWS_OF_TILE, n, sum)
+    for c in range(ROWS_OF_TILE):
+        mean[c] = <floating> sum[c] * share
+
+cdef inline bint layer_norm_tile(const floating* x, Py_ssize_t step, const floating* weight,
+                                 const floating* bias, double eps, Py_ssize_t rows, Py_ssize_t n,
+                                 floating* normal, floating* inverse, Py_ssize_t inverse_step,
+                                 floating* out) noexcept nogil:
+    """`layer_norm_row` of a tile; False, and nothing is written, if a row needs `scaled_moments`.
+
+    The bits are those of layer_norm_row.
+    """
+    cdef floating tile[LANES * ROWS_OF_TILE]
+    cdef floating result[LANES * ROWS_OF_TILE]
+    cdef floating mean[ROWS_OF_TILE]
+    cdef floating factor[ROWS_OF_TILE]
+    cdef floating added = <floating> eps
+    cdef Py_ssize_t i, j, c
+    to_tile[floating](x, step, rows, n, tile)
+    tile_means[floating](tile, n, mean)
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            tile[j * ROWS_OF_TILE + c] = tile[j * ROWS_OF_TILE + c] - mean[c]
+    tile_means_of_products[floating](tile, tile, n, factor)
+    for c in range(ROWS_OF_TILE):               # by hand: leaves at once, which is rare
+        if not holds[floating](factor[c] + added):
+            return False
+    for c in range(ROWS_OF_TILE):
+        factor[c] = <floating> 1 / square_root(factor[c] + added)
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            i = j * ROWS_OF_TILE + c
+            tile[i] = tile[i] * factor[c]
+            result[i] = tile[i] * weight[j] + bias[j]
+    from_tile[floating](tile, step, rows, n, normal)
+    from_tile[floating](result, step, rows, n, out)
+    for i in range(rows):                       # by hand: any step
+        inverse[i * inverse_step] = factor[i]
+    return True
+
+cdef inline void layer_norm_rows(const floating* x, Py_ssize_t step, const floating* weight,
+                                 const floating* bias, double eps, Py_ssize_t rows, Py_ssize_t n,
+                                 floating* normal, floating* inverse, Py_ssize_t inverse_step,
+                                 floating* out) noexcept nogil:
+    cdef Py_ssize_t start = 0, whole = normalized_in_tiles(rows, n), end, i
+    while start < rows:
+        end = min(start + ROWS_OF_TILE, whole) if start < whole else rows
+        if start >= whole or not layer_norm_tile[floating](
+                x + start * step, step, weight, bias, eps, end - start, n, normal + start * step,
+                inverse + start * inverse_step, inverse_step, out + start * step):
+            for i in range(start, end):         # by hand: a loop over rows
+                layer_norm_row[floating](x + i * step, weight, bias, eps, n, normal + i * step,
+                                         inverse + i * inverse_step, out + i * step)
+        start = end
+
 cdef void layer_norm(const floating* x, const floating* weight, const floating* bias,
                      double eps, Py_ssize_t rows, Py_ssize_t n, floating* normal,
                      floating* inverse, floating* out) noexcept nogil:
     """normal = (x - mean) / sqrt(variance + eps) of each row; out = weight normal + bias."""
-    cdef Py_ssize_t i
-    for i in range(rows):                       # by hand: a loop over rows
-        layer_norm_row[floating](x + i * n, weight, bias, eps, n, normal + i * n, inverse + i,
-                                 out + i * n)
+    layer_norm_rows[floating](x, n, weight, bias, eps, rows, n, normal, inverse, 1, out)
 
 cdef inline void layer_norm_backward_row(const floating* g, const floating* normal,
                                          floating inverse, const floating* weight, Py_ssize_t n,
@@ -216,13 +295,48 @@ cdef inline void layer_norm_backward_row(const floating* g, const floating* norm
     for j in range(n):
         out[j] = inverse * (g[j] * weight[j] - (mean_slope + normal[j] * mean_product))
 
+cdef inline void layer_norm_backward_tile(
+        const floating* g, Py_ssize_t step, const floating* normal, const floating* inverse,
+        Py_ssize_t inverse_step, const floating* weight, Py_ssize_t rows, Py_ssize_t n,
+        floating* out) noexcept nogil:
+    cdef floating tile[LANES * ROWS_OF_TILE]
+    cdef floating normals[LANES * ROWS_OF_TILE]
+    cdef floating factor[ROWS_OF_TILE]
+    cdef floating mean_slope[ROWS_OF_TILE]
+    cdef floating mean_product[ROWS_OF_TILE]
+    cdef Py_ssize_t i, j, c
+    to_tile[floating](g, step, rows, n, tile)
+    to_tile[floating](normal, step, rows, n, normals)
+    to_tile[floating](inverse, inverse_step, rows, 1, factor)
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            tile[j * ROWS_OF_TILE + c] = tile[j * ROWS_OF_TILE + c] * weight[j]
+    tile_means[floating](tile, n, mean_slope)
+    tile_means_of_products[floating](tile, normals, n, mean_product)
+    for j in range(n):
+        for c in range(ROWS_OF_TILE):
+            i = j * ROWS_OF_TILE + c
+            tile[i] = factor[c] * (tile[i] - (mean_slope[c] + normals[i] * mean_product[c]))
+    from_tile[floating](tile, step, rows, n, out)
+
+cdef inline void layer_norm_backward_rows(
+        const floating* g, Py_ssize_t step, const floating* normal, const floating* inverse,
+        Py_ssize_t inverse_step, const floating* weight, Py_ssize_t rows, Py_ssize_t n,
+        floating* out) noexcept nogil:
+    cdef Py_ssize_t i = 0, whole = normalized_in_tiles(rows, n)
+    while i < whole:
+        layer_norm_backward_tile[floating](
+            g + i * step, step, normal + i * step, inverse + i * inverse_step, inverse_step,
+            weight, min(<Py_ssize_t> ROWS_OF_TILE, whole - i), n, out + i * step)
+        i += ROWS_OF_TILE
+    for i in range(whole, rows):                # by hand: a loop over rows
+        layer_norm_backward_row[floating](g + i * step, normal + i * step,
+                                          inverse[i * inverse_step], weight, n, out + i * step)
+
 cdef void layer_norm_backward(const floating* g, const floating* normal, const floating* inverse,
                               const floating* weight, Py_ssize_t rows, Py_ssize_t n,
                               floating* out) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(rows):                       # by hand: a loop over rows
-        layer_norm_backward_row[floating](g + i * n, normal + i * n, inverse[i], weight, n,
-                                          out + i * n)
+    layer_norm_backward_rows[floating](g, n, normal, inverse, 1, weight, rows, n, out)
 
 
 # -- group_norm: Wu and He, 2018: the layer_norm of each group of a row's units -------------------
@@ -231,24 +345,21 @@ cdef void group_norm(const floating* x, const floating* weight, const floating* 
                      double eps, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t groups,
                      floating* normal, floating* inverse, floating* out) noexcept nogil:
     """`groups` divides n; there is an inverse for each group of each row."""
-    cdef Py_ssize_t i, j, first, size = n // groups
-    for i in range(rows):
-        for j in range(groups):                 # by hand: a loop over groups
-            first = j * size
-            layer_norm_row[floating](
-                x + i * n + first, weight + first, bias + first, eps, size,
-                normal + i * n + first, inverse + i * groups + j, out + i * n + first)
+    cdef Py_ssize_t j, first, size = n // groups
+    for j in range(groups):                     # by hand: a loop over groups
+        first = j * size
+        layer_norm_rows[floating](x + first, n, weight + first, bias + first, eps, rows, size,
+                                  normal + first, inverse + j, groups, out + first)
 
 cdef void group_norm_backward(const floating* g, const floating* normal, const floating* inverse,
                               const floating* weight, Py_ssize_t rows, Py_ssize_t n,
                               Py_ssize_t groups, floating* out) noexcept nogil:
-    cdef Py_ssize_t i, j, first, size = n // groups
-    for i in range(rows):
-        for j in range(groups):                 # by hand: a loop over groups
-            first = j * size
-            layer_norm_backward_row[floating](
-                g + i * n + first, normal + i * n + first, inverse[i * groups + j],
-                weight + first, size, out + i * n + first)
+    cdef Py_ssize_t j, first, size = n // groups
+    for j in range(groups):                     # by hand: a loop over groups
+        first = j * size
+        layer_norm_backward_rows[floating](
+            g + first, n, normal + first, inverse + j, groups, weight + first, rows, size,
+            out + first)
 
 
 # -- the table ------------------------------------------------------------------------------------

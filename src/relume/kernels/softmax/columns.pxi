@@ -262,17 +262,20 @@ cdef inline void add_counts(const floating* counted, Py_ssize_t columns,
         counts[c] += counted[c]
 
 
+cdef inline void add_across(const floating* x, double* lane, bint first,
+                            Py_ssize_t columns) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(columns):
+        lane[c] = (0 if first else lane[c]) + <double> x[c]             # 0 + -0.0 is 0.0
+
+
 cdef inline void total_of_block(const floating* x, Py_ssize_t step, Py_ssize_t columns,
                                 Py_ssize_t n, double* lanes) noexcept nogil:
-    cdef double* lane
-    cdef Py_ssize_t j, c
-    for j in range(min(<Py_ssize_t> LANES, n)):
-        for c in range(columns):
-            lanes[j * columns + c] = 0 + <double> x[j * step + c]       # 0 + -0.0 is 0.0
-    for j in range(LANES, n):
-        lane = lanes + j % LANES * columns
-        for c in range(columns):
-            lane[c] += x[j * step + c]
+    cdef Py_ssize_t j
+    for j in range(min(<Py_ssize_t> LANES, n)):         # by hand: a loop over rows
+        add_across[floating](x + j * step, lanes + j * columns, True, columns)
+    for j in range(LANES, n):                           # by hand: a loop over rows
+        add_across[floating](x + j * step, lanes + j % LANES * columns, False, columns)
 
 
 cdef inline void column_totals(const floating* x, Py_ssize_t step, bint in_tile,
