@@ -130,10 +130,10 @@ cdef class Plan:
         self.n_segments += 1
         self.segments[self.n_segments] = self.n_ops
         self.fuse_rectifiers()
+        self.row_seconds = START * (self.multiply_adds + 16 * self.value_width)
         self.add_scratch()
         self.move_training_offsets()
         self.tape_width = self.value_width + now.training_width
-        self.row_seconds = START * (self.multiply_adds + 16 * self.value_width)
         self.blocks = <Block*> PyMem_Calloc(n_blocks, sizeof(Block))
         if self.blocks == NULL:
             raise MemoryError()
