@@ -29,9 +29,9 @@ from relume.engine.arrays cimport (
     LINE, address, data_of, loss_of, matrix_of, numbers_of, targets_of, writable_data_of,
 )
 from relume.engine.ops cimport (
-    GRAIN, MAX_INTEGERS, MAX_NUMBERS, N_PRODUCTS, NOWHERE, OF_ITS_ROW, Op, Pass, SkipChoice, at, backward,
-    delta_at, float_mode, flush_subnormals, forward, gradient, kind_of, restore_float_mode,
-    statistic, value_at,
+    GRAIN, MAX_INTEGERS, MAX_NUMBERS, N_PRODUCTS, NOWHERE, OF_ITS_ROW, Op, Pass, SkipChoice, at,
+    backward, delta_at, float_mode, flush_subnormals, forward, gradient, kind_of,
+    restore_float_mode, statistic, value_at,
 )
 from relume.engine.skip_zeros cimport (
     NEVER, begin_choice, compressed_size, gradient_scratch, skipping_takes,
@@ -238,7 +238,8 @@ cdef class Plan:
             op.stream = op.kept + offset
             if not op.kind.product:
                 continue
-            width = max(width, scratch_of_row(op.n_out, op.n_in), scratch_of_row(op.n_in, op.n_out))
+            width = max(width, scratch_of_row(op.n_out, op.n_in),
+                        scratch_of_row(op.n_in, op.n_out))
             if WIDE_SHARD * op.n_in > INT32_MAX:     # columns and starts are int32
                 continue
             if self.sparsity != NEVER:
