@@ -25,22 +25,30 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def lacks(reason):
+    if os.environ.get("RELUME_ALL_TOOLS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def need(command, remedy):
     if shutil.which(command) is None:
-        reason = f"{command} is not installed; {remedy}"
-        if os.environ.get("RELUME_ALL_TOOLS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacks(f"{command} is not installed; {remedy}")
 
 
 @pytest.fixture(scope="module")
 def mingw():
     need(MINGW, "`make mingw` installs it on Debian")
     need("apt-get", "the headers of Python for Windows are fetched by it")
+    tool = runpy.run_path(str(ROOT / "tools" / "mingw.py"))
+    try:
+        tool["fetch_headers"]()
+    except subprocess.CalledProcessError:
+        lacks("there is no build/mingw with the headers for Windows, and fetching them failed")
     done = subprocess.run(
         [sys.executable, ROOT / "tools" / "mingw.py"], capture_output=True, text=True, check=False
     )
-    return done, runpy.run_path(str(ROOT / "tools" / "mingw.py"))
+    return done, tool
 
 
 def test_mingw_accepts_every_module(mingw):
