@@ -227,7 +227,7 @@ def force_threads(bint force):
 
 
 def simulate(int all_threads, seconds_of, Py_ssize_t runs, Py_ssize_t rows=128):
-    """The numbers of threads of some runs, if a run on n threads took ``seconds_of(n)``: for tests.
+    """The numbers of threads of some runs, if a run on n threads takes ``seconds_of(n)``. For tests.
     """
     cdef Choice choice
     begin_choice(&choice, checked(all_threads, "all_threads"))
