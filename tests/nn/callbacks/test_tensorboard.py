@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse
 
 from relume import nn
+from relume.nn.callbacks import tensorboard
 from relume.sklearn import MLPClassifier
 from tests.support import twin as plain
 
@@ -127,6 +128,22 @@ def test_histograms_are_of_the_layers(tmp_path):
         assert_histogram(tags[f"{layer}/weights/{name}"], net.state_dict()[name])
         assert_histogram(tags[f"{layer}/gradients/{name}"], gradient, exact=False)
     assert sum("/" in tag for tag in tags) == 4 + 1 + 2 * len(layers)  # 2.1 has outputs too
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.0], [3.0] * 5, [1.0, np.nextafter(1.0, 2)], [-1e154, 0, 1e154], [5e-324, 0], range(99)],
+)
+def test_histograms_of_any_values(values):
+    """Sixty-four intervals need not fit between two numbers."""
+    shown = tensorboard._histogram(np.array(values, float))
+    limits = np.array(shown.bucket_limit)
+    assert sum(shown.bucket) == len(values)
+    assert (np.diff(limits) > 0).all()
+    assert limits[0] == min(values)
+    assert limits[-1] >= max(values)
+    below = [sum(value < limit for value in values) for limit in limits[:-1]]
+    assert np.cumsum(shown.bucket)[:-1].tolist() == below
 
 
 DATA = {

@@ -227,15 +227,19 @@ def _histogram(values: NDArray[Any]) -> Any:
     """The message of a histogram. Its buckets have upper limits only: the first one is empty."""
     from tensorboardX.proto.summary_pb2 import HistogramProto
 
-    values = values.astype(np.float64).ravel()
-    low, high, share = values.min(), values.max(), np.linspace(0, 1, BINS + 1)
-    edges = np.unique(low * (1 - share) + high * share)  # high - low may overflow
+    values = np.sort(values, axis=None).astype(
+        np.float64
+    )  # which tells the counts of any interval
+    share = np.linspace(0, 1, BINS + 1)
+    edges = np.unique(values[0] * (1 - share) + values[-1] * share)
     if len(edges) == 1:
-        edges = np.array([low, np.nextafter(low, np.inf)])
-    counts, _ = np.histogram(values, edges)
+        edges = np.append(edges, np.nextafter(edges[0], np.inf))
+    below = [*np.searchsorted(values, edges[:-1]), values.size]
+    with np.errstate(over="ignore"):
+        total, squares = values.sum(), np.square(values).sum()  # a product would start threads
     return HistogramProto(
-        min=low, max=high, num=values.size, sum=values.sum(),
-        sum_squares=values @ values, bucket_limit=edges, bucket=[0, *counts],
+        min=values[0], max=values[-1], num=values.size, sum=total, sum_squares=squares,
+        bucket_limit=edges.tolist(), bucket=[0.0, *np.diff(below).tolist()],
     )  # fmt: skip
 
 
