@@ -24,8 +24,6 @@ import os
 import threading
 from pathlib import Path
 
-from libc.math cimport INFINITY
-
 cdef extern from "runtime/platform.h" nogil:
     void set_parts(uint64_t* parts, Py_ssize_t first, Py_ssize_t end)
     Py_ssize_t take_part(uint64_t* parts, bint last)
@@ -227,8 +225,7 @@ def force_threads(bint force):
 
 
 def simulate(int all_threads, seconds_of, Py_ssize_t runs, Py_ssize_t rows=128):
-    """The numbers of threads of some runs, if a run on n threads takes ``seconds_of(n)``. For tests.
-    """
+    """For tests: the threads of some runs, if a run on n of them takes ``seconds_of(n)``."""
     cdef Choice choice
     begin_choice(&choice, checked(all_threads, "all_threads"))
     numbers = []
