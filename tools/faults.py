@@ -56,7 +56,8 @@ FAULTS = [
     ),
     Fault(
         "softmax_block", "all blocks of a row go to the first", "kernels/softmax/rows.pxi",
-        "terms = out + start", "terms = out",
+        "add_exactly(&sum, &error, sum_of[floating](x + start, min(",
+        "add_exactly(&sum, &error, sum_of[floating](x, min(",
     ),
     Fault(
         "half_tail", "the last float16 are stored one off", "kernels/math/float16.pxi",
@@ -124,8 +125,8 @@ FAULTS = [
     Fault(
         "residual_gradient", "the gradient past a block replaces that through it",
         "engine/ops.pyx",
-        "q.transposed, q.accumulate, q.positive = True, accumulate, positive",
-        "q.transposed, q.accumulate, q.positive = True, False, positive",
+        "join.n_skip, dx)\n        q.accumulate = True",
+        "join.n_skip, dx)\n        q.accumulate = False",
     ),
     Fault(
         "sparse_shard", "every shard of sparse rows predicts the first rows",
