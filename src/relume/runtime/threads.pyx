@@ -59,7 +59,7 @@ cdef double PAUSE = 64          # at most STRIKES / PAUSE of the time is lost
 
 cdef int TRIALS = 3             # timed runs of each number of threads
 cdef int FIRST = 3              # runs before the first of them, whose memory is not in cache yet
-cdef int AGAIN = 500            # runs until the next comparison: the machine may be busy by then,
+cdef int AGAIN = 50             # runs until the next comparison: the machine may be free by then;
 cdef int COST = 128             # or more, so that comparing takes at most 1 / COST of the time
 cdef double GAIN = 0.95         # more threads must take at most so much of the time
 cdef double MIN_RUN = 5e-5      # seconds; regions take several microseconds themselves
