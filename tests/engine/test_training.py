@@ -6,6 +6,7 @@ import scipy.optimize
 
 import relume
 from relume import nn
+from relume.nn.training.run import new_training
 from relume.runtime import threads
 from tests.support import twin as plain
 
@@ -153,6 +154,21 @@ def test_shards_follow_the_threads(n, units, most):
             assert shard == (128 if units > 3 and rows >= 512 else 64), rows
         elif rounds < 4 and shard > 16:
             assert rounds * shard < rows / n + 8 * rounds, rows
+
+
+@pytest.mark.usefixtures("_all_threads")
+def test_no_more_threads_than_there_is_memory_for():
+    """Each training has scratch for the threads that it began with; the choice is the plan's."""
+    net = nn.Network([nn.Dense(64, "relu"), nn.Dense(3)], loss="mse", seed=0).build(9)
+    X, y = plain.data(512, 9, 3, "mse")
+    with relume.num_threads(1):
+        training = new_training(net, 512, y)
+    with relume.num_threads(4):
+        new_training(net, 512, y)
+        training.batch(X, y, None, 0.01)
+        assert training.threads == 1
+        training.gradients(X, y, None, np.empty_like(net._weights.parameters))
+        assert training.threads == 1
 
 
 def test_a_minibatch_of_128_is_for_eight_threads():

@@ -98,7 +98,7 @@ cdef class Training:
     cdef readonly Py_ssize_t rows
     cdef list observers         # they look at what minibatches leave on the tape
     cdef Py_ssize_t y_size
-    cdef int threads            # of this minibatch,
+    cdef readonly int threads   # of the last minibatch,
     cdef Py_ssize_t shard_rows  # and rows of its shards
     cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
@@ -124,8 +124,7 @@ cdef class Training:
         if self.y_dtype.hasobject:
             raise TypeError(f"y must hold numbers, got dtype {self.y_dtype}")
         self.threads = available_threads()
-        if (self.threads != plan.step_choice.all_threads
-                or not plan.step_rows // 2 <= rows <= 2 * plan.step_rows):
+        if not plan.step_rows // 2 <= rows <= 2 * plan.step_rows:
             begin_choice(&plan.step_choice, self.threads)
             plan.step_rows = rows
         self.updates = Updates(plan, weights, optimizer, self.threads, mean_penalty, rows)
@@ -158,6 +157,11 @@ cdef class Training:
     def t(self):
         """The steps that the optimizer has made."""
         return self.updates.t
+
+    @property
+    def max_threads(self):
+        """The threads that there is memory for."""
+        return self.updates.max_threads
 
     def watch(self, observers):
         """Let observers look at what minibatches leave on the tape; those of another plan do not.
@@ -300,7 +304,7 @@ cdef class Training:
         self.order = NULL
         self.p.key = key
         with nogil:
-            self.threads = self.updates.threads = choose(&self.plan.step_choice)
+            self.choose_threads()
             status = self.phase1(n, False)
             if status == FINE:
                 self.batch_loss += self.updates.derive(&self.p, self.divisor, out)
@@ -363,9 +367,20 @@ cdef class Training:
 
     # -- one minibatch ---------------------------------------------------------------------------
 
+    cdef void choose_threads(self) noexcept nogil:
+        """Choose those of the next minibatch.
+
+        The choice is the plan's. Another training of the plan, also in another Python thread, may
+        have begun it with more threads than there is memory for here.
+        """
+        cdef int max_threads = self.updates.max_threads
+        if self.plan.step_choice.all_threads != max_threads:
+            begin_choice(&self.plan.step_choice, max_threads)
+        self.threads = self.updates.threads = min(choose(&self.plan.step_choice), max_threads)
+
     cdef Status minibatch(self, Py_ssize_t rows) noexcept nogil:
         cdef Status status
-        self.threads = self.updates.threads = choose(&self.plan.step_choice)
+        self.choose_threads()
         status = self.update(rows)
         chosen(&self.plan.step_choice, rows)
         return status

@@ -193,20 +193,23 @@ cdef void chosen(Choice* choice, Py_ssize_t rows) noexcept nogil:
     took = (seconds() - choice.begin) / rows
     choice.fastest[level] = took if choice.runs == 1 else min(choice.fastest[level], took)
     if choice.runs == TRIALS:
-        next_level(choice, rows)
+        next_level(choice, level, rows)
 
 
-cdef void next_level(Choice* choice, Py_ssize_t rows) noexcept nogil:
-    """Try more threads as long as they are faster, then settle."""
-    cdef int level = choice.level, best = level, i
+cdef void next_level(Choice* choice, int level, Py_ssize_t rows) noexcept nogil:
+    """Try more threads as long as they are faster, then settle.
+
+    The level is the caller's: another Python thread that trains the same network may have set
+    that of the choice since.
+    """
+    cdef int best = level, i
     cdef const double* fastest = choice.fastest
     cdef double lost = 0
     choice.runs = 0
     if level > 0 and fastest[level] > GAIN * fastest[level - 1]:
         best = level - 1
     elif threads_of(choice, level) < choice.all_threads and fastest[0] * rows >= MIN_RUN:
-        choice.level += 1
-        choice.threads = threads_of(choice, choice.level)
+        choice.level, choice.threads = level + 1, threads_of(choice, level + 1)
         return
     for i in range(level + 1):
         lost += TRIALS * (fastest[i] - fastest[best])
