@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+import relume
 from relume import nn
 from relume.nn.training.run import Steps
 
@@ -135,6 +136,24 @@ def test_steps_on_small_minibatches_share_their_memory():
     assert kept is not None
     net.train_on_batch(X[:7], Y[:7])
     assert net._steps is kept
+
+
+def test_another_number_of_threads_holds_from_the_next_step_on():
+    net = network()
+    for n in (1, 2, 1):
+        with relume.num_threads(n):
+            net.train_on_batch(X, Y)
+            assert net._steps.training.max_threads == n
+
+
+def test_python_threads_have_steps_of_their_own():
+    """A step of another Python thread may be reading its arrays in the kept memory."""
+    net = network()
+    net.train_on_batch(X, Y)
+    kept = net._steps
+    assert kept.idle.acquire(blocking=False)  # as that thread does
+    net.train_on_batch(X, Y)
+    assert net._steps is not kept
 
 
 def test_memory_of_a_large_minibatch_is_given_back():

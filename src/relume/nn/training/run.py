@@ -9,6 +9,7 @@ status becomes an exception.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,6 +27,7 @@ from relume.nn.data.target_form import TargetForm
 from relume.nn.losses import PythonLoss, targets_of_another
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.optimizers.schedule import Schedule
+from relume.runtime.threads import get_num_threads
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -174,6 +176,8 @@ class Steps:
     MAX_ROWS = 1024  # beyond, its memory is not kept, and a step takes far longer than building it
 
     def __init__(self, net: Network, source: ArrayBatches) -> None:
+        self.idle = threading.Lock()  # held by the Python thread that makes a step
+        self.idle.acquire()
         self.training = new_training(net, source.rows, source.y_like)
         self.weights = weights = net._built()
         self.buffers = weights.plan, weights.parameters, weights.optimizer_state, weights.average
@@ -191,6 +195,7 @@ class Steps:
             and weights.average is average
             and weights.steps == self.training.t
             and source.rows <= self.training.rows
+            and get_num_threads() == self.training.max_threads
             and source.y_like.shape == self.y_like.shape
             and source.y_like.dtype == self.y_like.dtype
             and _settings_of(net, source.y_like) == self.settings
@@ -200,7 +205,7 @@ class Steps:
 def one_step(net: Network, source: ArrayBatches, rate: float, key: int) -> float:
     """Train on one minibatch, all rows of the source, and return its loss before the step."""
     steps = net._steps
-    if steps is None or not steps.fits(net, source):
+    if steps is None or not steps.idle.acquire(blocking=False) or not steps.fits(net, source):
         steps = Steps(net, source)
     net._steps = None  # as long as the step may fail
     net._tape = steps.weights.gradients = None
@@ -209,6 +214,7 @@ def one_step(net: Network, source: ArrayBatches, rate: float, key: int) -> float
     result = training.batch(X, source.y, source.weight, rate, key, guarded=True)
     _, loss = checked(result, training, net.dtype)
     if source.rows <= Steps.MAX_ROWS:
+        steps.idle.release()
         net._steps = steps
     return loss
 
