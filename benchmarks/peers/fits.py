@@ -6,12 +6,8 @@ scikit-learn's time over ours, each with its faster number of threads. Both make
 iterations from the same initial weights and minibatches, and their losses are compared.
 """
 
-import math
-import multiprocessing
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
 import warnings
@@ -20,19 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import programs
+from workers import PAUSE, THREADS, Process
 
 ROUNDS = 7
-PAUSE = 0.005  # seconds between two turns
 TURN = 0.1  # minimum seconds of a turn's predictions
 TOLERANCE = 0.05  # of losses: rounding errors grow with the steps
-THREADS = sorted({1, len(os.sched_getaffinity(0))})
-VARIABLES = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RELUME_NUM_THREADS"]
 LIBRARIES = {"relume.sklearn": "relume.sklearn", "scikit-learn": "sklearn.neural_network"}
-TARGETS = {  # what is summed up: (must, aim)
-    "fit, geometric mean": (5.0, 7.0),
-    "fit, worst": (3.0, 4.0),
-    "predict, worst": (1.1, 1.5),
-}
+TARGETS = {"fit": (3.0, 4.0), "predict": (1.1, 1.5)}  # of each: (must, aim)
 
 
 class Fit(NamedTuple):
@@ -92,31 +82,6 @@ FITS = [
         options={"hidden_layer_sizes": (512, 256)},
     ),
 ]  # fmt: skip
-
-
-class Library:
-    """The process of a library with a number of threads."""
-
-    def __init__(self, name, threads):
-        self.connection, theirs = multiprocessing.Pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "serve", name, str(threads), str(theirs.fileno())],
-            env=os.environ | dict.fromkeys(VARIABLES, str(threads)),
-            pass_fds=[theirs.fileno()],
-        )
-        theirs.close()
-
-    def call(self, *message):
-        """The answer of the process, which runs only meanwhile."""
-        self.process.send_signal(signal.SIGCONT)
-        self.connection.send(message)
-        answer = self.connection.recv()
-        self.process.send_signal(signal.SIGSTOP)
-        return answer
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
 
 
 def serve(name, threads, connection):
@@ -187,8 +152,8 @@ def compared(name, times, note):
 
 def line(row):
     """A row as text: work, ratio, must, aim."""
-    ours, theirs = (f"{1e3 * each:.2f}" for each in row.get("medians", (math.nan, math.nan)))
-    threads = row.get("threads", ("", ""))
+    ours, theirs = (f"{1e3 * each:.2f}" for each in row["medians"])
+    threads = row["threads"]
     return (
         f"| {row['work']} | {row['ratio']:.2f} | {row['must']:g} | {row['aim']:g} "
         f"| {ours} ({threads[0]}) | {theirs} ({threads[1]}) | {row['note']} |"
@@ -199,7 +164,9 @@ def main():
     rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else ROUNDS
     only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
     rng, rows = np.random.default_rng(), []
-    libraries = {(name, n): Library(name, n) for name in LIBRARIES for n in THREADS}
+    libraries = {
+        (name, n): Process(__file__, ["serve", name, n], n) for name in LIBRARIES for n in THREADS
+    }
     print("| work | ratio | must | aim | ours, ms (threads) | theirs, ms (threads) | note |")
     print("|---" * 7 + "|")
     try:
@@ -208,29 +175,13 @@ def main():
                 continue
             times, note = measured(i, libraries, rounds, rng)
             for action, seconds in times.items():
-                must, aim = TARGETS[f"{action}, worst"]
+                must, aim = TARGETS[action]
                 row = compared(f"{action}: {fit.name}", seconds, note if action == "fit" else "")
                 rows.append(row | {"must": must, "aim": aim})
                 print(line(rows[-1]), flush=True)
     finally:
         for library in libraries.values():
             library.end()
-    ratios = {
-        action: [row["ratio"] for row in rows if row["work"].startswith(f"{action}: ")]
-        for action in ("fit", "predict")
-    }
-    whole = {
-        "fit, geometric mean": statistics.geometric_mean(ratios["fit"]),
-        "fit, worst": min(ratios["fit"]),
-        "predict, worst": min(ratios["predict"]),
-    }
-    for name, ratio in whole.items():
-        must, aim = TARGETS[name]
-        rows.append({
-            "work": f"{name} of {len(ratios['fit'])}", "ours": "relume.sklearn",
-            "theirs": "scikit-learn", "ratio": ratio, "must": must, "aim": aim, "note": "",
-        })  # fmt: skip
-        print(line(rows[-1]))
     programs.write(rows, sys.argv)
 
 

@@ -25,31 +25,47 @@ THREADS = sorted({1, len(os.sched_getaffinity(0))})
 VARIABLES = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RELUME_NUM_THREADS"]
 
 
-class Worker:
-    """The process of a contender, which waits for messages; `variables` of its environment."""
+class Process:
+    """A process that answers messages, and is stopped in between.
 
-    def __init__(self, name, threads, variables=None):
+    It runs a program with some arguments and, behind them, the number of its end of a pipe;
+    `variables` are added to its environment.
+    """
+
+    def __init__(self, program, arguments, threads, variables=None):
         self.connection, theirs = multiprocessing.Pipe()
         self.process = subprocess.Popen(
-            [sys.executable, __file__, name, str(threads), str(theirs.fileno())],
+            [sys.executable, program, *map(str, arguments), str(theirs.fileno())],
             env=os.environ | dict.fromkeys(VARIABLES, str(threads)) | (variables or {}),
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
 
     def call(self, *message):
-        """The result of a message, or its exception; the process runs only meanwhile."""
+        """The answer to a message; the process runs only meanwhile."""
         self.process.send_signal(signal.SIGCONT)
         self.connection.send(message)
-        error, result = self.connection.recv()
+        answer = self.connection.recv()
         self.process.send_signal(signal.SIGSTOP)
-        if error is not None:
-            raise error
-        return result
+        return answer
 
     def end(self):
         self.process.kill()
         self.process.wait()
+
+
+class Worker(Process):
+    """The process of a contender."""
+
+    def __init__(self, name, threads, variables=None):
+        super().__init__(__file__, [name, threads], threads, variables)
+
+    def call(self, *message):
+        """The result of a message, or its exception."""
+        error, result = super().call(*message)
+        if error is not None:
+            raise error
+        return result
 
 
 def serve(connection, name, threads):
