@@ -4,6 +4,8 @@
 
 It is the name that the CPU gives itself, without trademarks and clock rates, with its family and
 model, since a virtual machine may hide the rest: "amd-epyc-25-17", "intel-xeon-6-143", "apple-m2".
+Where an x86 CPU has no AVX-512, or a virtual machine does not offer it, what it has ends the name:
+"amd-epyc-25-17-avx2".
 """
 
 import platform
@@ -30,7 +32,22 @@ def name_in_cpuinfo(text):
     return name_of(fields["model name"], *numbers)
 
 
+def ending_for(text):
+    """What ends the name of a CPU, by the text of /proc/cpuinfo: nothing with AVX-512."""
+    flags = re.search(r"^flags\s*: (.*)$", text, re.MULTILINE)
+    if flags is None or "avx512f" in flags[1].split():
+        return ""
+    return "-avx2" if "avx2" in flags[1].split() else "-baseline"
+
+
+def machine_name():
+    """The name under which results are filed."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpu_name() + (ending_for(cpuinfo.read_text()) if cpuinfo.exists() else "")
+
+
 def cpu_name():
+    """The name of the CPU, whatever it offers."""
     if sys.platform == "darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         return name_of(subprocess.check_output(command, text=True))
@@ -40,4 +57,4 @@ def cpu_name():
 
 
 if __name__ == "__main__":
-    print(cpu_name())
+    print(machine_name())

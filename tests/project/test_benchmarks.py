@@ -233,6 +233,20 @@ def test_name_of_a_cpu(cpuinfo, name):
     assert cpu_name["name_in_cpuinfo"](cpuinfo) == name
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "ending"),
+    [
+        ("model name\t: AMD EPYC\nflags\t\t: sse2 avx avx2 avx512f avx512bw\n", ""),
+        ("model name\t: AMD EPYC\nflags\t\t: sse2 avx avx2\n", "-avx2"),
+        ("model name\t: Intel(R) Xeon(R)\nflags\t\t: sse2 avx\n", "-baseline"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", ""),
+    ],
+)
+def test_results_with_and_without_avx512_are_apart(cpuinfo, ending):
+    """A virtual machine without AVX-512 wrote into the history of the CPU that has it."""
+    assert cpu_name["ending_for"](cpuinfo) == ending
+
+
 def test_a_history_has_the_name_of_this_cpu_by_default():
     """Neither "here", which is for results that are not kept, nor empty."""
     assert re.search(
