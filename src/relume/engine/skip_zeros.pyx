@@ -26,7 +26,6 @@ from cython.parallel cimport threadid
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
 from relume.engine.arrays cimport address, data_of, matrix_of, read_sparse, writable_data_of
-from relume.engine.arrays cimport writable_data_of
 from relume.engine.ops cimport Op, Pass, SkipChoice, Sparse, at
 from relume.kernels.dispatch cimport table
 from relume.kernels.table cimport COMPRESS_ROWS, PADDING, Spans

@@ -113,27 +113,11 @@ class TensorBoard(Callback):
         self._rate, self._rows, self._loss = None, None, net.loss
 
     def watch_targets(self, X: Any, y: NDArray[Any]) -> None:
-        """Keep the rows that histograms look at.
-
-        Parameters
-        ----------
-        X : ndarray or sparse rows
-        y : ndarray
-        """
+        """Keep the rows that histograms look at."""
         self._rows = X, y
 
     def observer_for(self, net: Network, epoch: int, rows: int, steps: int | None) -> None:
-        """Note the learning rate of an epoch's last minibatch; there is nothing to observe.
-
-        Parameters
-        ----------
-        net : Network
-        epoch : int
-        rows : int
-            Number of rows of a minibatch.
-        steps : int or None
-            Number of minibatches of an epoch, if known.
-        """
+        """Note the learning rate of an epoch's last minibatch; there is nothing to observe."""
         self._rate = None
         if hasattr(net.optimizer, "lr"):
             self._rate = float(net._learning_rates(steps)[-1])
@@ -227,9 +211,8 @@ def _histogram(values: NDArray[Any]) -> Any:
     """The message of a histogram. Its buckets have upper limits only: the first one is empty."""
     from tensorboardX.proto.summary_pb2 import HistogramProto
 
-    values = np.sort(values, axis=None).astype(
-        np.float64
-    )  # which tells the counts of any interval
+    # Where an edge falls among sorted values tells how many are below it.
+    values = np.sort(values, axis=None).astype(np.float64)
     share = np.linspace(0, 1, BINS + 1)
     edges = np.unique(values[0] * (1 - share) + values[-1] * share)
     if len(edges) == 1:
