@@ -14,6 +14,7 @@ from targets import WORKS
 from workers import THREADS
 
 import relume
+from relume.cli import info
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -67,11 +68,6 @@ def position(entry):
 
 def machine():
     """The CPU, instruction set, versions and commit of a run."""
-    cpu = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.split(":")[1].strip()
-            break
     versions = {"Python": platform.python_version(), "relume": relume.__version__}
     for name in DISTRIBUTIONS:
         try:
@@ -79,7 +75,7 @@ def machine():
         except metadata.PackageNotFoundError:
             continue
     return {
-        "cpu": cpu, "name": cpu_name(), "cpus": THREADS[-1], "simd": relume.simd(),
+        "cpu": info.cpu_name(), "name": cpu_name(), "cpus": THREADS[-1], "simd": relume.simd(),
         "versions": versions, "commit": commit(),
     }  # fmt: skip
 

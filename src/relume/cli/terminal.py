@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 DONE, ADVICE, ERROR, INTERRUPTED = 0, 1, 2, 130  # exit statuses
-STYLES = {"bold": 1, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+STYLES = {"bold": 1, "red": 31, "green": 32, "yellow": 33}
 # Errors whose text says what is wrong; of any other one, the class is said too.
 PLAIN_ERRORS = (OSError, ValueError, TypeError, RuntimeError, ArithmeticError, ImportError)
 
