@@ -387,3 +387,28 @@ def test_a_metric_that_raises_leaves_no_epoch_without_history(error):
     assert net.epoch == len(net.history["loss"]) == len(seen) == 2
     if error is not KeyboardInterrupt:
         np.testing.assert_equal(net.state_dict(), seen[-1])
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_fits_leave_snapshots_of_others_as_they_are(epochs):
+    """Fits use the memory of their own snapshots again, and of no other."""
+    X, y = plain.data(40, 5, 3)
+    net, seen = network(), []
+    for _ in range(3):
+        net.fit(X, y, epochs=epochs)
+        seen.append((net.snapshot(), net.state_dict(), net.forward(X)))
+    for snapshot, state, z in seen:
+        net.restore(snapshot)
+        np.testing.assert_equal(net.state_dict(), state)
+        np.testing.assert_array_equal(net.forward(X), z)
+
+
+def test_a_fit_uses_the_memory_of_the_snapshot_of_the_fit_before():
+    """New memory for 100 MB took as long as a step of so many parameters."""
+    X, y = plain.data(40, 5, 3)
+    net = network()
+    net.fit(X, y, epochs=4)
+    spare = [part.ctypes.data for part in net._built().spare]
+    net.fit(X, y)
+    assert [part.ctypes.data for part in net._built().spare] == spare
+    assert not hasattr(pickle.loads(pickle.dumps(net))._built(), "spare")

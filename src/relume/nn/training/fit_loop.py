@@ -5,6 +5,7 @@ from typing import Any
 
 from relume.nn.callbacks.callback import Hooks
 from relume.nn.optimizers.schedule import learn
+from relume.nn.parameters.snapshot import Snapshot
 from relume.nn.training.fit_scope import fit_scope
 from relume.nn.training.history import History, Progress
 from relume.nn.training.run import Diverged, HeldOut, Run
@@ -44,7 +45,14 @@ class FitLoop(Run):
         with fit_scope(self.net, self.hooks, self.failed) as (history, done):
             if not done:
                 self._epochs(epochs, progress, history)
+        self._recycle(self.good)
         return history
+
+    def _recycle(self, snapshot: Snapshot) -> None:
+        """Let the next snapshot use the memory of one that nobody will go back to."""
+        weights = self.net._values
+        if weights is not None and snapshot.weights is not None:
+            weights.recycle(snapshot.weights)
 
     def _epochs(self, epochs: int, progress: bool, history: History) -> None:
         net, begin = self.net, time.perf_counter()
@@ -65,7 +73,9 @@ class FitLoop(Run):
         """Train the number'th epoch of the fit; None where a hook ended it at a divergence."""
         net = self.net
         if number > 1 or self.before.weights is None or self.hooks["on_fit_begin"]:
-            self.good = net.snapshot()
+            last, self.good = self.good, net.snapshot()
+            if last is not self.before:
+                self._recycle(last)
         self.call("on_epoch_begin", net.epoch + 1)
         order, key = self.source.order(net._rng), net._key()
         try:
