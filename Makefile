@@ -185,5 +185,5 @@ release:  ## print what a release needs, and check it
 	$(PYTHON) tools/release.py
 
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .venv-workflows .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
+	rm -rf build dist docs/api docs/pictures docs/tasks benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .venv-workflows .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete

@@ -4,6 +4,7 @@ Sphinx need not be there to import this; the tests do, to ask what the API refer
 """
 
 import inspect
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,18 +15,41 @@ import relume
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import reference
 
+
+def repository():
+    """A link to the repository that this tree was cloned from; to PyPI if it was not."""
+    command = ["git", "-C", str(Path(__file__).parent), "remote", "get-url", "origin"]
+    try:
+        url = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        url = ""
+    if not url.startswith("https://"):
+        return "[PyPI](https://pypi.org/project/relume/)"
+    return f"[Repository]({url.removesuffix('.git')})"
+
+
 project = "relume"
 author = "the relume developers"
 version = release = relume.__version__
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "pictures",
+]
+exclude_patterns = ["_build", "tasks/GALLERY_HEADER.rst"]
 
 # Every name in single backticks of a docstring is a parameter (see tools/reference.py), a link, or
 # an error: `make docs` is nitpicky. What other libraries have is not looked up.
 default_role = "py:obj"
 nitpick_ignore_regex = [("py:.*", r"(numpy|scipy|sklearn|torch)\..*|json")]
 
+myst_enable_extensions = ["attrs_inline", "colon_fence", "substitution"]
 myst_heading_anchors = 3
+myst_substitutions = {"release": release, "repository": repository()}
 numpydoc_show_class_members = False
 autodoc_typehints = "none"  # the docstrings say the types
 autodoc_class_signature = "mixed"
@@ -33,18 +57,54 @@ toc_object_entries_show_parents = "hide"
 add_function_parentheses = False
 python_display_short_literal_types = True
 
+# A copied block is what to type: without prompts, and without what was printed.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+copybutton_exclude = ".linenos, .gp, .go"
+
+# The gallery: examples/tasks/plot_*.py run while the pages are built, one after the other, without
+# a network; one that fails, fails the build. tools/gallery.py has the functions named here.
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples/tasks"],
+    "gallery_dirs": ["tasks"],
+    "backreferences_dir": "tasks/using",
+    "doc_module": ("relume",),
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("gallery.figures",),
+    "reset_modules": ("gallery.reset",),
+    "abort_on_example_error": False,
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 10_000,
+    "thumbnail_size": (560, 400),
+    "log_level": {"backreference_missing": "info"},
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = "relume"
 html_static_path = ["_static"]
 html_css_files = ["relume.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "install": [], "quickstart": [], "migrating": []}
+html_favicon = "_static/logo-light.svg"
+html_sidebars = {
+    name: [] for name in ("index", "install", "quickstart", "migrating", "changes", "tasks/**")
+}
 html_theme_options = {
+    "logo": {
+        "image_light": "_static/logo-light.svg",
+        "image_dark": "_static/logo-dark.svg",
+        "text": "relume",
+        "alt_text": "",  # the word beside it says it
+    },
     "primary_sidebar_end": [],
     "navigation_with_keys": False,
     "show_prev_next": True,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
     "secondary_sidebar_items": ["page-toc"],
@@ -81,9 +141,21 @@ def signature(app, what, full, value, options, arguments, result):
     return f"({', '.join(inputs)}, /, out=None, **kwargs)", ""
 
 
+def trimmed(app, doctree):
+    """A doctest in Markdown ends with a blank line, which its block need not show."""
+    from docutils import nodes
+
+    for block in doctree.findall(nodes.literal_block):
+        if block.rawsource == block.astext():
+            text = block.astext().rstrip()
+            block.rawsource, block.children = text, [nodes.Text(text)]
+            block.children[0].parent = block
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("builder-inited", lambda app: reference.write(Path(app.srcdir, "api")))
+    app.connect("doctree-read", trimmed)
     app.connect("autodoc-process-docstring", docstring, priority=400)  # numpydoc's has 500
     app.connect("autodoc-process-signature", signature, priority=400)
     return {"parallel_read_safe": True}
