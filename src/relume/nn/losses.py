@@ -17,7 +17,7 @@ from relume.nn.target_advice import about_labels, about_shape, about_zeros_and_o
 
 
 class Loss(Configurable):
-    """What all losses have in common, and what holds for losses whose outputs are values.
+    """Base class of the losses; its methods suit losses whose outputs are values.
 
     Examples
     --------

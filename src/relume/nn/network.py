@@ -291,7 +291,7 @@ class Network:
         return summary_of(self.layers, None if self._weights is None else self._weights.plan.n_in)
 
     def choices(self) -> Choices:
-        """What is chosen by measuring on this machine, and the times that it is chosen by.
+        """Choices made by timing on this machine, with the measured times.
 
         Whether a matrix product skips zeros (with ``sparse="auto"``), and on how many threads a
         step or a prediction runs, is decided by timing it while it works: the first few calls in
@@ -355,7 +355,7 @@ class Network:
 
     @property
     def loss(self) -> Loss:
-        """What is minimized; the metrics must suit it."""
+        """The loss that is minimized; the metrics must suit it."""
         return self._loss
 
     @loss.setter
@@ -561,7 +561,7 @@ class Network:
         -------
         state : dict of str to ndarray
             ``"0.weight"`` of shape (n_out, n_in), ``"0.bias"``, and so on, where an activation
-            counts as a module of its own. A network with ``scale_targets=True`` also has
+            is a separate module. A network with ``scale_targets=True`` also has
             ``"targets.mean"`` and ``"targets.scale"``, in float64. Copies.
 
         Raises

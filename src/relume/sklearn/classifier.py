@@ -56,7 +56,7 @@ default="log_loss"
     See Also
     --------
     MLPRegressor : The same for values.
-    relume.nn.Network : What the estimator trains.
+    relume.nn.Network : The network that the estimator trains.
 
     Notes
     -----

@@ -46,7 +46,7 @@ Loss or callable, default="squared_error"
     See Also
     --------
     MLPClassifier : The same for classes.
-    relume.nn.Network : What the estimator trains.
+    relume.nn.Network : The network that the estimator trains.
 
     Notes
     -----

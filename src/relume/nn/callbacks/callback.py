@@ -60,7 +60,7 @@ class Callback(CheckedSettings):
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What the callback has learned from the epochs so far, to be saved with the network.
+        """Return what the callback has recorded so far, to be saved with the network.
 
         Returns
         -------

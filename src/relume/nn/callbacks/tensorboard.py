@@ -77,7 +77,7 @@ class TensorBoard(Callback):
     Values that are not finite are left out. Looking at the layers does not change the training,
     but a loss or a layer written in Python is called once more in an epoch.
 
-    Each fit writes a file of its own, and each epoch closes it, so an interrupted fit loses
+    Each fit writes a new file, and each epoch closes it, so an interrupted fit loses
     nothing. Where a fit continues from an earlier epoch, as after `relume.nn.load`, TensorBoard
     shows its epochs instead of those of the same numbers in older files of the folder.
 

@@ -31,11 +31,11 @@ def from_sklearn(mlp: Any) -> Network:
     Returns
     -------
     Network
-        Of the dtype of ``mlp.coefs_``; for an estimator of relume a copy of its own. Where a
-        classifier predicts labels, the network predicts their indices in ``mlp.classes_``. Two
-        classes have one output, under ``"binary_cross_entropy"``. The optimizer has the settings
-        of `mlp`, but begins afresh; a learning rate that changes does not come along, and
-        ``alpha`` does, as the ``l2`` of the layers, where the size of the minibatches is known.
+        A network in the dtype of ``mlp.coefs_``. Where a classifier predicts labels, the network
+        predicts their indices in ``mlp.classes_``. For two classes it has one output and the loss
+        ``"binary_cross_entropy"``. The optimizer has the settings of `mlp` and starts without
+        state. ``alpha`` becomes the ``l2`` of the layers if the size of the minibatches is known.
+        A learning-rate schedule of `mlp` is not copied.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from relume.runtime.blas import single_threaded_blas
 
 
 class Initializer(Configurable):
-    """What draws the initial weights of a layer."""
+    """Base class of the initializers, which draw the initial weights of a layer."""
 
     name: ClassVar[str]
 
@@ -25,7 +25,7 @@ class Initializer(Configurable):
     ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """Weights of shape (n_in, n_out), before an activation of some slope below 0.
 
-        Drawn in float64 whatever the network's dtype, so that a seed gives the same weights in
+        Drawn in float64 for every dtype of the network, so that a seed gives the same weights in
         each.
         """
         raise NotImplementedError
@@ -70,7 +70,7 @@ class _Uniform(_Scaled):
 class HeNormal(_Normal, _He):
     """Normal with the standard deviation ``sqrt(2 / ((1 + slope**2) * n_in))``.
 
-    Keeps the variance of what goes forward through rectifiers; ``slope`` is that of the layer's
+    Keeps the variance of the forward pass through rectifiers; ``slope`` is that of the layer's
     activation below 0. Not truncated.
 
     References
@@ -107,7 +107,7 @@ class HeUniform(_Uniform, _He):
 class GlorotNormal(_Normal, _Glorot):
     """Normal with the standard deviation ``sqrt(2 / (n_in + n_out))``.
 
-    A compromise between the variance of what goes forward and of what comes back, for functions
+    A compromise between the variances of the forward and the backward pass, for functions
     that saturate, such as tanh. Not truncated.
 
     References
@@ -146,8 +146,8 @@ class GlorotUniform(_Uniform, _Glorot):
 class LecunNormal(_Normal, _Lecun):
     """Normal with the standard deviation ``sqrt(1 / n_in)``.
 
-    Keeps the variance of what goes forward through linear layers, and is what the self-normalizing
-    selu was made for. Not truncated.
+    Keeps the variance of the forward pass through linear layers. The self-normalizing activation
+    selu needs it. Not truncated.
 
     References
     ----------
@@ -198,7 +198,7 @@ class Orthogonal(Initializer):
     Raises
     ------
     TypeError, ValueError
-        If `gain` is not as said.
+        If `gain` is invalid.
 
     References
     ----------
@@ -237,7 +237,7 @@ class Constant(Initializer):
     Raises
     ------
     TypeError, ValueError
-        If `value` is not as said.
+        If `value` is invalid.
 
     Notes
     -----

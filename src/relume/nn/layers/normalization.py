@@ -31,7 +31,7 @@ class BatchNorm(Layer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said; in training, where a minibatch has one row. A last
+        If an argument is invalid; in training, where a minibatch has one row. A last
         minibatch of one row joins the one before it.
     FloatingPointError
         In prediction, if ``running_mean`` or ``running_var`` is not finite.
@@ -112,7 +112,7 @@ class LayerNorm(Layer):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     References
     ----------
@@ -243,7 +243,7 @@ class Standardize(Layer):
     Raises
     ------
     TypeError
-        If the argument is not as said.
+        If the argument is invalid.
 
     Notes
     -----

@@ -22,12 +22,12 @@ class PReLU(Elementwise):
     init : float, default=0.25
         The slope at the beginning.
     per_unit : bool, default=False
-        Whether each unit has a slope of its own; else all of the layer share one.
+        Whether each unit has its own slope. Otherwise all units of the layer share one.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -81,7 +81,7 @@ class RReLU(Elementwise):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said.
+        If an argument is invalid.
 
     References
     ----------
@@ -130,7 +130,7 @@ class Sine(Elementwise):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     Notes
     -----
@@ -178,7 +178,7 @@ class FATReLU(Elementwise):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     Notes
     -----

@@ -23,7 +23,7 @@ class Dropout(Layer):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     Notes
     -----
@@ -67,7 +67,7 @@ class AlphaDropout(Dropout):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     References
     ----------
@@ -97,12 +97,12 @@ class ActivityL1(Layer):
     Raises
     ------
     TypeError, ValueError
-        If the argument is not as said.
+        If the argument is invalid.
 
     Notes
     -----
     As the penalties of weights, it is in the loss that training reports and not in that of
-    `Network.evaluate`. Weights of rows have no part in it.
+    `Network.evaluate`. Weights of rows are ignored.
 
     References
     ----------
@@ -120,5 +120,5 @@ class ActivityL1(Layer):
         self.l1: float = validation.not_negative(l1, "l1")
 
     def spec(self) -> OpSpec:
-        """An op without values of its own."""
+        """An op without parameters."""
         return OpSpec(kind="activity_l1", l1=self.l1)

@@ -20,7 +20,7 @@ __all__ = ["Residual"]
 class Residual(Layer):
     """Layers past which their input goes too: ``layers(x) + x``.
 
-    Where the layers change the width, what goes past them is ``x @ weight``, a learned projection
+    Where the layers change the width, the shortcut is ``x @ weight``, a learned projection
     without a bias.
 
     Parameters
@@ -31,7 +31,7 @@ class Residual(Layer):
     Raises
     ------
     TypeError, ValueError
-        If `layers` is not as said.
+        If `layers` is invalid.
 
     Notes
     -----

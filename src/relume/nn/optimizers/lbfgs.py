@@ -7,10 +7,10 @@ from relume.nn.configurable import Configurable
 
 
 class LBFGS(Configurable):
-    """Limited-memory BFGS over all rows at once, as SciPy's ``L-BFGS-B`` has it.
+    """Limited-memory BFGS over all rows at once, by SciPy's ``L-BFGS-B``.
 
     For data of some thousand rows at most, on which it needs far fewer passes than the others and
-    no learning rate. Minibatches and schedules have no part in it.
+    no learning rate. Minibatches and schedules are not used.
 
     Parameters
     ----------

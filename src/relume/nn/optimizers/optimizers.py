@@ -99,7 +99,7 @@ def _betas_of(betas):
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked.
+    """Stochastic gradient descent, optionally with momentum.
 
     ``v = momentum * v + (1 - dampening) * grad; p -= lr * v``, where the first step sets
     ``v = grad``; or with Nesterov's look ahead ``p -= lr * (grad + momentum * v)``: as
@@ -116,8 +116,8 @@ class SGD(Optimizer):
     weight_decay : float, default=0.0
         At least 0; ``weight_decay * p`` is added to the gradient.
     dampening : float, default=0.0
-        How much of the gradient the velocity leaves out, at least 0 and less than 1. It has no
-        effect without a momentum.
+        Share of the gradient that is left out of the velocity, at least 0 and less than 1. It
+        has no effect without momentum.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -251,13 +251,13 @@ class Adam(Optimizer):
     lr : float, default=0.001
         Learning rate, greater than 0.
     betas : tuple of two floats, default=(0.9, 0.999)
-        How much of the running means is kept at a step, each at least 0 and less than 1.
+        Decay rates of the two running means, each at least 0 and less than 1.
     eps : float, default=1e-8
         Added to the denominator, greater than 0.
     weight_decay : float, default=0.0
         At least 0; ``weight_decay * p`` is added to the gradient. `AdamW` decouples it.
     amsgrad : bool, default=False
-        Whether to divide by the root of the largest v of all steps so far, in place of v.
+        Whether to use the largest v of all steps so far instead of v.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -313,7 +313,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """`Adam` with decoupled weight decay.
 
-    ``p -= lr * weight_decay * p`` beside Adam's step, in place of a part of the gradient that its
+    ``p -= lr * weight_decay * p`` beside Adam's step, instead of a part of the gradient that its
     scaling would undo: as ``torch.optim.AdamW``.
 
     Parameters
@@ -321,13 +321,13 @@ class AdamW(Adam):
     lr : float, default=0.001
         Learning rate, greater than 0.
     betas : tuple of two floats, default=(0.9, 0.999)
-        How much of the running means is kept at a step, each at least 0 and less than 1.
+        Decay rates of the two running means, each at least 0 and less than 1.
     eps : float, default=1e-8
         Added to the denominator, greater than 0.
     weight_decay : float, default=0.01
         At least 0.
     amsgrad : bool, default=False
-        Whether to divide by the root of the largest v of all steps so far, in place of v.
+        Whether to use the largest v of all steps so far instead of v.
     **options : optional
         ``clip_norm``, ``clip_value`` and ``ema_decay``: see `Optimizer`.
 
@@ -373,7 +373,7 @@ class NAdam(Optimizer):
     lr : float, default=0.002
         Learning rate, greater than 0.
     betas : tuple of two floats, default=(0.9, 0.999)
-        How much of the running means is kept at a step, each at least 0 and less than 1.
+        Decay rates of the two running means, each at least 0 and less than 1.
     eps : float, default=1e-8
         Added to the denominator, greater than 0.
     momentum_decay : float, default=0.004

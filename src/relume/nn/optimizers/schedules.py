@@ -15,7 +15,7 @@ def _at_least_0(value, name):
 
 
 class ConstantRate(Schedule):
-    """The factor 1 at all times: warm-up alone.
+    """The constant factor 1, optionally with a warm-up.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _cosine(start, end, share):
 
 
 class Cosine(Schedule):
-    """``final + (1 - final) (1 + cos(pi t / epochs)) / 2``, and `final` ever after.
+    """``final + (1 - final) (1 + cos(pi t / epochs)) / 2``, then constantly `final`.
 
     As ``CosineAnnealingLR`` of torch, which rises again after its end. As there, the first
     minibatch after `epochs` is the first one with the factor `final`.
@@ -176,7 +176,7 @@ class OneCycle(Schedule):
     start : float, default=1/25
         The factor at its start, at least 0.
     final : float, default=4e-06
-        The factor at its end and ever after, at least 0.
+        The factor at the end and afterwards, at least 0.
     warmup : float, default=0.0
         Epochs in which the factor rises linearly from 0 to `start`, before the schedule begins.
 
@@ -299,7 +299,7 @@ class ReduceOnPlateau(Schedule):
 
     Notes
     -----
-    A network keeps a copy of its own, ``net.schedule``, which learns as the network is trained.
+    A network keeps a copy, ``net.schedule``, which learns as the network is trained.
 
     Examples
     --------

@@ -24,7 +24,7 @@ class History(dict[str, list[float]]):
     with ``"auto"`` it depends on measured times, and so differs from run to run.
     A metric that an epoch lacks, since a callback has changed the network's metrics, is NaN.
 
-    A history is a dict: ``json.dumps(history)`` and ``pandas.DataFrame(history)`` take it.
+    A history is a dict, so ``json.dumps(history)`` and ``pandas.DataFrame(history)`` work.
 
     Attributes
     ----------
