@@ -14,6 +14,7 @@ from relume.nn.callbacks.tensorboard import TensorBoard
 from relume.nn.check_loss import check_loss
 from relume.nn.choices import Choices, ProductChoice
 from relume.nn.compact import CompactedLayer, CompactReport
+from relume.nn.data.shards import Shards
 from relume.nn.interop.from_sklearn import from_sklearn
 from relume.nn.layers import *  # noqa: F403
 from relume.nn.layers import __all__ as _layers
@@ -106,6 +107,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Revive",
     "Schedule",
+    "Shards",
     "Step",
     "TensorBoard",
     "TerminateOnNaN",

@@ -13,6 +13,7 @@ from relume.nn.choices import Choices as Choices
 from relume.nn.choices import ProductChoice as ProductChoice
 from relume.nn.compact import CompactedLayer as CompactedLayer
 from relume.nn.compact import CompactReport as CompactReport
+from relume.nn.data.shards import Shards as Shards
 from relume.nn.interop.from_sklearn import from_sklearn as from_sklearn
 from relume.nn.layers.activations import *  # noqa: F403
 from relume.nn.layers.dense import *  # noqa: F403

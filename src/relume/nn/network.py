@@ -28,9 +28,11 @@ from relume.nn.data.minibatches import (
     ArrayBatches,
     Features,
     IterableBatches,
+    ShardBatches,
     learn_standardization,
 )
 from relume.nn.data.rows import SparseRows, parts_of
+from relume.nn.data.shards import Shards
 from relume.nn.data.splits import class_weights, split
 from relume.nn.data.target_form import MEAN, SCALE, TargetForm
 from relume.nn.layers.activations import Activation
@@ -722,7 +724,7 @@ class Network:
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: tuple[Any, ...] | Shards | None = None,
         validation_split: float = 0.0,
         steps_per_epoch: int | None = None,
         progress: bool = False,
@@ -733,17 +735,18 @@ class Network:
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n, n_features), or iterable
+        X : array_like or sparse matrix of shape (n, n_features), Shards, or iterable
             Input rows of real numbers. An array that is C-contiguous and has the network's dtype
             is not copied. A memory map, or a SciPy sparse matrix, is read a few rows at a time;
             for a sparse matrix, the first layer must be a `Dense`, or a `Standardize` followed by
-            a `Dense`. X can also be an iterable of minibatches (X, y) or (X, y, sample_weight),
-            over which each epoch iterates anew. An `nn.Standardize` must then have learned
-            before, since the first minibatch does not tell the mean of all: from an array, by
-            `train_on_batch`, or by `load_state_dict`.
+            a `Dense`. `Shards` holds rows in a folder of files, which are read as they are needed,
+            with their targets and weights. X can also be an iterable of minibatches (X, y) or
+            (X, y, sample_weight), over which each epoch iterates anew. An `nn.Standardize` must
+            then have learned before, since the first minibatch does not tell the mean of all: from
+            an array, by `train_on_batch`, or by `load_state_dict`.
         y : array_like of shape (n,) or (n, n_outputs), or None
-            Targets in the form that the loss expects: class labels, or values. None if X is an
-            iterable of minibatches.
+            Targets in the form that the loss expects: class labels, or values. None if X is
+            `Shards` or an iterable of minibatches.
         epochs : int, default=1
             Number of epochs to train, in addition to those already done.
         batch_size : int, default=32
@@ -758,7 +761,7 @@ class Network:
             that have the same sum over the rows of each label that are trained on. The weights are
             multiplied by `sample_weight`. They count in training only: the validation loss takes
             the rows' own weights.
-        validation_data : tuple (X, y) or (X, y, sample_weight) or None, default=None
+        validation_data : tuple (X, y) or (X, y, sample_weight), Shards or None, default=None
             Held-out rows, evaluated after each epoch; weights count in the loss and the metrics.
         validation_split : float, default=0.0
             Fraction of the rows that is held out for validation, taken from the end; an
@@ -800,10 +803,18 @@ class Network:
         if steps_per_epoch is not None:
             steps_per_epoch = validation.integer(steps_per_epoch, "steps_per_epoch")
         hooks, held_out = Hooks(callbacks), None
-        source: IterableBatches | ArrayBatches
+        source: IterableBatches | ShardBatches | ArrayBatches
         if isinstance(self.optimizer, LBFGS):
             check_lbfgs(self, y is None)
-        if y is None:
+        if isinstance(X, Shards):
+            others = (class_weight, y, sample_weight, validation_split or None, steps_per_epoch)
+            source = check_data.shard_batches(self, X, batch_size, shuffle, others)
+            held_out = check_data.validation_rows(self, validation_data, source.width)
+            hooks.check_logs(self, held_out is not None)
+            learns = self._scale_targets and not self._target_form.learned
+            if held_out is not None and learns:
+                held_out = self._scaled(held_out, source.target_form)
+        elif y is None:
             weights = (sample_weight, class_weight, validation_split or None)
             source = check_data.batches(self, X, steps_per_epoch, epochs, weights)
             held_out = check_data.validation_rows(self, validation_data, None)
@@ -844,10 +855,14 @@ class Network:
             source.y = form.scaled(source.y, "y", self._dtype)
             source.y_like = source.y[:0]
             if held_out is not None:
-                X, y, weight = held_out
-                held_out = X, form.scaled(y, "validation_data y", self._dtype), weight
+                held_out = self._scaled(held_out, form)
         source.target_form = form
         return held_out
+
+    def _scaled(self, held_out: Any, form: TargetForm) -> Any:
+        """Held-out rows with targets scaled as those that are trained on."""
+        X, y, weight = held_out
+        return X, form.scaled(y, "validation_data y", self._dtype), weight
 
     def _learning_rates(self, steps: int | None) -> NDArray[np.float64]:
         """The learning rates of the next epoch's minibatches; just one if their number is None."""
@@ -1107,7 +1122,7 @@ class Network:
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n, n_features)
+        X : array_like or sparse matrix of shape (n, n_features), or Shards
             Rows to predict for; there may be none.
 
         Returns
@@ -1132,7 +1147,7 @@ class Network:
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n, n_features)
+        X : array_like or sparse matrix of shape (n, n_features), or Shards
             Rows to predict for; there may be none.
 
         Returns
@@ -1152,16 +1167,16 @@ class Network:
         return self.loss.probabilities(self._outputs_of(X))
 
     def evaluate(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
         """The mean loss, without penalties, and the metrics.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n, n_features)
+        X : array_like or sparse matrix of shape (n, n_features), or Shards
             Rows to evaluate.
-        y : array_like of shape (n,) or (n, n_outputs)
-            Their targets.
+        y : array_like of shape (n,) or (n, n_outputs), or None
+            Their targets; None if X is `Shards`, which holds them and the weights.
         sample_weight : array_like of shape (n,) or None, default=None
             Weight of each row in the loss and the metrics. A metric that is a function is given
             the weights if it has a parameter ``sample_weight``, as scikit-learn's have; else it

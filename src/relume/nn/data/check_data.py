@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from relume import validation
 from relume.engine.arrays import Centered
-from relume.nn.data.minibatches import Features, IterableBatches, no_mean
-from relume.nn.data.rows import RawRows, SparseRows, features_of, parts_of
+from relume.nn.data.minibatches import Features, IterableBatches, ShardBatches, no_mean
+from relume.nn.data.rows import MappedRows, RawRows, SparseRows, features_of, parts_of
+from relume.nn.data.shards import Shards
+from relume.nn.data.splits import weights_of_labels
 from relume.nn.layers.normalization import Standardize
 from relume.nn.losses import PythonLoss
 
@@ -44,7 +46,12 @@ def features(
         return validation.contiguous(X, net.dtype)
     raw = isinstance(first, Standardize) and first.with_mean
     width = weights.plan.n_in if weights else width
-    X = features_of(X, name, net.dtype, width, no_rows, raw)
+    if isinstance(X, Shards):
+        validation.shape(X.shape, name, width)
+        column = X.column("X")
+        X = RawRows(column, net.dtype) if raw else MappedRows(column, net.dtype)
+    else:
+        X = features_of(X, name, net.dtype, width, no_rows, raw)
     if isinstance(X, SparseRows):
         _check_sparse(net, name)
     elif isinstance(X, RawRows) and weights is not None and weights.standardized:
@@ -103,8 +110,16 @@ def rows(
 ) -> Rows:
     """X, y and the weights of rows as the engine takes them.
 
-    The weights may be `all_zero`; `learns` is that of `targets`.
+    The weights may be `all_zero`; `learns` is that of `targets`. Shards as X hold the others.
     """
+    if isinstance(X, Shards):
+        if y is not None or weight is not None:
+            raise ValueError(
+                f"{names[1]} and {names[2]} must be None where {names[0]} is nn.Shards, which "
+                "holds them"
+            )
+        y = X.column("y")[:]
+        weight = X.column("sample_weight")[:] if X.has_weights else None
     if 1 == _ndim(X) < _ndim(y):
         raise ValueError(
             f"{names[0]} must have shape (n_samples, n_features), got {np.shape(X)}, and "
@@ -128,10 +143,12 @@ def validation_rows(net: Network, data: Any, width: int | None) -> Rows | None:
     """The `validation_data` of a fit, all of it finite; width None where it is not known yet."""
     if data is None:
         return None
+    if isinstance(data, Shards):
+        data = data, None
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         sized = isinstance(data, tuple | list)
         raise TypeError(
-            "validation_data must be a tuple (X, y) or (X, y, sample_weight) or None, "
+            "validation_data must be a tuple (X, y) or (X, y, sample_weight), nn.Shards or None, "
             f"got {f'{type(data).__name__} of {len(data)}' if sized else type(data)}"
         )
     weight = data[2] if len(data) == 3 else None
@@ -182,6 +199,50 @@ def batches(
             "std: give fit or train_on_batch some rows first, or load a state that has them"
         )
     return IterableBatches(X, steps, lambda item: _batch(net, item), net._target_form)
+
+
+def shard_batches(
+    net: Network, X: Shards, batch_size: int, shuffle: bool, weights: tuple[Any, ...]
+) -> ShardBatches:
+    """The minibatches of shards that are given as X, without a y.
+
+    Parameters
+    ----------
+    net : Network
+    X : Shards
+    batch_size : int
+    shuffle : bool
+    weights : tuple
+        The weights of classes, and what must not be given.
+    """
+    class_weight, *others = weights
+    if any(each is not None for each in others):
+        raise ValueError(
+            "sample_weight, validation_split and steps_per_epoch must be left out where X is "
+            "nn.Shards: weights are in the shards, and rows to validate on are validation_data"
+        )
+    features(net, X)
+    form = net._target_form
+    if net.scale_targets and not form.learned:
+        _, y, weight = rows(net, X, None, learns=True)
+        form = form.fitted(y, weight)
+    each = None
+    if class_weight is not None:
+        _, y, weight = rows(net, X, None)
+        each = weights_of_labels(class_weight, net.loss, net.n_outputs, y, weight)
+        each = np.asarray(each, net.dtype)
+
+    def checked(item: Any) -> Rows:
+        X, y, weight = _batch(net, item)
+        if each is not None:
+            of_class = each[net.loss.expected(y)]
+            weight = of_class if weight is None else of_class * weight
+        return X, y, weight
+
+    check_enough_rows(net, len(X), batch_size)
+    source = ShardBatches(X, batch_size, shuffle, net._has_batch_norm(), checked, form)
+    source.begin()
+    return source
 
 
 def _batch(net: Network, item: Any) -> Rows:

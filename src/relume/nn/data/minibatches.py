@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from relume import validation
 from relume.nn.data.rows import MappedRows, RawRows, SparseRows, moments
+from relume.nn.data.shards import GroupedShards, Shards
 from relume.nn.data.target_form import TargetForm
 from relume.nn.losses import Loss, targets_of_another
 
@@ -205,6 +206,79 @@ class IterableBatches:
         self._items = self._first = None
         for X, y, weight in itertools.islice(items, self.steps):
             yield X if isinstance(X, np.ndarray) else X.take(slice(None)), y, weight
+
+
+class ShardBatches:
+    """Minibatches of shards, which are read as they are needed.
+
+    Parameters
+    ----------
+    shards : Shards
+    batch_size : int
+    shuffle : bool
+        Whether each epoch has an order of its own.
+    joins : bool
+        Whether a last minibatch of one row joins the one before it; BatchNorm cannot use one row.
+    checked : callable
+        Makes of X, y and weights what the engine takes.
+    form : TargetForm
+        The network's; that of the minibatches has the same scale.
+    """
+
+    in_memory = False
+
+    def __init__(
+        self,
+        shards: Shards,
+        batch_size: int,
+        shuffle: bool,
+        joins: bool,
+        checked: Callable[[Any], Batch],
+        form: TargetForm = NO_FORM,
+    ) -> None:
+        self.shards, self.shuffle, self._checked = shards, shuffle, checked
+        n, self.width = shards.shape
+        self.batch_size = min(batch_size, n)
+        self.steps = -(-n // self.batch_size)
+        alone = joins and self.steps > 1 and n % self.batch_size == 1
+        self.steps -= alone
+        self.rows = self.batch_size + alone
+        self.target_form = form.of_shape(shards.column("y")[:1])
+        self.y_like: Any = None
+
+    def begin(self) -> None:
+        """Read some rows, which tell what all of them are like."""
+        self.y_like = self.sample(2)[1][:0]
+
+    def adopt_loss(self, net: Network, old: Loss) -> None:
+        """Let y be what the network's present loss takes; minibatches are checked as they come."""
+        self.begin()
+
+    def standardize(self, weights: Weights) -> None:
+        """Let a first layer of the network learn the data's mean and scale, if it has not yet."""
+        X = self.shards.column("X")
+        learn_standardization(weights, RawRows(X, weights.parameters.dtype))
+
+    def sample(self, n: int) -> tuple[Any, NDArray[Any]]:
+        """X and y of the first n rows, or of all."""
+        X, y, _ = self._taken(self.shards.rows(0, min(n, len(self.shards))))
+        return X, y
+
+    def order(self, rng: np.random.Generator) -> int:
+        """Seed of an epoch's order."""
+        return int(rng.integers(2**63)) if self.shuffle else 0
+
+    def batches(self, order: int) -> Iterator[Batch]:
+        """X, y and weights of each minibatch of an epoch in this order."""
+        n = len(self.shards)
+        data = GroupedShards(self.shards, [n], self.shuffle)
+        for i in range(self.steps):
+            last = n if i == self.steps - 1 else (i + 1) * self.batch_size
+            yield self._taken(data.rows(order, 0, 0, slice(i * self.batch_size, last)))
+
+    def _taken(self, rows):
+        X, y, weight = self._checked(rows)
+        return X if isinstance(X, np.ndarray) else X.take(slice(None)), y, weight
 
 
 def _length_of(iterable: Any) -> int | None:

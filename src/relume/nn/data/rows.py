@@ -14,7 +14,7 @@ CHUNK = 4096  # rows of a piece in prediction: 13 MB of 784 float32
 
 
 class MappedRows:
-    """A memory map whose rows are converted as they are read."""
+    """A memory map, or a column of shards, whose rows are converted as they are read."""
 
     def __init__(self, array, dtype):
         self._array, self.dtype, self.shape = array, np.dtype(dtype), array.shape
@@ -46,7 +46,7 @@ class RawRows(MappedRows):
     @property
     def in_memory(self):
         """Whether the array may be read at once."""
-        return not isinstance(self._array, np.memmap)
+        return isinstance(self._array, np.ndarray) and not isinstance(self._array, np.memmap)
 
     def part(self, rows):
         """Those of a slice, not read yet."""

@@ -42,36 +42,39 @@ def class_weights(class_weight, loss, n_out, y, weight, dtype):
     """
     if class_weight is None:
         return weight
-    classes = max(n_out, 2)  # one output is of two classes
-    if isinstance(loss, PythonLoss):
-        raise ValueError("class_weight must be None for a loss written in Python")
-    if not loss.classifies or loss.expected(y).ndim != 1:
-        raise ValueError(f"class_weight needs one label a row, which loss={loss.name!r} has not")
-    labels, index = np.unique(loss.expected(y), return_inverse=True)
-    if isinstance(class_weight, str):
-        validation.choice(class_weight, "class_weight", ["balanced"])
-        each = _balanced(index, weight)
-    elif isinstance(class_weight, Mapping):
-        for k, value in class_weight.items():
-            if k not in range(classes):
-                raise ValueError(
-                    f"class_weight must have labels 0 to {classes - 1} as keys, "
-                    f"got {validation.shown(k)}"
-                )
-            validation.not_negative(value, f"class_weight[{k}]")
-        each = [class_weight.get(int(k), 1.0) for k in labels]
-    else:
-        raise TypeError(
-            f"class_weight must be a dict, 'balanced' or None, got {type(class_weight)}"
-        )
-    each = np.asarray(each, dtype)[index]
+    each = weights_of_labels(class_weight, loss, n_out, y, weight)
+    each = np.asarray(each, dtype)[loss.expected(y)]
     return validation.weights(
         each if weight is None else each * weight, "class_weight", dtype, len(y)
     )
 
 
-def _balanced(index, weight):
+def weights_of_labels(class_weight, loss, n_out, y, weight):
+    """The weight of each label, 0 and up."""
+    classes = max(n_out, 2)  # one output is of two classes
+    if isinstance(loss, PythonLoss):
+        raise ValueError("class_weight must be None for a loss written in Python")
+    if not loss.classifies or loss.expected(y).ndim != 1:
+        raise ValueError(f"class_weight needs one label a row, which loss={loss.name!r} has not")
+    if isinstance(class_weight, str):
+        validation.choice(class_weight, "class_weight", ["balanced"])
+        return _balanced(loss.expected(y), weight, classes)
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"class_weight must be a dict, 'balanced' or None, got {type(class_weight)}"
+        )
+    for k, value in class_weight.items():
+        if k not in range(classes):
+            raise ValueError(
+                f"class_weight must have labels 0 to {classes - 1} as keys, "
+                f"got {validation.shown(k)}"
+            )
+        validation.not_negative(value, f"class_weight[{k}]")
+    return [class_weight.get(k, 1.0) for k in range(classes)]
+
+
+def _balanced(labels, weight, classes):
     """The weight of each class that gives all the same sum; 1 where no row of it counts."""
-    counts = np.bincount(index, None if weight is None else weight > 0)
+    counts = np.bincount(labels, None if weight is None else weight > 0, classes)
     present = counts > 0
     return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)
