@@ -4,6 +4,7 @@ Sphinx need not be there to import this; the tests do, to ask what the API refer
 """
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,12 @@ def docstring(app, what, full, value, options, lines):
     lines[:] = reference.linked(text, parameters).split("\n")
 
 
+def methods(app, what, full, value, options, lines):
+    """Below the docstring of a class, a table of its methods."""
+    if what == "class":
+        lines += ["", *reference.methods(value, reference.exports()).split("\n")]
+
+
 def signature(app, what, full, value, options, arguments, result):
     """The signature of a ufunc with the names of its docstring, and as short as that."""
     if not isinstance(value, np.ufunc):
@@ -152,10 +159,27 @@ def trimmed(app, doctree):
             block.children[0].parent = block
 
 
+THUMBNAIL = re.compile(
+    r'(<img alt=")(" src="[^"]*_thumb\.png".*?<span class="doc">)(.*?)</span>', re.DOTALL
+)
+BREAKABLE = re.compile(r"(<h1>|<span class=\"pre\">)([\w.]*[._]\w[\w.]*)")
+
+
+def breakable(app, page, template, context, doctree):
+    """Let long names break after a dot or an underscore only; name what thumbnails link to."""
+    if "body" in context:
+        context["body"] = BREAKABLE.sub(
+            lambda match: match[1] + re.sub(r"(?<=\w)([._])(?=\w)", r"\1<wbr>", match[2]),
+            THUMBNAIL.sub(r"\1\3, a thumbnail\2\3</span>", context["body"]),
+        )
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("builder-inited", lambda app: reference.write(Path(app.srcdir, "api")))
     app.connect("doctree-read", trimmed)
+    app.connect("html-page-context", breakable)
     app.connect("autodoc-process-docstring", docstring, priority=400)  # numpydoc's has 500
+    app.connect("autodoc-process-docstring", methods, priority=600)
     app.connect("autodoc-process-signature", signature, priority=400)
     return {"parallel_read_safe": True}

@@ -52,7 +52,8 @@ def _of_ufunc(name, *parameters):
     """The label of a curve, its values at X, and those of its derivative."""
     backward = getattr(relume, f"{name}_backward")
     function = getattr(relume, name)
-    return function(X, *parameters), backward(ONES, X, *parameters)
+    slope = backward(ONES, X, *parameters)  # by the input, and for prelu also by the parameter
+    return function(X, *parameters), slope[0] if isinstance(slope, tuple) else slope
 
 
 def _gated(name):
@@ -100,6 +101,20 @@ def activation(theme, name):
     slopes = ", ".join(f"{slope[i]:.3g} at {X[i]:.0f}" for i in at)
     figure.set_label(f"Curve of {title} from -4 to 4 and of its derivative. It is {told}; "
                      f"its derivative is {slopes}.")  # fmt: skip
+    return figure
+
+
+@picture
+def thumbnail(theme, name):
+    """A small curve, for a card that names it."""
+    y, slope = SPECIAL[name][1]() if name in SPECIAL else _of_ufunc(name)
+    figure, axes = style.new_figure("", f"Curve of {name} and its derivative.", theme, 1.3)
+    figure.set_figwidth(1.9)
+    lines = zip(style.series_styles(theme), (y, slope), ("-", style.DASHES[1]), strict=False)
+    for line, values, dashes in lines:
+        axes.plot(X, values, color=line["color"], linestyle=dashes, linewidth=1.8)
+    axes.set(xticks=[-4, 0, 4], xticklabels=[], yticklabels=[])
+    axes.tick_params(length=0)
     return figure
 
 

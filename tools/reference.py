@@ -1,16 +1,23 @@
 """Write the pages of the API reference, for all public names in each module's `__all__`.
 
-A function and its gradients share a page. docs/conf.py calls `write`. There is no separate list of
-names; a name that matches no other group belongs to the last group of its module.
+A function and its gradients share a page. A topic of a large module has a page too, and the
+sidebar shows its names below it. docs/conf.py calls `write`. There is no separate list of names; a
+name that matches no other group belongs to the last group of its module.
 """
 
 import functools
 import importlib
 import inspect
 import re
+import sys
 from collections import defaultdict
+from pathlib import Path
 
 import relume
+
+sys.path.append(str(Path(__file__).parent))
+import pictures
+from related import related
 
 MODULES = ["relume", *(f"relume.{name}" for name in sorted(relume._SUBMODULES + relume._OPTIONAL))]
 
@@ -147,21 +154,91 @@ def members(cls, exported):
     ]
 
 
+def methods(cls, exported):
+    """A table of a class's methods and properties, with those of its public bases."""
+    owners = [cls, *(base for base in cls.__mro__[1:] if base in exported)]
+    rows = [
+        (f":py:obj:`{name} <{owner.__module__}.{owner.__name__}.{name}>`",
+         _unlinked(summary(inspect.unwrap(_plain(inspect.getattr_static(owner, name))))))
+        for owner in owners
+        for name in members(owner, exported)
+    ]  # fmt: skip
+    return f".. rubric:: Methods and properties\n\n{_table(rows)}" if rows else ""
+
+
+def _unlinked(text):
+    """A summary with names as literals: a link would be looked up where the summary stands."""
+    return QUOTED.sub(r"``\1``", re.sub(r"`[^`<]+ <relume\.([\w.]+)>`(?!_)", r"``\1``", text))
+
+
+def _plain(value):
+    """The function in a property or a class method."""
+    for name in ("fget", "func", "__func__"):
+        value = getattr(value, name, None) or value
+    return value
+
+
 def _heading(text, line="="):
     return f"{text}\n{line * len(text)}\n"
 
 
 def _toctree(names, *options):
-    entries = "".join(f"   {name}\n" for name in names)
+    """A toctree; a name without its module is how the sidebar shows it."""
+    entries = "".join(
+        f"   {name if ' <' in name else f'{_short(name)} <{name}>'}\n" for name in names
+    )
     return ".. toctree::\n" + "".join(f"   :{option}:\n" for option in options) + f"\n{entries}"
+
+
+def _short(name):
+    """A name without its module."""
+    return name if name in MODULES else name.rpartition(".")[2]
 
 
 def _table(rows):
     """A table with two columns, for names and summaries."""
-    lines = [".. list-table::", "   :widths: 25 75", ""]
+    lines = [".. list-table::", "   :widths: 25 75", "   :class: names", ""]
     for name, text in rows:
         lines += [f"   * - {name}", f"     - {text}"]
     return "\n".join(lines) + "\n"
+
+
+def _names(module, firsts):
+    """A table of names of a module."""
+    values = public(module)
+    return _table((f"`{module.__name__}.{first}`", summary(values[first])) for first in firsts)
+
+
+def _curves(module, firsts):
+    """Cards with the curves of those names that are functions or classes of an activation."""
+    drawn = {first: function_of(public(module)[first]) for first in firsts}
+    lines = [".. grid:: 2 3 4 4", "   :gutter: 2", ""]
+    for first, function in drawn.items():
+        if function in pictures.CURVES:
+            lines += [
+                f"   .. grid-item-card:: {first}", f"      :link: {module.__name__}.{first}",
+                "      :link-type: doc", "", f"      .. picture:: thumbnail {function}", "",
+            ]  # fmt: skip
+    return "\n".join(lines) + "\n" if len(lines) > 3 else ""
+
+
+def function_of(value):
+    """The name of the activation that a function or class of relume is."""
+    row = getattr(value, "row", None)
+    return row["name"] if isinstance(row, dict) else getattr(value, "__name__", "")
+
+
+def _see_also(full):
+    """The names that are shown together with one, with their summaries."""
+    lines = []
+    for other in related(full):
+        module, _, name = other.rpartition(".")
+        lines += [
+            f"   `{other}`",
+            f"      {_unlinked(summary(public(sys.modules[module])[name]))}",
+            "",
+        ]
+    return "\n".join([".. seealso::", "", *lines]) if lines else ""
 
 
 def _entry(module, name, value, exported):
@@ -180,40 +257,91 @@ def _entry(module, name, value, exported):
     return f".. autofunction:: {full}\n"
 
 
+def slug(module, title):
+    """The name of the page of a topic."""
+    return f"{module.__name__}-{re.sub(r'[^a-z]+', '-', title.lower())}"
+
+
 def module_page(module):
     """The page of a module, with its docstring and tables of its exports."""
-    name, values = module.__name__, public(module)
+    name = module.__name__
     parts = [_heading(name), f".. automodule:: {name}\n   :no-members:\n"]
     for title, firsts in groups_of(module).items():
         if title:
             parts.append(_heading(title, "-"))
-        parts.append(_table((f"`{name}.{first}`", summary(values[first])) for first in firsts))
-    parts.append(_toctree([f"{name}.{first}" for first in pages_of(module)], "hidden"))
+        parts.append(_names(module, firsts))
+        if not title:
+            parts.append(_toctree([f"{name}.{first}" for first in firsts], "hidden"))
+    return "\n".join(parts)
+
+
+def topic_page(module, title, firsts):
+    """The page of a topic of a module: curves if it has some, a table, and its names' pages."""
+    names = [f"{module.__name__}.{first}" for first in firsts]
+    parts = [
+        _heading(title),
+        f".. currentmodule:: {module.__name__}\n",
+        _curves(module, firsts),
+        _names(module, firsts),
+        _toctree(names, "hidden"),
+    ]
     return "\n".join(parts)
 
 
 def index_page(modules):
-    """The page of all modules."""
+    """The page of all modules. The sidebar shows the topics of the large ones."""
     rows = [(f":doc:`{module.__name__}`", summary(module)) for module in modules]
     text = "All public names, by module. A function and its gradients share a page.\n"
-    names = [module.__name__ for module in modules]
-    return "\n".join([_heading("API reference"), text, _table(rows), _toctree(names, "hidden")])
+    parts = [_heading("API reference"), text, _table(rows)]
+    others = []
+    for module in modules:
+        name, topics = module.__name__, groups_of(module)
+        if list(topics) == [""]:
+            others.append(name)
+            continue
+        entries = [f"All of {name} <{name}>"]
+        entries += [f"{title} <{slug(module, title)}>" for title in topics]
+        parts.append(_toctree(entries, "hidden", f"caption: {name}"))
+    parts.append(_toctree(others, "hidden", "caption: Other modules"))
+    return "\n".join(parts)
+
+
+def name_page(module, first, names, exported):
+    """The page of a function with its gradients, or of a class."""
+    values, full = public(module), f"{module.__name__}.{first}"
+    function = function_of(values[first])
+    drawn = module.__name__ in ("relume", "relume.nn") and function in pictures.CURVES
+    gallery = [f".. minigallery:: {' '.join(f'{module.__name__}.{name}' for name in names)}",
+               f"   :add-heading: Examples using {first}", "   :heading-level: -", ""]  # fmt: skip
+    return "\n".join([
+        _heading(full),
+        f".. picture:: activation {function}\n" if drawn else "",
+        *(_entry(module, name, values[name], exported) for name in names),
+        _see_also(full),
+        "\n".join(["", *gallery]),
+    ])  # fmt: skip
 
 
 def pages():
     """All pages as {file name: text}."""
     modules = [importlib.import_module(name) for name in MODULES]
-    exported = {value for module in modules for value in public(module).values()
-                if inspect.isclass(value)}  # fmt: skip
+    exported = exports()
     result = {"index.rst": index_page(modules)}
     for module in modules:
-        values = public(module)
         result[f"{module.__name__}.rst"] = module_page(module)
+        for title, firsts in groups_of(module).items():
+            if title:
+                result[f"{slug(module, title)}.rst"] = topic_page(module, title, firsts)
         for first, names in pages_of(module).items():
-            title = f"{module.__name__}.{first}"
-            entries = [_entry(module, name, values[name], exported) for name in names]
-            result[f"{title}.rst"] = "\n".join([_heading(title), *entries])
+            result[f"{module.__name__}.{first}.rst"] = name_page(module, first, names, exported)
     return result
+
+
+def exports():
+    """All public classes."""
+    modules = [importlib.import_module(name) for name in MODULES]
+    return {value for module in modules for value in public(module).values()
+            if inspect.isclass(value)}  # fmt: skip
 
 
 def write(folder):

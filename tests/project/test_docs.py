@@ -102,6 +102,30 @@ def test_api_reference_shows_what_a_class_gets_from_private_bases(reference):
     assert ":members:" not in pages["relume.nn.Adam.rst"]  # Optimizer's page has them
 
 
+def test_every_name_is_reached_through_one_topic(reference):
+    pages = reference.pages()
+    listed = Counter(re.findall(r"^   \S.* <(\S+)>$", "\n".join(pages.values()), re.MULTILINE))
+    names = {name.removesuffix(".rst") for name in pages} - {"index", *reference.MODULES}
+    assert {name: listed[name] for name in names} == dict.fromkeys(names, 1)
+
+
+def test_names_shown_together_are_public():
+    """A renamed function would leave "See also" with a link to nothing."""
+    related = runpy.run_path(str(ROOT / "tools" / "related.py"))
+    for names in related["sets"]():
+        for name in names:
+            module, _, own = f"relume.{name}".rpartition(".")
+            assert own in importlib.import_module(module).__all__, name
+    assert "relume.nn.LeakyReLU" in related["related"]("relume.leaky_relu")
+    assert "relume.nn.PReLU" in related["related"]("relume.nn.LeakyReLU")
+
+
+def test_table_of_methods_has_those_of_public_bases(reference):
+    table = reference.methods(relume.nn.Adam, reference.exports())
+    assert "relume.nn.Optimizer." in table
+    assert reference.methods(relume.nn.Network, reference.exports()).count("Network.fit>") == 1
+
+
 def test_names_of_parameters_are_no_links(reference):
     text = "`x` and `nn.Adam`, `relu`, ``x``"
     assert reference.linked(text, {"x"}) == "``x`` and `nn.Adam <relume.nn.Adam>`, `relu`, ``x``"
