@@ -86,10 +86,12 @@ def extensions():
         extension("engine.ops"),
         extension("engine.skip_zeros"),
         extension("engine.plan"),
+        extension("engine.tree"),
         extension("engine.prediction"),
         extension("engine.updates"),
         extension("engine.observer"),
         extension("engine.training"),
+        extension("engine.group_training"),
     ]
 
 

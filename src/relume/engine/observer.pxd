@@ -35,7 +35,8 @@ cdef class Observer:
     cdef Py_ssize_t n
     cdef Py_ssize_t first, last     # shards that are run at once
 
-    cdef void observe_minibatch(self, const Pass* p) noexcept nogil
+    cdef void observe_minibatch(self, const Pass* passes, Py_ssize_t n) noexcept nogil
+    cdef void observe_pass(self, const Pass* p) noexcept nogil
     cdef void add(self, const Pass* p, const char* x, Py_ssize_t node, bint gradient, bint whole,
                   Py_ssize_t slot, Py_ssize_t rows) noexcept nogil
     cdef bint bounded(self, Py_ssize_t node) noexcept nogil

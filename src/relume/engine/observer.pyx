@@ -173,15 +173,24 @@ cdef class Observer:
 
     # -- during training -------------------------------------------------------------------------
 
-    cdef void observe_minibatch(self, const Pass* p) noexcept nogil:
-        """Add what a minibatch left on the tape, without MINIMUM and MAXIMUM, if it is due."""
-        cdef Py_ssize_t i
-        cdef const Op* op
+    cdef void observe_minibatch(self, const Pass* passes, Py_ssize_t n) noexcept nogil:
+        """Add what a minibatch left on the tape, without MINIMUM and MAXIMUM, if it is due.
+
+        Its rows may be in several passes.
+        """
+        cdef Py_ssize_t k
         self.waited += 1
         if self.waited < self.every:
             return
         self.waited = 0
         self.observations += 1
+        for k in range(n):
+            if passes[k].rows > 0:
+                self.observe_pass(&passes[k])
+
+    cdef void observe_pass(self, const Pass* p) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef const Op* op
         self.rows += p.rows
         if self.observed_bits[0] & VALUES:
             self.add(p, p.x, 0, False, self.bounded(0), 0, p.rows)

@@ -90,6 +90,8 @@ cdef struct Pass:               # what all ops share while one minibatch passes
     const Spans* spans
     Py_ssize_t itemsize
     Py_ssize_t rows
+    Py_ssize_t all_rows         # of the minibatch, which may be in several passes
+    double penalized_rows       # what a penalty of activities is divided by
     Py_ssize_t fixed            # elements of the tape before the rows' own
     char* parameters
     const char* x               # the minibatch; NULL if it is sparse:
@@ -123,6 +125,12 @@ ctypedef void (*Gradient)(const Pass* p, const Op* op, const char* delta, const 
                           Py_ssize_t first, Py_ssize_t last, char* out,
                           char* scratch) noexcept nogil
 ctypedef void (*AllRows)(const Pass* p, const Op* op) noexcept nogil
+# What an op needs of all rows, where they are in several passes: `sum_rows` writes what is known
+# of the rows of a pass, 1 + 2 n_out numbers, `add_rows` adds what is known of others, `take_rows`
+# takes the whole.
+ctypedef void (*SumRows)(const Pass* p, const Op* op, double* sums) noexcept nogil
+ctypedef void (*AddRows)(const Op* op, double* sums, const double* others) noexcept nogil
+ctypedef void (*TakeRows)(const Pass* p, const Op* op, const double* sums) noexcept nogil
 ctypedef void (*AsPrediction)(const Pass* p, const Op* op, Py_ssize_t rows) noexcept nogil
 ctypedef bint (*StatisticsHold)(const Pass* p, const Op* op) noexcept nogil
 ctypedef double (*Penalty)(const Pass* p, const Op* op, Py_ssize_t first) noexcept nogil
@@ -145,6 +153,12 @@ cdef struct OpKind:             # what a block of ops.pyx says of its op; NULL: 
     AllRows before_forward      # what forward needs of all rows; phase 1 is cut there
     Forward forward             # NULL: the output is the input
     AllRows before_backward     # what backward needs of all rows; only beside before_forward
+    SumRows sum_forward         # the same in parts
+    AddRows add_forward
+    TakeRows take_forward
+    SumRows sum_backward
+    AddRows add_backward
+    TakeRows take_backward
     Backward backward
     Gradient gradient           # phase 2 then reads the gradient by the output, kept apart
     AllRows after_batch         # once the minibatch is known to be good

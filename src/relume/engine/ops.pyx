@@ -10,6 +10,7 @@ between two passes over them. An op has no arithmetic of its own: it calls the k
 """
 
 from cython cimport floating
+from libc.math cimport sqrt
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -376,8 +377,10 @@ cdef enum Statistic:            # vectors of its memory on the tape
     MEAN
     VARIANCE
     INVERSE                     # 1 / sqrt(variance + eps)
-    SUM_DELTA
+    SUM_DELTA                   # over all rows,
     SUM_DELTA_NORMAL
+    OWN_SUM_DELTA               # and over those of the pass
+    OWN_SUM_DELTA_NORMAL
     BATCH_NORM_VECTORS
 
 
@@ -414,9 +417,11 @@ cdef void batch_norm(const Pass* p, const Op* op, const char* x, Py_ssize_t firs
 cdef void batch_norm_before_backward(const Pass* p, const Op* op) noexcept nogil:
     """The sums over all rows that backward needs; they are the parameters' gradient too."""
     cdef const char* delta = at(p, op.delta_out, 0, op.n_out)
-    p.spans.column_sum(delta, p.rows, op.n_out, statistic(p, op, SUM_DELTA))
+    p.spans.column_sum(delta, p.rows, op.n_out, statistic(p, op, OWN_SUM_DELTA))
     p.spans.column_products(delta, at(p, op.kept, 0, op.n_out), p.rows, op.n_out,
-                            statistic(p, op, SUM_DELTA_NORMAL))
+                            statistic(p, op, OWN_SUM_DELTA_NORMAL))
+    memcpy(statistic(p, op, SUM_DELTA), statistic(p, op, OWN_SUM_DELTA),
+           2 * op.n_out * p.itemsize)
 
 
 cdef void batch_norm_backward(const Pass* p, const Op* op, const char* delta, const char* x,
@@ -424,21 +429,21 @@ cdef void batch_norm_backward(const Pass* p, const Op* op, const char* delta, co
     p.spans.batch_norm_backward(
         delta, at(p, op.kept, first, op.n_out), statistic(p, op, INVERSE),
         parameter(p, op, WEIGHT), statistic(p, op, SUM_DELTA), statistic(p, op, SUM_DELTA_NORMAL),
-        p.rows, n, op.n_out, dx)
+        p.all_rows, n, op.n_out, dx)
 
 
 cdef void batch_norm_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
                               Py_ssize_t first, Py_ssize_t last, char* out,
                               char* scratch) noexcept nogil:
     cdef Py_ssize_t size = op.n_out * p.itemsize
-    memcpy(out, statistic(p, op, SUM_DELTA_NORMAL), size)
-    memcpy(out + size, statistic(p, op, SUM_DELTA), size)
+    memcpy(out, statistic(p, op, OWN_SUM_DELTA_NORMAL), size)
+    memcpy(out + size, statistic(p, op, OWN_SUM_DELTA), size)
 
 
 cdef void batch_norm_after_batch(const Pass* p, const Op* op) noexcept nogil:
     """The running statistics follow the minibatch's."""
     cdef char* batches = parameter(p, op, BATCHES)
-    p.spans.track(statistic(p, op, MEAN), statistic(p, op, VARIANCE), p.rows, op.n_out,
+    p.spans.track(statistic(p, op, MEAN), statistic(p, op, VARIANCE), p.all_rows, op.n_out,
                   number(p, op, 1), parameter(p, op, RUNNING_MEAN),
                   parameter(p, op, RUNNING_VARIANCE))
     if p.itemsize == 4:
@@ -452,6 +457,82 @@ cdef void count_up(floating* digits) noexcept nogil:
     if digits[0] == BASE:
         digits[0] = 0
         digits[1] += 1
+
+
+cdef void batch_norm_sum_forward(const Pass* p, const Op* op, double* sums) noexcept nogil:
+    """The number of rows; the mean, and the sum of squared deviations, of each column."""
+    cdef Py_ssize_t j, n = op.n_out
+    memset(sums, 0, (1 + 2 * n) * sizeof(double))
+    if p.rows == 0:
+        return
+    batch_norm_before_forward(p, op)
+    sums[0] = p.rows
+    for j in range(n):
+        sums[1 + j] = element(p, statistic(p, op, MEAN), j)
+        sums[1 + n + j] = element(p, statistic(p, op, VARIANCE), j) * p.rows
+
+
+cdef void batch_norm_add_forward(const Op* op, double* sums,
+                                 const double* others) noexcept nogil:
+    """Chan et al., "Algorithms for computing the sample variance", 1983."""
+    cdef Py_ssize_t j, n = op.n_out
+    cdef double rows = sums[0] + others[0], difference
+    if others[0] == 0:
+        return
+    if sums[0] == 0:
+        memcpy(sums, others, (1 + 2 * n) * sizeof(double))
+        return
+    for j in range(n):
+        difference = others[1 + j] - sums[1 + j]
+        sums[1 + j] += difference * (others[0] / rows)
+        sums[1 + n + j] += others[1 + n + j] + difference * difference * (
+            sums[0] * others[0] / rows)
+    sums[0] = rows
+
+
+cdef void batch_norm_take_forward(const Pass* p, const Op* op,
+                                  const double* sums) noexcept nogil:
+    cdef Py_ssize_t j, n = op.n_out
+    for j in range(n):
+        set_element(p, statistic(p, op, MEAN), j, sums[1 + j])
+        set_element(p, statistic(p, op, VARIANCE), j, sums[1 + n + j] / sums[0])
+        set_element(p, statistic(p, op, INVERSE), j,
+                    1 / sqrt(sums[1 + n + j] / sums[0] + op.given[0]))
+
+
+cdef void batch_norm_sum_backward(const Pass* p, const Op* op, double* sums) noexcept nogil:
+    cdef Py_ssize_t j
+    memset(sums, 0, (1 + 2 * op.n_out) * sizeof(double))
+    if p.rows == 0:
+        return
+    batch_norm_before_backward(p, op)
+    for j in range(2 * op.n_out):
+        sums[1 + j] = element(p, statistic(p, op, OWN_SUM_DELTA), j)
+
+
+cdef void batch_norm_add_backward(const Op* op, double* sums,
+                                  const double* others) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(1 + 2 * op.n_out):
+        sums[j] += others[j]
+
+
+cdef void batch_norm_take_backward(const Pass* p, const Op* op,
+                                   const double* sums) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(2 * op.n_out):
+        set_element(p, statistic(p, op, SUM_DELTA), j, sums[1 + j])
+
+
+cdef inline double element(const Pass* p, const char* x, Py_ssize_t j) noexcept nogil:
+    return (<const float*> x)[j] if p.itemsize == 4 else (<const double*> x)[j]
+
+
+cdef inline void set_element(const Pass* p, char* x, Py_ssize_t j, double value) noexcept nogil:
+    if p.itemsize == 4:
+        (<float*> x)[j] = <float> value
+    else:
+        (<double*> x)[j] = value
 
 
 cdef void batch_norm_as_prediction(const Pass* p, const Op* op, Py_ssize_t rows) noexcept nogil:
@@ -472,6 +553,9 @@ kind.kept = a_row               # the normalized values
 kind.keeps_in_prediction = True
 kind.before_forward, kind.forward = batch_norm_before_forward, batch_norm
 kind.before_backward, kind.backward = batch_norm_before_backward, batch_norm_backward
+kind.sum_forward, kind.sum_backward = batch_norm_sum_forward, batch_norm_sum_backward
+kind.add_forward, kind.add_backward = batch_norm_add_forward, batch_norm_add_backward
+kind.take_forward, kind.take_backward = batch_norm_take_forward, batch_norm_take_backward
 kind.gradient, kind.after_batch = batch_norm_gradient, batch_norm_after_batch
 kind.as_prediction, kind.statistics_hold = batch_norm_as_prediction, batch_norm_statistics_hold
 
@@ -644,7 +728,8 @@ cdef void activity_l1_backward(const Pass* p, const Op* op, const char* delta, c
     cdef double penalty
     for i from 0 <= i < n by GRAIN:
         penalty = p.spans.penalize(dx + i * row, x + i * row,
-                                   min(n - i, <Py_ssize_t> GRAIN) * op.n_out, op.l1 / p.rows, 0)
+                                   min(n - i, <Py_ssize_t> GRAIN) * op.n_out,
+                                   op.l1 / p.penalized_rows, 0)
         memcpy(at(p, op.kept, first + i, 8 // p.itemsize), &penalty, sizeof(penalty))
 
 

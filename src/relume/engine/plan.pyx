@@ -421,6 +421,8 @@ cdef class Plan:
         cdef Pass p
         p.spans, p.itemsize = self.spans, self.itemsize
         p.rows, p.fixed, p.parameters, p.x, p.tape = rows, self.fixed, parameters, x, tape
+        p.all_rows = rows
+        p.penalized_rows = rows
         p.sparse_op, p.sparse, p.sparse_columns, p.dx = NULL, NULL, NULL, NULL
         p.centered = False
         p.training, p.apart, p.key = True, False, 0

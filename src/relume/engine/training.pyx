@@ -18,14 +18,14 @@ from relume.engine.arrays cimport (
 from relume.engine.observer cimport Observer
 from relume.engine.plan cimport Plan, ceil_div, shard_of
 from relume.engine.ops cimport (
-    Pass, Sparse, Op, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
+    Pass, Op, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
 from relume.runtime.threads cimport (
     APART, Region, available_threads, begin, begin_choice, choose, chosen, done, end, next_part,
     share_out,
 )
-from relume.kernels.table cimport Loss, LossRow
+from relume.kernels.table cimport LossRow
 
 import math
 
@@ -35,22 +35,12 @@ from relume.engine.arrays import Centered, aligned_zeros
 
 cnp.import_array()
 
-cdef enum Status:
-    FINE
-    INPUT_NOT_FINITE
-    LOSS_NOT_FINITE
-    LABEL_OUT_OF_RANGE
-    STEP_NOT_FINITE             # it was undone
-    NO_MEMORY
-    RAISED                      # the Python loss did
-    SKIPPED                     # no row of it has a weight: no step was made
-
 STATUS = {"fine": FINE, "input not finite": INPUT_NOT_FINITE, "loss not finite": LOSS_NOT_FINITE,
           "label out of range": LABEL_OUT_OF_RANGE, "step not finite": STEP_NOT_FINITE}
 
-cdef enum Fault:                # what is wrong with gathered rows: bits that may be joined
-    NOT_FINITE = 1
-    STRANGE_LABEL = 2
+
+cdef inline Py_ssize_t row_at(const int64_t* order, Py_ssize_t i) noexcept nogil:
+    return i if order == NULL else order[i]
 
 
 cdef class Training:
@@ -78,38 +68,6 @@ cdef class Training:
     loss_limit : float
         Upper limit of the kernel's loss of a row; 0 is no limit.
     """
-
-    cdef Plan plan
-    cdef Updates updates
-    cdef tuple owners           # keeps alive what the pointers below point to
-    cdef object python_loss, error, y_dtype, y_shape, memory
-    cdef const char* numbers
-    cdef char* batch_x          # NULL as long as no minibatch was gathered
-    cdef char* batch_y
-    cdef char* batch_weight
-    cdef char* row_loss
-    cdef char* tape
-    cdef Pass p                 # the minibatch at hand
-    cdef Sparse by_rows, by_columns
-    cdef const char* x          # what it is gathered from, or
-    cdef const char* y
-    cdef const char* weight
-    cdef const int64_t* order   # NULL: what x, y and weight hold is the minibatch
-    cdef readonly Py_ssize_t rows
-    cdef list observers         # they look at what minibatches leave on the tape
-    cdef Py_ssize_t y_size
-    cdef readonly int threads   # of the last minibatch,
-    cdef Py_ssize_t shard_rows  # and rows of its shards
-    cdef uint64_t* parts        # shards of each thread
-    cdef Loss loss              # NULL: the loss is Python's
-    cdef bint labels            # whether y holds class labels
-    cdef bint mean_penalty
-    cdef double scale, loss_scale, loss_limit
-    cdef int64_t[::1] skipped   # multiply-adds, by the first row of a shard
-    cdef int64_t products       # multiply-adds of forward passes and weight gradients
-    cdef double batch_loss
-    cdef double batch_total     # rows of the minibatch, or the sum of their weights,
-    cdef double divisor         # and what its loss is divided by: 1 where no row counts
 
     def __cinit__(self, Plan plan not None, weights, Py_ssize_t rows, loss, y_like, optimizer,
                   bint mean_penalty=False, double scale=1, double loss_scale=1,
@@ -177,7 +135,7 @@ cdef class Training:
 
     cdef int show_observers(self) except -1:
         for observer in self.observers:
-            (<Observer> observer).observe_minibatch(&self.p)
+            (<Observer> observer).observe_minibatch(&self.p, 1)
 
     def epoch(self, X, y, weight, order, rates, Py_ssize_t batch_size, uint64_t key=0):
         """Train on the rows in this order, minibatch by minibatch; the last may be short.
@@ -224,9 +182,7 @@ cdef class Training:
         for start in range(size):
             if not 0 <= rows[start] < n:
                 raise ValueError(f"order must hold rows 0 to {n - 1} of X, got {rows[start]}")
-        if self.batch_x == NULL:
-            self.memory = aligned_zeros(self.rows * self.plan.n_in, self.plan.dtype)
-            self.batch_x = address(self.memory)
+        self.need_batch_x()
         self.take(X, y, weight, n)
         try:
             for step in range(steps):
@@ -251,6 +207,12 @@ cdef class Training:
         finally:
             self.updates.count()
         return FINE, steps, sum / total if total > 0 else 0.0
+
+    cdef int need_batch_x(self) except -1:
+        """Have memory for rows that are gathered."""
+        if self.batch_x == NULL:
+            self.memory = aligned_zeros(self.rows * self.plan.n_in, self.plan.dtype)
+            self.batch_x = address(self.memory)
 
     def batch(self, X, y, weight, double rate, uint64_t key=0, bint guarded=False):
         """Train on one minibatch: all rows of X, an array, or a tuple of two `Sparse` halves.
@@ -360,10 +322,13 @@ cdef class Training:
         else:
             self.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
             self.p.centered = isinstance(X, Centered)
+        self.take_targets(y, weight, n)
+
+    cdef int take_targets(self, y, weight, Py_ssize_t n) except -1:
         self.y = data_of(y, self.y_dtype, n * self.y_size // self.y_dtype.itemsize, "y")
         self.weight = NULL
         if weight is not None:
-            self.weight = data_of(weight, plan.dtype, n, "weight")
+            self.weight = data_of(weight, self.plan.dtype, n, "weight")
 
     # -- one minibatch ---------------------------------------------------------------------------
 
@@ -408,8 +373,10 @@ cdef class Training:
         """
         cdef Py_ssize_t k, last = self.plan.n_segments - 1
         cdef int faults = 0
-        self.p.rows, self.p.x_peak = rows, -1
+        self.p.rows = self.p.all_rows = rows
+        self.p.penalized_rows, self.p.x_peak = rows, -1
         self.shard_rows = shard_of(self.plan, rows, self.threads)
+        self.n_shards = ceil_div(rows, self.shard_rows)
         if self.order == NULL:
             self.p.x = self.x
         self.batch_total = self.total_weight()
@@ -452,15 +419,12 @@ cdef class Training:
         if self.weight == NULL:
             return self.p.rows
         for i in range(self.p.rows):
-            memcpy(self.batch_weight + i * size, self.weight + self.row(i) * size, size)
+            memcpy(self.batch_weight + i * size, self.weight + row_at(self.order, i) * size, size)
         return self.plan.spans.total(self.batch_weight, self.p.rows)
-
-    cdef inline Py_ssize_t row(self, Py_ssize_t i) noexcept nogil:
-        return i if self.order == NULL else self.order[i]
 
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
         """A segment forward or back over all shards; returned are the faults of all rows."""
-        cdef Py_ssize_t i, n = ceil_div(self.p.rows, self.shard_rows)
+        cdef Py_ssize_t i, n = self.n_shards
         cdef int faults = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
@@ -489,21 +453,26 @@ cdef class Training:
     cdef int shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
         """One shard through a segment; returned are the faults of its rows."""
         cdef Py_ssize_t first = i * self.shard_rows
-        cdef Py_ssize_t n = min(self.shard_rows, self.p.rows - first)
+        return self.some_rows(&self.p, 0, first, min(self.shard_rows, self.p.rows - first),
+                              segment, back)
+
+    cdef int some_rows(self, const Pass* p, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n,
+                       Py_ssize_t segment, bint back) noexcept nogil:
+        """Rows first .. first + n of a pass, whose row 0 is row `start` of the minibatch."""
         cdef int faults = 0
         cdef float_mode mode = flush_subnormals()
         if segment == 0 and not back:
-            faults = self.gather(first, n)
+            faults = self.gather(start + first, n)
         if faults & STRANGE_LABEL:                  # by which the loss would read past its row
             restore_float_mode(mode)
             return faults
         if not back:
-            self.plan.forward_segment(&self.p, segment, first, n)
+            self.plan.forward_segment(p, segment, first, n)
             if segment == self.plan.n_segments - 1 and self.loss != NULL:
-                self.row_losses(first, n)
+                self.row_losses(p, start, first, n)
                 back = True
         if back:
-            self.plan.backward_segment(&self.p, segment, first, n)
+            self.plan.backward_segment(p, segment, first, n)
         restore_float_mode(mode)
         return faults
 
@@ -519,7 +488,7 @@ cdef class Training:
         cdef double peak
         cdef bint finite
         for i in range(first, first + n):
-            memcpy(self.batch_y + i * self.y_size, self.y + self.row(i) * self.y_size,
+            memcpy(self.batch_y + i * self.y_size, self.y + row_at(self.order, i) * self.y_size,
                    self.y_size)
             if self.labels and not 0 <= label[i] < self.plan.n_out:
                 faults = STRANGE_LABEL
@@ -535,18 +504,20 @@ cdef class Training:
                                             self.batch_x + first * width)
         return faults if finite else faults | NOT_FINITE
 
-    cdef void row_losses(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    cdef void row_losses(self, const Pass* p, Py_ssize_t start, Py_ssize_t first,
+                         Py_ssize_t n) noexcept nogil:
+        """The losses of rows first .. first + n of a pass, and their gradients."""
         cdef const Op* last = self.plan.last_op()
-        cdef Py_ssize_t size = self.plan.itemsize
-        cdef char* dz = delta_at(&self.p, last.delta_out, first, last.n_out)
-        self.loss(at(&self.p, last.output, first, last.n_out), self.batch_y + first * self.y_size,
+        cdef Py_ssize_t size = self.plan.itemsize, row = start + first
+        cdef char* dz = delta_at(p, last.delta_out, first, last.n_out)
+        self.loss(at(p, last.output, first, last.n_out), self.batch_y + row * self.y_size,
                   n, last.n_out, self.scale / self.divisor, self.numbers, dz,
-                  self.row_loss + first * size)
+                  self.row_loss + row * size)
         if self.loss_limit != 0:
-            self.plan.spans.clip(self.row_loss + first * size, n, self.loss_limit)
+            self.plan.spans.clip(self.row_loss + row * size, n, self.loss_limit)
         if self.weight != NULL:
-            self.plan.spans.weigh(self.batch_weight + first * size, n, last.n_out, dz,
-                                  self.row_loss + first * size)
+            self.plan.spans.weigh(self.batch_weight + row * size, n, last.n_out, dz,
+                                  self.row_loss + row * size)
 
     cdef bint ask_python(self) noexcept with gil:
         """Let a function of Python's give the loss and its gradient."""

@@ -7,6 +7,11 @@ from relume.engine.ops cimport Pass
 from relume.runtime.threads cimport Region
 from relume.kernels.table cimport N_HYPER, OptimizerRow
 
+cdef enum Work:                 # what is done with a block
+    DERIVE = 1
+    REGULARIZE = 2
+    UPDATE = 4
+
 
 cdef class Updates:
     cdef Plan plan
@@ -34,6 +39,15 @@ cdef class Updates:
     cdef int threads            # of this step,
     cdef int max_threads        # and at most
     cdef uint64_t* parts        # of each thread
+    cdef Py_ssize_t first_block, last_block     # the blocks that are worked on
+    cdef const Pass* passes     # of groups of rows, whose gradients are added as a tree; or NULL
+    cdef Py_ssize_t n_passes, first_group, groups
+    cdef char* slots            # of each thread: a block's gradients that wait in the tree
+    cdef int n_slots
+    cdef char* roots            # where the sums of the tree's nodes go, `n_roots` of them;
+    cdef int n_roots            # 0: there is one, and it goes where the gradient would
+    cdef readonly object sums   # of each block, its penalty and the sum of its gradient's squares
+    cdef double share           # factor of the gradients, before penalties
     cdef readonly int64_t t
 
     cdef int guard(self) except -1
@@ -51,6 +65,14 @@ cdef class Updates:
                         double total, int work, double factor, double unit) noexcept nogil
     cdef void block(self, const Pass* p, Py_ssize_t i, int thread, double total, int work,
                     double factor, double unit) noexcept nogil
+    cdef void begin_blocks(self, char* sums, Py_ssize_t first, Py_ssize_t last,
+                           double total) noexcept
+    cdef void end_blocks(self) noexcept
+    cdef double finish_blocks(self) noexcept
+    cdef int take_groups(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t count) except -1
+    cdef void derive_roots(self, const Pass* p, char* roots, int n_roots) noexcept nogil
+    cdef void tree_gradient(self, const Block* block, char* g, int thread) noexcept nogil
+    cdef char* slot(self, const Block* block, int i, char* g, int thread) noexcept nogil
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil
     cdef double norm_factor(self, double* unit) noexcept nogil
     cdef void update(self, const Block* block, char* g) noexcept nogil

@@ -5,11 +5,12 @@ from cython.parallel cimport prange
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from relume.engine.arrays cimport address, optimizer_of, writable_data_of
 from relume.engine.plan cimport Block, Plan
 from relume.engine.ops cimport Pass, Op, float_mode, flush_subnormals, restore_float_mode
+from relume.engine.tree cimport Tree, begin_tree, joins, push, slots_of
 from relume.runtime.threads cimport APART, Region, begin, done, end, next_part, share_out
 from relume.kernels.table cimport N_HYPER
 
@@ -18,11 +19,6 @@ import numpy as np
 from relume.engine.arrays import aligned_zeros
 
 cnp.import_array()
-
-cdef enum Work:                 # what is done with a block
-    DERIVE = 1
-    REGULARIZE = 2
-    UPDATE = 4
 
 
 cdef class Updates:
@@ -91,6 +87,8 @@ cdef class Updates:
                 self.l2 = max(self.l2, plan.ops[<Py_ssize_t> i].l2)
         parts = np.zeros(threads * APART, np.uint64)
         self.parts = <uint64_t*> address(parts)
+        self.first_block, self.last_block, self.share = 0, plan.n_blocks, 1
+        self.sums = sums
         self.owners = (parts, weights.parameters, weights.optimizer_state, weights.average,
                        gradient, sums, scratch)
 
@@ -130,6 +128,34 @@ cdef class Updates:
             self.count()
             self.weights.gradients = None
         return finite
+
+    cdef void begin_blocks(self, char* sums, Py_ssize_t first, Py_ssize_t last,
+                           double total) noexcept:
+        """From sums of gradients to gradients of some blocks, with penalties and limits."""
+        cdef Pass p
+        p.rows = 0
+        self.gradient, self.keeps_all = sums, True
+        self.first_block, self.last_block, self.share = first, last, 1 / total
+        with nogil:
+            self.blocks(&p, total, REGULARIZE, 1)
+        self.share = 1
+
+    cdef void end_blocks(self) noexcept:
+        """Update these blocks; `sums` hold what is known of the others."""
+        cdef Pass p
+        cdef double factor, unit
+        p.rows = 0
+        with nogil:
+            self.begin_step()
+            factor = self.norm_factor(&unit)
+            self.blocks(&p, 1, UPDATE, factor, unit)
+
+    cdef double finish_blocks(self) noexcept:
+        """After the update of all blocks; returned is the sum of the penalties."""
+        self.first_block, self.last_block = 0, self.plan.n_blocks
+        with nogil:
+            self.limit_columns()
+        return self.penalties()
 
     cdef int count(self) except -1:
         """Tell the weights how many steps they have made, before Python can be interrupted."""
@@ -253,13 +279,13 @@ cdef class Updates:
 
     cdef void blocks(self, const Pass* p, double total, int work, double factor,
                      double unit=1) noexcept nogil:
-        cdef Py_ssize_t i, n = self.plan.n_blocks
+        cdef Py_ssize_t i, n = self.last_block - self.first_block
         cdef int threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
             threads = begin(&region, self.threads)
         if threads == 1:
-            for i in range(n):
+            for i in range(self.first_block, self.last_block):
                 self.block(p, i, 0, total, work, factor, unit)
         else:
             share_out(self.parts, threads, n)
@@ -272,7 +298,7 @@ cdef class Updates:
         """The blocks of a thread, whose parameters and state it may still have in its cache."""
         cdef Py_ssize_t i = next_part(self.parts, threads, thread)
         while i >= 0:
-            self.block(p, i, thread, total, work, factor, unit)
+            self.block(p, self.first_block + i, thread, total, work, factor, unit)
             done(region, thread)
             i = next_part(self.parts, threads, thread)
 
@@ -284,8 +310,13 @@ cdef class Updates:
         cdef char* g = self.gradient + start * self.plan.itemsize
         cdef float_mode mode = flush_subnormals()
         if work & DERIVE:
-            self.plan.block_gradient(p, block, g, self.scratch + thread * self.scratch_size)
+            if self.passes == NULL:
+                self.plan.block_gradient(p, block, g, self.scratch + thread * self.scratch_size)
+            else:
+                self.tree_gradient(block, g, thread)
         if work & REGULARIZE:
+            if self.share != 1:
+                self.plan.spans.scale(g, block.size, self.share)
             self.regularize(i, g, total)
         if work & UPDATE:
             if unit != 1:
@@ -294,6 +325,55 @@ cdef class Updates:
                 self.plan.spans.scale(g, block.size, factor)
             self.update(block, g)
         restore_float_mode(mode)
+
+    # -- groups of rows, see tree.pyx -------------------------------------------------------------
+
+    cdef int take_groups(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t count) except -1:
+        """Have memory for the gradients of groups first .. last of so many."""
+        self.first_group, self.groups = first, count
+        self.n_slots = slots_of(first, last, count)
+        slots = aligned_zeros(self.max_threads * self.n_slots * self.plan.largest_block,
+                              self.plan.dtype)
+        self.slots = address(slots)
+        self.owners = (*self.owners, slots)
+
+    cdef void derive_roots(self, const Pass* p, char* roots, int n_roots) noexcept nogil:
+        """The sums of the gradients of all nodes that the groups of `passes` add up to."""
+        self.roots, self.n_roots = roots, n_roots
+        self.blocks(p, 1, DERIVE, 1)
+        self.roots, self.n_roots = NULL, 0
+
+    cdef void tree_gradient(self, const Block* block, char* g, int thread) noexcept nogil:
+        """The gradients of a block by groups of rows, added up as they come.
+
+        No more than log2 of the groups wait at once, which stay in the cache.
+        """
+        cdef Tree tree
+        cdef Py_ssize_t k
+        cdef char* out
+        begin_tree(&tree, self.groups)
+        for k in range(self.n_passes):
+            out = self.slot(block, tree.size, g, thread)
+            if self.passes[k].rows == 0:
+                memset(out, 0, block.size * self.plan.itemsize)
+            else:
+                self.plan.block_gradient(&self.passes[k], block, out,
+                                         self.scratch + thread * self.scratch_size)
+            push(&tree, self.first_group + k, 1)
+            while joins(&tree):
+                out = self.slot(block, tree.size - 1, g, thread)
+                self.plan.spans.add(out, self.slot(block, tree.size, g, thread), block.size, out)
+
+    cdef char* slot(self, const Block* block, int i, char* g, int thread) noexcept nogil:
+        """Where the sum of the i'th node that waits is."""
+        if i < self.n_roots:
+            return self.roots + (i * self.plan.n_parameters + block.start) * self.plan.itemsize
+        if i == 0:
+            return g
+        i += thread * self.n_slots
+        return self.slots + i * self.plan.largest_block * self.plan.itemsize
+
+    # -- penalties, limits and the update ---------------------------------------------------------
 
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil:
         """Add the penalties of the weights, not of biases; limit what comes out."""

@@ -52,9 +52,18 @@ from relume.nn.parameters.weights import Weights
 from relume.nn.saving.save import save
 from relume.nn.summary import HEAD, rows_of, summary_of
 from relume.nn.training.fit_loop import FitLoop
+from relume.nn.training.group_fit import (
+    GroupBatches,
+    GroupFitLoop,
+    GroupObjective,
+    GroupShardBatches,
+    check_groups,
+)
+from relume.nn.training.groups import Groups, groups_of
 from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
+from relume.nn.training.lbfgs_fit import plain as plain_objective
 from relume.nn.training.run import Diverged, Steps, gradients_of, one_step, step_not_finite
 from relume.runtime import files
 
@@ -727,6 +736,7 @@ class Network:
         validation_data: tuple[Any, ...] | Shards | None = None,
         validation_split: float = 0.0,
         steps_per_epoch: int | None = None,
+        groups: int | Sequence[int] | None = None,
         progress: bool = False,
         callbacks: Sequence[Callback | Callable[[Network, int, dict[str, float]], Any]]
         | None = None,
@@ -769,6 +779,12 @@ class Network:
         steps_per_epoch : int or None, default=None
             Number of minibatches per epoch if X is an iterable; None uses all of them. Necessary
             to train several epochs on an iterator, which cannot start anew.
+        groups : int, sequence of int or None, default=None
+            Number of groups that the rows are cut into, or the rows of each. A minibatch takes a
+            share of each group, in an order of the group's own, and gradients of groups are added
+            in a fixed order; so `relume.distributed` gives the same bits on any number of
+            processes. There should be 64 rows or more of each group in a minibatch. The
+            network's random state is not advanced. None does without groups.
         progress : bool, default=False
             Whether to show the progress: a bar in a terminal, one line per epoch elsewhere.
         callbacks : list or None, default=None
@@ -809,12 +825,21 @@ class Network:
         if isinstance(X, Shards):
             others = (class_weight, y, sample_weight, validation_split or None, steps_per_epoch)
             source = check_data.shard_batches(self, X, batch_size, shuffle, others)
+            if groups is not None:
+                cut = Groups(groups_of(groups, len(X)), batch_size)
+                check_groups(self, cut)
+                source = GroupShardBatches(source, cut)
             held_out = check_data.validation_rows(self, validation_data, source.width)
             hooks.check_logs(self, held_out is not None)
             learns = self._scale_targets and not self._target_form.learned
             if held_out is not None and learns:
                 held_out = self._scaled(held_out, source.target_form)
         elif y is None:
+            if groups is not None:
+                raise ValueError(
+                    "groups must be None where X gives minibatches, got "
+                    f"{validation.shown(groups)}"
+                )
             weights = (sample_weight, class_weight, validation_split or None)
             source = check_data.batches(self, X, steps_per_epoch, epochs, weights)
             held_out = check_data.validation_rows(self, validation_data, None)
@@ -834,16 +859,24 @@ class Network:
             (X, y, weight), held_out = split(X, y, weight, validation_split, validation_data)
             weight = class_weights(class_weight, self.loss, self.n_outputs, y, weight, self.dtype)
             check_data.check_enough_rows(self, len(X), batch_size)
-            source = ArrayBatches(X, y, weight, batch_size, shuffle, self._has_batch_norm())
+            if groups is None:
+                source = ArrayBatches(X, y, weight, batch_size, shuffle, self._has_batch_norm())
+            else:
+                cut = Groups(groups_of(groups, len(X)), batch_size)
+                check_groups(self, cut)
+                source = GroupBatches(X, y, weight, cut, shuffle)
             if held_out:
                 check_data.check_finite(held_out[0], "X")
             else:
                 held_out = check_data.validation_rows(self, validation_data, source.width)
             hooks.check_logs(self, held_out is not None)
             held_out = self._learn_scale(source, form, held_out)
+        grouped = isinstance(source, GroupBatches | GroupShardBatches)
         if isinstance(self.optimizer, LBFGS):
-            return fit_lbfgs(self, source, epochs, held_out, hooks, progress)
-        return FitLoop(self, source, held_out, hooks).run(epochs, progress)
+            objective = GroupObjective if grouped else plain_objective
+            return fit_lbfgs(self, source, epochs, held_out, hooks, progress, objective)
+        loop = GroupFitLoop if grouped else FitLoop
+        return loop(self, source, held_out, hooks).run(epochs, progress)
 
     def _learn_scale(self, source: ArrayBatches, form: TargetForm, held_out: Any = None) -> Any:
         """Let the source have targets that are scaled, by themselves if this is the first data.

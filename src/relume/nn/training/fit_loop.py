@@ -77,7 +77,7 @@ class FitLoop(Run):
             if last is not self.before:
                 self._recycle(last)
         self.call("on_epoch_begin", net.epoch + 1)
-        order, key = self.source.order(net._rng), net._key()
+        order, key = self.order_and_key()
         try:
             steps, loss = self.epoch(order, key)
         except Diverged as error:
@@ -95,6 +95,10 @@ class FitLoop(Run):
             raise
         net.epoch += 1  # now that the history will have it
         return logs
+
+    def order_and_key(self) -> tuple[Any, int]:
+        """The order of an epoch's rows, and the seed of its random numbers."""
+        return self.source.order(self.net._rng), self.net._key()
 
     def _diverged(self, number: int, step: int) -> None:
         """Put the network back, and raise unless a hook ends the fit quietly."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,8 +69,8 @@ class Objective:
 class _Run:
     """One run of the method over all rows, which is an epoch of a fit."""
 
-    def __init__(self, net, source):
-        self.objective = Objective(net, source, net._key())
+    def __init__(self, objective):
+        self.objective = objective
 
     def __call__(self, parameters):
         """The loss and its gradient in float64; an infinite loss where it is not finite."""
@@ -118,10 +119,24 @@ def check_fit(net: Network, by_minibatches: bool) -> None:
         )
 
 
+def plain(net: Network, source: ArrayBatches) -> Objective:
+    """The objective of an epoch, which has random numbers of its own."""
+    return Objective(net, source, net._key())
+
+
 def fit_lbfgs(
-    net: Network, source: Any, epochs: int, held_out: Any, hooks: Hooks, progress: bool
+    net: Network,
+    source: Any,
+    epochs: int,
+    held_out: Any,
+    hooks: Hooks,
+    progress: bool,
+    objective: Callable[..., Any] = plain,
 ) -> History:
-    """A fit whose epochs are runs of SciPy's method, each over all rows."""
+    """A fit whose epochs are runs of SciPy's method, each over all rows.
+
+    `objective` makes an epoch's `Objective`, or one like it, of the network and the source.
+    """
     import scipy.optimize  # noqa: F401, before its BLAS is limited
 
     good = net.snapshot()
@@ -136,11 +151,11 @@ def fit_lbfgs(
     loss, validation = net.loss, HeldOut(net, held_out)
     with fit_scope(net, hooks, lambda stage, error: good.roll_back(net)) as (history, done):
         if not done:
-            _epochs(net, source, loss, epochs, validation, hooks, progress, history)
+            _epochs(net, source, loss, epochs, validation, hooks, progress, history, objective)
     return history
 
 
-def _epochs(net, source, loss, epochs, validation, hooks, progress, history):
+def _epochs(net, source, loss, epochs, validation, hooks, progress, history, objective):
     """The epochs; where something fails, the network goes back to the end of the last one."""
     good, begin, form = net.snapshot(), time.perf_counter(), net._target_form
     hooks.show_targets(source)
@@ -158,7 +173,7 @@ def _epochs(net, source, loss, epochs, validation, hooks, progress, history):
                     source.adopt_loss(net, loss)
                     loss = net.loss
                 observers = hooks.observers(net, len(source.X), 1)
-                run = _Run(net, source)
+                run = _Run(objective(net, source))
                 logs = {"loss": run.minimize(net)}
                 if not (math.isfinite(logs["loss"]) and net._built().are_finite()):
                     raise FloatingPointError(

@@ -89,8 +89,13 @@ PLAIN = LossScale()
 
 
 def new_training(
-    net: Network, rows: int, y_like: NDArray[Any], scale: LossScale = PLAIN, steps: bool = True
-) -> Training:
+    net: Network,
+    rows: int,
+    y_like: NDArray[Any],
+    scale: LossScale = PLAIN,
+    steps: bool = True,
+    kind: type[Training] = Training,
+) -> Any:  # of this kind
     """A `Training` of a built network, which holds its present values, loss and optimizer.
 
     Parameters
@@ -103,6 +108,8 @@ def new_training(
     scale : LossScale
     steps : bool
         Whether the optimizer makes steps; False leaves them to the caller.
+    kind : type
+        `Training`, or its subclass for rows in groups.
     """
     weights = net._built()
     net._tape = net._steps = weights.gradients = None
@@ -110,7 +117,7 @@ def new_training(
     weights.average_for(optimizer.ema_decay)
     weights.state_for(optimizer.n_state)
     loss = net.loss.for_engine(y_like, weights.plan.n_out, net.dtype)
-    return Training(
+    return kind(
         weights.plan, weights, rows, loss, y_like, optimizer,
         scale.mean_penalty, scale.gradient, scale.loss, scale.limit,
     )  # fmt: skip
@@ -304,8 +311,12 @@ class Run:
         self.plan = self.weights.plan
         self.settings, self.changes = self._settings(), CHANGES.settings
         self.optimizer = net.optimizer
-        self.training = new_training(net, source.rows, source.y_like, self.scale)
+        self.training: Any = self.new_training()
         self.average, self.state = self.weights.average, self.weights.optimizer_state
+
+    def new_training(self) -> Training:
+        """The engine's part, of the network as it is now."""
+        return new_training(self.net, self.source.rows, self.source.y_like, self.scale)
 
     def failed(self, stage: str, error: Exception) -> None:
         """Called before an error leaves the loop; a subclass may put the network back.
