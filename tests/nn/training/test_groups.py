@@ -386,3 +386,20 @@ def test_owners_and_slices_make_the_step_of_one_owner(parts, clip_norm, dtype):
 def test_seed_of_leaves_the_generator_as_it_is():
     rng = np.random.default_rng(3)
     assert seed_of(rng) == seed_of(rng) == int(rng.integers(2**64, dtype=np.uint64))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_shards_in_groups_without_shuffling_are_their_rows(weighted, tmp_path):
+    X, y = data()
+    columns = {"X": X, "y": y}
+    if weighted:
+        columns["sample_weight"] = np.random.default_rng(1).random(240).astype("float32")
+    for name, values in columns.items():
+        (tmp_path / name).mkdir()
+        for i, part in enumerate(np.split(values, [50, 60, 200])):
+            np.save(tmp_path / name / f"{i}.npy", part)
+    shards, rows = dense(), dense()
+    found = shards.fit(nn.Shards(tmp_path), epochs=2, batch_size=60, groups=UNEVEN, shuffle=False)
+    expected = rows.fit(X, y, sample_weight=columns.get("sample_weight"), epochs=2, batch_size=60,
+                        groups=UNEVEN, shuffle=False)  # fmt: skip
+    assert digest(shards, found) == digest(rows, expected)
