@@ -3,6 +3,7 @@
 The polynomials are Chebyshev interpolations in 90 digits. For functions as smooth as these, their
 errors are within a few per cent of the minimax error. The quotients for the normal distribution
 are fitted by iteratively reweighted least squares (Lawson) until the error is equal everywhere.
+The tables of kernels/math/lookup.h have a polynomial for each of eight intervals.
 Requires mpmath.
 """
 
@@ -104,6 +105,62 @@ def quotient(function, high, n, m, nodes=160, rounds=25):
     return best
 
 
+def bump(a):
+    return a * mills(a)
+
+
+def bump_slope(a):
+    return mills(a) - a / sqrt(2 * pi)
+
+
+def gap(a):
+    return a - tanh(a) if a > mpf("1e-20") else a**3 / 3
+
+
+def nearest_float(value):
+    with workprec(24):
+        return +value
+
+
+def center_between(low, high, function):
+    """A float at which the function is nearly a float.
+
+    It is near the middle, or near the lower end if the function is much smaller there.
+    """
+    steep = function(low) < function(high) / 4
+    near = nearest_float(low if steep else (low + high) / 2)
+    candidates = [near + mpf(k) / 2**14 for k in range(-64, 65)]
+    return min(candidates, key=lambda a: fabs(nearest_float(function(a)) / function(a) - 1))
+
+
+def pieces(function, rate, high, zeros, root, degree=7):
+    """The rows of a table of lookup.h: the centers, then the coefficients, highest degree first.
+
+    The intervals end where 1 + rate a is 1.5, 2, 3, 4, 6, 8 and 12, and at `high`. The first one
+    has its center at 0, where the function has a zero of order `zeros`; the one with a root has
+    it there. Also returns the maximum relative error in units of 2^-24 in each interval.
+    """
+    ends = [(mpf(3 if k % 2 else 2) * 2 ** (k // 2 - 1) - 1) / rate for k in range(8)]
+    columns, errors = [], []
+    for low, end in zip(ends, [*ends[1:], high], strict=True):
+        center, order = center_between(low, end, function) if low else mpf(0), 0 if low else zeros
+        if root and low < root < end:
+            center, order = root, 1
+
+        def factor(t, center=center, order=order):
+            t = t if fabs(t) > mpf("1e-12") else mpf("1e-12")
+            return function(center + t) / t**order
+
+        fitted = chebyfit(factor, [low - center, end - center], degree + 1 - order)
+        fitted += [mpf(0)] * order
+        columns.append([center, *fitted])
+        spread = [low + (end - low) * (mpf(i) + mpf("0.01")) / 50 for i in range(50)]
+        errors.append(
+            max(fabs(polyval(fitted, a - center) / function(a) - 1) for a in spread) * 2**24
+        )
+    return list(zip(*columns, strict=True)), errors
+
+
 HALF_LN2 = log(2) / 2 * mpf("1.0001")
 GELU_ROOT = findroot(lambda a: mills(a) - a / sqrt(2 * pi), mpf("0.75"))
 MISH_ROOT = findroot(
@@ -124,6 +181,14 @@ QUOTIENTS = [
         gelu_slope_rest,
         {"float": (mpf("14.7"), 4, 4), "double": (mpf(39), 9, 10)},
     ),
+]
+# The function, the rate and the upper end of its intervals, the order of its zero at 0, and
+# another root. The degree is 7.
+TABLES = [
+    ("TANH", tanh, mpf("1.5625"), mpf("9.5"), 1, None),
+    ("TANH_GAP", gap, mpf("2.375"), mpf("9.5"), 3, None),
+    ("NORMAL_BUMP", bump, mpf("1.015625"), mpf("14.7"), 1, None),
+    ("NORMAL_BUMP_SLOPE", bump_slope, mpf("1.015625"), mpf("14.7"), 0, GELU_ROOT),
 ]
 
 
@@ -150,6 +215,11 @@ def show_inverse_pi():
 if __name__ == "__main__":
     show_inverse_pi()
     print("roots of the derivatives of gelu and mish:", -GELU_ROOT, -MISH_ROOT)
+    for name, *arguments in TABLES:
+        rows, errors = pieces(*arguments)
+        print(f"{name}: maximum errors in 2^-24", *(nstr(error, 2) for error in errors))
+        for row in rows:
+            print("    {" + ", ".join(f"{nstr(value, 9)}f" for value in row) + "},")
     for name, function, interval, terms in FITS:
         for dtype, n in terms.items():
             coefficients, error = chebyfit(function, interval, n, error=True)

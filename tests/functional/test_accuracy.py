@@ -43,6 +43,29 @@ def test_accuracy(op, dtype):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "rate", "last"),
+    [
+        ("tanh", 1.5625, 9.5),
+        ("tanhshrink", 2.375, 9.5),
+        ("tanhshrink_backward", 1.5625, 9.5),
+        ("gelu", 1.015625, 14.7),
+        ("gelu_backward", 1.015625, 14.7),
+    ],
+)
+def test_accuracy_at_the_ends_of_a_tables_intervals(name, rate, last):
+    """float32 chooses a polynomial by 1 + rate * |x|; those of two intervals meet here."""
+    op = next(op for op in OPS if op.name == name)
+    ends = [*((end - 1) / rate for end in (1.5, 2, 3, 4, 6, 8, 12)), last]
+    bits = np.array(ends, np.float32).view(np.int32)[:, None] + np.arange(-8, 9, dtype=np.int32)
+    x = bits.view(np.float32).ravel()
+    x = np.concatenate([x, -x])
+    inputs = [x] if op.n_data == 1 else [np.ones_like(x), x]
+    error = errors(op, op.function(*inputs), exact_results(op, inputs))
+    worst = int(error.argmax())
+    assert error[worst] <= bound(op, np.float32), f"{op} at {x[worst]!r}: {error[worst]:.3g} ULP"
+
+
 @each(op for op in OPS if op.reference.constants and op.direction != "backward_from_output")
 def test_docstrings_say_which_constants_are_rounded(op):
     """The bound of quick_gelu holds for 1.702 rounded to the dtype, which only this text says."""

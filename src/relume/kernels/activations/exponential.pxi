@@ -202,6 +202,10 @@ cdef void logsigmoid_backward_span(floating** args, bint scalar, Py_ssize_t n) n
     map2[floating](logsigmoid_backward, args, n)
 
 cdef void logsigmoid_from_output_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            logsigmoid_from_output_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](logsigmoid_backward_from_output, args, n)
 
 row = new_row(b"logsigmoid")
@@ -268,6 +272,10 @@ cdef inline floating tanh_backward_from_output(floating g, floating y) noexcept 
     return product(g, (<floating> 1 - y) * (<floating> 1 + y))
 
 cdef void tanh_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            tanh_by_lanes(args[0], args[1], n)
+            return
     map1[floating](tanh, args, n)
 
 cdef void tanh_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
@@ -303,9 +311,17 @@ cdef inline floating tanhshrink_backward(floating g, floating x) noexcept nogil:
     return product(g, t * t)
 
 cdef void tanhshrink_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            tanhshrink_by_lanes(args[0], args[1], n)
+            return
     map1[floating](tanhshrink, args, n)
 
 cdef void tanhshrink_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            tanhshrink_slope_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](tanhshrink_backward, args, n)
 
 row = new_row(b"tanhshrink")

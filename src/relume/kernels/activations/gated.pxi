@@ -74,9 +74,17 @@ cdef void reglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexce
     map3_to2[floating](reglu_backward, args, n)
 
 cdef void geglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            geglu_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](geglu, args, n)
 
 cdef void geglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            geglu_backward_by_lanes(args[0], args[1], args[2], args[3], args[4], n)
+            return
     map3_to2[floating](geglu_backward, args, n)
 
 cdef void swiglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:

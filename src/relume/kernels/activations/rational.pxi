@@ -92,11 +92,23 @@ cdef inline floating squareplus_backward(floating g, floating x, floating b) noe
     cdef floating slope = step[floating](x) - flipped_by[floating](below, x)
     return product(g, <floating> 0.5 if x == 0 else slope)
 
+cdef inline floating squareplus_backward_above_0(
+        floating g, floating x, floating b) noexcept nogil:
+    """squareplus_backward for b > 0, with the same bits: the formula itself gives 1/2 at 0."""
+    cdef floating scale = inverse_root_power(b), scaled = b * scale * scale
+    cdef floating a = absolute(x) * scale
+    cdef floating square = mul_add(a, a, scaled)
+    cdef floating below = <floating> 0.5 * scaled / mul_add(a, square_root(square), square)
+    return product(g, step[floating](x) - flipped_by[floating](below, x))
+
 cdef void squareplus_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1_with1[floating](squareplus, args, scalar, n)
 
 cdef void squareplus_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
-    map2_with1[floating](squareplus_backward, args, scalar, n)
+    if scalar and 0 < args[2][0] < INFINITY:
+        map2_with1[floating](squareplus_backward_above_0, args, True, n)
+    else:
+        map2_with1[floating](squareplus_backward, args, scalar, n)
 
 row = new_row(b"squareplus")
 row.layer = b"Squareplus"

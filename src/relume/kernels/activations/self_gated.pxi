@@ -130,9 +130,17 @@ cdef inline floating gelu_slope(floating g, floating x) noexcept nogil:
     return slope_of_bump[floating](g, x, slope)
 
 cdef void gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            gelu_by_lanes(args[0], args[1], n)
+            return
     map1[floating](gelu, args, n)
 
 cdef void gelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            gelu_slope_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](gelu_slope, args, n)
 
 row = new_row(b"gelu")
@@ -194,9 +202,17 @@ cdef inline floating gelu_tanh_slope(floating g, floating x) noexcept nogil:
     return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, sum))
 
 cdef void gelu_tanh_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            gelu_tanh_by_lanes(args[0], args[1], n)
+            return
     map1[floating](gelu_tanh, args, n)
 
 cdef void gelu_tanh_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            gelu_tanh_slope_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](gelu_tanh_slope, args, n)
 
 row = new_row(b"gelu_tanh")

@@ -28,11 +28,26 @@ cdef extern from "math/intrinsics.h" nogil:
     float power_of_two_float(float shifted)
     double power_of_two_double(double shifted)
 
+cdef extern from "math/lanes.h" nogil:
+    const bint LANES_FLOAT "RELUME_LANES"   # whether these spans exist
+    void tanh_by_lanes(const float* x, float* out, Py_ssize_t n)
+    void tanhshrink_by_lanes(const float* x, float* out, Py_ssize_t n)
+    void tanhshrink_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void gelu_by_lanes(const float* x, float* out, Py_ssize_t n)
+    void gelu_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void geglu_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void gelu_tanh_by_lanes(const float* x, float* out, Py_ssize_t n)
+    void gelu_tanh_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void logsigmoid_from_output_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void geglu_backward_by_lanes(const float* g, const float* a, const float* b, float* grad_a,
+                                 float* grad_b, Py_ssize_t n)
+
 cdef extern from "<math.h>" nogil:
     float fabsf(float x)
     double fabs(double x)
     float sqrtf(float x)
     float copysignf(float x, float y)
+    bint isunordered(double x, double y)    # a macro for any type
     double copysign(double x, double y)
 
 
@@ -157,7 +172,7 @@ cdef inline floating product_at(floating g, floating slope, floating x) noexcept
     """product(g, slope), or NaN where x is NaN, for a slope that has lost the NaN of x."""
     cdef floating ordinary = g * slope
     cdef floating r = <floating> 0 if slope == 0 else ordinary
-    return r if (g == g) & (x == x) else <floating> NAN
+    return <floating> NAN if isunordered(g, x) else r
 
 
 # -- exponentials -------------------------------------------------------------------------------
