@@ -26,7 +26,7 @@ LICENCE = ROOT / "tools" / "LICENSE-libgomp.txt"
 
 MAX_BYTES = 6_000_000
 MAX_MILLISECONDS = 60  # import time of relume beyond that of NumPy
-LAZY = ["matplotlib", "safetensors", "scipy", "sklearn", "threadpoolctl", "tqdm"]
+LAZY = ["matplotlib", "scipy", "sklearn", "threadpoolctl", "tqdm"]
 
 
 def run(*command, **options):

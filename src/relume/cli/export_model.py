@@ -85,12 +85,11 @@ def _is_same_file(path: str, other: str) -> bool:
 
 def _write_pair(path: str, beside: str, code: str, values: dict[str, Any]) -> None:
     """Write the numbers and then the code, each file as a whole."""
-    import safetensors.numpy
-
+    from relume.nn.saving import safetensors_format
     from relume.runtime import files
 
-    arrays = {name: np.array(value, order="C") for name, value in values.items()}
-    files.replace(beside, safetensors.numpy.save(arrays))
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    files.replace(beside, safetensors_format.packed(arrays, None))
     files.replace(path, code.encode())
 
 

@@ -14,7 +14,7 @@ import relume
 from relume.build_info import configuration
 from relume.cli import terminal
 
-DEPENDENCIES = ("numpy", "safetensors", "scipy", "threadpoolctl", "tqdm")
+DEPENDENCIES = ("numpy", "scipy", "threadpoolctl", "tqdm")
 EXTRAS = {
     "onnx": ("onnx",),
     "plots": ("matplotlib",),

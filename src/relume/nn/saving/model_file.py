@@ -12,8 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from relume.nn.saving import safetensors_format
+from relume.nn.saving.safetensors_format import parsed
 
 FORMAT, VERSION, ENTRY = "relume.network", 1, "relume"
 NO_DIGEST = "0" * 64
@@ -43,12 +45,9 @@ class ModelFileError(ValueError):
 
 def packed(settings: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> bytearray:
     """The bytes of a file of settings that JSON can hold, and of arrays by name."""
-    import safetensors.numpy  # imported here to keep `import relume.nn` fast
-
     settings = {"format": FORMAT, "version": VERSION, "sha256": NO_DIGEST} | settings
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    arrays = {name: np.array(value, order="C") for name, value in tensors.items()}
-    data = bytearray(safetensors.numpy.save(arrays, {ENTRY: text}))
+    data = safetensors_format.packed(tensors, {ENTRY: text})
     offset = _digest_offset(data, NO_DIGEST)
     data[offset : offset + 64] = _digest(data, offset).encode()
     return data
@@ -56,8 +55,6 @@ def packed(settings: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> byt
 
 def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The settings and tensors in a file's bytes; ValueError says what is wrong with them."""
-    import safetensors.numpy
-
     header, settings = _header(data)
     if settings.get("format") != FORMAT:
         raise ValueError(f"its format must be {FORMAT!r}, got {settings.get('format')!r}")
@@ -74,8 +71,8 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     ):
         raise ValueError("it was altered or truncated: its SHA-256 differs from the one it holds")
     try:
-        tensors = safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        tensors = safetensors_format.arrays_of(data)
+    except ValueError as error:
         raise ValueError(f"its tensors cannot be read: {error}") from None
     known = ("format", "version", "sha256")
     return {name: each for name, each in settings.items() if name not in known}, tensors
@@ -83,12 +80,8 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def _header(data):
     """The bytes of the header, and the settings in it."""
-    size = int.from_bytes(data[:8], "little")
-    if not 2 <= size <= len(data) - 8:
-        raise ValueError("it is truncated or not a safetensors file")
-    header = data[8 : 8 + size]
-    entries = parsed(header, "its header")
-    metadata = entries.get("__metadata__") if isinstance(entries, dict) else None
+    header, entries = safetensors_format.header_of(data)
+    metadata = entries.get(safetensors_format.METADATA)
     text = metadata.get(ENTRY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ValueError(
@@ -99,19 +92,6 @@ def _header(data):
     if not isinstance(settings, dict):
         raise ValueError(f"the metadata {ENTRY!r} must be an object, got {settings!r}")
     return header, settings
-
-
-def parsed(text, name):
-    """The value of JSON text, given as str or bytes."""
-    try:
-        text = text.decode("utf-8") if isinstance(text, bytes) else text
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is not JSON: {error}") from None
-
-
-def _no_constant(name):
-    raise ValueError(f"{name} is not a valid number")
 
 
 def _seal(digest):
