@@ -19,7 +19,7 @@ SECONDS := 60
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
-.PHONY: fuzz sanitize mingw arm64 pythons workflows peers peers-commits peers-scaling
+.PHONY: fuzz sanitize mingw arm64 pythons freethreaded workflows peers peers-commits peers-scaling
 .PHONY: peers-activations peers-readme peers-docs docs example
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
@@ -27,7 +27,7 @@ help:  ## show this
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
-	@echo "                   REV (main): digests; SECONDS (60): fuzz"
+	@echo "                   REV (main): digests; SECONDS (60): fuzz; TSAN=1: freethreaded"
 	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (the CPU's name): docs/benchmarks.md"
 
 $(VENV)/bin/python:
@@ -77,6 +77,9 @@ arm64: $(VENV)/tested  ## build for arm64; run the suite and the demo there, emu
 
 pythons:  ## run the suite on Python 3.11 to 3.14, from source and from the wheel (hours)
 	$(PYTHON) tools/pythons.py $(if $(ARGS),--args "$(ARGS)")
+
+freethreaded:  ## run the suite without the GIL; TSAN=1 with ThreadSanitizer (hours)
+	$(PYTHON) tools/freethreaded.py $(if $(TSAN),--tsan) $(ARGS)
 
 workflows: $(VENV)-workflows/bin/zizmor  ## check the workflows' syntax and safety
 	$(VENV)-workflows/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -50,6 +50,7 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     "cdivision": True,  # division as in C: x / 0 is infinity, and // truncates
     "embedsignature": True,
+    "freethreading_compatible": True,  # docs/platforms.md says what was run without the GIL
 }
 
 
@@ -79,6 +80,7 @@ def extensions():
     return [
         *(extension(f"kernels.{build}", kernel_flags(build)) for build in BUILDS),
         extension("kernels.dispatch", macros=[("RELUME_BUILDS", f'"{builds}"')]),
+        extension("runtime.read_write_lock"),
         extension("runtime.threads"),
         extension("ufuncs.elementwise"),
         extension("ufuncs.along_axis"),

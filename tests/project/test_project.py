@@ -165,7 +165,7 @@ def test_make_help_lists_the_targets():
     for target in (
         *("demo", "check", "test", "lint", "faults", "vec", "parallel", "accuracy", "sweep"),
         *("durability", "fuzz", "sanitize", "peers", "digests", "mingw"),
-        *("arm64", "pythons", "workflows"),
+        *("arm64", "pythons", "freethreaded", "workflows"),
         *("bench", "bench-compare", "bench-history", "bench-publish"),
         *("sdist", "wheel", "size", "release", "docs", "example"),
         *("peers-docs", "test-pytorch"),

@@ -84,11 +84,12 @@ def inspect(net: Any, X: Any, y: Any = None) -> Report:
     ['learning_rate_high', 'dead_units']
     """
     inspected = inspected_model_of(net)
-    evidence = collect(inspected, RowBlocks(inspected, X, y))
-    X_sample, y_sample = evidence.sample
-    if y_sample is not None:
-        evidence.trial = try_step(inspected.net, X_sample, y_sample)
-    return report_of(evidence)
+    with inspected.net._one_thread.absent():
+        evidence = collect(inspected, RowBlocks(inspected, X, y))
+        X_sample, y_sample = evidence.sample
+        if y_sample is not None:
+            evidence.trial = try_step(inspected.net, X_sample, y_sample)
+        return report_of(evidence)
 
 
 _publish(globals())

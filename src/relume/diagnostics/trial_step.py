@@ -52,7 +52,7 @@ def try_step(net: Network, X: NDArray[np.floating], y: NDArray[np.generic]) -> T
     losses = {}
     for factor in (0.0, *FACTORS):
         with np.errstate(all="ignore"):
-            weights.parameters[:] = before + weights.dtype.type(factor) * (after - before)
+            weights.write(before + weights.dtype.type(factor) * (after - before))
         losses[factor] = _loss(trial, X, y)
     return TrialStep(ratios, losses.pop(0.0), losses)
 

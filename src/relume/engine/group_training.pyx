@@ -23,6 +23,7 @@ from relume.engine.training cimport (
     Status, Training,
 )
 from relume.engine.tree cimport Tree, begin_tree, joins, push
+from relume.runtime.read_write_lock cimport begin_writing, end_writing
 from relume.runtime.threads cimport chosen
 
 import numpy as np
@@ -219,7 +220,10 @@ cdef class GroupTraining(Training):
             return FINE, 0.0, 0.0
         if status != FINE:
             return self._failed(status, 0, 0.0)
-        self.plan.track_statistics(self.passes)
+        with nogil:
+            begin_writing(&self.updates.lock.state)
+            self.plan.track_statistics(self.passes)
+            end_writing(&self.updates.lock.state)
         self.updates.begin_blocks(sums, first_block, last, self.batch_total)
         return FINE, self.batch_total, self.batch_loss
 
@@ -321,10 +325,12 @@ cdef class GroupTraining(Training):
         status = self.close()
         if status != FINE:
             return status
+        begin_writing(&self.updates.lock.state)
         self.plan.track_statistics(self.passes)
         self.updates.passes, self.updates.n_passes = self.passes, self.last - self.first
         self.updates.share = 1 / self.batch_total
         penalties = self.updates.run(&self.p, self.batch_total)
+        end_writing(&self.updates.lock.state)
         self.updates.passes, self.updates.share = NULL, 1
         self.batch_loss += penalties
         return FINE

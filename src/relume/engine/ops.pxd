@@ -27,7 +27,7 @@ cdef struct SkipChoice:
     int64_t wait                # calls until the next one is timed,
     int form                    # in this form: DENSE or SKIPPING,
     int left                    # and so many in a row
-    int32_t bursts[2]           # of timed calls of each form
+    int bursts[2]               # of timed calls of each form
     double found                # the shortest times of the present burst
     double found_nonzero
     double share                # of zeros, when they were last counted
@@ -35,6 +35,7 @@ cdef struct SkipChoice:
     double compress             # of finding one that is not 0, for an element of x,
     double nonzero              # and of the product, for each of these
     double line                 # elements of a compressed line
+    int busy                    # whether a thread is timing a call
 
 # Offsets on the tape are counted in elements of one row: offset o of a minibatch of `rows` rows
 # begins at o * rows, and each row there has the op's width.

@@ -52,6 +52,11 @@ from relume.engine.ops import LEARNT as _LEARNT
 from relume.engine.skip_zeros import PRODUCTS as _PRODUCTS
 from relume.engine.skip_zeros import SPARSITIES as _SPARSITIES
 
+cdef extern from "runtime/platform.h" nogil:
+    int shared_int(const int* at)
+    double shared_double(const double* at)
+    void set_shared_double(double* at, double value)
+
 cnp.import_array()
 
 # Elements. With these no size that is computed from widths overflows.
@@ -356,17 +361,19 @@ cdef class Plan:
             n_matrix = self.ops[i].n_matrix
             for name, product in _PRODUCTS.items():
                 choice = &self.ops[i].choices[product]
-                if choice.bursts[0] == 0 or choice.bursts[1] == 0:
+                if shared_int(&choice.bursts[0]) == 0 or shared_int(&choice.bursts[1]) == 0:
                     continue
+                share, pays = shared_double(&choice.share), shared_double(&choice.min_share)
                 products.append((
-                    i, name, choice.share >= choice.min_share, choice.share, choice.min_share,
-                    n_matrix * choice.dense, n_matrix * skipping_takes(choice, choice.share)))
+                    i, name, share >= pays, share, pays, n_matrix * shared_double(&choice.dense),
+                    n_matrix * skipping_takes(choice, share)))
         for level in range(LEVELS):
-            if self.step_choice.fastest[level] > 0:
-                step_seconds[threads_of(&self.step_choice, level)] = (
-                    self.step_choice.fastest[level])
-        return (products, self.step_choice.threads, step_seconds, self.row_seconds,
-                max(PARALLEL / self.row_seconds, MIN_SHARD + 1))
+            fastest = shared_double(&self.step_choice.fastest[level])
+            if fastest > 0:
+                step_seconds[threads_of(&self.step_choice, level)] = fastest
+        row_seconds = shared_double(&self.row_seconds)
+        return (products, shared_int(&self.step_choice.threads), step_seconds, row_seconds,
+                max(PARALLEL / row_seconds, MIN_SHARD + 1))
 
     def shard_rows(self, Py_ssize_t rows, int threads):
         """The rows of a shard of so many rows, where so many threads work on them."""
@@ -387,15 +394,16 @@ cdef class Plan:
 
     cdef int threads_for(self, Py_ssize_t rows) noexcept nogil:
         """The threads of a prediction of so many rows."""
-        if self.row_seconds * rows >= PARALLEL or threads_forced():
+        if shared_double(&self.row_seconds) * rows >= PARALLEL or threads_forced():
             return available_threads()
         return 1
 
     cdef void row_took(self, double seconds) noexcept nogil:
         """Let the estimate follow the time that a row took one thread, which may have waited."""
-        cdef double before = self.row_seconds
+        cdef double before = shared_double(&self.row_seconds)
         seconds = min(seconds, 2 * before)
-        self.row_seconds = before + (seconds - before) / (2 if seconds < before else 8)
+        set_shared_double(&self.row_seconds,
+                          before + (seconds - before) / (2 if seconds < before else 8))
 
     cdef const Op* last_op(self) noexcept nogil:
         return &self.ops[self.n_ops - 1]

@@ -7,7 +7,9 @@ Python is asked for signals, so that Ctrl-C ends a long prediction.
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport PyObject
 from cython.parallel cimport prange, threadid
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -16,12 +18,18 @@ from relume.engine.plan cimport Plan, adapted, ceil_div, shard_of, shards_at_onc
 from relume.engine.ops cimport (
     Pass, Sparse, float_mode, flush_subnormals, restore_float_mode, value_at,
 )
+from relume.runtime.read_write_lock cimport (
+    BUSY, THREAD_LINES, ReadWriteLock, begin_reading, end_reading, line_of_thread, try_reading,
+)
 from relume.runtime.threads cimport Region, begin, done, end
 
 from relume.engine.arrays import Centered
 
 cdef extern from "runtime/platform.h" nogil:
     void* exchange_pointer(void** address, void* pointer)
+    void* load_pointer(void** address)
+    uint64_t shared_uint64(const uint64_t* at)
+    void set_shared_uint64(uint64_t* at, uint64_t value)
     double seconds()
 
 cnp.import_array()
@@ -31,29 +39,98 @@ cdef enum:
     EVERY = 16                  # one such call in so many
 
 
-def predict_array(Plan plan not None, parameters, X, bint softmax=False):
-    """`predict` for an array that can be read as it is; None for all else, or if not finite."""
-    if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
-            or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != plan.n_in
-            or cnp.PyArray_TYPE(X) != plan.type_number or not cnp.PyArray_ISCARRAY_RO(X)):
-        return None
-    return predict(plan, parameters, X, softmax)
+cdef class Predictor:
+    """Predictions with the values of a network, by many Python threads at once.
+
+    Each Python thread has a plan of its own, or shares it with few: measured times, and memory
+    that a call leaves for the next one, would else move between the caches of all CPUs. The first
+    thread has the network's. No value changes during a prediction: the lock is held for reading. A
+    predictor never changes what it holds, so that all of it belongs together.
+
+    Parameters
+    ----------
+    plan : Plan
+        The network's.
+    specs : list of OpSpec
+        Those that it was compiled from.
+    sparse : str
+        As `Plan` takes it.
+    parameters : ndarray
+    lock : ReadWriteLock
+        That of the parameters.
+    """
+
+    cdef readonly Plan plan
+    cdef readonly list specs
+    cdef readonly str sparse
+    cdef readonly object parameters
+    cdef readonly ReadWriteLock lock
+    cdef list kept              # the plans of `plans`
+    cdef char* values
+    cdef void* plans[THREAD_LINES]
+
+    def __cinit__(self, Plan plan not None, list specs not None, str sparse not None, parameters,
+                  ReadWriteLock lock not None):
+        self.plan, self.specs, self.sparse = plan, specs, sparse
+        self.parameters, self.lock, self.kept = parameters, lock, []
+        self.values = data_of(parameters, plan.dtype, plan.n_parameters, "parameters")
+
+    def predict_array(self, X, bint softmax=False):
+        """`predict` for an array that can be read as it is; None for all else, or if not finite.
+        """
+        if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
+                or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != self.plan.n_in
+                or cnp.PyArray_TYPE(X) != self.plan.type_number
+                or not cnp.PyArray_ISCARRAY_RO(X)):
+            return None
+        return self.outputs(X, softmax)
+
+    def predict(self, X, bint softmax=False):
+        """The outputs for the rows of X, through softmax if asked; None where X is not finite.
+
+        A sparse X is a tuple (values, index, starts) of compressed rows.
+        """
+        return self.outputs(X, softmax)
+
+    cdef object outputs(self, X, bint softmax):
+        cdef int line = line_of_thread(), read
+        cdef PyObject* own = <PyObject*> load_pointer(&self.plans[line])
+        if own == NULL:
+            own = self.new_plan(line)
+        read = try_reading(&self.lock.state)
+        if read == BUSY:
+            with nogil:
+                read = begin_reading(&self.lock.state)
+        try:
+            return outputs(<Plan> own, self.values, X, softmax)
+        finally:
+            end_reading(&self.lock.state, read)
+
+    cdef PyObject* new_plan(self, int line) except NULL:
+        """The plan of some threads. A second one, made at the same time, does no harm."""
+        cdef Plan plan = self.plan
+        if self.kept:
+            plan = Plan(plan.n_in, self.specs, plan.dtype, self.sparse)
+            plan.row_took(self.plan.row_seconds)
+        self.kept.append(plan)
+        exchange_pointer(&self.plans[line], <PyObject*> plan)
+        return <PyObject*> plan
 
 
 def predict(Plan plan not None, parameters, X, bint softmax=False):
-    """The outputs for the rows of X, through softmax if asked; None where X is not finite.
+    """The outputs for the rows of X through a plan that only the caller uses; see `Predictor`."""
+    return outputs(plan, data_of(parameters, plan.dtype, plan.n_parameters, "parameters"), X,
+                   softmax)
 
-    A sparse X is a tuple (values, index, starts) of compressed rows.
-    """
+
+cdef object outputs(Plan plan, char* parameters, X, bint softmax):
     cdef bint sparse = isinstance(X, tuple)
     cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0]
     cdef cnp.npy_intp[2] shape = [n, plan.n_out]
     cdef Sparse rows
     cdef int threads = plan.threads_for(n)
     cdef Py_ssize_t shard = shard_of(plan, n, threads)
-    cdef Pass p = plan.new_pass(
-        data_of(parameters, plan.dtype, plan.n_parameters, "parameters"), NULL, NULL,
-        min(n, shard))
+    cdef Pass p = plan.new_pass(parameters, NULL, NULL, min(n, shard))
     p.training = False
     if sparse:
         read_sparse(&rows, X, plan.dtype, n, plan.n_in)
@@ -95,6 +172,7 @@ cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
     cdef Py_ssize_t* block = borrow(plan, threads * size)
     cdef char* memory = <char*> block + LINE + (-<Py_ssize_t> block & (LINE - 1))
     cdef Region region
+    cdef uint64_t calls
     cdef double start = 0
     if block == NULL:
         return -1
@@ -104,8 +182,9 @@ cdef int predict_shards(Plan plan, const Pass* p, char* result, Py_ssize_t rows,
         threads = 1
     if threads == 1:
         if rows >= TIMED:
-            plan.predictions += 1
-            if plan.predictions % EVERY == 1:
+            calls = shared_uint64(&plan.predictions) + 1
+            set_shared_uint64(&plan.predictions, calls)
+            if calls % EVERY == 1:
                 start = seconds()
         for i in range(first, last):
             bad += not predict_shard(plan, p[0], memory, result, i, rows, softmax)

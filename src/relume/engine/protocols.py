@@ -4,6 +4,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from relume.runtime.read_write_lock import ReadWriteLock
+
 
 class OptimizerSettings(Protocol):
     """An optimizer: its kernel, the kernel's numbers, and limits of the gradients."""
@@ -38,3 +40,7 @@ class TrainedValues(Protocol):
     steps: int
     # Of |parameters| and |optimizer_state[0]|, both upper; None where nobody knows them.
     bounds: tuple[float, float] | None
+
+    @property
+    def lock(self) -> ReadWriteLock:
+        """Held for writing while the parameters are written."""

@@ -17,8 +17,9 @@ The first calls are timed, BURST of each form; later as many are, so rarely that
 and the clock cost about 1 / COST of the time. The shortest time of a burst counts: the first call
 of a form that was not used finds its memory out of the cache, and others may be interrupted. The
 estimates follow a shorter time quickly and a longer one slowly for the same reason. The choice
-changes no bit of a result. Several Python threads may predict with one plan: they use the same
-estimates without a lock. A lost update of one of them costs a little time at most.
+changes no bit of a result. Several threads may use one plan at once: a choice that one of them is
+timing is `busy`, and the others follow what it says so far. What they read of it is read and
+written whole. A count that is lost costs a little time at most.
 """
 
 cimport numpy as cnp
@@ -34,6 +35,14 @@ import numpy as np
 
 cdef extern from "runtime/platform.h" nogil:
     double seconds()
+    bint swap_int_if(int* at, int before, int after)
+    void store_int(int* at, int value)
+    int shared_int(const int* at)
+    void set_shared_int(int* at, int value)
+    int64_t shared_int64(const int64_t* at)
+    void set_shared_int64(int64_t* at, int64_t value)
+    double shared_double(const double* at)
+    void set_shared_double(double* at, double value)
 
 cnp.import_array()
 
@@ -75,12 +84,22 @@ cdef void begin_choice(SkipChoice* choice) noexcept nogil:
     choice.min_share, choice.share, choice.wait = 2, 0, 1
     choice.bursts[DENSE] = choice.bursts[SKIPPING] = 0
     choice.form, choice.left = DENSE, BURST
+    choice.busy = 0
 
 
 cdef int next_call(SkipChoice* choice) noexcept nogil:
-    """The form in which the next call is timed, or UNTIMED."""
-    choice.wait -= 1
-    return choice.form if choice.wait <= 0 else UNTIMED
+    """The form in which the next call is timed, or UNTIMED; the choice is busy until `end_call`.
+    """
+    cdef int64_t wait = shared_int64(&choice.wait) - 1
+    set_shared_int64(&choice.wait, wait)
+    if wait > 0 or not swap_int_if(&choice.busy, False, True):
+        return UNTIMED
+    return choice.form
+
+
+cdef void end_call(SkipChoice* choice) noexcept nogil:
+    """Let another call be timed."""
+    store_int(&choice.busy, False)
 
 
 cdef double shortest(const SkipChoice* choice, double before, double took) noexcept nogil:
@@ -98,7 +117,8 @@ cdef double follow(double estimate, double found, int bursts) noexcept nogil:
 
 cdef double skipping_takes(const SkipChoice* choice, double share) noexcept nogil:
     """Seconds for an element of x."""
-    return choice.compress + choice.nonzero * (1 - share + 1 / choice.line)
+    return (shared_double(&choice.compress)
+            + shared_double(&choice.nonzero) * (1 - share + 1 / shared_double(&choice.line)))
 
 
 cdef void dense_took(SkipChoice* choice, double took, Py_ssize_t size) noexcept nogil:
@@ -107,7 +127,7 @@ cdef void dense_took(SkipChoice* choice, double took, Py_ssize_t size) noexcept 
     choice.left -= 1
     if choice.left > 0:
         return
-    choice.dense = follow(choice.dense, choice.found, choice.bursts[DENSE])
+    set_shared_double(&choice.dense, follow(choice.dense, choice.found, choice.bursts[DENSE]))
     choose_again(choice, size)
 
 
@@ -121,9 +141,10 @@ cdef void skipping_took(SkipChoice* choice, double compress, double product, Py_
     choice.left -= 1
     if choice.left > 0:
         return
-    choice.line, choice.share = line, 1 - <double> nonzeros / size
-    choice.compress = follow(choice.compress, choice.found, bursts)
-    choice.nonzero = follow(choice.nonzero, choice.found_nonzero, bursts)
+    set_shared_double(&choice.line, line)
+    set_shared_double(&choice.share, 1 - <double> nonzeros / size)
+    set_shared_double(&choice.compress, follow(choice.compress, choice.found, bursts))
+    set_shared_double(&choice.nonzero, follow(choice.nonzero, choice.found_nonzero, bursts))
     choose_again(choice, size)
 
 
@@ -131,16 +152,19 @@ cdef void choose_again(SkipChoice* choice, Py_ssize_t size) noexcept nogil:
     """Find the share of zeros from which skipping pays, and when the next burst begins."""
     cdef double dense = choice.dense, skipping, faster, wait
     cdef int form = choice.form
-    choice.bursts[form] += choice.bursts[form] < INT32_MAX
-    choice.form, choice.left, choice.wait = (DENSE if form == SKIPPING else SKIPPING), BURST, 1
+    set_shared_int(&choice.bursts[form], choice.bursts[form] + (choice.bursts[form] < INT32_MAX))
+    choice.form, choice.left = (DENSE if form == SKIPPING else SKIPPING), BURST
+    set_shared_int64(&choice.wait, 1)
     if choice.bursts[SKIPPING] == 0:
         return
-    skipping = skipping_takes(choice, choice.share)
+    skipping = skipping_takes(choice, shared_double(&choice.share))
     if form == (SKIPPING if skipping > dense else DENSE):       # the slower form, which costs time
         faster = max(min(dense, skipping) * size, clock)
         wait = COST * BURST * (max(dense, skipping) * size - faster + 4 * clock) / faster
-        choice.wait = <int64_t> min(max(wait, <double> MIN_WAIT), <double> MAX_WAIT)
-    choice.min_share = 1 + 1 / choice.line - (dense - choice.compress) / choice.nonzero
+        set_shared_int64(&choice.wait,
+                         <int64_t> min(max(wait, <double> MIN_WAIT), <double> MAX_WAIT))
+    set_shared_double(&choice.min_share,
+                      1 + 1 / choice.line - (dense - choice.compress) / choice.nonzero)
 
 
 cdef Py_ssize_t sample_of(Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
@@ -162,7 +186,7 @@ cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssiz
     """Whether to skip the zeros of x; the trial begins if this call is to be timed."""
     cdef SkipChoice* choice
     cdef int form = UNTIMED
-    cdef double share
+    cdef double share, min_share
     trial.choice = NULL
     if p.sparsity != AUTO:
         return p.sparsity == ALWAYS
@@ -175,21 +199,22 @@ cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssiz
         trial.choice, trial.form, trial.size = choice, form, rows * width
         trial.compressing, trial.reads, trial.begin = 0, 1, seconds()
         return form == SKIPPING
-    if choice.min_share > 1:
+    min_share = shared_double(&choice.min_share)
+    if min_share > 1:
         return False
     if product == ONE_ROW:
         # Compressing counts the zeros of each row. Before a dense product, counting them takes
         # too long where there are few outputs: those of a row before stand for them.
-        if choice.share >= choice.min_share:
+        if shared_double(&choice.share) >= min_share:
             return True
-        if op.n_out < ROW_COUNTED and choice.wait % 16 != 0:
+        if op.n_out < ROW_COUNTED and shared_int64(&choice.wait) % 16 != 0:
             return False
-    elif choice.min_share <= 0:
+    elif min_share <= 0:
         return True
     share = share_of_zeros(p, x, rows, width, stride, op.n_out)
     if own:
-        choice.share = share
-    return share >= choice.min_share
+        set_shared_double(&choice.share, share)
+    return share >= min_share
 
 
 cdef void end_trial(const Trial* trial) noexcept nogil:
@@ -203,6 +228,7 @@ cdef void end_trial(const Trial* trial) noexcept nogil:
     else:
         skipping_took(trial.choice, trial.compressing, max(took - trial.compressing, 0.0),
                       trial.size, trial.nonzeros, trial.line)
+    end_call(trial.choice)
 
 
 cdef double clock_of(Trial* trial) noexcept nogil:
@@ -262,8 +288,8 @@ cdef bint skip_in_forward(const Pass* p, const Op* op, const char* x, Py_ssize_t
     add_compressing(trial, begin)
     if n == 1 and p.sparsity == AUTO and trial.choice == NULL:
         share = 1 - <double> c.starts[1] / op.n_in
-        op.choices[ONE_ROW].share = share
-        if share < op.choices[ONE_ROW].min_share:
+        set_shared_double(&op.choices[ONE_ROW].share, share)
+        if share < shared_double(&op.choices[ONE_ROW].min_share):
             return False
     p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, op.n_in, op.n_out, bias,
                                False, z)
@@ -330,9 +356,11 @@ def simulate(shares, dense, compress, nonzero, Py_ssize_t rows=64, Py_ssize_t wi
         timed[i], skipped[i] = form != UNTIMED, form == SKIPPING
         if form == DENSE:
             dense_took(&choice, d * size, size)
+            end_call(&choice)
         elif form == SKIPPING:
             nonzeros = round((1 - share) * size)
             skipping_took(&choice, c * size, s * (nonzeros + rows), size, nonzeros, width)
+            end_call(&choice)
         else:
             choice.share = share
             skipped[i] = share >= choice.min_share

@@ -21,6 +21,7 @@ from relume.engine.ops cimport (
     Pass, Op, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
 )
 from relume.engine.updates cimport Updates
+from relume.runtime.read_write_lock cimport begin_writing, end_writing
 from relume.runtime.threads cimport (
     APART, Region, available_threads, begin, begin_choice, choose, chosen, done, end, next_part,
     share_out,
@@ -359,12 +360,15 @@ cdef class Training:
         if guarded and not self.updates.begin_guarded(
                 self.plan.largest_gradient(&self.p), NULL):
             return NO_MEMORY
+        begin_writing(&self.updates.lock.state)
         self.plan.track_statistics(&self.p)
         penalties = self.updates.run(&self.p, self.divisor)
         if guarded and not self.updates.end_guarded(NULL):
-            return STEP_NOT_FINITE
-        self.batch_loss += penalties
-        return FINE
+            status = STEP_NOT_FINITE
+        end_writing(&self.updates.lock.state)
+        if status == FINE:
+            self.batch_loss += penalties
+        return status
 
     cdef Status phase1(self, Py_ssize_t rows, bint steps=True) noexcept nogil:
         """All shards through all segments and back; the loss stands between.

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from relume.engine.plan cimport Block, Plan
 from relume.engine.ops cimport Pass
+from relume.runtime.read_write_lock cimport ReadWriteLock
 from relume.runtime.threads cimport Region
 from relume.kernels.table cimport N_HYPER, OptimizerRow
 
@@ -16,6 +17,7 @@ cdef enum Work:                 # what is done with a block
 cdef class Updates:
     cdef Plan plan
     cdef object weights
+    cdef ReadWriteLock lock     # held while parameters are written
     cdef tuple owners           # keeps alive what the pointers below point to
     cdef char* parameters
     cdef char* state

@@ -11,6 +11,7 @@ from relume.engine.arrays cimport address, optimizer_of, writable_data_of
 from relume.engine.plan cimport Block, Plan
 from relume.engine.ops cimport Pass, Op, float_mode, flush_subnormals, restore_float_mode
 from relume.engine.tree cimport Tree, begin_tree, joins, push, slots_of
+from relume.runtime.read_write_lock cimport ReadWriteLock, begin_writing, end_writing
 from relume.runtime.threads cimport APART, Region, begin, done, end, next_part, share_out
 from relume.kernels.table cimport N_HYPER
 
@@ -28,7 +29,8 @@ cdef class Updates:
     ----------
     plan : Plan
     weights : relume.nn.parameters.weights.Weights
-        Its parameters, optimizer state, average and number of steps are changed in place.
+        Its parameters, optimizer state, average and number of steps are changed in place, while
+        its lock is held for writing.
     optimizer : relume.nn.optimizers.optimizers.Optimizer
         The kernel's name and numbers; the limits of the gradient's norm and of its elements; how
         much of the weights' running average a step keeps.
@@ -46,6 +48,8 @@ cdef class Updates:
         self.plan, self.threads, self.max_threads = plan, threads, threads
         self.mean_penalty = mean_penalty
         self.weights, self.t = weights, weights.steps
+        lock = getattr(weights, "lock", None)
+        self.lock = ReadWriteLock() if lock is None else lock
         self.clip_norm = optimizer.clip_norm or 0.0
         self.clip_value = optimizer.clip_value or 0.0
         self.keep = optimizer.ema_decay or 0.0
@@ -119,9 +123,11 @@ cdef class Updates:
                 self.begin_step()
                 self.blocks(&p, 1, REGULARIZE, 1)
                 factor = self.norm_factor(&unit)
+                begin_writing(&self.lock.state)
                 self.blocks(&p, 1, UPDATE, factor, unit)
                 self.limit_columns()
                 finite = self.end_guarded(self.gradient)
+                end_writing(&self.lock.state)
         if not kept:
             raise MemoryError("no memory to keep the weights as they were before the step")
         if finite:
@@ -148,13 +154,17 @@ cdef class Updates:
         with nogil:
             self.begin_step()
             factor = self.norm_factor(&unit)
+            begin_writing(&self.lock.state)
             self.blocks(&p, 1, UPDATE, factor, unit)
+            end_writing(&self.lock.state)
 
     cdef double finish_blocks(self) noexcept:
         """After the update of all blocks; returned is the sum of the penalties."""
         self.first_block, self.last_block = 0, self.plan.n_blocks
         with nogil:
+            begin_writing(&self.lock.state)
             self.limit_columns()
+            end_writing(&self.lock.state)
         return self.penalties()
 
     cdef int count(self) except -1:

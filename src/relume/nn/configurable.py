@@ -34,12 +34,13 @@ class CheckedSettings:
                 if name not in state:
                     self._refuse_misspelt(name)
                 elif value is not state[name]:
-                    value = self._changed(name, value)
+                    super().__setattr__(name, self._checked(name, value))
+                    self._tell_of_change()
+                    return
             super().__setattr__(name, value)
 
-    def _changed(self, name: str, value: object) -> object:
-        """What to store where an attribute gets another value."""
-        return self._checked(name, value)
+    def _tell_of_change(self) -> None:
+        """Called when a setting has got another value."""
 
     def _setting_names(self) -> list[str]:
         """The names of the settings."""
@@ -80,13 +81,11 @@ class Configurable(CheckedSettings):
 
     structural: ClassVar[bool] = False  # whether a network compiles its plan from the settings
 
-    def _changed(self, name: str, value: object) -> object:
-        """What to store; networks that use the object learn that something has changed."""
-        value = self._checked(name, value)
-        CHANGES.settings += 1
+    def _tell_of_change(self) -> None:
+        """Let networks that use the object learn that something has changed."""
+        CHANGES.settings = object()
         if self.structural:
-            CHANGES.count += 1
-        return value
+            CHANGES.layers = object()
 
     def _setting_names(self) -> list[str]:
         return list(self.config())
@@ -122,24 +121,25 @@ class Configurable(CheckedSettings):
 
 
 class _Changes:
-    """How often settings have changed: of layers or lists of layers, and of any object.
+    """The last change of settings: of layers or lists of layers, and of any object.
 
-    A network or a fit compares a number with the one it last saw, which takes some nanoseconds,
-    before it compares settings. They are attributes of an object, since those of a class are read
-    more slowly.
+    A network or a fit compares it with the one that it last saw, which takes some nanoseconds,
+    before it compares settings. Each change is an object of its own: of a number that is counted
+    up, two Python threads may make the same one. They are attributes of an object, since those of
+    a class are read more slowly.
     """
 
-    __slots__ = ("count", "settings")
+    __slots__ = ("layers", "settings")
 
     def __init__(self) -> None:
-        self.count = self.settings = 0
+        self.layers = self.settings = object()
 
 
 CHANGES = _Changes()
 
 
 class CountedList(list[T]):
-    """A list whose changes in place are counted."""
+    """A list whose changes in place are noticed."""
 
 
 def _counted(name: str) -> Any:
@@ -151,7 +151,7 @@ def _counted(name: str) -> Any:
         try:
             return change(self, *args, **kwargs)
         finally:
-            CHANGES.count += 1
+            CHANGES.layers = object()
 
     return method
 

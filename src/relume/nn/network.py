@@ -7,15 +7,15 @@ The arithmetic is in `relume.engine`; the loop of a fit in `relume.nn.training`;
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Never, Self
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Never, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from relume import validation
-from relume.engine.prediction import predict, predict_array
 from relume.engine.skip_zeros import SPARSITIES
 from relume.engine.updates import Updates
 from relume.keywords import refuse, refusing
@@ -31,7 +31,7 @@ from relume.nn.data.minibatches import (
     ShardBatches,
     learn_standardization,
 )
-from relume.nn.data.rows import SparseRows, parts_of
+from relume.nn.data.rows import RawRows, SparseRows, parts_of
 from relume.nn.data.shards import Shards
 from relume.nn.data.splits import class_weights, split
 from relume.nn.data.target_form import MEAN, SCALE, TargetForm
@@ -66,6 +66,7 @@ from relume.nn.training.lbfgs_fit import fit_lbfgs
 from relume.nn.training.lbfgs_fit import plain as plain_objective
 from relume.nn.training.run import Diverged, Steps, gradients_of, one_step, step_not_finite
 from relume.runtime import files
+from relume.runtime.read_write_lock import OneThread
 
 if TYPE_CHECKING:
     from relume.nn.compact import Compacted
@@ -83,6 +84,29 @@ OptimizerOf = (
     Optimizer | LBFGS | Literal["adam", "adamw", "lbfgs", "lion", "nadam", "rmsprop", "sgd"] | None
 )
 MetricsOf = Iterable[str | Callable[..., float]] | None
+
+
+USED_ELSEWHERE = (
+    "another Python thread is training this network, or a part of it: one thread at a time may "
+    "train, build, load, restore, save or copy it. Others may predict meanwhile, and ask for "
+    "state_dict; or give each thread a network of its own"
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _by_one_thread(
+    method: Callable[Concatenate[Network, P], T],
+) -> Callable[Concatenate[Network, P], T]:
+    """A method that changes the network, which one Python thread at a time may do."""
+
+    @functools.wraps(method)
+    def alone(self: Network, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._one_thread:
+            return method(self, *args, **kwargs)
+
+    return alone
 
 
 class _Elsewhere:
@@ -167,8 +191,11 @@ class Network:
 
     Notes
     -----
-    The number of input features is taken from the first data, or passed to `build`. Many Python
-    threads may predict with the same network at once, but only one thread at a time may train it.
+    The number of input features is taken from the first data, or passed to `build`.
+
+    Many Python threads may predict with the same network at once, also while another one trains
+    it: each prediction then has the weights from before or after a step. Only one thread at a time
+    may train, build, load, restore, save or copy it; others get a RuntimeError.
 
     Attributes, and the settings of layers, loss and optimizer, may be assigned at any time, even
     by a callback during a fit. A new value is checked as in the constructor, and takes effect at
@@ -206,6 +233,7 @@ class Network:
         sparse: Literal["auto", "never", "always"] = "auto",
         scale_targets: bool = False,
     ) -> None:
+        self._one_thread = OneThread(USED_ELSEWHERE)  # entered by the one that trains
         self._values: Weights | None = None  # `_weights` follows the layers
         self._tape: Any = None  # what `forward` keeps for `backward`
         self._steps: Steps | None = None  # what `train_on_batch` keeps for its next call
@@ -489,7 +517,7 @@ class Network:
     @property
     def _weights(self) -> Weights | None:
         """The weights with a plan of the present layers; None before the network is built."""
-        if self._changes != CHANGES.count:
+        if self._changes is not CHANGES.layers:
             self._follow_layers()
         return self._values
 
@@ -500,11 +528,11 @@ class Network:
 
     def _forget_layers(self) -> None:
         """Let the next look at the weights compare the layers with their plan."""
-        self._changes = -1
+        self._changes: object = None
 
     def _follow_layers(self) -> None:
         """Check layers that have changed, and compile the plan anew where it differs."""
-        changes = CHANGES.count
+        changes = CHANGES.layers
         layers = checked_layers(self._layers, "layers")
         _outputs_of(layers)
         if self._values is not None and self._values.recompile(layers, self._sparse):
@@ -555,9 +583,10 @@ class Network:
         """Build the network, or check that it has been built for this width."""
         weights = self._weights
         if weights is None:
-            weights = Weights(list(self.layers), n_features, self.dtype, self.sparse)
-            weights.draw(self._rng)
-            self._weights = weights
+            with self._one_thread:
+                weights = Weights(list(self.layers), n_features, self.dtype, self.sparse)
+                weights.draw(self._rng)
+                self._weights = weights
         elif n_features != weights.plan.n_in:
             raise ValueError(
                 f"n_features must be {weights.plan.n_in}, for which the network is built; "
@@ -581,11 +610,13 @@ class Network:
             If the network is not built.
         """
         weights = self._built()
-        state = state_dict_of(weights, weights.parameters)
+        with weights.lock.reading():
+            state = state_dict_of(weights, weights.parameters)
         if self._scale_targets:
             state |= self._target_form.arrays(weights.plan.n_out)
         return state
 
+    @_by_one_thread
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Take over parameters, as `state_dict` returns them; the optimizer starts afresh.
 
@@ -636,6 +667,10 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Weights and settings: copies, since a network trains in place."""
+        with self._one_thread.absent():
+            return self._state()
+
+    def _state(self) -> dict[str, Any]:
         weights, layers = copy.copy(self._weights), copy.deepcopy(self._layers)
         if weights is not None:
             weights.recompile(list(layers), self._sparse)
@@ -648,9 +683,10 @@ class Network:
             "_optimizer": copy.copy(self._optimizer),
             "_schedule": copy.copy(self._schedule),
             "_rng": rng,
+            "_one_thread": OneThread(USED_ELSEWHERE),
             "_tape": None,
             "_steps": None,
-            "_changes": -1,
+            "_changes": None,
             "_hooks": None,
             "_callback_states": self._states_of_callbacks(),
         }
@@ -665,12 +701,14 @@ class Network:
             state, and the number of epochs. It can be pickled; a pickle is promised to load in the
             same version of relume only.
         """
-        return Snapshot.of(self)
+        with self._one_thread.absent():
+            return Snapshot.of(self)
 
     def _states_of_callbacks(self) -> list[dict[str, Any]]:
         """The states of the callbacks of the running fit, or of the last one."""
         return self._callback_states if self._hooks is None else self._hooks.states()
 
+    @_by_one_thread
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, of this network or of one with the same layers.
 
@@ -723,6 +761,7 @@ class Network:
 
     # -- training -------------------------------------------------------------------------------
 
+    @_by_one_thread
     def fit(
         self,
         X: Any,
@@ -912,6 +951,7 @@ class Network:
             return 0
         return int(self._rng.integers(2**64, dtype=np.uint64))
 
+    @_by_one_thread
     def train_on_batch(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
@@ -1013,6 +1053,10 @@ class Network:
             )
         if isinstance(rows, SparseRows):
             raise TypeError("X must be a dense array where training=True, got a sparse matrix")
+        return self._forward_in_training(rows)
+
+    @_by_one_thread
+    def _forward_in_training(self, rows: NDArray[Any] | RawRows) -> NDArray[np.floating]:
         check_data.check_enough_rows(self, len(rows))
         before = self._before_learning()
         try:
@@ -1021,8 +1065,9 @@ class Network:
             learn_standardization(weights, rows)
             weights.adapt(rows)
             rows = rows.copy() if isinstance(rows, np.ndarray) else rows.take(slice(None))
-            tape = weights.plan.new_tape(len(rows))
-            z = weights.plan.forward(weights.parameters, rows, tape, self._key())
+            tape, key = weights.plan.new_tape(len(rows)), self._key()
+            with weights.lock.writing():  # of running statistics
+                z = weights.plan.forward(weights.parameters, rows, tape, key)
             if z is None:
                 raise validation.not_finite("X", self.dtype)
         except BaseException:
@@ -1040,6 +1085,7 @@ class Network:
             return self.snapshot()
         return self._rng.bit_generator.state if weights.plan.random else None
 
+    @_by_one_thread
     def backward(self, dz: ArrayLike) -> NDArray[np.floating]:
         """All gradients, from the gradient of a custom loss with respect to the raw outputs.
 
@@ -1092,6 +1138,7 @@ class Network:
         """The gradients of rows, as the engine takes them, in a flat array; nothing is kept."""
         return gradients_of(self, X, y)
 
+    @_by_one_thread
     def step(self) -> None:
         """Let the optimizer make a step with the gradients of the last `backward`.
 
@@ -1257,10 +1304,10 @@ class Network:
 
     def _outputs_of(self, X: Any, softmax: bool = False) -> NDArray[Any]:
         """The outputs for a user's X; at once where the engine can read it as it is."""
-        weights = self._values if self._changes == CHANGES.count else self._weights
+        weights = self._values if self._changes is CHANGES.layers else self._weights
         if weights is None:
             weights = self._built()
-        z = predict_array(weights.plan, weights.parameters, X, softmax)
+        z = weights.predictor.predict_array(X, softmax)
         if z is None:
             return self._outputs(check_data.features(self, X, no_rows=True), softmax)
         return z
@@ -1268,14 +1315,17 @@ class Network:
     def _outputs(self, X: Features, softmax: bool = False) -> NDArray[Any]:
         """The outputs for an X that has been checked; builds the network if need be."""
         weights = self._build(X.shape[1])
-        plan, parameters = weights.plan, weights.parameters
+        predictor = weights.predictor
         if len(X) == 0:
-            return np.empty((0, plan.n_out), self.dtype)
+            return np.empty((0, predictor.plan.n_out), self.dtype)
         if isinstance(X, np.ndarray):
-            z = predict(plan, parameters, X, softmax)
+            z = predictor.predict(X, softmax)
         else:
+            if self._one_thread.elsewhere:  # which makes steps between the parts
+                weights = copy.copy(weights)
+                predictor = weights.predictor
             weights.adapt(X)
-            parts: Any = [predict(plan, parameters, part, softmax) for part in parts_of(X)]
+            parts: Any = [predictor.predict(part, softmax) for part in parts_of(X)]
             z = None if any(part is None for part in parts) else np.concatenate(parts)
         if z is None:
             raise validation.not_finite("X", self.dtype)
@@ -1321,7 +1371,8 @@ class Network:
         """
         from relume.onnx import model_of
 
-        model = model_of(self, output=output, classes=classes, dtype=dtype, opset=opset)
+        with self._one_thread.absent():
+            model = model_of(self, output=output, classes=classes, dtype=dtype, opset=opset)
         files.replace(validation.path(path), model.SerializeToString())
 
     def to_sklearn(self, classes: ArrayLike | None = None) -> Any:
@@ -1355,7 +1406,8 @@ class Network:
         """
         from relume.nn.interop.to_sklearn import to_sklearn
 
-        return to_sklearn(self, classes)
+        with self._one_thread.absent():
+            return to_sklearn(self, classes)
 
     def part(self, first: int, last: int | None = None) -> Network:
         """A network of the layers ``layers[first:last]``, on the same weights.
@@ -1393,9 +1445,9 @@ class Network:
         Notes
         -----
         The weights stay in memory as long as one of the networks lives. Only one thread at a time
-        may train the network or a part of it. Copies, pickles and saved files have weights of
-        their own; and so has a network that is given other ones than those it was split with, as
-        by ``Revive(how="leaky")`` or a snapshot from before it was built.
+        may train the network or a part of it; others get a RuntimeError. Copies, pickles and saved
+        files have weights of their own; and so has a network that is given other ones than those
+        it was split with, as by ``Revive(how="leaky")`` or a snapshot from before it was built.
 
         Examples
         --------
@@ -1497,7 +1549,8 @@ class Network:
         """
         from relume.nn.compact import compact
 
-        return compact(self, X)
+        with self._one_thread.absent():
+            return compact(self, X)
 
 
 def _name_of(dtype):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from relume.engine.prediction import predict
 from relume.nn.data import check_data
 from relume.nn.data.rows import SparseRows, parts_of
 from relume.nn.layers.activations import Activation
@@ -63,6 +62,7 @@ def part(net: Network, first: int, last: int | None) -> Network:
         dtype=net.dtype, metrics=net._given_metrics if outputs else None, schedule=net.schedule,
         sparse=sparse, scale_targets=net.scale_targets and outputs,
     )  # fmt: skip
+    found._one_thread = net._one_thread  # one thread at a time trains any of them
     found._weights = own = weights.part(list(found.layers), first, width_of(net.layers[:first]))
     weights.shared = own.shared = True
     if outputs:
@@ -73,6 +73,8 @@ def part(net: Network, first: int, last: int | None) -> Network:
 def layer_outputs(net: Network, X: Any, layer: Any) -> NDArray[np.floating]:
     """The outputs of a layer; see `Network.layer_outputs`."""
     weights = net._built()
+    if net._one_thread.elsewhere:  # which makes steps between the blocks
+        weights = copy.copy(weights)
     layers = _until(net, layer)
     rows = check_data.features(net, X, no_rows=True)
     own = weights.part(layers, 0, None)
@@ -84,7 +86,7 @@ def layer_outputs(net: Network, X: Any, layer: Any) -> NDArray[np.floating]:
         weights.adapt(rows)
         multiplies = width_of(layers) is not None  # as the engine's sparse rows need
         blocks = parts_of(rows) if multiplies or not isinstance(rows, SparseRows) else rows.dense()
-    values: list[Any] = [predict(own.plan, own.parameters, block) for block in blocks]
+    values: list[Any] = [own.predictor.predict(block) for block in blocks]
     if any(each is None for each in values):
         raise not_finite("X", net.dtype)
     return values[0] if len(values) == 1 else np.concatenate(values)

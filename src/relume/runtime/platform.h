@@ -59,11 +59,82 @@ static inline void *exchange_pointer(void **address, void *pointer)
 #endif
 }
 
+#if defined(_MSC_VER)
+#define RELUME_THREAD_LOCAL __declspec(thread)
+#else
+#define RELUME_THREAD_LOCAL __thread
+#endif
+
+/* Numbers that several threads read and write. The first four functions are sequentially consistent:
+ * what a lock is made of. The others are relaxed: each number is read and written whole, and what
+ * the compiler makes of them is as fast as a plain access. They are for estimates, where it does no
+ * harm if one of two threads' changes is lost. MSVC reads and writes aligned volatile numbers whole,
+ * and on x86 with acquire and release. */
+#if defined(_MSC_VER)
+static inline int load_int(const int *at)
+{
+    MemoryBarrier();
+    return *(const volatile int *)at;
+}
+static inline void store_int(int *at, int value) { InterlockedExchange((volatile LONG *)at, value); }
+static inline int add_to_int(int *at, int value)                    /* returns the sum */
+{
+    return InterlockedExchangeAdd((volatile LONG *)at, value) + value;
+}
+static inline int swap_int_if(int *at, int before, int after)       /* whether it was `before` */
+{
+    return InterlockedCompareExchange((volatile LONG *)at, after, before) == before;
+}
+#define RELUME_RELAXED(type, name) \
+    static inline type shared_##name(const type *at) { return *(const volatile type *)at; } \
+    static inline void set_shared_##name(type *at, type value) { *(volatile type *)at = value; }
+#else
+static inline int load_int(const int *at) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }
+static inline void store_int(int *at, int value) { __atomic_store_n(at, value, __ATOMIC_SEQ_CST); }
+static inline int add_to_int(int *at, int value)                    /* returns the sum */
+{
+    return __atomic_add_fetch(at, value, __ATOMIC_SEQ_CST);
+}
+static inline int swap_int_if(int *at, int before, int after)       /* whether it was `before` */
+{
+    return __atomic_compare_exchange_n(at, &before, after, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+#define RELUME_RELAXED(type, name) \
+    static inline type shared_##name(const type *at) \
+    { \
+        type value; \
+        __atomic_load(at, &value, __ATOMIC_RELAXED); \
+        return value; \
+    } \
+    static inline void set_shared_##name(type *at, type value) \
+    { \
+        __atomic_store(at, &value, __ATOMIC_RELAXED); \
+    }
+#endif
+RELUME_RELAXED(int, int)
+RELUME_RELAXED(int64_t, int64)
+RELUME_RELAXED(uint64_t, uint64)
+RELUME_RELAXED(double, double)
+
+static inline void *load_pointer(void **address)
+{
+#if defined(_MSC_VER)
+    return *(void *volatile *)address;
+#else
+    return __atomic_load_n(address, __ATOMIC_ACQUIRE);
+#endif
+}
+
 /* The parts of a thread that are not taken yet, first to end - 1, packed in one number, so that the
  * thread can atomically take the first part while other threads take the last one. */
 static inline void set_parts(uint64_t *parts, ptrdiff_t first, ptrdiff_t end)
 {
-    *parts = (uint64_t)first << 32 | (uint64_t)end;
+    const uint64_t packed = (uint64_t)first << 32 | (uint64_t)end;
+#if defined(_MSC_VER)
+    *(volatile uint64_t *)parts = packed;
+#else
+    __atomic_store_n(parts, packed, __ATOMIC_RELAXED);
+#endif
 }
 static inline ptrdiff_t take_part(uint64_t *parts, int last)           /* -1 if no part is left */
 {

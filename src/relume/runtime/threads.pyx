@@ -29,17 +29,16 @@ cdef extern from "runtime/platform.h" nogil:
     Py_ssize_t take_part(uint64_t* parts, bint last)
     long process_id()
     double seconds()
+    int shared_int(const int* at)
+    void set_shared_int(int* at, int value)
+    double shared_double(const double* at)
+    void set_shared_double(double* at, double value)
 
 cdef extern from "runtime/start_threads.h" nogil:
     int start_threads(int wanted, int pool, size_t stack_size)
 
 cdef extern from *:
     """
-    #if defined(_MSC_VER)
-    #define RELUME_THREAD_LOCAL __declspec(thread)
-    #else
-    #define RELUME_THREAD_LOCAL __thread
-    #endif
     static RELUME_THREAD_LOCAL int relume_scoped = 0;
     static RELUME_THREAD_LOCAL int relume_pool = 1;
     #if defined(_OPENMP)
@@ -67,8 +66,9 @@ cdef double MIN_RUN = 5e-5      # seconds; regions take several microseconds the
 # Seconds until threads that could not be started are tried again. A try takes 20 us a thread.
 cdef double RETRY = 0.1
 
+# All Python threads read and write these, whole but without an order, see platform.h.
 cdef int n_threads = 1
-cdef bint forced = False        # whether all threads are used, whatever they take
+cdef int forced = 0             # whether all threads are used, whatever they take
 cdef int strikes = 0
 cdef double resting_until = 0
 cdef double no_start_until = 0
@@ -77,7 +77,7 @@ cdef long home = process_id()
 
 
 cdef int available_threads() noexcept nogil:
-    cdef int threads = scoped if scoped else n_threads
+    cdef int threads = scoped if scoped else shared_int(&n_threads)
     if threads == 1 or process_id() != home:
         return 1
     return threads
@@ -89,7 +89,7 @@ cdef int begin(Region* region, int wanted) noexcept nogil:
     if threads > 1:
         region.begin = region.last = seconds()
         region.own = 0
-        if region.begin < resting_until and not forced:
+        if region.begin < shared_double(&resting_until) and not shared_int(&forced):
             return 1
         if threads != pool:
             threads = fill_pool(threads, region)
@@ -98,16 +98,16 @@ cdef int begin(Region* region, int wanted) noexcept nogil:
 
 cdef int fill_pool(int threads, Region* region) noexcept nogil:
     """Let this Python thread's pool have so many threads, or as many as can be started."""
-    global no_start_until, pool
+    global pool
     cdef int started
-    if threads > pool and region.begin < no_start_until:
+    if threads > pool and region.begin < shared_double(&no_start_until):
         threads = pool
     if threads == pool:
         return threads
     started = start_threads(threads, pool, stack_size)
     region.begin = region.last = seconds()
     if started < threads:
-        no_start_until = region.begin + RETRY
+        set_shared_double(&no_start_until, region.begin + RETRY)
     if started > 1:             # else no region is entered, and the pool stays as it is
         pool = started
     return started
@@ -122,16 +122,17 @@ cdef void done(Region* region, int thread) noexcept nogil:
 
 cdef void end(const Region* region, Py_ssize_t n) noexcept nogil:
     """End a region of n parts and decide whether its threads paid off."""
-    global strikes, resting_until
     cdef double now = seconds()
+    cdef int in_a_row
     cdef double alone = (region.last - region.begin) * n / max(region.own, <Py_ssize_t> 1)
     if now - region.begin <= WORTH * alone:
-        strikes = 0
+        if shared_int(&strikes) != 0:
+            set_shared_int(&strikes, 0)
         return
-    strikes += 1
-    if strikes >= STRIKES:
-        strikes = 0
-        resting_until = now + PAUSE * (now - region.begin)
+    in_a_row = shared_int(&strikes) + 1
+    set_shared_int(&strikes, in_a_row if in_a_row < STRIKES else 0)
+    if in_a_row >= STRIKES:
+        set_shared_double(&resting_until, now + PAUSE * (now - region.begin))
 
 
 cdef void share_out(uint64_t* parts, int threads, Py_ssize_t n) noexcept nogil:
@@ -161,9 +162,10 @@ cdef void begin_choice(Choice* choice, int all_threads) noexcept nogil:
 cdef void compare(Choice* choice) noexcept nogil:
     """Begin to time runs, of one thread first."""
     cdef int i
-    choice.level, choice.runs, choice.threads = 0, 0, 1
+    choice.level, choice.runs = 0, 0
+    set_shared_int(&choice.threads, 1)
     for i in range(LEVELS):
-        choice.fastest[i] = 0
+        set_shared_double(&choice.fastest[i], 0)
 
 
 cdef int threads_of(const Choice* choice, int level) noexcept nogil:
@@ -172,7 +174,7 @@ cdef int threads_of(const Choice* choice, int level) noexcept nogil:
 
 cdef int choose(Choice* choice) noexcept nogil:
     """The number of threads for the next run: one, two, four and so on, then the fastest."""
-    if forced:
+    if shared_int(&forced):
         return choice.all_threads
     if choice.all_threads > 1:
         if choice.level == SETTLED and choice.runs >= choice.again:
@@ -185,23 +187,20 @@ cdef void chosen(Choice* choice, Py_ssize_t rows) noexcept nogil:
     """Record the time that the run, of so many rows, took."""
     cdef int level = choice.level
     cdef double took
-    if choice.all_threads == 1 or forced:
+    if choice.all_threads == 1 or shared_int(&forced):
         return
     choice.runs += 1
     if level == SETTLED or choice.runs <= 0:
         return
     took = (seconds() - choice.begin) / rows
-    choice.fastest[level] = took if choice.runs == 1 else min(choice.fastest[level], took)
+    set_shared_double(&choice.fastest[level],
+                      took if choice.runs == 1 else min(choice.fastest[level], took))
     if choice.runs == TRIALS:
         next_level(choice, level, rows)
 
 
 cdef void next_level(Choice* choice, int level, Py_ssize_t rows) noexcept nogil:
-    """Try more threads as long as they are faster, then settle.
-
-    The level is the caller's: another Python thread that trains the same network may have set
-    that of the choice since.
-    """
+    """Try more threads as long as they are faster, then settle."""
     cdef int best = level, i
     cdef const double* fastest = choice.fastest
     cdef double lost = 0
@@ -209,22 +208,23 @@ cdef void next_level(Choice* choice, int level, Py_ssize_t rows) noexcept nogil:
     if level > 0 and fastest[level] > GAIN * fastest[level - 1]:
         best = level - 1
     elif threads_of(choice, level) < choice.all_threads and fastest[0] * rows >= MIN_RUN:
-        choice.level, choice.threads = level + 1, threads_of(choice, level + 1)
+        choice.level = level + 1
+        set_shared_int(&choice.threads, threads_of(choice, level + 1))
         return
     for i in range(level + 1):
         lost += TRIALS * (fastest[i] - fastest[best])
     choice.again = max(AGAIN, <int> min(COST * lost / fastest[best], 1e9))
-    choice.level, choice.threads = SETTLED, threads_of(choice, best)
+    choice.level = SETTLED
+    set_shared_int(&choice.threads, threads_of(choice, best))
 
 
 cdef bint threads_forced() noexcept nogil:
-    return forced
+    return shared_int(&forced)
 
 
 def force_threads(bint force):
     """Let all work of networks use all threads, whatever it takes: for tests."""
-    global forced
-    forced = force
+    set_shared_int(&forced, force)
 
 
 def simulate(int all_threads, seconds_of, Py_ssize_t runs, Py_ssize_t rows=128):
@@ -272,11 +272,11 @@ def set_num_threads(n):
     >>> relume.get_num_threads()
     1
     """
-    global n_threads, scoped
-    n = checked(n, "n")
-    n_threads = n if RELUME_OPENMP else 1
+    global scoped
+    cdef int threads = checked(n, "n") if RELUME_OPENMP else min(checked(n, "n"), 1)
+    set_shared_int(&n_threads, threads)
     if scoped:
-        scoped = local.blocks[-1][1] = n_threads
+        scoped = local.blocks[-1][1] = threads
 
 
 def get_num_threads():

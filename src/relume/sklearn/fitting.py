@@ -98,7 +98,7 @@ class EstimatorFit(Run):
         except KeyboardInterrupt:
             warn("Training interrupted by user.")
         if e.early_stopping and e._best is not None:
-            network._built().parameters[:] = e._best
+            network._built().write(e._best)
             e._best = None
         self.hooks.call("on_fit_end", network)
         e._bind()
@@ -141,7 +141,7 @@ class EstimatorFit(Run):
             _, loss = self.epoch(self.order, key)
         except Diverged:
             self.diverged = True
-            self.network._built().parameters[:] = np.nan
+            self.network._built().write(np.nan)
             return np.nan
         return loss if self.constants is None else loss + self._mean_constant()
 

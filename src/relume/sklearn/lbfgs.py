@@ -29,7 +29,7 @@ def fit_lbfgs(estimator, data, key):
         result = scipy.optimize.minimize(
             function, weights.parameters.copy(), jac=True, method="L-BFGS-B", options=options
         )
-    weights.parameters[:] = result.x
+    weights.write(result.x)
     network.epoch += 1
     with as_of_scikit_learn():
         estimator.n_iter_ = _check_optimize_result("lbfgs", result, options["maxiter"])

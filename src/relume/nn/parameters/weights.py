@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from relume.engine.arrays import aligned_zeros
 from relume.engine.ops import COUNT_BASE, DIGITS, LEARNT
 from relume.engine.plan import Plan
+from relume.engine.prediction import Predictor
 from relume.nn.data.rows import RawRows, SparseRows
 from relume.nn.layers.normalization import Standardize
 from relume.nn.layers.ops import ops_of
+from relume.runtime.read_write_lock import ReadWriteLock
 
 
 class View(NamedTuple):
@@ -25,12 +27,15 @@ class View(NamedTuple):
 
 
 class Weights:
-    """Parameters, gradients and optimizer state of some layers for inputs of one width."""
+    """Parameters, gradients and optimizer state of some layers for inputs of one width.
+
+    Several Python threads may read the parameters while one trains. Whoever writes them in place
+    holds `lock` for writing; who reads what must belong together holds it for reading.
+    """
 
     def __init__(self, layers, n_features, dtype, sparse="auto"):
-        self.layers, self.dtype, self.sparse = layers, dtype, sparse
-        self._compile(n_features)
-        self.parameters = aligned_zeros(self.plan.n_parameters, dtype)
+        self.layers, self.dtype = layers, dtype
+        self._compile(n_features, sparse)
         # The first moment; the root of the second, negative where a unit was revived; and what
         # some optimizers keep besides.
         self.optimizer_state = aligned_zeros((2, self.plan.n_parameters), dtype)
@@ -44,10 +49,51 @@ class Weights:
         self.standardized = False  # whether a Standardize has seen data
         self.shared = False  # whether other weights use the same memory for their parameters
 
-    def _compile(self, n_features):
-        self.specs = ops_of(self.layers)
-        self.plan = Plan(n_features, self.specs, self.dtype, self.sparse)
+    def _compile(self, n_features, sparse):
+        specs = ops_of(self.layers)
+        plan = Plan(n_features, specs, self.dtype, sparse)
+        parameters = aligned_zeros(plan.n_parameters, self.dtype)
+        # The plan and the parameters are one attribute, so that other threads find both changed.
+        self.predictor = Predictor(plan, specs, sparse, parameters, ReadWriteLock())
         self.with_mean = getattr(self.layers[0], "with_mean", None)
+
+    @property
+    def plan(self):
+        """The plan of the layers."""
+        return self.predictor.plan
+
+    @property
+    def specs(self):
+        """What the plan was compiled from: an OpSpec for each op."""
+        return self.predictor.specs
+
+    @property
+    def sparse(self):
+        """Whether products skip zeros."""
+        return self.predictor.sparse
+
+    @property
+    def lock(self):
+        """The lock of the parameters, which parts of a network share with it."""
+        return self.predictor.lock
+
+    @property
+    def parameters(self):
+        """The flat buffer of all parameters."""
+        return self.predictor.parameters
+
+    @parameters.setter
+    def parameters(self, value):
+        self._hold(value, self.lock)
+
+    def _hold(self, parameters, lock):
+        self.predictor = Predictor(self.plan, self.specs, self.sparse, parameters, lock)
+
+    def write(self, values):
+        """Set all parameters."""
+        with self.lock.writing():
+            self.parameters[:] = values
+        self.bounds = None
 
     def recompile(self, layers, sparse):
         """Let the plan be that of other layers, or of ones with other settings, for these values.
@@ -60,13 +106,13 @@ class Weights:
                 f"with_mean of nn.Standardize must stay {self.with_mean} once it has learned from "
                 f"data, got {with_mean}; build a new nn.Network"
             )
-        specs = ops_of(layers)
-        changed = specs != self.specs or sparse != self.sparse
+        specs, now = ops_of(layers), self.predictor
+        changed = specs != now.specs or sparse != now.sparse
         if changed:
-            plan = Plan(self.plan.n_in, specs, self.dtype, sparse)
-            _check_shapes(_arrays(self.plan, self.specs), _arrays(plan, specs))
-            self.plan, self.sparse = plan, sparse
-        self.layers, self.specs, self.with_mean = layers, specs, with_mean
+            plan = Plan(now.plan.n_in, specs, self.dtype, sparse)
+            _check_shapes(_arrays(now.plan, now.specs), _arrays(plan, specs))
+            self.predictor = Predictor(plan, specs, sparse, now.parameters, now.lock)
+        self.layers, self.with_mean = layers, with_mean
         return changed
 
     def part(self, layers, first, width):
@@ -84,13 +130,13 @@ class Weights:
             (name, start, shape) for _, name, start, shape, _ in own
         ]:
             raise AssertionError("the arrays of some layers are no run of the network's")
-        part.parameters = self.parameters[begin : begin + part.plan.n_parameters]
+        part._hold(self.parameters[begin : begin + part.plan.n_parameters], self.lock)
         part.standardized = self.standardized
         return part
 
     def assign(self, other):
         """Take the values of new weights of the same layout; parts of these then have them too."""
-        self.parameters[:] = other.parameters
+        self.write(other.parameters)
         self.standardized, self.gradients = other.standardized, None
         self.forget_steps()
 
@@ -148,10 +194,11 @@ class Weights:
         """The averaged parameters, with the statistics as they are; None if none are averaged."""
         if self.average is None:
             return None
-        flat = self.average.copy()
-        for mean, now in zip(self.views(flat), self.views(self.parameters), strict=True):
-            if now.role != LEARNT:
-                mean.values[...] = now.values
+        with self.lock.reading():
+            flat = self.average.copy()
+            for mean, now in zip(self.views(flat), self.views(self.parameters), strict=True):
+                if now.role != LEARNT:
+                    mean.values[...] = now.values
         return flat
 
     def standardization(self):
@@ -167,9 +214,10 @@ class Weights:
     def learn_standardization(self, mean, scale):
         """Set a first layer's mean, None to keep its zeros, and scale; checked by the caller."""
         views = self.by_op()[0][1]
-        if mean is not None:
-            assign(views, "mean", mean)
-        views["scale"][...] = scale
+        with self.lock.writing():
+            if mean is not None:
+                assign(views, "mean", mean)
+            views["scale"][...] = scale
         self.standardized = True
 
     def adapt(self, X):
@@ -186,13 +234,14 @@ class Weights:
 
     def snapshot(self):
         """All that training changes, in the memory of a recycled snapshot if there is one."""
-        average = None if self.average is None else self.average.copy()
         # Removed in one operation, so that no two Python threads get the same memory.
         parameters, state = vars(self).pop("spare", (None, None))
-        if parameters is None or state.shape != self.optimizer_state.shape:
-            parameters, state = self.parameters.copy(), self.optimizer_state.copy()
-        else:
-            parameters[:], state[:] = self.parameters, self.optimizer_state
+        with self.lock.reading():
+            average = None if self.average is None else self.average.copy()
+            if parameters is None or state.shape != self.optimizer_state.shape:
+                parameters, state = self.parameters.copy(), self.optimizer_state.copy()
+            else:
+                parameters[:], state[:] = self.parameters, self.optimizer_state
         return parameters, state, average, self.steps, self.standardized
 
     def recycle(self, snapshot):
@@ -206,19 +255,20 @@ class Weights:
 
     def restore(self, snapshot):
         """Be again as at the snapshot."""
-        self.parameters[:], state, average, self.steps, self.standardized = snapshot
+        parameters, state, average, self.steps, self.standardized = snapshot
+        self.write(parameters)
         self.state_for(len(state))
         self.optimizer_state[:] = state
-        self.bounds = None
         self.average = None if average is None else average.copy()
 
     def __getstate__(self):
         """Values, copied, without the plan, which is compiled again, and without gradients."""
-        left_out = ("plan", "specs", "spare")
+        left_out = ("predictor", "spare")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         parameters, optimizer_state, average, _, _ = self.snapshot()
         return state | {
             "n_features": self.plan.n_in,
+            "sparse": self.sparse,
             "layout": self.plan.layout(),
             "parameters": parameters,
             # Many optimizers use but one row, or none.
@@ -231,18 +281,18 @@ class Weights:
 
     def __setstate__(self, state):
         n_features, rows = state.pop("n_features"), state.pop("optimizer_state")
-        layout = state.pop("layout")
+        layout, sparse = state.pop("layout"), state.pop("sparse")
+        parameters = state.pop("parameters")
         self.__dict__.update(state)
         if self.average is not None:
             self.average = np.array(self.average)  # a memory map may be read-only
-        self._compile(n_features)
+        self._compile(n_features, sparse)
         if self.plan.layout() != layout:
             raise ValueError(
                 "layers must have the shapes that the network was built with, got other ones: "
                 "undo the change, or make a new network of the changed layers"
             )
-        self.parameters = aligned_zeros(self.plan.n_parameters, self.dtype)
-        self.parameters[:] = state["parameters"]
+        self.parameters[:] = parameters
         self.optimizer_state = aligned_zeros((len(rows), self.plan.n_parameters), self.dtype)
         for i, row in enumerate(rows):
             if row is not None:

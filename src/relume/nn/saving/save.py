@@ -27,11 +27,13 @@ SQUARES = "optimizer.1."  # as earlier versions wrote the squares of "optimizer.
 def save(net: "Network", path: str | os.PathLike[str]) -> None:
     """Write a network to a file; see `Network.save`."""
     path = validation.path(path)
-    settings, tensors = _settings(net), _tensors(net)
-    states, arrays = callback_states.to_config(net._states_of_callbacks())
-    if states:
-        settings["callbacks"] = states
-    files.replace(path, model_file.packed(settings, tensors | arrays))
+    with net._one_thread.absent():
+        settings, tensors = _settings(net), _tensors(net)
+        states, arrays = callback_states.to_config(net._states_of_callbacks())
+        if states:
+            settings["callbacks"] = states
+        data = model_file.packed(settings, tensors | arrays)
+    files.replace(path, data)
 
 
 def _settings(net: "Network") -> dict[str, serialize.Json]:

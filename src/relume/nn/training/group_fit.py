@@ -283,7 +283,7 @@ class GroupObjective:
         Diverged
             If the loss is not finite.
         """
-        self.weights.parameters[:] = parameters
+        self.weights.write(parameters)
         tail = self.sums()
         result = self.training.begin_update(self.gradient, tail)
         _, loss = checked(result, self.training, self.weights.dtype)

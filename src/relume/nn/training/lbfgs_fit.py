@@ -60,7 +60,7 @@ class Objective:
         Diverged
             If the loss is not finite.
         """
-        self.weights.parameters[:] = parameters
+        self.weights.write(parameters)
         result = self.training.gradients(self.X, self.y, self.weight, self.gradient, self.key)
         _, loss = checked(result, self.training, self.weights.dtype)
         return loss, self.gradient
@@ -95,7 +95,7 @@ class _Run:
                      "gtol": optimizer.gtol, "ftol": optimizer.ftol},
         )  # fmt: skip
         with np.errstate(over="ignore"):
-            weights.parameters[:] = result.x
+            weights.write(result.x)
         weights.steps += int(result.nit)
         net.epoch += 1
         return float(result.fun)

@@ -460,7 +460,7 @@ class Run:
         """Whether the engine holds the present settings; they are compared only after a change."""
         net = self.net
         if (
-            self.changes == CHANGES.settings
+            self.changes is CHANGES.settings
             and net.loss is self.loss
             and net.optimizer is self.optimizer
         ):

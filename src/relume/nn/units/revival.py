@@ -159,11 +159,12 @@ def wake(net, layer, units, largest, attempt):
     """
     weights = net._weights
     incoming = weights.by_op()[layer.incoming][1]
-    if attempt == 0 or "bias" not in incoming:
-        incoming["weight"][:, units] *= -1
-    else:
-        incoming["bias"][units] += 2.0 ** (attempt - 1) - largest
-    _forget(weights, layer, units)
+    with weights.lock.writing():
+        if attempt == 0 or "bias" not in incoming:
+            incoming["weight"][:, units] *= -1
+        else:
+            incoming["bias"][units] += 2.0 ** (attempt - 1) - largest
+        _forget(weights, layer, units)
 
 
 def _forget(weights, layer, units):
