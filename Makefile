@@ -27,7 +27,7 @@ help:  ## show this
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 	@echo
 	@echo "variables          PYTHON (python3), VENV (.venv); RELUME_DEBUG=1, RELUME_OPENMP=0: see setup.py"
-	@echo "                   REV (main): digests; SECONDS (60): fuzz; TSAN=1: freethreaded"
+	@echo "                   REV (main): digests; SECONDS (60): fuzz; TSAN=1: freethreaded; GO_ON=1: pythons"
 	@echo "                   BENCH (regex), BASE (main), COMMITS (HEAD; or A..B), MACHINE (the CPU's name): docs/benchmarks.md"
 
 $(VENV)/bin/python:
@@ -76,7 +76,7 @@ arm64: $(VENV)/tested  ## build for arm64; run the suite and the demo there, emu
 	$(BIN)/python tools/arm64.py $(ARGS)
 
 pythons:  ## run the suite on Python 3.11 to 3.14, from source and from the wheel (hours)
-	$(PYTHON) tools/pythons.py $(if $(ARGS),--args "$(ARGS)")
+	$(PYTHON) tools/pythons.py $(if $(GO_ON),--go-on) $(if $(ARGS),--args "$(ARGS)")
 
 freethreaded:  ## run the suite without the GIL; TSAN=1 with ThreadSanitizer (hours)
 	$(PYTHON) tools/freethreaded.py $(if $(TSAN),--tsan) $(ARGS)

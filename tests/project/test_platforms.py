@@ -222,6 +222,36 @@ def test_what_a_run_of_another_python_says(pythons, recipe, good, said, tmp_path
     assert counts.startswith(said)
 
 
+def test_the_parts_of_a_suite_are_added_up(pythons):
+    """Every test is in one part; a part that failed or was not done is named."""
+    listed = " ".join(pythons.parts()).split()
+    assert len(set(listed)) == len(listed)
+    assert all(
+        any(file.relative_to(ROOT).is_relative_to(part) for part in listed)
+        for file in (ROOT / "tests").rglob("test_*.py")
+    )
+    good = [(True, "3 passed, 1 skipped"), (True, "20 passed")]
+    assert pythons.summed(good) == (True, "23 passed, 1 skipped")
+    bad = [*good, (False, "1 failed, 2 passed; see a.log"), (False, "not done in 9 s; see b.log")]
+    assert pythons.summed(bad) == (False, "25 passed, 1 skipped, 1 failed; see a.log, b.log")
+
+
+def test_a_run_that_hangs_is_ended(pythons, monkeypatch, tmp_path):
+    """With the processes that make has started."""
+    monkeypatch.setitem(pythons.make.__globals__, "LIMIT", 2)
+    (tmp_path / "Makefile").write_text("test:\n\t@sleep 600 & echo $$! > pid; wait\n")
+    log = ROOT / "build" / f"{tmp_path.name}.log"
+    log.parent.mkdir(exist_ok=True)
+    try:
+        assert pythons.make("test", "python3", tmp_path, None, log, "") == (
+            False, f"not done in 2 s; see {log.relative_to(ROOT)}"
+        )  # fmt: skip
+    finally:
+        log.unlink()
+    state = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def test_the_emulated_suite_needs_what_the_suite_needs():
     """All that testing requires but the tools that read the sources."""
     tool = SimpleNamespace(**runpy.run_path(str(ROOT / "tools" / "arm64.py")))
