@@ -127,8 +127,9 @@ bench-history: $(VENV)/asv  ## time each commit of the compiled code that has no
 		src/relume/kernels src/relume/ufuncs src/relume/runtime src/relume/engine | \
 		($(ASV) run HASHFILE:- --skip-existing --machine $(MACHINE) --bench "$(HISTORY)" $(ARGS))
 
-bench-publish: $(VENV)/asv  ## make web pages of benchmarks/results, in benchmarks/.asv/html
+bench-publish: $(VENV)/asv  ## make web pages of benchmarks/results, in benchmarks/.asv/html (needs npm once)
 	$(ASV) publish
+	$(BIN)/python tools/asv_pages.py benchmarks/.asv/html
 
 $(VENV)/asv: $(VENV)/built
 	$(BIN)/pip install --quiet --editable '.[bench]'

@@ -158,3 +158,24 @@ def test_checker_of_built_pages(fault, tmp_path):
         )
         assert done.returncode == status, done.stdout + done.stderr
     assert fault in done.stdout
+
+
+ASV_PAGE = """<script src="https://code.example/jquery-3.3.1.min.js" integrity="sha256-x"
+ crossorigin="anonymous" onerror="f()"></script><link href="asv.css">
+<link rel="stylesheet" href="https://cdn.example/css/bootstrap.min.css" crossorigin="anonymous">
+"""
+
+
+@SOURCE
+def test_asv_page_loads_its_libraries_from_its_folder():
+    """asv's pages named public servers, so they drew no graph without a network."""
+    tool = runpy.run_path(str(ROOT / "tools" / "asv_pages.py"))
+    names = {name for package in tool["PACKAGES"] for name in package.files}
+    page = tool["local"](ASV_PAGE, names)
+    assert "https://" not in page
+    assert 'src="vendor/jquery-3.3.1.min.js"' in page
+    assert 'href="vendor/bootstrap.min.css">' in page
+    assert "integrity" not in page.splitlines()[0]
+    assert 'onerror="f()"' in page
+    with pytest.raises(SystemExit, match=r"new\.js"):
+        tool["local"]('<script src="https://code.example/new.js"></script>', names)
