@@ -20,7 +20,7 @@ MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
 .PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
 .PHONY: fuzz sanitize mingw arm64 pythons freethreaded workflows peers peers-commits peers-scaling
-.PHONY: peers-activations peers-readme peers-docs docs example
+.PHONY: peers-activations peers-readme peers-docs docs example experiments
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
 
 help:  ## show this
@@ -156,6 +156,10 @@ docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, ch
 	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
 	$(BIN)/python tools/pages.py build/docs
 
+experiments: $(VENV)/documented  ## run all experiments (10 minutes) and keep what the pages show of them
+	$(BIN)/relume experiments --out build/experiments $(ARGS)
+	$(BIN)/python tools/claims.py build/experiments/results.json
+
 $(VENV)/documented: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[test,docs]'
 	touch $(VENV)/built $(VENV)/tested $@
@@ -189,5 +193,5 @@ release:  ## print what a release needs, and check it
 	$(PYTHON) tools/release.py
 
 clean:  ## remove what was built and the virtual environments
-	rm -rf build dist docs/api docs/pictures docs/tasks benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .venv-workflows .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
+	rm -rf build dist docs/api docs/experiments docs/pictures docs/tasks benchmarks/.asv benchmarks/results/here .venv .venv-peers .venv-pytorch .venv-wheel .venv-workflows .pytest_cache .ruff_cache .mypy_cache .hypothesis src/*.egg-info
 	find src -name '*.so' -delete

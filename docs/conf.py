@@ -14,6 +14,7 @@ import numpy as np
 import relume
 
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
+import claims
 import reference
 
 
@@ -177,6 +178,7 @@ def breakable(app, page, template, context, doctree):
 def setup(app):
     """Called by Sphinx."""
     app.connect("builder-inited", lambda app: reference.write(Path(app.srcdir, "api")))
+    app.connect("builder-inited", lambda app: claims.write(Path(app.srcdir, "experiments")))
     app.connect("doctree-read", trimmed)
     app.connect("html-page-context", breakable)
     app.connect("autodoc-process-docstring", docstring, priority=400)  # numpydoc's has 500

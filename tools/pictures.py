@@ -170,7 +170,7 @@ def _bars(title, rows, theme, height=None):
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.minorticks_off()
     axes.grid(False, axis="y")
-    axes.set_xlabel("the other library's time divided by relume's (log scale)")
+    axes.set_xlabel("their time / relume's time (log scale)")
     return figure
 
 
@@ -216,6 +216,120 @@ def peers(theme, number):
     return _bars(f"time of others divided by relume's on {kept['title']}", rows, theme)
 
 
+def _history(benchmark):
+    """By machine, the results of each commit in the order of its date: geometric means."""
+    found = {}
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*/*-*.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        entry = results["results"].get(benchmark)
+        values = [value for value in (entry or [[]])[0] or [] if value]
+        if values:
+            mean = float(np.exp(np.mean(np.log(values))))
+            found.setdefault(path.parent.name, []).append((results["date"], mean))
+    return {machine: [mean for _, mean in sorted(points)] for machine, points in found.items()}
+
+
+@picture
+def history(theme, benchmark):
+    """A benchmark of asv by commit, a line for each CPU."""
+    found = _history(benchmark)
+    told = "; ".join(f"{cpu}: from {means[0]:.3g} to {means[-1]:.3g} in {len(means)} commits"
+                     for cpu, means in found.items())  # fmt: skip
+    figure, axes = style.new_figure("", f"Lines: {benchmark} by commit. {told}.", theme, 3.2)
+    for (cpu, means), line in zip(found.items(), style.series_styles(theme), strict=False):
+        axes.plot(range(1, len(means) + 1), means, label=cpu, **line)
+    axes.axhline(1, color=style.THEMES[theme].text, linewidth=0.9)
+    axes.set(xlabel="measured commits of this CPU, oldest first", ylabel="time ratio")
+    axes.set_title(benchmark.rpartition(".")[2])
+    style.whole_numbers(axes.xaxis)
+    axes.set_ylim(bottom=0)
+    style.legend(figure, theme)
+    return figure
+
+
+# -- diagnostics and plots ------------------------------------------------------------------------
+
+
+@functools.cache
+def _fits():
+    """What the page of plots draws: histories and reports of small fits, made once."""
+    import warnings
+
+    from relume import diagnostics, nn
+    from relume.datasets.held_out import load_digits_split
+
+    x, y, x_test, y_test = load_digits_split()
+
+    def network(lr, activation="relu"):
+        layers = [nn.Dense(units, activation=activation) for units in (256, 128)]
+        return nn.Network([*layers, nn.Dense(10)], optimizer=nn.Adam(lr), seed=0)
+
+    ill, well = network(0.1), network(0.001)
+    for net in (ill, well):
+        net.fit(x, y, epochs=10)
+    histories = {}
+    for activation in ("relu", "tanh", "sigmoid"):
+        net = network(0.001, activation)
+        histories[activation] = net.fit(x, y, epochs=30, validation_data=(x_test, y_test))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nn.TrainingWarning)
+        watched = network(0.03).fit(x, y, epochs=20, callbacks=[nn.Monitor()])
+        deep = nn.Network([*(nn.Dense(32, activation="sigmoid") for _ in range(6)), nn.Dense(10)],
+                          seed=0)  # fmt: skip
+        deep.fit(x, y, epochs=3)
+    return {
+        "ill": diagnostics.inspect(ill, x_test, y_test),
+        "well": diagnostics.inspect(well, x_test, y_test),
+        "deep": diagnostics.inspect(deep, x_test, y_test),
+        "histories": histories,
+        "watched": watched,
+    }
+
+
+@picture
+def histograms(theme, which):
+    """The histograms of an ill or a well network."""
+    return plots.layer_histograms(_fits()[which], theme=theme)
+
+
+@picture
+def dead_units(theme):
+    """The map of units that die."""
+    return plots.dead_units(_fits()["watched"], theme=theme)
+
+
+@picture
+def gradient_norms(theme):
+    """Norms of gradients by layer, through six layers of sigmoid."""
+    return plots.gradient_norms(_fits()["deep"], theme=theme)
+
+
+@picture
+def losses(theme):
+    """The losses of three fits."""
+    return plots.losses(_fits()["histories"], theme=theme)
+
+
+@picture
+def activations(theme):
+    """The usual activations."""
+    return plots.activations(theme=theme)
+
+
+# -- experiments ----------------------------------------------------------------------------------
+
+
+@picture
+def experiment(theme, name, number):
+    """A chart of the kept data of an experiment."""
+    import claims
+
+    from relume.experiments import EXPERIMENTS
+    from relume.experiments.charts import chart
+
+    return chart(claims.data_of(name), EXPERIMENTS[name].quantities[int(number)], theme)
+
+
 # -- the directive --------------------------------------------------------------------------------
 
 
@@ -254,5 +368,23 @@ def setup(app):
                 figure += caption
             return [figure]
 
+    class Cpus(SphinxDirective):
+        """A heading, versions and a chart for each CPU with results."""
+
+        def run(self):
+            found = []
+            for number, kept in enumerate(_kept()):
+                versions = ", ".join(f"{name} {version}" for name, version in
+                                     kept["versions"].items())  # fmt: skip
+                found.append(nodes.rubric(text=kept["title"]))
+                text = f"relume at {kept['commit']}" + (f"; {versions}" if versions else "")
+                found.append(nodes.paragraph(text=f"{text}."))
+                found += Picture(
+                    "picture", ["peers", str(number)], {}, [], self.lineno, self.content_offset,
+                    self.block_text, self.state, self.state_machine,
+                ).run()  # fmt: skip
+            return found
+
     app.add_directive("picture", Picture)
+    app.add_directive("cpus", Cpus)
     return {"parallel_read_safe": True}
