@@ -85,8 +85,11 @@ def crelu(x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> N
     shape = _doubled(x.shape, axis)
     if not (out is None or hasattr(out, "shape")):
         raise TypeError(f"out must be an array of shape {shape}, got {type(out).__name__}")
-    dtype = elementwise.relu.resolve_dtypes((x.dtype, None))[1]
-    result = np.empty_like(x, dtype, "C", shape=shape) if out is None else out
+    if out is None:
+        dtype = elementwise.relu.resolve_dtypes((x.dtype, None))[1]
+        result = np.empty_like(x, dtype, "C", shape=shape)
+    else:
+        result = out
     if result.shape != shape:
         raise ValueError(f"out must have the shape {shape}, got {result.shape}")
     if x.dtype.kind in "iub":

@@ -200,7 +200,7 @@ def maxout_backward(
     if result.shape != shape:
         raise ValueError(f"out must have the shape {shape}, got {result.shape}")
     if grad.dtype.char in "efd" and which.dtype.kind == "i":
-        along_axis.maxout_backward(grad, which, out=result, axes=[(), (), (axis,)])
+        along_axis.maxout_backward(grad, which, out=result, axis=axis)
     else:
         result[...] = 0
         grad, which = np.expand_dims(grad, axis), np.expand_dims(which, axis)
@@ -223,6 +223,8 @@ def _check_index(which, shape):
         raise TypeError(
             f"which must hold the integers that maxout gives second, got dtype {which.dtype}"
         )
+    if which.shape == shape:
+        return
     fits = len(which.shape) <= len(shape) and all(
         size in (1, n) for size, n in zip(which.shape[::-1], shape[::-1], strict=False)
     )

@@ -167,7 +167,7 @@ def prelu_backward(
     sums = np.empty(sums_sizes, np.float64 if dtype == np.float64 else np.float32)
     along_axis.prelu_backward(
         grad.reshape(sizes), x.reshape(sizes), weight.reshape(weight_sizes),
-        out=(grad_x.reshape(sizes), sums), axes=[(axis,), (axis,), (), (axis,), ()],
+        out=(grad_x.reshape(sizes), sums), axis=axis,
     )  # fmt: skip
     if rest or sums.dtype != dtype:
         with np.errstate(all="ignore"):

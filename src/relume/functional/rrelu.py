@@ -35,7 +35,9 @@ def _interval(lower, upper, dtype):
 def _drawn(lower, upper, x, rng):
     """A slope in [lower, upper) for each element of x, with the dtype of the result."""
     x = np.asarray(x)
-    dtype = elementwise.sigmoid.resolve_dtypes((x.dtype, None))[1]
+    dtype = x.dtype
+    if not (dtype.char in "efd" and dtype.isnative):
+        dtype = elementwise.sigmoid.resolve_dtypes((dtype, None))[1]
     drawn, min_slope, width, max_slope = _interval(float(lower), float(upper), dtype)
     # One double makes two float32 slopes.
     numbers = rng.random(x.size if drawn == np.float64 else (x.size + 1) // 2).view(drawn)

@@ -177,6 +177,13 @@ def logsumexp(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> Any:
+    plain = b is None and not (kwargs or keepdims or return_sign)
+    if (
+        plain
+        and is_small(axis, x)
+        and (out is None or (type(out) is np.ndarray and not np.may_share_memory(out, x)))
+    ):
+        return along_axis.logsumexp(x, axis=axis, out=out)
     if kwargs:
         refuse_unknown(logsumexp, kwargs)
     if return_sign and b is None:
@@ -186,7 +193,7 @@ def logsumexp(
         return weighted_logsumexp(
             x, b, axis, return_sign=return_sign, keepdims=keepdims, out=out, **kwargs
         )
-    if out is None and (is_small(axis, x) or is_direct(axis, kwargs, x)):
+    if out is None and is_direct(axis, kwargs, x):
         return along_axis.logsumexp(x, axis=axis, keepdims=keepdims, **kwargs)
     return call("logsumexp", (x,), axis, keepdims=keepdims, out=out, **kwargs)
 
@@ -206,9 +213,11 @@ def softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if not kwargs and is_small(axis, x) and is_small(axis, grad):
+        return along_axis.softmax_backward(grad, x, axis=axis, out=out)
     if kwargs:
         refuse_unknown(softmax_backward, kwargs)
-    if (is_small(axis, x) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, x, out):
+    if is_direct(axis, kwargs, grad, x, out):
         return along_axis.softmax_backward(grad, x, axis=axis, out=out, **kwargs)
     return call("softmax_backward", (grad, x), axis, out=out, **kwargs)
 
@@ -229,9 +238,11 @@ def softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if not kwargs and is_small(axis, y) and is_small(axis, grad):
+        return along_axis.softmax_backward_from_output(grad, y, axis=axis, out=out)
     if kwargs:
         refuse_unknown(softmax_backward_from_output, kwargs)
-    if (is_small(axis, y) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, y, out):
+    if is_direct(axis, kwargs, grad, y, out):
         return along_axis.softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
     return call("softmax_backward_from_output", (grad, y), axis, out=out, **kwargs)
 
@@ -251,9 +262,11 @@ def log_softmax_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if not kwargs and is_small(axis, x) and is_small(axis, grad):
+        return along_axis.log_softmax_backward(grad, x, axis=axis, out=out)
     if kwargs:
         refuse_unknown(log_softmax_backward, kwargs)
-    if (is_small(axis, x) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, x, out):
+    if is_direct(axis, kwargs, grad, x, out):
         return along_axis.log_softmax_backward(grad, x, axis=axis, out=out, **kwargs)
     return call("log_softmax_backward", (grad, x), axis, out=out, **kwargs)
 
@@ -275,9 +288,11 @@ def log_softmax_backward_from_output(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if not kwargs and is_small(axis, y) and is_small(axis, grad):
+        return along_axis.log_softmax_backward_from_output(grad, y, axis=axis, out=out)
     if kwargs:
         refuse_unknown(log_softmax_backward_from_output, kwargs)
-    if (is_small(axis, y) and is_small(axis, grad)) or is_direct(axis, kwargs, grad, y, out):
+    if is_direct(axis, kwargs, grad, y, out):
         return along_axis.log_softmax_backward_from_output(grad, y, axis=axis, out=out, **kwargs)
     return call("log_softmax_backward_from_output", (grad, y), axis, out=out, **kwargs)
 
@@ -300,6 +315,13 @@ def logsumexp_backward(
     out: NDArray[Any] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
+    if (
+        not (kwargs or keepdims)
+        and is_small(axis, x)
+        and type(grad) is np.ndarray
+        and (grad.ndim == x.ndim - 1)
+    ):
+        return along_axis.logsumexp_backward(grad, x, axis=axis, out=out)
     if kwargs:
         refuse_unknown(logsumexp_backward, kwargs)
     if keepdims:

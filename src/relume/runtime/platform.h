@@ -3,6 +3,7 @@
 #ifndef RELUME_PLATFORM_H
 #define RELUME_PLATFORM_H
 
+#include <fenv.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,7 +18,6 @@
 #endif
 #else
 #define RELUME_X86 0
-#include <fenv.h>
 #endif
 
 /* Without these two, windows.h defines names that are used here and by the engine: hyper, min, max. */
@@ -179,6 +179,12 @@ static inline void restore_float_flags(float_flags flags)
     fesetexceptflag(&flags, FE_ALL_EXCEPT);
 }
 #endif
+/* Clear the flags that NumPy clears after a call. They are rarely set, which is fast to see. */
+static inline void clear_float_flags(void)
+{
+    enum { FLAGS = FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW | FE_UNDERFLOW };
+    if (fetestexcept(FLAGS)) feclearexcept(FLAGS);
+}
 
 /* Until `restore_float_mode`, this thread treats subnormal inputs and results as 0. A converged
  * network produces many of them, and each costs 150 cycles. */

@@ -444,6 +444,9 @@ cdef void copy_tile(const char* x, Py_ssize_t x_outer, Py_ssize_t x_inner, char*
         copy_strided(x + j * x_inner, x_outer, out + j * out_inner, out_outer, itemsize, rows)
 
 
+include "direct_calls_along_axis.pxi"
+
+
 # -- generalized ufuncs ---------------------------------------------------------------------------
 # NumPy keeps the pointers that it is given, so their targets must live as long as the module.
 
@@ -479,6 +482,7 @@ cnp.import_ufunc()
 
 cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
                  Py_ssize_t max_packed, bint transposes):
+    global numpy_call
     inputs, _, outputs = signature.partition("->")
     is_row = [operand == "(n)" for operand in f"{inputs},{outputs}".split(",")]
     cdef int n_in = len(inputs.split(",")), j, k
@@ -510,6 +514,8 @@ cdef object make(str name, int kernel, str signature, Py_ssize_t min_packed,
         cnp.PyUFunc_None, texts[-1][0], NULL, 0, texts[-1][1])
     with contextlib.suppress(AttributeError):       # older NumPy: pickle searches the modules
         ufunc.__module__ = __name__
+    numpy_call = (<PyUFuncObject*> ufunc).vectorcall
+    (<PyUFuncObject*> ufunc).vectorcall = call
     return ufunc
 
 

@@ -14,7 +14,7 @@ from cpython.exc cimport PyErr_ExceptionMatches, PyErr_Fetch, PyErr_NormalizeExc
 from cpython.exc cimport PyErr_Restore, PyErr_SetObject
 from cpython.ref cimport Py_XDECREF, PyObject
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport uint16_t, uintptr_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 
 from relume.kernels.dispatch cimport table
 from relume.ufuncs.strided cimport copy_strided
@@ -196,6 +196,9 @@ cdef void unpack(const Loop* loop, const void* block, char* out, Py_ssize_t step
         copy_strided(<const char*> halves, sizeof(uint16_t), out, step, sizeof(uint16_t), n)
 
 
+include "direct_calls.pxi"
+
+
 # -- construction of the ufuncs from the table ----------------------------------------------------
 # NumPy keeps the pointers that it is given, so their targets must live as long as the module.
 
@@ -320,14 +323,17 @@ cdef vectorcallfunc numpy_call = NULL
 
 
 cdef void explain_keywords(PyUFuncObject* ufunc):
-    """Let calls go through `call`, which costs one jump more than NumPy's own."""
+    """Let calls go through `call`."""
     global numpy_call
     numpy_call = ufunc.vectorcall
     ufunc.vectorcall = call
 
 
 cdef PyObject* call(PyObject* ufunc, PyObject* const* args, size_t n, PyObject* names) noexcept:
-    cdef PyObject* result = numpy_call(ufunc, args, n, names)
+    cdef PyObject* result = direct_call(ufunc, args, n, names)
+    if result != NULL or PyErr_Occurred() != NULL:
+        return result
+    result = numpy_call(ufunc, args, n, names)
     if result == NULL and names != NULL and PyErr_ExceptionMatches(TypeError):
         explain(ufunc, PyVectorcall_NARGS(n), names)
     return result

@@ -82,6 +82,24 @@ cdef inline double log_of_terms(floating like, double ones, double others) noexc
     return log_plus_one((ones - 1) + others * (1 / scale_of_terms(like)), floating is float)
 
 
+# The rounding error of x - max(x) matters only where one element dominates. To compute it takes a
+# third of the time of a term, so the sums of most rows are first computed without it, and those of
+# the dominated ones again.
+
+cdef enum:
+    TRANSPOSED = 39                     # elements of a row, up to which rows are transposed
+    IN_PASSES = 65536                   # elements from which on a row may come in passes
+
+cdef inline bint in_one_go(Py_ssize_t n) noexcept nogil:
+    """Whether all terms have the error at once: in tiles, and where there is no second look."""
+    return (n <= TRANSPOSED) | (n > IN_PASSES)
+
+
+cdef inline bint dominated(floating like, double ones, double others) noexcept nogil:
+    """Whether one term is 1, and the others sum to less."""
+    return (ones == 1) & (others < scale_of_terms(like))
+
+
 # -- maxima and sums ------------------------------------------------------------------------------
 # `in_tile` tells, at compile time, that the columns are the ROWS_OF_TILE of a tile (rows.pxi), and
 # that n is at most TOGETHER. Then a loop across them is a few vectors without a remainder, and
@@ -181,6 +199,20 @@ cdef inline void other_terms_across(const floating* x, const floating* column_ma
     cdef Py_ssize_t c
     for c in range(columns):
         term = accurate_exp_term[floating](x[c], column_max[c])
+        other = other_term[floating](term)
+        one = is_one[floating](term)
+        ones[c] = one if first == OF_BLOCK else ones[c] + one
+        lane[c] = lane[c] + other if first == FURTHER else other
+
+
+cdef inline void rounded_other_terms_across(const floating* x, const floating* column_max,
+                                            floating* ones, floating* lane, int first,
+                                            Py_ssize_t columns) noexcept nogil:
+    """The same of terms without the rounding error of x - column_max."""
+    cdef floating term, other, one
+    cdef Py_ssize_t c
+    for c in range(columns):
+        term = exp_term[floating](x[c], column_max[c])
         other = other_term[floating](term)
         one = is_one[floating](term)
         ones[c] = one if first == OF_BLOCK else ones[c] + one
@@ -315,10 +347,35 @@ cdef inline void logs_of_sums(const floating* x, Py_ssize_t step, const floating
     cdef double ones[COLUMNS]
     cdef double others[COLUMNS]
     cdef Py_ssize_t c
-    column_sums[floating](other_terms_across, x, step, column_max, 0, counted, 0, ones, in_tile,
-                          columns, n, others)
+    if in_tile or in_one_go(n):
+        column_sums[floating](other_terms_across, x, step, column_max, 0, counted, 0, ones,
+                              in_tile, columns, n, others)
+    else:
+        sums_in_two_goes[floating](x, step, column_max, columns, n, ones, others)
     for c in range(columns):
         logarithm[c] = log_of_terms(column_max[c], ones[c], others[c])
+
+
+cdef inline void sums_in_two_goes(const floating* x, Py_ssize_t step, const floating* column_max,
+                                  Py_ssize_t columns, Py_ssize_t n, double* ones,
+                                  double* others) noexcept nogil:
+    """How many terms of each column are 1, and the sum of the others."""
+    cdef floating counted[COLUMNS]
+    cdef double exact_ones[COLUMNS]
+    cdef double exact_others[COLUMNS]
+    cdef Py_ssize_t c
+    cdef bint again = False
+    column_sums[floating](rounded_other_terms_across, x, step, column_max, 0, counted, 0, ones,
+                          False, columns, n, others)
+    for c in range(columns):                    # by hand: a few numbers
+        again |= dominated(column_max[0], ones[c], others[c])
+    if not again:
+        return
+    column_sums[floating](other_terms_across, x, step, column_max, 0, counted, 0, exact_ones,
+                          False, columns, n, exact_others)
+    for c in range(columns):                    # by hand: a few numbers
+        if dominated(column_max[0], ones[c], others[c]):
+            ones[c], others[c] = exact_ones[c], exact_others[c]
 
 
 # -- softmax, log-softmax, logsumexp --------------------------------------------------------------
