@@ -42,6 +42,7 @@ def features(
         Whether X may have no rows, as in prediction.
     """
     weights, first = net._weights, net._layers[0]
+    _refuse_dask(X, name)
     if isinstance(X, Centered):  # rows that have been here before
         return validation.contiguous(X, net.dtype)
     raw = isinstance(first, Standardize) and first.with_mean
@@ -125,6 +126,8 @@ def rows(
             f"{names[0]} must have shape (n_samples, n_features), got {np.shape(X)}, and "
             f"{names[1]} {np.shape(y)}; they may be swapped"
         )
+    for values, name in zip((X, y, weight), names, strict=True):
+        _refuse_dask(values, name)
     X, y = features(net, X, names[0], width), validation.as_array(y, names[1])
     validation.same_length(X, y, names)
     y = targets(net, y, names[1], learns)
@@ -133,6 +136,29 @@ def rows(
             raise ValueError(f"{names[2]} must be None for a loss written in Python")
         weight = validation.weights(weight, names[2], net.dtype, len(X), all_zero)
     return X, y, weight
+
+
+def dask_kind(values: Any) -> str | None:
+    """Dask's "array", "dataframe" or "series"; None for anything else. Dask is not imported."""
+    if not hasattr(values, "__dask_graph__"):
+        return None
+    if hasattr(values, "map_blocks"):
+        return "array"
+    return (
+        ("dataframe" if hasattr(values, "columns") and values.ndim == 2 else "series")
+        if (hasattr(values, "map_partitions") and hasattr(values, "ndim"))
+        else None
+    )
+
+
+def _refuse_dask(values: Any, name: str) -> None:
+    """Raise for a Dask collection, which would be loaded into memory as a whole."""
+    if dask_kind(values):
+        raise TypeError(
+            f"{name} must be in memory, got a Dask {dask_kind(values)}; use "
+            "relume.distributed.dask.fit(net, X, y) and .predict(net, X), or load all of it with "
+            f"{name}.compute()"
+        )
 
 
 def _ndim(array: Any) -> int:

@@ -58,7 +58,8 @@ def weights_of_labels(class_weight, loss, n_out, y, weight):
         raise ValueError(f"class_weight needs one label a row, which loss={loss.name!r} has not")
     if isinstance(class_weight, str):
         validation.choice(class_weight, "class_weight", ["balanced"])
-        return _balanced(loss.expected(y), weight, classes)
+        kept = None if weight is None else weight > 0
+        return balanced(np.bincount(loss.expected(y), kept, classes))
     if not isinstance(class_weight, Mapping):
         raise TypeError(
             f"class_weight must be a dict, 'balanced' or None, got {type(class_weight)}"
@@ -73,8 +74,7 @@ def weights_of_labels(class_weight, loss, n_out, y, weight):
     return [class_weight.get(k, 1.0) for k in range(classes)]
 
 
-def _balanced(labels, weight, classes):
-    """The weight of each class that gives all the same sum; 1 where no row of it counts."""
-    counts = np.bincount(labels, None if weight is None else weight > 0, classes)
+def balanced(counts):
+    """The weight of each class, by its rows, that gives all the same sum; 1 where it has none."""
     present = counts > 0
     return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 1.0)
