@@ -6,6 +6,7 @@ import scipy.optimize
 
 import relume
 from relume import nn
+from relume.engine.training import STATUS
 from relume.nn.training.run import new_training
 from relume.runtime import threads
 from tests.support import twin as plain
@@ -174,6 +175,47 @@ def test_no_more_threads_than_there_is_memory_for():
 def test_a_minibatch_of_128_is_for_eight_threads():
     plan = nn.Network([nn.Dense(3)]).build(9)._weights.plan
     assert [plan.shard_rows(128, n) for n in (1, 2, 4, 8, 16)] == [64, 64, 32, 16, 16]
+
+
+WIDTHS = [1, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 63, 65, 784]
+
+
+def linear(n_in, dtype):
+    return nn.Network([nn.Dense(3)], loss="mse", optimizer=nn.SGD(0.1), seed=0, dtype=dtype).build(
+        n_in
+    )
+
+
+@by_dtype
+@pytest.mark.parametrize("n_in", WIDTHS)
+def test_an_epoch_gathers_the_rows_of_its_order(n_in, dtype):
+    """Rows are copied by whole vectors, and later rows are fetched meanwhile."""
+    X, y = plain.data(37, n_in, 3, "mse")
+    X, y = X.astype(dtype), y.astype(dtype)
+    order = np.random.default_rng(0).permutation(37)
+    gathered, given = linear(n_in, dtype), linear(n_in, dtype)
+    status, _, _ = new_training(gathered, 8, y).epoch(X, y, None, order, np.full(5, 0.1), 8)
+    assert status == STATUS["fine"]
+    training = new_training(given, 8, y)
+    for i in range(0, 37, 8):
+        training.batch(X[order[i : i + 8]], y[order[i : i + 8]], None, 0.1)
+    plain.assert_same_bits(gathered, given)
+
+
+@by_dtype
+@pytest.mark.parametrize("n_in", WIDTHS)
+def test_an_epoch_finds_the_one_value_that_is_not_finite(n_in, dtype):
+    X, y = plain.data(20, n_in, 3, "mse")
+    X, y = X.astype(dtype), y.astype(dtype)
+    training = new_training(linear(n_in, dtype), 20, y)
+    order = np.random.default_rng(0).permutation(20)
+    for j in {0, 1, n_in // 2, n_in - 2, n_in - 1} & {*range(n_in)}:
+        for row, value in ((0, np.nan), (19, np.inf), (7, -np.inf)):
+            wrong = X.copy()
+            wrong[row, j] = value
+            status, _, _ = training.epoch(wrong, y, None, order, np.zeros(1), 20)
+            assert status == STATUS["input not finite"], (row, j, value)
+    assert training.epoch(X, y, None, order, np.zeros(1), 20)[0] == STATUS["fine"]
 
 
 # -- limits and averages --

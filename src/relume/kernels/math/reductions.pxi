@@ -22,6 +22,12 @@ cdef extern from "math/reductions.h" nogil:
     double sum_of_others_double(const double* x, Py_ssize_t n, double one, Py_ssize_t* count)
     double peak_float(const float* x, Py_ssize_t n)
     double peak_double(const double* x, Py_ssize_t n)
+    bint gather_float(const float* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
+                      float* out)
+    bint gather_double(const double* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
+                       double* out)
+    void column_sum_float(const float* x, Py_ssize_t rows, Py_ssize_t n, float* out)
+    void column_sum_double(const double* x, Py_ssize_t rows, Py_ssize_t n, double* out)
 
 
 cdef extern from "math/logarithm.h" nogil:
@@ -144,21 +150,18 @@ cdef double peak(const floating* x, Py_ssize_t n) noexcept nogil:
 cdef bint gather(const floating* x, const int64_t* index, Py_ssize_t rows, Py_ssize_t n,
                  floating* out) noexcept nogil:
     """Copy the rows x[index[i]] to out and return whether all their elements are finite."""
-    cdef Py_ssize_t i
-    cdef bint finite = True
-    for i in range(rows):                       # by hand: memcpy
-        memcpy(out + i * n, x + index[i] * n, n * sizeof(floating))
-        finite &= all_finite[floating](out + i * n, n)
-    return finite
+    if floating is float:
+        return gather_float(x, index, rows, n, out)
+    else:
+        return gather_double(x, index, rows, n, out)
 
 
 cdef void column_sum(const floating* x, Py_ssize_t rows, Py_ssize_t n,
                      floating* out) noexcept nogil:
-    cdef Py_ssize_t i, j
-    memset(out, 0, n * sizeof(floating))
-    for i in range(rows):
-        for j in range(n):
-            out[j] = out[j] + x[i * n + j]
+    if floating is float:
+        column_sum_float(x, rows, n, out)
+    else:
+        column_sum_double(x, rows, n, out)
 
 
 cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
