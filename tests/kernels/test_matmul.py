@@ -63,11 +63,12 @@ def test_a_step_in_larger_shards_is_the_twins(threads):
 # -- the product itself ---------------------------------------------------------------------------
 
 # m, n, k: tails of tiles and halves of a last one, few and many panels, rows that are not aligned
-# and are copied, several parts of b, and more columns than sums have room for.
+# and are copied, several parts of b, more columns than sums have room for, and a transposed a of
+# more than 2 MB for few columns.
 PRODUCTS = [
     (1, 40, 30), (2, 3, 1), (5, 33, 17), (7, 17, 64), (8, 16, 300), (13, 8, 257), (14, 50, 192),
     (27, 50, 400), (33, 100, 65), (64, 64, 64), (14, 1030, 20), (26, 513, 520), (31, 1100, 300),
-    (129, 200, 700),
+    (129, 200, 700), (125, 19, 4300), (41, 9, 7000),
 ]  # fmt: skip
 by_product = pytest.mark.parametrize(("m", "n", "k"), PRODUCTS)
 by_layout = pytest.mark.parametrize(

@@ -124,7 +124,7 @@ cdef void dense_gradient(const Pass* p, const Op* op, const char* delta, const c
                         op.n_out, out)
             q.a_column = width
             q.scratch = scratch + LINE
-            q.n_scratch = matmul_scratch(end - first, op.n_out, p.rows)
+            q.n_scratch = matmul_scratch(end - first, op.n_out, p.rows, 1)
             p.spans.matmul(&q)
         end_trial(&trial)
     if last > width:
@@ -826,7 +826,7 @@ def multiply(a, b, out, bint transposed_a=False, bint transposed_b=False, bias=N
     q.bias = NULL if bias is None else data_of(bias, dtype, n, "bias")
     q.positive = NULL if positive is None else matrix_of(positive, dtype, m, n, "positive")
     q.accumulate, q.rectify = accumulate, rectify
-    q.n_scratch = matmul_scratch(m, n, k) if scratch is None else scratch
+    q.n_scratch = matmul_scratch(m, n, k, q.a_row) if scratch is None else scratch
     memory = np.empty(q.n_scratch, dtype)
     q.scratch = writable_data_of(memory, dtype, q.n_scratch, "scratch")
     spans.matmul(&q)

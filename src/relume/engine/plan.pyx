@@ -20,6 +20,7 @@ which take on the relu beside them.
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cython.parallel cimport prange, threadid
 from libc.math cimport sqrt
 from libc.stdint cimport INT32_MAX, uint64_t
 from libc.stdlib cimport free
@@ -37,7 +38,9 @@ from relume.engine.skip_zeros cimport (
     NEVER, begin_choice, compressed_size, gradient_scratch, skipping_takes,
 )
 from relume.kernels.dispatch cimport table
-from relume.runtime.threads cimport LEVELS, available_threads, threads_forced, threads_of
+from relume.runtime.threads cimport (
+    LEVELS, MAX_THREADS, Region, available_threads, begin, done, end, threads_forced, threads_of,
+)
 from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow, matmul_scratch
 
 import math
@@ -65,6 +68,9 @@ cdef Py_ssize_t MAX_ELEMENTS = 1 << 56     # of all parameters, and of a tape
 
 # Multiply-adds between two looks at signals, to begin with: 1.3 to 130 ms.
 cdef Py_ssize_t AT_ONCE = 1 << 27
+
+# Elements that a thread looks through at a time. One thread takes 0.1 ms for as many.
+cdef Py_ssize_t PIECE = 1 << 18
 
 # Seconds of work on one thread from which a prediction uses more: a parallel region takes 2 to 20
 # microseconds itself.
@@ -332,8 +338,22 @@ cdef class Plan:
 
     def all_finite(self, parameters):
         """Whether all parameters are finite."""
-        return self.spans.all_finite(
-            data_of(parameters, self.dtype, self.n_parameters, "parameters"), self.n_parameters)
+        cdef const char* x = data_of(parameters, self.dtype, self.n_parameters, "parameters")
+        cdef Py_ssize_t i, n = ceil_div(self.n_parameters, PIECE)
+        cdef int threads = 1, bad = 0
+        cdef Region region
+        with nogil:
+            if n > 1:
+                threads = begin(&region, MAX_THREADS)
+            if threads == 1:
+                bad = not self.spans.all_finite(x, self.n_parameters)
+            else:
+                for i in prange(n, schedule="static", num_threads=threads):
+                    bad += not self.spans.all_finite(x + i * PIECE * self.itemsize,
+                                                     min(PIECE, self.n_parameters - i * PIECE))
+                    done(&region, threadid())
+                end(&region, n)
+        return bad == 0
 
     def choices(self):
         """What is chosen by measured times, and these, in seconds for a row of X.
@@ -562,7 +582,7 @@ cdef class Plan:
             if self.ops[self.blocks[i].op].n_matrix:
                 size = max(size, LINE + self.itemsize * matmul_scratch(
                     self.blocks[i].last - self.blocks[i].first,
-                    self.ops[self.blocks[i].op].n_out, rows))
+                    self.ops[self.blocks[i].op].n_out, rows, 1))
         return ceil_div(size, LINE) * LINE
 
     cdef double penalties(self, const Pass* p) noexcept nogil:
@@ -726,7 +746,7 @@ cdef Py_ssize_t matrix_rows(const Op* op) noexcept:
 
 cdef Py_ssize_t scratch_of_row(Py_ssize_t n, Py_ssize_t k) noexcept:
     """The share of a row in the scratch memory of a product of TILE rows or more."""
-    return ceil_div(matmul_scratch(TILE, n, k), TILE)
+    return ceil_div(matmul_scratch(TILE, n, k, k), TILE)
 
 
 cdef Py_ssize_t rows_of_block(const Op* op) noexcept:

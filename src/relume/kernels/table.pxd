@@ -20,7 +20,7 @@ cdef extern from "matmul/interface.h" nogil:
         const void* positive
         void* scratch
         Py_ssize_t n_scratch
-    Py_ssize_t matmul_scratch(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k)
+    Py_ssize_t matmul_scratch(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t a_row)
 
 cdef enum:
     TABLE_VERSION = 14

@@ -266,8 +266,10 @@ static void NAMED(pack_a)(const Product *q, ptrdiff_t p, ptrdiff_t k, floating *
  * use them; b also where its rows are not aligned. */
 RELUME_INLINE int NAMED(packs_a)(const Product *q)
 {
-    const ptrdiff_t size = sizeof(floating);
-    return q->m >= 2 * ROWS && q->n >= MANY * VECTORS * WIDTH
+    const ptrdiff_t size = sizeof(floating), panel = VECTORS * WIDTH;
+    if (q->m < 2 * ROWS) return 0;
+    if (q->a_row == 1 && q->n > panel && q->k * q->a_column * size >= SPREAD_OUT) return 1;
+    return q->n >= MANY * panel
            && (q->a_row == 1 || q->a_row * size >= FAR || q->b_row * size >= FAR);
 }
 RELUME_INLINE int NAMED(packs_b)(const Product *q)

@@ -8,7 +8,8 @@ enum {
     COMPRESS_ROWS = 256,        /* maximum number of rows for compress_columns, see sparse.h */
     DEPTH = 256,                /* rows of b that a tile of c takes at a time, at most */
     SUMS = 1024,                /* columns of c whose sums wait for the next rows of b, at most */
-    MIN_PACKED = 96             /* columns from which operands may be copied beforehand */
+    MIN_PACKED = 96,            /* columns from which operands may be copied beforehand, */
+    MIN_PACKED_GRADIENT = 9     /* and where a is transposed */
 };
 
 /* c (m, n) = a (m, k) b (k, n). No operand may be read past its end, not even by a vector load. */
@@ -29,12 +30,13 @@ typedef struct {
     ptrdiff_t n_scratch;
 } Product;
 
-/* The elements of scratch memory with which a product is fastest: for DEPTH columns of a, and for sums
- * of c. The bits of c are the same with any. */
-static inline ptrdiff_t matmul_scratch(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
+/* The elements of scratch memory with which a product is fastest, if the elements of a column of a are
+ * `a_row` apart: for DEPTH columns of a, and for sums of c. The bits of c are the same with any. */
+static inline ptrdiff_t matmul_scratch(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t a_row)
 {
+    const ptrdiff_t min_packed = a_row == 1 ? MIN_PACKED_GRADIENT : MIN_PACKED;
     const ptrdiff_t depth = k < DEPTH ? k : DEPTH, columns = k <= DEPTH ? 0 : n < SUMS ? n : SUMS;
-    return n < MIN_PACKED ? 0 : m * (depth + columns + 64) + 256;     /* and for parts of vectors, lines */
+    return n < min_packed ? 0 : m * (depth + columns + 64) + 256;     /* and for parts of vectors, lines */
 }
 
 #endif
