@@ -1,16 +1,20 @@
 """What Python gives the engine, once it is known to be what the engine takes it for."""
 
 cimport numpy as cnp
+from cython.parallel cimport prange, threadid
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 from libc.string cimport memcpy
 
 from relume.kernels.table cimport PER_OUTPUT, PER_OUTPUT_AND_ONE
+from relume.runtime.threads cimport MAX_THREADS, Region, begin, done, end as end_region
 
 import math
 
 import numpy as np
 
 cnp.import_array()
+
+cdef Py_ssize_t PIECE = 1 << 20     # bytes that a thread copies at a time
 
 
 class Centered(np.ndarray):
@@ -49,6 +53,25 @@ cdef char* matrix_of(cnp.ndarray array, dtype, Py_ssize_t rows, Py_ssize_t colum
             or cnp.PyArray_DIM(array, 1) != columns):
         raise ValueError(f"{name} must have shape ({rows}, {columns}), got {np.shape(array)}")
     return data_of(array, dtype, cnp.PyArray_SIZE(array), name)
+
+
+def copy_values(cnp.ndarray values, cnp.ndarray out):
+    """Copy an array to another one of its size and dtype, on all threads if it is large."""
+    cdef const char* source = data_of(values, values.dtype, values.size, "values")
+    cdef char* target = writable_data_of(out, values.dtype, values.size, "out")
+    cdef Py_ssize_t i, size = values.nbytes, n = (size + PIECE - 1) // PIECE
+    cdef int threads = 1
+    cdef Region region
+    with nogil:
+        if n > 1:
+            threads = begin(&region, MAX_THREADS)
+        if threads == 1:
+            memcpy(target, source, size)
+        else:
+            for i in prange(n, schedule="static", num_threads=threads):
+                memcpy(target + i * PIECE, source + i * PIECE, min(PIECE, size - i * PIECE))
+                done(&region, threadid())
+            end_region(&region, n)
 
 
 cdef int read_sparse(Sparse* sparse, tuple arrays, dtype, Py_ssize_t rows,

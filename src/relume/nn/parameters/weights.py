@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from relume.engine.arrays import aligned_zeros
+from relume.engine.arrays import aligned_zeros, copy_values
 from relume.engine.ops import COUNT_BASE, DIGITS, LEARNT
 from relume.engine.plan import Plan
 from relume.engine.prediction import Predictor
@@ -241,7 +241,8 @@ class Weights:
             if parameters is None or state.shape != self.optimizer_state.shape:
                 parameters, state = self.parameters.copy(), self.optimizer_state.copy()
             else:
-                parameters[:], state[:] = self.parameters, self.optimizer_state
+                copy_values(self.parameters, parameters)
+                copy_values(self.optimizer_state, state)
         return parameters, state, average, self.steps, self.standardized
 
     def recycle(self, snapshot):
