@@ -18,7 +18,7 @@ REV := main
 SECONDS := 60
 MACHINE = $(shell $(PYTHON) tools/cpu_name.py)
 
-.PHONY: help demo check test test-pytorch lint faults vec parallel accuracy sweep durability digests
+.PHONY: help demo check test test-pytorch distributed lint faults vec parallel accuracy sweep durability digests
 .PHONY: fuzz sanitize mingw arm64 pythons freethreaded workflows peers peers-commits peers-scaling
 .PHONY: peers-activations peers-readme peers-docs docs example experiments
 .PHONY: bench bench-compare bench-history bench-publish sdist wheel size release clean
@@ -58,6 +58,9 @@ $(VENV)-pytorch/built: $(SOURCES) tests/support/pytorch/requirements.txt
 	$(PYTHON) -m venv $(VENV)-pytorch
 	$(VENV)-pytorch/bin/pip install --quiet -r tests/support/pytorch/requirements.txt .
 	touch $@
+
+distributed: $(VENV)/tested  ## prove that fits on several processes have the bits of one, and survive kills (10 minutes)
+	$(BIN)/python tests/distributed/every.py
 
 lint: $(VENV)/tested  ## only the checks of how the code reads
 	$(BIN)/python -m pytest tests/project/test_project.py tests/project/test_imports.py \

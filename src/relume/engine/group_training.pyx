@@ -17,7 +17,7 @@ from relume.engine.observer cimport Observer
 from relume.engine.ops cimport (
     GRAIN, Op, Pass, Sparse, float_mode, flush_subnormals, restore_float_mode,
 )
-from relume.engine.plan cimport ceil_div, shard_of
+from relume.engine.plan cimport Block, ceil_div, shard_of
 from relume.engine.training cimport (
     FINE, INPUT_NOT_FINITE, LABEL_OUT_OF_RANGE, LOSS_NOT_FINITE, NOT_FINITE, RAISED, SKIPPED,
     Status, Training,
@@ -182,24 +182,21 @@ cdef class GroupTraining(Training):
             self.add_tails()
             memcpy(ends, self.leaves, n * N_TAIL * sizeof(double))
 
-    def fail(self):
-        """Take part in the next exchange of a step that failed here before it began."""
-        if self.exchange is not None and self.plan.n_segments > 1:
-            width = 1 + 2 * self.plan.ops[self.plan.segments[1]].n_out
-            self.exchange(np.full((len(self.nodes), width), np.nan))
-
     # -- the update, from sums over all groups ----------------------------------------------------
 
-    def begin_update(self, gradients, tail, Py_ssize_t first_block=0, last_block=None):
+    def begin_update(self, gradients, tail, Py_ssize_t first_block=0, last_block=None,
+                     Py_ssize_t start=0):
         """From sums over all groups to the gradients of some blocks, penalties included.
 
         Parameters
         ----------
-        gradients : ndarray of shape (plan.n_parameters,)
+        gradients : ndarray
             The sums, which are overwritten; those of other blocks may be anything.
         tail : ndarray of float64 of shape (len(TAIL),)
         first_block, last_block : int
             The blocks, without the last; by default all.
+        start : int
+            The parameter that the first of `gradients` belongs to.
 
         Returns
         -------
@@ -208,11 +205,16 @@ cdef class GroupTraining(Training):
         """
         cdef Py_ssize_t last = self.plan.n_blocks if last_block is None else last_block
         cdef char* sums = writable_data_of(
-            gradients, self.plan.dtype, self.plan.n_parameters, "gradients")
+            gradients, self.plan.dtype, gradients.size, "gradients")
+        cdef const Block* blocks = self.plan.blocks
         cdef Status status
         if not 0 <= first_block <= last <= self.plan.n_blocks:
             raise ValueError(f"first_block and last_block must be 0 to {self.plan.n_blocks}, in "
                              f"this order, got {first_block} and {last}")
+        if last > first_block and not (
+                start <= blocks[first_block].start and
+                blocks[last - 1].start + blocks[last - 1].size <= start + gradients.size):
+            raise ValueError(f"gradients must be those of all blocks from {first_block} to {last}")
         memcpy(self.leaves, data_of(tail, np.dtype(np.float64), N_TAIL, "tail"),
                N_TAIL * sizeof(double))
         status = self.close()
@@ -224,6 +226,7 @@ cdef class GroupTraining(Training):
             begin_writing(&self.updates.lock.state)
             self.plan.track_statistics(self.passes)
             end_writing(&self.updates.lock.state)
+        sums -= start * self.plan.itemsize
         self.updates.begin_blocks(sums, first_block, last, self.batch_total)
         return FINE, self.batch_total, self.batch_loss
 

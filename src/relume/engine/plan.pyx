@@ -336,6 +336,10 @@ cdef class Plan:
         """Where the parameters are: (op, name in it, offset, shape, role) of each array."""
         return list(self.arrays)
 
+    def block_starts(self):
+        """Where each block of weights begins in the flat buffer."""
+        return [self.blocks[<Py_ssize_t> i].start for i in range(self.n_blocks)]
+
     def all_finite(self, parameters):
         """Whether all parameters are finite."""
         cdef const char* x = data_of(parameters, self.dtype, self.n_parameters, "parameters")

@@ -22,6 +22,7 @@ cdef class Updates:
     cdef char* parameters
     cdef char* state
     cdef char* average          # or NULL
+    cdef char* own_gradient
     cdef char* gradient         # of a block for each thread, or of all parameters
     cdef double* penalty        # of each block
     cdef double* square         # of each block's gradient, summed

@@ -92,7 +92,7 @@ cdef class Updates:
         parts = np.zeros(threads * APART, np.uint64)
         self.parts = <uint64_t*> address(parts)
         self.first_block, self.last_block, self.share = 0, plan.n_blocks, 1
-        self.sums = sums
+        self.sums, self.own_gradient = sums, self.gradient
         self.owners = (parts, weights.parameters, weights.optimizer_state, weights.average,
                        gradient, sums, scratch)
 
@@ -161,6 +161,7 @@ cdef class Updates:
     cdef double finish_blocks(self) noexcept:
         """After the update of all blocks; returned is the sum of the penalties."""
         self.first_block, self.last_block = 0, self.plan.n_blocks
+        self.gradient, self.keeps_all = self.own_gradient, self.clip_norm != 0
         with nogil:
             begin_writing(&self.lock.state)
             self.limit_columns()

@@ -66,8 +66,12 @@ class FitLoop(Run):
                 seconds = time.perf_counter() - begin
                 history.add(net.epoch, **logs, skipped=skipped, seconds=seconds)
                 shown.epoch(**logs)
-                if self.hooks.call("on_epoch_end", net, net.epoch, logs):
+                if self.ends(logs):
                     break
+
+    def ends(self, logs: dict[str, float]) -> bool:
+        """Call the hooks of an epoch's end; tells whether they end the fit."""
+        return self.hooks.call("on_epoch_end", self.net, self.net.epoch, logs)
 
     def _epoch(self, number: int) -> dict[str, float] | None:
         """Train the number'th epoch of the fit; None where a hook ended it at a divergence."""
