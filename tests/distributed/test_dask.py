@@ -140,6 +140,23 @@ def test_dataframes_and_early_stopping(pair):
     np.testing.assert_array_equal(found, net.predict(X))
 
 
+@pytest.mark.parametrize("kind", ["adam", "lbfgs"])
+def test_shards_have_the_bits_of_one_process(pair, kind, tmp_path):
+    for name, values in (("X", X), ("y", Y), ("sample_weight", WEIGHT)):
+        (tmp_path / name).mkdir()
+        for i, part in enumerate(np.array_split(values, 4)):
+            np.save(tmp_path / name / f"{i}.npy", part)
+    data, sizes = nn.Shards(tmp_path), [400, 0, 1, 599]
+    net, other = network(kind), network(kind)
+    options = {"epochs": 2, "batch_size": 256, "groups": sizes, "class_weight": "balanced"}
+    history = on_dask.fit(net, data, client=pair, **options)
+    if kind == "lbfgs":  # which does not shuffle, and takes arrays alone in one process
+        expected = other.fit(X, Y, sample_weight=WEIGHT, **options)
+    else:
+        expected = other.fit(data, **options)
+    same(net, history, other, expected)
+
+
 # -- prediction -----------------------------------------------------------------------------------
 
 

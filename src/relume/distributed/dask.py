@@ -32,6 +32,7 @@ from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.data import check_data
 from relume.nn.data.minibatches import no_mean
 from relume.nn.data.rows import SparseRows
+from relume.nn.data.shards import GroupedShards, Shards
 from relume.nn.data.splits import balanced, weights_of_labels
 from relume.nn.layers.normalization import Standardize
 from relume.nn.optimizers.lbfgs import LBFGS
@@ -55,7 +56,7 @@ GONE = ("cancelled", "lost")  # statuses of futures
 def fit(
     net: Network,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     client: Any = None,
     groups: int | Sequence[int] | None = None,
@@ -80,15 +81,18 @@ def fit(
     ----------
     net : Network
         Trained in place, in this process.
-    X : dask array of shape (n, n_features), or dask dataframe
-        Input rows. They are computed at the beginning, and stay in the workers' memory.
-    y : dask array of shape (n,) or (n, n_outputs), or dask series or dataframe
-        Targets, in as many partitions as X. A label may be missing in a partition.
+    X : dask array of shape (n, n_features), dask dataframe, or Shards
+        Input rows. They are computed at the beginning, and stay in the workers' memory. `Shards`
+        are a folder that each worker sees by the same path, and reads its groups' rows from.
+    y : dask array of shape (n,) or (n, n_outputs), dask series or dataframe, or None
+        Targets, in as many partitions as X. A label may be missing in a partition. None where X
+        is `Shards`, which holds targets and weights.
     client : distributed.Client or None, default=None
         None takes the current one.
     groups : int, sequence of int or None, default=None
         Number of groups that the rows are cut into, or the rows of each. None makes each
-        partition a group. Others than the partitions move rows once, at the beginning.
+        partition a group. Others than the partitions move rows once, at the beginning. `Shards`
+        need it.
     epochs, shuffle, class_weight, progress, callbacks
         As in `Network.fit`.
     batch_size : int, default=8192
@@ -127,7 +131,12 @@ def fit(
     _check_network(net)
     hooks = Hooks(callbacks)
     cluster = _Cluster(client, validation.positive(timeout, "timeout"))
-    parts = _Partitions(net, cluster, X, y, sample_weight, class_weight)
+    parts: _Partitions | _Folder
+    if isinstance(X, Shards):
+        others = (class_weight, y, sample_weight)
+        parts = _Folder(net, cluster, X, check_data.shard_batches(net, X, 1, shuffle, others))
+    else:
+        parts = _Partitions(net, cluster, X, y, sample_weight, class_weight)
     sizes = groups_of(parts.sizes if groups is None else groups, sum(parts.sizes))
     cut = Groups(sizes, batch_size)
     check_groups(net, cut)
@@ -443,6 +452,14 @@ class _Description:
     cores: int
 
 
+def _process():
+    """What must be the same everywhere, the machine's name, and its cores."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    return _about(), socket.gethostname(), cores
+
+
 def _described(net, part, class_weight):
     _, rows, shape, y_shape = part
     counts = None
@@ -452,9 +469,7 @@ def _described(net, part, class_weight):
         counts = np.bincount(net.loss.expected(rows.y), kept, max(net.n_outputs, 2))
     return _Description(
         0 if rows is None else len(rows), shape[0] if shape else 0,
-        None if rows is None else rows.y[:0], y_shape, counts, _about(),
-        socket.gethostname(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        None if rows is None else rows.y[:0], y_shape, counts, *_process(),
     )  # fmt: skip
 
 
@@ -574,6 +589,79 @@ class _Partitions:
         self.cluster.check_data(names, futures)
         self.futures = []
         return names, futures
+
+
+class _ShardRows:
+    """Rows of a group that a worker reads from shards as they are needed.
+
+    Parameters
+    ----------
+    source : ShardBatches
+    sizes : tuple of int
+        Number of rows of all groups.
+    group : int
+    """
+
+    def __init__(self, source, sizes, group):
+        self._source, self._sizes, self._group = source, sizes, group
+        self._data: Any = None
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return self._sizes[self._group]
+
+    def __getstate__(self):
+        return {**vars(self), "_data": None, "_lock": None}
+
+    def __setstate__(self, state):
+        vars(self).update(state, _lock=threading.Lock())
+
+    def take(self, seed, epoch, group, rows, shuffle):
+        """Some rows of the order of an epoch."""
+        with self._lock:
+            if self._data is None:
+                self._data = GroupedShards(self._source.shards, self._sizes, shuffle)
+            return self._source._taken(self._data.rows(seed, epoch, group, rows))
+
+    def all(self):
+        """All rows."""
+        first = sum(self._sizes[: self._group])
+        return self._source._taken(self._source.shards.rows(first, first + len(self)))
+
+
+def _opened(source, sizes, group):
+    if not sizes[group]:
+        return group, None, (), None
+    return group, _ShardRows(source, sizes, group), (source.width,), None
+
+
+class _Folder:
+    """Shards as `_Partitions`.
+
+    Parameters
+    ----------
+    net : Network
+    cluster : _Cluster
+    shards : Shards
+    source : ShardBatches
+    """
+
+    def __init__(self, net, cluster, shards, source):
+        self.cluster, self.source = cluster, source
+        self.sizes, self.width = (len(shards),), source.width
+        self.y_like, self.target_form = source.y_like, source.target_form
+        found = cluster.client.run(_process)
+        self.hosts: dict[str, tuple[int, int]] = {}
+        for about, host, cores in found.values():
+            _check_about(about)
+            self.hosts[host] = self.hosts.get(host, (0, 0))[0] + 1, cores
+
+    def groups(self, sizes):
+        """Names and futures of groups."""
+        submit = self.cluster.client.submit
+        source = submit(_received, self.source, pure=False)
+        names = [f"group {g} of the shards" for g in range(len(sizes))]
+        return names, [submit(_opened, source, sizes, g, pure=False) for g in range(len(sizes))]
 
 
 def _aligned(X, y, weight):
@@ -698,6 +786,9 @@ def _taken(spec, position, first, last, parts):
         else:
             seed, epoch, step, _ = position
             which = spec.groups.slice(group, step)
+            if which.start == which.stop:
+                counts.append(0)
+                continue
             taken.append(rows.take(seed, epoch, group, which, spec.shuffle))
         counts.append(len(taken[-1][1]))
     if not taken:
