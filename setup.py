@@ -50,7 +50,7 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     "cdivision": True,  # division as in C: x / 0 is infinity, and // truncates
     "embedsignature": True,
-    "freethreading_compatible": True,  # docs/platforms.md says what was run without the GIL
+    "freethreading_compatible": True,  # the rule for threads is in docs/reliability.md
 }
 
 

@@ -10,6 +10,8 @@ from relume.engine.protocols import OptimizerSettings, TrainedValues
 class Updates:
     @property
     def t(self) -> int: ...
+    @property
+    def sums(self) -> NDArray[Any]: ...
     def __new__(
         cls,
         plan: Plan,

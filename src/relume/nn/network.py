@@ -10,7 +10,7 @@ import copy
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, Never, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -92,21 +92,18 @@ USED_ELSEWHERE = (
     "state_dict; or give each thread a network of its own"
 )
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def _by_one_thread(
-    method: Callable[Concatenate[Network, P], T],
-) -> Callable[Concatenate[Network, P], T]:
+def _by_one_thread(method: Method) -> Method:
     """A method that changes the network, which one Python thread at a time may do."""
 
     @functools.wraps(method)
-    def alone(self: Network, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def alone(self: Network, *args: Any, **kwargs: Any) -> Any:
         with self._one_thread:
             return method(self, *args, **kwargs)
 
-    return alone
+    return cast("Method", alone)
 
 
 class _Elsewhere:

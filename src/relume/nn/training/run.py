@@ -187,17 +187,16 @@ class Steps:
         self.idle.acquire()
         self.training = new_training(net, source.rows, source.y_like)
         self.weights = weights = net._built()
-        self.buffers = weights.plan, weights.parameters, weights.optimizer_state, weights.average
+        self.buffers = weights.predictor, weights.optimizer_state, weights.average
         self.settings = _settings_of(net, source.y_like)
         self.y_like = source.y_like
 
     def fits(self, net: Network, source: ArrayBatches) -> bool:
         """Whether a new `Training` for another minibatch would be the same."""
-        weights, (plan, parameters, state, average) = net._built(), self.buffers
+        weights, (predictor, state, average) = net._built(), self.buffers
         return (
             weights is self.weights
-            and weights.plan is plan
-            and weights.parameters is parameters
+            and weights.predictor is predictor  # the plan's and the parameters'
             and weights.optimizer_state is state
             and weights.average is average
             and weights.steps == self.training.t
