@@ -158,6 +158,7 @@ docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, ch
 		tests/project/test_project.py::test_examples_of_docstring_run
 	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
 	$(BIN)/python tools/pages.py build/docs
+	if command -v node > /dev/null; then $(BIN)/python tools/search.py build/docs; fi
 
 experiments: $(VENV)/documented  ## run all experiments (10 minutes) and keep what the pages show of them
 	$(BIN)/relume experiments --out build/experiments $(ARGS)

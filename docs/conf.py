@@ -41,6 +41,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "pictures",
+    "search",
 ]
 exclude_patterns = ["_build", "tasks/GALLERY_HEADER.rst"]
 

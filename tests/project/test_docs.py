@@ -179,3 +179,44 @@ def test_asv_page_loads_its_libraries_from_its_folder():
     assert 'onerror="f()"' in page
     with pytest.raises(SystemExit, match=r"new\.js"):
         tool["local"]('<script src="https://code.example/new.js"></script>', names)
+
+
+def test_words_that_people_search_for_name_pages_that_exist(reference):
+    """A renamed page would leave a word without one, and the index would not say so."""
+    words = runpy.run_path(str(ROOT / "tools" / "search.py"))["WORDS"]
+    claims = runpy.run_path(str(ROOT / "tools" / "claims.py"))
+    known = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    known |= {f"tasks/{path.stem}" for path in (ROOT / "examples" / "tasks").glob("*.py")}
+    known |= {f"api/{name.removesuffix('.rst')}" for name in reference.pages()}
+    known |= {f"experiments/{name}" for name in claims["kept"]()}
+    assert len(words) >= 30
+    assert not {page for pages in words.values() for page in pages.split()} - known
+
+
+def test_kept_experiments_are_judged_by_the_present_rule():
+    """Their pages show every part of the claim; a part that was renamed needs no new run."""
+    claims = runpy.run_path(str(ROOT / "tools" / "claims.py"))
+    pages = claims["pages"]()
+    for name in claims["kept"]():
+        experiment = relume.experiments.EXPERIMENTS[name]
+        parts = experiment.judge(claims["data_of"](name))
+        assert f"of {len(parts)} parts" in pages[f"{name}.rst"]
+        assert pages[f"{name}.rst"].count(".. picture::") == len(experiment.quantities)
+
+
+@pytest.mark.parametrize("name", ["relu", "prelu", "swiglu", "threshold"])
+def test_curves_are_those_of_the_function(name):
+    """The text alternative of a picture says values that NumPy's formulas give."""
+    before = sys.path.copy()
+    sys.path.append(str(ROOT / "tools"))
+    try:
+        pictures = importlib.import_module("pictures")
+    finally:
+        sys.path[:] = before
+    figure = pictures.activation("dark", name)
+    silu = 4 / (1 + 2.718281828459045**-4)
+    at_4 = {"relu": 4, "prelu": 4, "swiglu": silu, "threshold": 4}[name]
+    at_minus_4 = {"relu": 0, "prelu": -1, "swiglu": silu - 4, "threshold": 0}[name]
+    words = figure.get_label()
+    assert f"It is {at_minus_4:.3g} at -4, " in words
+    assert f"{at_4:.3g} at 4; its derivative" in words
