@@ -236,6 +236,10 @@ cdef inline floating sigmoid_backward_from_output(floating g, floating y) noexce
     return product(g, y * (<floating> 1 - y))
 
 cdef void sigmoid_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            sigmoid_by_lanes(args[0], args[1], n)
+            return
     map1[floating](sigmoid, args, n)
 
 cdef void sigmoid_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:

@@ -88,9 +88,17 @@ cdef void geglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexce
     map3_to2[floating](geglu_backward, args, n)
 
 cdef void swiglu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            swiglu_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](swiglu, args, n)
 
 cdef void swiglu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            swiglu_backward_by_lanes(args[0], args[1], args[2], args[3], args[4], n)
+            return
     map3_to2[floating](swiglu_backward, args, n)
 
 row = new_gated_row(b"reglu")

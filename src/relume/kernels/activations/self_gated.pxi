@@ -45,9 +45,17 @@ cdef inline floating silu_slope(floating g, floating x) noexcept nogil:
     return slope_of_bump[floating](g, x, slope)
 
 cdef void silu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            silu_by_lanes(args[0], args[1], n)
+            return
     map1[floating](silu, args, n)
 
 cdef void silu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            silu_slope_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](silu_slope, args, n)
 
 row = new_row(b"silu")
@@ -93,9 +101,17 @@ cdef inline floating quick_gelu_slope(floating g, floating x) noexcept nogil:
     return slope_of_bump[floating](g, x, sigmoid_bump_slope[floating](power, q, sum))
 
 cdef void quick_gelu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            quick_gelu_by_lanes(args[0], args[1], n)
+            return
     map1[floating](quick_gelu, args, n)
 
 cdef void quick_gelu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            quick_gelu_slope_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](quick_gelu_slope, args, n)
 
 row = new_row(b"quick_gelu")

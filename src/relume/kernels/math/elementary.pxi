@@ -39,8 +39,16 @@ cdef extern from "math/lanes.h" nogil:
     void gelu_tanh_by_lanes(const float* x, float* out, Py_ssize_t n)
     void gelu_tanh_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
     void logsigmoid_from_output_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
-    void geglu_backward_by_lanes(const float* g, const float* a, const float* b, float* grad_a,
-                                 float* grad_b, Py_ssize_t n)
+    void sigmoid_by_lanes(const float* x, float* out, Py_ssize_t n)
+    void silu_by_lanes(const float* x, float* out, Py_ssize_t n)
+    void silu_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void quick_gelu_by_lanes(const float* x, float* out, Py_ssize_t n)
+    void quick_gelu_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void swiglu_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void geglu_backward_by_lanes(const float* x, const float* y, const float* z,
+                                 float* out1, float* out2, Py_ssize_t n)
+    void swiglu_backward_by_lanes(const float* x, const float* y, const float* z,
+                                  float* out1, float* out2, Py_ssize_t n)
 
 cdef extern from "<math.h>" nogil:
     float fabsf(float x)

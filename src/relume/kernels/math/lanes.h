@@ -5,9 +5,9 @@
  *     needed. No compiler finds that instruction in a loop over a table.
  *   - AVX2 computes two vectors side by side, so that a constant is loaded once for both. These loops have
  *     more constants than there are registers, and would wait for loads.
- * The operations and their order do not depend on the width, so both builds give the same bits, and the rest
- * of a span is computed as a vector with zeros. NaN passes through all of it: min and max return their
- * second operand if one is NaN. */
+ * The operations and their order do not depend on the width, so both builds give the same bits, and the
+ * rest of a span is computed as a vector with zeros. NaN passes through all of it: min and max return
+ * their second operand if one is NaN. */
 #ifndef RELUME_LANES_H
 #define RELUME_LANES_H
 
@@ -16,7 +16,8 @@
 #if defined(__AVX2__) && defined(__FMA__)
 #define RELUME_LANES 1
 
-/* Sixteen floats. In a LANEWISE definition, OF(x) is the vector of x, and CALL(f) is the intrinsic of the vector's width. */
+/* Sixteen floats. In a LANEWISE definition, OF(x) is the vector of x, and CALL(f) is the intrinsic of the
+ * vector's width. */
 enum { N_LANES = 16 };
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 typedef __m512 Lanes;
@@ -109,6 +110,7 @@ LANEWISE(with_sign, (Lanes x, Lanes y),
          CALL(or_ps)(OF(x), CALL(and_ps)(OF(y), CALL(set1_ps)(-0.0f))))
 LANEWISE(flipped, (Lanes x, Lanes y),
          CALL(xor_ps)(OF(x), CALL(and_ps)(OF(y), CALL(set1_ps)(-0.0f))))
+LANEWISE(negated, (Lanes x), CALL(xor_ps)(OF(x), CALL(set1_ps)(-0.0f)))
 LANEWISE(step_of, (Lanes x),
          CALL(andnot_ps)(FLOATS(CALL(srai_epi32)(BITS(OF(x)), 31)), CALL(set1_ps)(1)))
 LANEWISE(as_power, (Lanes shifted), FLOATS(CALL(slli_epi32)(BITS(OF(shifted)), 23)))
@@ -200,8 +202,8 @@ static Table8 NORMAL_BUMP_SLOPE = {                     /* exp(a^2 / 2) (Phi(-a)
 };
 static const float NORMAL_BUMP_SLOPE_LOW[8] = {0, -1.21144494e-8f};   /* of the root in two parts */
 
-/* The table's function of a >= 0. If 1 + rate a may be 16 or more, `wide` extends the last interval. `low` is
- * the second part of each center, or NULL. */
+/* The table's function of a >= 0. If 1 + rate a may be 16 or more, `wide` extends the last interval. `low`
+ * is the second part of each center, or NULL. */
 RELUME_INLINE Lanes by_table(Table8 table, float rate, int wide, const float *low, Lanes a)
 {
     Lanes sum = fused(a, all(2 * rate), all(2));
@@ -229,28 +231,43 @@ RELUME_INLINE Lanes tanhshrink_slope_lanes(Lanes g, Lanes x)
     return product_of_lanes(g, times(t, t));
 }
 
-/* Parts p and q with p (1 + q) = exp(u + low), scaled, as exp_parts_two of elementary.pxi. */
-RELUME_INLINE Lanes exp_parts(Lanes u, Lanes low, Lanes *q)
+/* exp(r) - 1, and parts p and q with p (1 + q) = exp(u) or exp(u + low), scaled, as in elementary.pxi. */
+RELUME_INLINE Lanes expm1_of_reduced(Lanes r)
 {
-    const Lanes shift = all(12583039.0f + 64);
-    const Lanes shifted = fused(u, all(1.4426950408889634f), shift), n = minus(shifted, shift);
-    const Lanes r = plus(fused(n, all(-0.693359375f), u), fused(n, all(2.12194440e-4f), low));
     Lanes c = fused(r, all(0.00139261836f), all(0.00836317905f));
     c = fused(c, r, all(0.0416665546f));
     c = fused(c, r, all(0.16666577f));
     c = fused(c, r, all(0.5f));
-    *q = fused(c, times(r, r), r);
+    return fused(c, times(r, r), r);
+}
+RELUME_INLINE Lanes exp_parts(Lanes u, float bias, Lanes *q)
+{
+    const Lanes shift = all(12583039.0f + bias);
+    const Lanes shifted = fused(u, all(1.4426950408889634f), shift), n = minus(shifted, shift);
+    *q = expm1_of_reduced(fused(n, all(2.12194440e-4f), fused(n, all(-0.693359375f), u)));
+    return as_power(shifted);
+}
+RELUME_INLINE Lanes exp_parts_two(Lanes u, Lanes low, Lanes *q)
+{
+    const Lanes shift = all(12583039.0f + 64);
+    const Lanes shifted = fused(u, all(1.4426950408889634f), shift), n = minus(shifted, shift);
+    const Lanes first = fused(n, all(-0.693359375f), u), second = fused(n, all(2.12194440e-4f), low);
+    *q = expm1_of_reduced(plus(first, second));
     return as_power(shifted);
 }
 RELUME_INLINE Lanes exp_half_square(Lanes a, Lanes *q)
 {
     const Lanes half = times(all(-0.5f), a), u = times(half, a);
-    return exp_parts(u, fused_minus(half, a, u), q);
+    return exp_parts_two(u, fused_minus(half, a, u), q);
 }
 /* Signs and scale of self_gated.pxi: max(x, 0) minus the bump, and the derivative by its slope. */
 RELUME_INLINE Lanes unscaled_from(Lanes x, Lanes scaled)
 {
     return minus_product(x, scaled, all(5.421010862427522e-20f));
+}
+RELUME_INLINE Lanes plus_unscaled_lanes(float x, Lanes scaled)
+{
+    return fused(scaled, all(5.421010862427522e-20f), all(x));
 }
 RELUME_INLINE Lanes less_bump(Lanes x, Lanes bump) { return unscaled_from(larger(x, all(0)), bump); }
 RELUME_INLINE Lanes slope_by_bump(Lanes x, Lanes slope)
@@ -285,7 +302,72 @@ RELUME_INLINE Lanes gelu_slope_lanes(Lanes g, Lanes x)
 }
 RELUME_INLINE Lanes geglu_lanes(Lanes a, Lanes b) { return product_of_lanes(b, gelu_lanes(a)); }
 
-/* gelu_tanh and its derivative: u + low = a (linear + cubic a^2), see gelu_tanh_argument in self_gated.pxi. */
+/* sigmoid_bump and sigmoid_bump_slope of self_gated.pxi. */
+RELUME_INLINE Lanes sigmoid_bump_of(Lanes a, Lanes e)
+{
+    return times(a, over(e, plus_unscaled_lanes(1, e)));
+}
+RELUME_INLINE Lanes sigmoid_bump_slope_of(Lanes p, Lanes q, Lanes sum)
+{
+    const Lanes scaled = fused(p, q, p), e = times(scaled, all(5.421010862427522e-20f));
+    return over(times(scaled, sum), fused(e, plus(e, all(2)), all(1)));
+}
+
+/* sigmoid: scale / (scale + scale exp(-x)), see sigmoid_reduced in elementary.pxi. */
+RELUME_INLINE Lanes sigmoid_lanes(Lanes x)
+{
+    const Lanes scale = all(5.421010862427522e-20f);
+    Lanes q, p = exp_parts(smaller(all(110), larger(all(-40), negated(x))), -64, &q);
+    const Lanes sum = plus(scale, p);
+    return over(scale, plus(sum, fused(p, q, minus(scale, minus(sum, p)))));
+}
+
+/* silu and its derivative. */
+RELUME_INLINE Lanes silu_parts(Lanes x, Lanes *a, Lanes *q)
+{
+    *a = smaller(all(110), magnitude(x));
+    return exp_parts(negated(*a), 64, q);
+}
+RELUME_INLINE Lanes silu_sum_of(Lanes p, Lanes q, Lanes a)                 /* 1 - a + exp(-a) */
+{
+    return fused(times(p, all(5.421010862427522e-20f)), q, minus(plus_unscaled_lanes(1, p), a));
+}
+RELUME_INLINE Lanes silu_lanes(Lanes x)
+{
+    Lanes a, q, p = silu_parts(x, &a, &q);
+    return less_bump(x, sigmoid_bump_of(a, fused(p, q, p)));
+}
+RELUME_INLINE Lanes silu_slope_lanes(Lanes g, Lanes x)
+{
+    Lanes a, q, p = silu_parts(x, &a, &q);
+    const Lanes slope = sigmoid_bump_slope_of(p, q, silu_sum_of(p, q, a));
+    return product_of_lanes(g, slope_by_bump(x, slope));
+}
+RELUME_INLINE Lanes swiglu_lanes(Lanes a, Lanes b) { return product_of_lanes(b, silu_lanes(a)); }
+
+/* quick_gelu and its derivative. */
+RELUME_INLINE Lanes quick_gelu_parts(Lanes a, Lanes *u, Lanes *low, Lanes *q)
+{
+    const Lanes rate = all(1.702f);
+    *u = times(rate, a);
+    *low = fused_minus(rate, a, *u);
+    return exp_parts_two(negated(*u), negated(*low), q);
+}
+RELUME_INLINE Lanes quick_gelu_lanes(Lanes x)
+{
+    const Lanes a = smaller(all(65), magnitude(x));
+    Lanes u, low, q, p = quick_gelu_parts(a, &u, &low, &q);
+    return less_bump(x, sigmoid_bump_of(a, fused(p, q, p)));
+}
+RELUME_INLINE Lanes quick_gelu_slope_lanes(Lanes g, Lanes x)
+{
+    Lanes u, low, q, p = quick_gelu_parts(smaller(all(65), magnitude(x)), &u, &low, &q);
+    const Lanes small = fused(times(p, all(5.421010862427522e-20f)), q, negated(low));
+    const Lanes sum = plus(minus(plus_unscaled_lanes(1, p), u), small);
+    return product_of_lanes(g, slope_by_bump(x, sigmoid_bump_slope_of(p, q, sum)));
+}
+
+/* gelu_tanh and its derivative: u + low = a (linear + cubic a^2), see gelu_tanh_argument. */
 RELUME_INLINE Lanes gelu_tanh_parts(Lanes a, Lanes *u, Lanes *low, Lanes *q)
 {
     const float linear = 1.5957691216057308f, first = 1.59375f, cubic = linear * 0.044715f;
@@ -297,30 +379,23 @@ RELUME_INLINE Lanes gelu_tanh_parts(Lanes a, Lanes *u, Lanes *low, Lanes *q)
     rate_low = plus(fused(all(cubic_low), square, rate_low), error);
     *u = times(a, rate);
     *low = fused(a, rate_low, fused_minus(a, rate, *u));
-    return exp_parts(flipped(*u, all(-0.0f)), flipped(*low, all(-0.0f)), q);
-}
-RELUME_INLINE Lanes plus_unscaled_lanes(float x, Lanes scaled)
-{
-    return fused(scaled, all(5.421010862427522e-20f), all(x));
+    return exp_parts_two(negated(*u), negated(*low), q);
 }
 RELUME_INLINE Lanes gelu_tanh_lanes(Lanes x)
 {
     const Lanes a = smaller(all(11), magnitude(x));
     Lanes u, low, q, p = gelu_tanh_parts(a, &u, &low, &q);
-    const Lanes e = fused(p, q, p);
-    return less_bump(x, times(a, over(e, plus_unscaled_lanes(1, e))));
+    return less_bump(x, sigmoid_bump_of(a, fused(p, q, p)));
 }
 RELUME_INLINE Lanes gelu_tanh_slope_lanes(Lanes g, Lanes x)
 {
     const Lanes a = smaller(all(11), magnitude(x));
     Lanes u, low, q, p = gelu_tanh_parts(a, &u, &low, &q);
     const float two_cubic = 2 * (1.5957691216057308f * 0.044715f);
-    Lanes small = fused(times(p, all(5.421010862427522e-20f)), q, flipped(low, all(-0.0f)));
+    Lanes small = fused(times(p, all(5.421010862427522e-20f)), q, negated(low));
     small = minus_product(small, a, times(all(two_cubic), times(a, a)));
     const Lanes sum = plus(minus(plus_unscaled_lanes(1, p), u), small);
-    const Lanes scaled = fused(p, q, p), e = times(scaled, all(5.421010862427522e-20f));
-    const Lanes square = fused(e, plus(e, all(2)), all(1));
-    return product_of_lanes(g, slope_by_bump(x, over(times(scaled, sum), square)));
+    return product_of_lanes(g, slope_by_bump(x, sigmoid_bump_slope_of(p, q, sum)));
 }
 
 /* (1 - exp(y)) g for y <= 0, the gradient of logsigmoid by its output. */
@@ -328,37 +403,23 @@ RELUME_INLINE Lanes logsigmoid_from_output_lanes(Lanes g, Lanes y)
 {
     const Lanes shift = all(12583039.0f), x = larger(all(-40), y);
     const Lanes shifted = fused(x, all(1.4426950408889634f), shift), n = minus(shifted, shift);
-    const Lanes r = fused(n, all(-0.69314718055994531f), x);
-    Lanes c = fused(r, all(0.00139261836f), all(0.00836317905f));
-    c = fused(c, r, all(0.0416665546f));
-    c = fused(c, r, all(0.16666577f));
-    c = fused(c, r, all(0.5f));
-    const Lanes p = as_power(shifted), q = fused(c, times(r, r), r);
+    const Lanes q = expm1_of_reduced(fused(n, all(-0.69314718055994531f), x)), p = as_power(shifted);
     return product_of_lanes(g, minus_product(minus(all(1), p), p, q));
 }
 
-static void geglu_backward_by_lanes(const float *g, const float *a, const float *b, float *grad_a,
-                                    float *grad_b, ptrdiff_t n)
+RELUME_INLINE void geglu_backward_lanes(Lanes g, Lanes a, Lanes b, Lanes *grad_a, Lanes *grad_b)
 {
-    for (ptrdiff_t i = 0; i < n; i += N_LANES) {
-        const ptrdiff_t rest = n - i;
-        const int whole = rest >= N_LANES;
-        const Lanes up = whole ? load_lanes(g + i) : load_first(g + i, rest);
-        const Lanes x = whole ? load_lanes(a + i) : load_first(a + i, rest);
-        const Lanes y = whole ? load_lanes(b + i) : load_first(b + i, rest);
-        const Lanes near = clamped_for_gelu(x);
-        Lanes q, p = exp_half_square(near, &q);
-        const Lanes slope = product_of_lanes(y, gelu_slope_of_parts(x, near, p, q));
-        const Lanes first = product_of_lanes(up, slope);
-        const Lanes second = product_of_lanes(up, gelu_of_parts(x, near, p, q));
-        if (whole) {
-            store_lanes(grad_a + i, first);
-            store_lanes(grad_b + i, second);
-        } else {
-            store_first(grad_a + i, first, rest);
-            store_first(grad_b + i, second, rest);
-        }
-    }
+    const Lanes near = clamped_for_gelu(a);
+    Lanes q, p = exp_half_square(near, &q);
+    *grad_a = product_of_lanes(g, product_of_lanes(b, gelu_slope_of_parts(a, near, p, q)));
+    *grad_b = product_of_lanes(g, gelu_of_parts(a, near, p, q));
+}
+RELUME_INLINE void swiglu_backward_lanes(Lanes g, Lanes a, Lanes b, Lanes *grad_a, Lanes *grad_b)
+{
+    Lanes size, q, p = silu_parts(a, &size, &q);
+    const Lanes slope = slope_by_bump(a, sigmoid_bump_slope_of(p, q, silu_sum_of(p, q, size)));
+    *grad_a = product_of_lanes(g, product_of_lanes(b, slope));
+    *grad_b = product_of_lanes(g, less_bump(a, sigmoid_bump_of(size, fused(p, q, p))));
 }
 
 #define SPAN_OF_ONE(name, function)                                                              \
@@ -388,6 +449,34 @@ SPAN_OF_ONE(gelu_tanh_by_lanes, gelu_tanh_lanes)
 SPAN_OF_TWO(gelu_tanh_slope_by_lanes, gelu_tanh_slope_lanes)
 SPAN_OF_TWO(logsigmoid_from_output_by_lanes, logsigmoid_from_output_lanes)
 
+#define SPAN_OF_THREE_TO_TWO(name, function)                                                      \
+    static void name(const float *x, const float *y, const float *z, float *out1, float *out2,   \
+                     ptrdiff_t n)                                                                \
+    {                                                                                            \
+        ptrdiff_t i = 0;                                                                         \
+        Lanes first, second;                                                                     \
+        for (; i <= n - N_LANES; i += N_LANES) {                                                 \
+            function(load_lanes(x + i), load_lanes(y + i), load_lanes(z + i), &first, &second);  \
+            store_lanes(out1 + i, first);                                                        \
+            store_lanes(out2 + i, second);                                                       \
+        }                                                                                        \
+        if (i < n) {                                                                             \
+            n -= i;                                                                              \
+            function(load_first(x + i, n), load_first(y + i, n), load_first(z + i, n), &first,   \
+                     &second);                                                                   \
+            store_first(out1 + i, first, n);                                                     \
+            store_first(out2 + i, second, n);                                                    \
+        }                                                                                        \
+    }
+SPAN_OF_ONE(sigmoid_by_lanes, sigmoid_lanes)
+SPAN_OF_ONE(silu_by_lanes, silu_lanes)
+SPAN_OF_TWO(silu_slope_by_lanes, silu_slope_lanes)
+SPAN_OF_ONE(quick_gelu_by_lanes, quick_gelu_lanes)
+SPAN_OF_TWO(quick_gelu_slope_by_lanes, quick_gelu_slope_lanes)
+SPAN_OF_TWO(swiglu_by_lanes, swiglu_lanes)
+SPAN_OF_THREE_TO_TWO(geglu_backward_by_lanes, geglu_backward_lanes)
+SPAN_OF_THREE_TO_TWO(swiglu_backward_by_lanes, swiglu_backward_lanes)
+
 #else
 #define RELUME_LANES 0
 RELUME_INLINE void tanh_by_lanes(const float *x, float *out, ptrdiff_t n) {}
@@ -398,8 +487,17 @@ RELUME_INLINE void gelu_slope_by_lanes(const float *x, const float *y, float *ou
 RELUME_INLINE void geglu_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
 RELUME_INLINE void gelu_tanh_by_lanes(const float *x, float *out, ptrdiff_t n) {}
 RELUME_INLINE void gelu_tanh_slope_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
-RELUME_INLINE void logsigmoid_from_output_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
-RELUME_INLINE void geglu_backward_by_lanes(const float *g, const float *a, const float *b, float *grad_a,
-                                           float *grad_b, ptrdiff_t n) {}
+RELUME_INLINE void logsigmoid_from_output_by_lanes(const float *x, const float *y, float *out,
+                                                   ptrdiff_t n) {}
+RELUME_INLINE void sigmoid_by_lanes(const float *x, float *out, ptrdiff_t n) {}
+RELUME_INLINE void silu_by_lanes(const float *x, float *out, ptrdiff_t n) {}
+RELUME_INLINE void silu_slope_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
+RELUME_INLINE void quick_gelu_by_lanes(const float *x, float *out, ptrdiff_t n) {}
+RELUME_INLINE void quick_gelu_slope_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
+RELUME_INLINE void swiglu_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
+RELUME_INLINE void geglu_backward_by_lanes(const float *x, const float *y, const float *z,
+                                           float *out1, float *out2, ptrdiff_t n) {}
+RELUME_INLINE void swiglu_backward_by_lanes(const float *x, const float *y, const float *z,
+                                            float *out1, float *out2, ptrdiff_t n) {}
 #endif
 #endif
