@@ -61,6 +61,7 @@ $(VENV)-pytorch/built: $(SOURCES) tests/support/pytorch/requirements.txt
 
 distributed: $(VENV)/tested  ## prove that fits on several processes have the bits of one, and survive kills (10 minutes)
 	$(BIN)/python tests/distributed/every.py
+	$(BIN)/python -W ignore tests/distributed/every_dask.py
 
 lint: $(VENV)/tested  ## only the checks of how the code reads
 	$(BIN)/python -m pytest tests/project/test_project.py tests/project/test_imports.py \

@@ -460,7 +460,7 @@ def _process():
     return _about(), socket.gethostname(), cores
 
 
-def _described(net, part, class_weight):
+def _describe(net, part, class_weight):
     _, rows, shape, y_shape = part
     counts = None
     if class_weight is not None and rows is not None:
@@ -521,13 +521,13 @@ class _Partitions:
         self.futures = client.compute(
             [prepared(spare, i, *(column[i] for column in columns)) for i in range(len(names))]
         )
-        described = [
-            client.submit(_described, net, part, class_weight, pure=False) for part in self.futures
+        pending = [
+            client.submit(_describe, net, part, class_weight, pure=False) for part in self.futures
         ]
-        cluster.wait(described)
+        cluster.wait(pending)
         cluster.check_data(names, self.futures)
-        cluster.check_data(names, described)
-        found = cluster.results(described)
+        cluster.check_data(names, pending)
+        found = cluster.results(pending)
         for each in found:
             _check_about(each.about)
         self.sizes = tuple(each.n for each in found)
