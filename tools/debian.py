@@ -1,7 +1,7 @@
 """Debian's packages, for the tools that need other compilers and other systems.
 
-`need` installs packages on a Debian system, if this process may; `fetch_source` and `fetch_root`
-unpack packages into a folder, and install nothing.
+`need` installs packages on a Debian system, if this process may; the others unpack packages into a
+folder, and install nothing.
 """
 
 import os
@@ -64,6 +64,14 @@ def fetch_source(package, folder, suite="bookworm"):
         run(*command, "source", "--download-only", package, cwd=folder)
     (archive,) = Path(folder).glob("*.orig.tar.*z")
     return archive
+
+
+def fetch_package(package, folder, architecture, suite):
+    """Unpack one package, without what it depends on, into a folder."""
+    with apt(suite, architecture) as (command, state):
+        run(*command, "download", package, cwd=state)
+        (archive,) = state.glob("*.deb")
+        run("dpkg-deb", "--extract", archive, folder)
 
 
 def fetch_root(packages, folder, architecture, suite="bookworm"):

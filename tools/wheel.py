@@ -2,7 +2,8 @@
 
     python tools/wheel.py sdist             build the sdist in dist, and a wheel from the sdist
     python tools/wheel.py build             the same, and put the repaired wheel in dist
-    python tools/wheel.py repair WHEEL TO   make a wheel portable to other machines (Linux)
+    python tools/wheel.py repair WHEEL TO   make a wheel portable to other machines (Linux); it may
+                                            be one for arm64 (Debian)
     python tools/wheel.py test [ARGS]       run the test suite against dist's wheel
     python tools/wheel.py size              check the size of the wheel and its import time
 
@@ -21,10 +22,17 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import debian  # noqa: E402
+
 DIST = ROOT / "dist"
 LICENCE = ROOT / "tools" / "LICENSE-libgomp.txt"
 
-MAX_BYTES = 6_000_000
+MAX_BYTES = 4_000_000
+OLDEST = "bullseye"  # its libgomp needs glibc 2.17, that of Debian 12 needs 2.34
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+MAX_GLIBC = 28  # NumPy's and SciPy's wheels need glibc 2.27 or 2.28
 MAX_MILLISECONDS = 60  # import time of relume beyond that of NumPy
 LAZY = ["matplotlib", "scipy", "sklearn", "threadpoolctl", "tqdm"]
 
@@ -67,10 +75,11 @@ def repair(wheel, folder):
     """Add libgomp and its licence to a wheel, and remove all paths of this machine."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
+        libraries = old_libgomp(wheel.stem.rpartition("linux_")[2])
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         run(
             sys.executable, "-m", "auditwheel", "repair", "--strip", "-w", work, wheel,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, **libraries},
         )  # fmt: skip
         run(sys.executable, "-m", "wheel", "unpack", "--dest", work / "unpacked", the_wheel(work))
         (tree,) = (work / "unpacked").iterdir()
@@ -81,9 +90,29 @@ def repair(wheel, folder):
         if list(tree.glob("relume.libs/libgomp-*")):
             add_licence(tree)
         faults = [fault for library in extensions(tree) for fault in faults_of(library)]
+        versions = re.findall(r"manylinux_2_(\d+)_", the_wheel(work).name)
+        if versions and min(map(int, versions)) > MAX_GLIBC:
+            faults.append(f"{the_wheel(work).name} needs a newer glibc than 2.{MAX_GLIBC}")
         if faults:
             raise SystemExit("\n".join(faults))
         run(sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, tree)
+
+
+def old_libgomp(machine):
+    """The variable that lets auditwheel find the libgomp of an old Debian, if this is a Debian.
+
+    Elsewhere, as in the containers of manylinux and musllinux, it is that of the system.
+    """
+    if shutil.which("apt-get") is None or not Path(debian.KEYRING).exists():
+        return {}
+    folder = ROOT / "build" / "libgomp" / machine
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        debian.fetch_package("libgomp1", partial, ARCHITECTURES[machine], OLDEST)
+        partial.rename(folder)
+    return {"LD_LIBRARY_PATH": str(folder / f"usr/lib/{machine}-linux-gnu")}
 
 
 def add_licence(tree):

@@ -5,6 +5,8 @@ RELUME_ALL_TOOLS=1, which the workflows set, a missing tool is a failure.
 """
 
 import os
+import platform
+import re
 import runpy
 import shutil
 import subprocess
@@ -15,6 +17,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from relume.runtime import threads
 
 ROOT = Path(__file__).parents[2]
 MINGW = "x86_64-w64-mingw32-gcc"
@@ -184,6 +188,62 @@ def test_code_for_the_processor(machine, text, said, tmp_path):
     )  # fmt: skip
     printed = subprocess.run([*emulator, program], stdout=subprocess.PIPE, text=True, check=True)
     assert printed.stdout == said
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"),
+    reason="the names of glibc's versions are those of Linux, and of these processors",
+)
+def test_threads_are_started_by_any_glibc():
+    """Built with glibc 2.34 or newer, the module did not load with an older one."""
+    assert b"GLIBC_2.34" not in Path(threads.__file__).read_bytes()
+
+
+def test_old_libgomp_is_taken_only_where_debian_is(monkeypatch):
+    """The containers of manylinux have one that is old enough."""
+    tool = SimpleNamespace(**runpy.run_path(str(ROOT / "tools" / "wheel.py")))
+    monkeypatch.setattr(shutil, "which", lambda command: None)
+    assert tool.old_libgomp("x86_64") == {}
+
+
+# The functions whose loops are looked at.
+PRODUCTS = """
+#include "matmul/dense.h"
+void product(const Product *q) { %s(q); }
+"""
+
+
+@pytest.mark.parametrize("name", ["matmul_float", "matmul_double"])
+def test_loops_of_products_on_arm64(name, tmp_path):
+    """GCC copied the sums around each multiply-add, and copied a part of a row by a call."""
+    need(GCC_ARM64, "`make arm64` installs it on Debian")
+    (tmp_path / "products.c").write_text(PRODUCTS % name)
+    flags = ["-O3", "-fPIC", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
+    subprocess.run(
+        [GCC_ARM64, "-S", *flags, f"-I{ROOT}/src/relume/kernels", tmp_path / "products.c",
+         "-o", tmp_path / "products.s"],
+        check=True,
+    )  # fmt: skip
+    text = (tmp_path / "products.s").read_text()
+    lines = [line for line in text.splitlines() if re.match(r"\t[a-z]|\.L\w+:", line)]
+    assert not [line for line in lines if re.match(r"\s+bl?\s+mem", line)]
+    loops = [body for body in short_loops(lines) if sum("fmla" in line for line in body) >= 24]
+    assert len(loops) >= 3  # whole tiles, where b is in place, copied, and packed
+    for body in loops:
+        text = "\n".join(body)
+        assert not re.search(r"\s(mov|dup)\s+v", text), text
+        assert text.count("fmla") > len(body) / 2, text
+
+
+def short_loops(lines):
+    """The lines of each loop of at most 60 lines, without its label."""
+    labels = {}
+    for end, line in enumerate(lines):
+        if label := re.match(r"(\.\w+):", line):
+            labels[label[1]] = end
+        jump = re.match(r"\s+(?:b\.?\w\w|cbn?z\s+\w+,|tbn?z\s+\w+, \d+,)\s+(\.\w+)", line)
+        if jump and end - labels.get(jump[1], -100) <= 60:
+            yield lines[labels[jump[1]] + 1 : end + 1]
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,19 @@ static inline int start_threads(int wanted, int pool, size_t stack_size)
 #include <sys/syscall.h>
 #endif
 
+/* glibc 2.34 moved these to another library under a new version; the first versions, which are in both,
+ * let a wheel run on older systems as well. */
+#if defined(__GLIBC__) && defined(__x86_64__) && defined(__LP64__)
+#define FIRST_VERSION(name) __asm__(".symver " #name ", " #name "@GLIBC_2.2.5")
+#elif defined(__GLIBC__) && defined(__aarch64__)
+#define FIRST_VERSION(name) __asm__(".symver " #name ", " #name "@GLIBC_2.17")
+#endif
+#if defined(FIRST_VERSION)
+FIRST_VERSION(pthread_create);
+FIRST_VERSION(pthread_join);
+FIRST_VERSION(pthread_attr_setstacksize);
+#endif
+
 enum {
     SET_ASIDE = 1 << 18,                /* bytes that are free besides */
     SET_ASIDE_PER_THREAD = 1 << 12,

@@ -13,12 +13,34 @@
 #if !defined(LOAD_PART)
 RELUME_INLINE vector NAMED(load_part)(const floating *x, int n)
 {
+    /* A copy of n elements would be a call, in the loop over k. */
     vector all = {0};
+#if defined(__GNUC__)
+    all[0] = x[0];
+    if (n > 1) all[1] = x[1];
+    if (WIDTH > 2 && n > 2) all[2 % WIDTH] = x[2];
+    if (WIDTH > 2 && n > 3) all[3 % WIDTH] = x[3];
+#else
     memcpy(&all, x, (size_t)n * sizeof *x);
+#endif
     return all;
 }
 #define LOAD_PART(x, n) NAMED(load_part)(x, n)
-#define STORE_PART(x, n, v) memcpy(x, &(v), (size_t)(n) * sizeof *(x))
+RELUME_INLINE void NAMED(store_part)(floating *x, int n, vector v)
+{
+#if defined(__GNUC__)
+    x[0] = v[0];
+    if (n > 1) x[1] = v[1];
+    if (WIDTH > 2 && n > 2) x[2] = v[2 % WIDTH];
+    if (WIDTH > 2 && n > 3) x[3] = v[3 % WIDTH];
+#else
+    memcpy(x, &v, (size_t)n * sizeof *x);
+#endif
+}
+#define STORE_PART(x, n, v) NAMED(store_part)(x, n, v)
+#define PACKS_NARROW 1      /* a panel narrower than others is padded when it is packed */
+#else
+#define PACKS_NARROW 0
 #endif
 
 static const floating NAMED(zeros)[WIDE * WIDTH];
@@ -120,7 +142,7 @@ RELUME_INLINE void NAMED(tiles)(const Panel *s, int vectors, int edge, ptrdiff_t
         case 8: TILE(8);
         case 7: TILE(7);
 #endif
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(__aarch64__)
         case 6: TILE(6);
         case 5: TILE(5);
 #endif
@@ -132,6 +154,55 @@ RELUME_INLINE void NAMED(tiles)(const Panel *s, int vectors, int edge, ptrdiff_t
 #undef TILE
 }
 
+#if PACKS_NARROW
+/* DO(vectors, edge) for the n columns of a panel, the last of which may be a part of a vector. */
+#define FOR_COLUMNS(n, DO)                                                                        \
+    if ((n) == VECTORS * WIDTH) DO(VECTORS, 0);                                                   \
+    else if (VECTORS > 3 && (n) > 3 * WIDTH) DO(4, 1);                                            \
+    else if (VECTORS > 2 && (n) > 2 * WIDTH) DO(3, 1);                                            \
+    else if ((n) > WIDTH) DO(2, 1);                                                               \
+    else DO(1, 1)
+
+/* A panel whose rows of b are where they are: a whole one, or one of a single row of a. */
+static void NAMED(panel)(const Panel *s)
+{
+    if (s->n == VECTORS * WIDTH) {
+        NAMED(tiles)(s, VECTORS, 0, 0, IN_PLACE, 0);
+        return;
+    }
+#define TILE(vectors, edge) NAMED(tile)(s, 1, vectors, edge, 0, IN_PLACE, 0)
+    FOR_COLUMNS(s->n, TILE);
+#undef TILE
+}
+
+/* The first tile of a panel, which copies the rows of b as it reads them. */
+RELUME_INLINE void NAMED(copying_tile)(const Panel *s, int packed)
+{
+    NAMED(tile)(s, ROWS, VECTORS, 0, 0, COPIED, packed);
+}
+
+/* A panel from row i of c on, whose rows of b are packed. */
+RELUME_INLINE void NAMED(packed_tiles)(const Panel *s, ptrdiff_t i, int packed)
+{
+#define TILES(vectors, edge) NAMED(tiles)(s, vectors, edge, i, PACKED, packed)
+    FOR_COLUMNS(s->n, TILES);
+#undef TILES
+}
+
+/* Copies the rows of b of a narrow panel, and fills them up with zeros. */
+static void NAMED(pack_narrow)(const Panel *s)
+{
+    const floating *b = (const floating *)s->b;
+    floating *copy = (floating *)s->copy;
+    const int whole = (int)(s->n / WIDTH * WIDTH);
+    for (ptrdiff_t p = 0; p < s->k; p++) {
+        for (int j = 0; j < whole; j += WIDTH) *(vector *)(copy + j) = *(const vector *)(b + j);
+        if (s->n > whole) *(vector *)(copy + whole) = LOAD_PART(b + whole, (int)s->n - whole);
+        b += s->q->b_row;
+        copy += VECTORS * WIDTH;
+    }
+}
+#else
 /* A panel whose rows of b are where they are. */
 static void NAMED(panel)(const Panel *s)
 {
@@ -157,6 +228,7 @@ RELUME_INLINE void NAMED(packed_tiles)(const Panel *s, ptrdiff_t i, int packed)
     if (s->n > WIDTH) NAMED(tiles)(s, VECTORS, edge, i, PACKED, packed);
     else NAMED(tiles)(s, 1, edge, i, PACKED, packed);
 }
+#endif
 
 static void NAMED(packed_panel)(const Panel *s, int copies)
 {
@@ -316,7 +388,13 @@ static void NAMED(matmul)(const Product *q)
                     + (q->transposed ? s.j * q->b_row + p : p * q->b_row + s.j);
                 if (sums != NULL) s.sums = sums + (s.j - first) * q->m;
                 if (q->transposed) NAMED(pack_b)(&s);
+#if PACKS_NARROW
+                else if (s.n < panel) NAMED(pack_narrow)(&s);
+                if (packs_b || s.n < panel)
+                    NAMED(packed_panel)(&s, !q->transposed && s.n == panel);
+#else
                 if (packs_b) NAMED(packed_panel)(&s, !q->transposed);
+#endif
                 else NAMED(panel)(&s);
             }
         }
@@ -334,5 +412,7 @@ static void NAMED(matmul)(const Product *q)
 #undef FIRST
 #undef LOAD_PART
 #undef STORE_PART
+#undef PACKS_NARROW
+#undef FOR_COLUMNS
 #undef LOW
 #undef HIGH
