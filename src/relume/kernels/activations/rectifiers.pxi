@@ -60,7 +60,7 @@ cdef inline bint gapless(const Py_ssize_t* steps, int operands, Py_ssize_t n) no
     """Whether the rows of n elements follow each other without gaps in each operand."""
     cdef bint result = True
     cdef int k
-    for k in range(operands):
+    for k in range(operands):                   # by hand: three or four numbers
         result &= steps[k] == n
     return result
 

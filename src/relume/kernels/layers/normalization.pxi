@@ -250,7 +250,7 @@ cdef inline bint layer_norm_tile(const floating* x, Py_ssize_t step, const float
     for c in range(ROWS_OF_TILE):
         factor[c] = <floating> 1 / square_root(factor[c] + added)
     for j in range(n):
-        for c in range(ROWS_OF_TILE):
+        for c in range(ROWS_OF_TILE):           # by hand in aarch64: GCC unrolls it first
             i = j * ROWS_OF_TILE + c
             tile[i] = tile[i] * factor[c]
             result[i] = tile[i] * weight[j] + bias[j]
@@ -309,7 +309,7 @@ cdef inline void layer_norm_backward_tile(
     to_tile[floating](normal, step, rows, n, normals)
     to_tile[floating](inverse, inverse_step, rows, 1, factor)
     for j in range(n):
-        for c in range(ROWS_OF_TILE):
+        for c in range(ROWS_OF_TILE):           # by hand in aarch64: GCC unrolls it first
             tile[j * ROWS_OF_TILE + c] = tile[j * ROWS_OF_TILE + c] * weight[j]
     tile_means[floating](tile, n, mean_slope)
     tile_means_of_products[floating](tile, normals, n, mean_product)
