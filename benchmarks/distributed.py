@@ -117,6 +117,48 @@ def job(ranks, batch, limit):
     return json.loads(done.stdout.split("RESULT", 1)[1])
 
 
+def of_dask(batch, must, rounds, steps=6):
+    """The time of a step of one Dask worker by that of two, of one thread each."""
+    import dask.array
+    import distributed
+
+    from relume.distributed import dask as on_dask
+
+    X, y = data(batch, 1)
+    chunks = batch // GROUPS
+    lazy = [dask.array.from_array(each, chunks=(chunks, *each.shape[1:])) for each in (X, y)]
+
+    class Times(nn.Callback):
+        """The moments of a fit's steps."""
+
+        def __init__(self):
+            self.ends = []
+
+        def on_batch_end(self, net, batch, loss):
+            self.ends.append(time.perf_counter())
+
+    clusters = [
+        distributed.LocalCluster(
+            n_workers=n, threads_per_worker=1, dashboard_address=":0", silence_logs=60
+        )
+        for n in (1, 2)
+    ]
+    clients = [distributed.Client(cluster) for cluster in clusters]
+    ratios = []
+    for _ in range(rounds):
+        found = []
+        for client in clients:
+            times = Times()
+            on_dask.fit(network(), *lazy, client=client, groups=GROUPS, epochs=steps,
+                        batch_size=batch, callbacks=[times])  # fmt: skip
+            found.append(np.median(np.diff(times.ends)))
+        ratios.append(found[0] / found[1])
+        print(f"{'':8}{found[0] * 1e3:.0f} and {found[1] * 1e3:.0f} ms", flush=True)
+    for each in (*clients, *clusters):
+        each.close()
+    show(f"1 Dask worker by 2 workers, {batch} rows", ratios, must)
+
+
 def main():
     """Print the table, or run one rank."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -143,6 +185,7 @@ def main():
         show(f"1 rank by fit(groups={GROUPS}), {batch} rows", cost, "<= 1.05")
         show(f"1 rank by 2 ranks, {batch} rows", speed, must)
     show("the tree by MPI_Allreduce, 2 ranks", tree, "<= 1.2")
+    of_dask(16384, ">= 1.5", options.rounds)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ nn.FATReLU nn.ActivityL1 nn.CompactReport
 nn.Choices nn.ProductChoice nn.Network
 nn.CompactReport nn.CompactedLayer nn.Network
 nn.Sine nn.Activation
+nn.Shards nn.Network
 nn.HeNormal nn.HeUniform nn.ReLU
 nn.GlorotNormal nn.GlorotUniform nn.Tanh
 nn.LecunNormal nn.LecunUniform nn.SELU
