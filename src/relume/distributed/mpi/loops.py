@@ -144,6 +144,8 @@ class Loop(GroupFitLoop):
 
     def step(self, i: int, rate: float, key: int) -> tuple[float, float]:
         """Make a step with all ranks."""
+        if self.channel.size == 1:
+            return super().step(i, rate, key)
         training, sums, dtype = self.training, self.sums, self.net.dtype
         local_sums(training, self.net, sums, self.source.step(i), key)
         total, tail = sums.add()
