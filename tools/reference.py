@@ -19,7 +19,11 @@ sys.path.append(str(Path(__file__).parent))
 import pictures
 from related import related
 
-MODULES = ["relume", *(f"relume.{name}" for name in sorted(relume._SUBMODULES + relume._OPTIONAL))]
+DISTRIBUTED = ["relume.distributed.dask", "relume.distributed.mpi"]
+MODULES = [
+    "relume",
+    *sorted([f"relume.{name}" for name in relume._SUBMODULES + relume._OPTIONAL] + DISTRIBUTED),
+]
 
 
 def _from(*modules):

@@ -88,8 +88,9 @@ def set_network(name, value):
 
 
 def fourth_power(y_true, y_pred):
-    d = y_pred - y_true
-    return np.mean(d**4), 4 * d**3 / d.size
+    """Of a tenth of the error: that of the whole lets the network diverge."""
+    d = (y_pred - y_true) / 10
+    return np.mean(d**4), 0.4 * d**3 / d.size
 
 
 def replaced(net):

@@ -78,7 +78,8 @@ def reference():
 
 def test_api_reference_has_every_module(reference):
     packages = [f"relume.{name}" for name in [*relume._SUBMODULES, *relume._OPTIONAL]]
-    assert sorted(["relume", *packages]) == sorted(reference.MODULES)
+    distributed = [f"relume.distributed.{name}" for name in ("dask", "mpi")]
+    assert sorted(["relume", *packages, *distributed]) == sorted(reference.MODULES)
 
 
 def test_api_reference_has_every_name_once(reference):

@@ -16,6 +16,8 @@ from relume.cli import terminal
 
 DEPENDENCIES = ("numpy", "scipy", "threadpoolctl", "tqdm")
 EXTRAS = {
+    "dask": ("dask",),
+    "mpi": ("mpi4py",),
     "onnx": ("onnx",),
     "plots": ("matplotlib",),
     "sklearn": ("scikit-learn",),

@@ -34,7 +34,6 @@ from relume.nn.data.minibatches import no_mean
 from relume.nn.data.rows import SparseRows
 from relume.nn.data.shards import GroupedShards, Shards
 from relume.nn.data.splits import balanced, weights_of_labels
-from relume.nn.layers.normalization import Standardize
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.training.group_fit import GroupFitLoop, GroupObjective, check_groups
 from relume.nn.training.groups import Groups, groups_of, order, owned
@@ -258,7 +257,7 @@ def _check_network(net):
         )
     if isinstance(net.optimizer, LBFGS):
         check_lbfgs(net, False)
-    if isinstance(net.layers[0], Standardize) and not (net._weights and net._weights.standardized):
+    if check_data.lacks_mean(net):
         raise no_mean()
     if net.scale_targets and not net._target_form.learned:
         raise ValueError(
@@ -313,8 +312,9 @@ class _Cluster:
             if found:
                 return found
             if time.monotonic() > end:
+                address = getattr(self.client.scheduler, "address", "an unknown address")
                 raise TimeoutError(
-                    f"the Dask cluster at {self.client.scheduler.address} has had no workers for "
+                    f"the Dask cluster at {address} has had no workers for "
                     f"{self.timeout:g} s; start some, or pass a longer timeout"
                 )
             time.sleep(min(0.1, self.timeout))

@@ -818,7 +818,7 @@ class Network:
         groups : int, sequence of int or None, default=None
             Number of groups that the rows are cut into, or the rows of each. A minibatch takes a
             share of each group, in an order of the group's own, and gradients of groups are added
-            in a fixed order; so `relume.distributed` gives the same bits on any number of
+            in a fixed order; so ``relume.distributed`` gives the same bits on any number of
             processes. There should be 64 rows or more of each group in a minibatch. The
             network's random state is not advanced. None does without groups.
         progress : bool, default=False

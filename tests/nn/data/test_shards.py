@@ -32,6 +32,7 @@ def write_npy(folder, **columns):
 
 
 def write_parquet(folder, **columns):
+    pytest.importorskip("pyarrow")
     folder.mkdir(exist_ok=True)
     for i, (first, last) in parts():
         frame = pandas.DataFrame(columns["X"][first:last], columns=[f"x{j}" for j in range(5)])

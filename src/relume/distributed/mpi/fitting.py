@@ -22,7 +22,6 @@ from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.data import check_data
 from relume.nn.data.shards import Shards
 from relume.nn.data.splits import class_weights
-from relume.nn.layers.normalization import Standardize
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.training.group_fit import (
     GroupBatches,
@@ -262,8 +261,7 @@ def _no_rows(net, X, y):
 
 def _check_learned(net):
     """Raise where a network would learn the mean of the data of all ranks."""
-    weights = net._weights
-    if isinstance(net.layers[0], Standardize) and not (weights and weights.standardized):
+    if check_data.lacks_mean(net):
         raise ValueError(
             "nn.Standardize must have its mean and scale before a fit on several ranks: set them "
             "by load_state_dict, or fit the network to some rows on one process first"

@@ -202,6 +202,12 @@ def check_enough_rows(net: Network, n: int, batch_size: int = 2) -> None:
         raise ValueError(f"{name} must be at least 2 with nn.BatchNorm, got 1")
 
 
+def lacks_mean(net):
+    """Whether the first layer is an nn.Standardize that has seen no data."""
+    standardizes = isinstance(net.layers[0], Standardize)
+    return standardizes and not (net._weights and net._weights.standardized)
+
+
 def batches(
     net: Network, X: Any, steps: int | None, epochs: int, weights: tuple[Any, ...]
 ) -> IterableBatches:
@@ -217,7 +223,7 @@ def batches(
         raise ValueError(
             "steps_per_epoch must be given for an iterator, which cannot be begun anew"
         )
-    if isinstance(net.layers[0], Standardize) and not (net._weights and net._weights.standardized):
+    if lacks_mean(net):
         raise no_mean()
     if net.scale_targets and not net._target_form.learned:
         raise ValueError(

@@ -570,7 +570,7 @@ def _zarr_shards(folder):
         raise ImportError("shards of a zarr group need zarr: pip install zarr") from None
     try:
         group = zarr.open_group(folder, mode="r")
-        arrays = [group[name] for name in NAMES if name in group]
+        arrays: list[Any] = [group[name] for name in NAMES if name in group]
         names = [name for name in NAMES if name in group]
     except Exception as error:
         raise _unreadable(folder, f"no zarr group, or damaged ({error})") from error
