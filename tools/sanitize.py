@@ -15,7 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TESTS = (
-    "tests/engine/test_memory_safety.py", "tests/engine/test_ops.py",
+    "tests/engine/test_arrays.py", "tests/engine/test_memory_safety.py",
+    "tests/engine/test_ops.py", "tests/nn/training/test_groups.py",
+    "tests/ufuncs/test_direct_calls.py",
     "tests/engine/test_training.py", "tests/engine/test_skip_zeros.py",
     "tests/kernels/test_matmul.py", "tests/kernels/test_noise.py",
     "tests/kernels/test_sparse_matmul.py", "tests/ufuncs/test_memory.py",

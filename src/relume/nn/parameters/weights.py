@@ -58,11 +58,25 @@ class Weights:
         self.predictor = Predictor(plan, specs, sparse, parameters, ReadWriteLock())
         self.with_mean = getattr(self.layers[0], "with_mean", None)
 
-    # All of these are the predictor's. An attrgetter takes a third of a Python function's time.
-    plan = property(attrgetter("predictor.plan"), doc="The plan of the layers.")
-    specs = property(attrgetter("predictor.specs"), doc="An OpSpec for each op of the plan.")
-    sparse = property(attrgetter("predictor.sparse"), doc="Whether products skip zeros.")
-    lock = property(attrgetter("predictor.lock"), doc="That of the parameters; parts share it.")
+    @property
+    def plan(self):
+        """The plan of the layers."""
+        return self.predictor.plan
+
+    @property
+    def specs(self):
+        """An OpSpec for each op of the plan."""
+        return self.predictor.specs
+
+    @property
+    def sparse(self):
+        """Whether products skip zeros."""
+        return self.predictor.sparse
+
+    @property
+    def lock(self):
+        """That of the parameters; parts share it."""
+        return self.predictor.lock
 
     def _hold(self, parameters, lock=None):
         self.predictor = Predictor(
