@@ -1,8 +1,8 @@
-"""Training and prediction on a Dask cluster: `fit`, `predict` and `predict_proba`.
+"""Training and prediction on a Dask cluster.
 
 The rows of each group lie on one worker, and stay there. For each step, each worker is sent the
 parameters, and returns the sums of the gradients over its groups' rows; the client adds these in
-the tree of `relume.engine.tree`, and makes the step. All tasks are functions of their arguments,
+the tree of ``relume.engine.tree``, and makes the step. All tasks are functions of their arguments,
 so whatever a lost worker had is computed again elsewhere, with the same bits.
 """
 
@@ -81,19 +81,20 @@ def fit(
     net : Network
         Trained in place, in this process.
     X : dask array of shape (n, n_features), dask dataframe, or Shards
-        Input rows. They are computed at the beginning, and stay in the workers' memory. `Shards`
-        are a folder that each worker sees by the same path, and reads its groups' rows from.
+        Input rows. They are computed at the beginning, and stay in the workers' memory.
+        ``nn.Shards`` are a folder that each worker sees by the same path, and reads its groups'
+        rows from.
     y : dask array of shape (n,) or (n, n_outputs), dask series or dataframe, or None
         Targets, in as many partitions as X. A label may be missing in a partition. None where X
-        is `Shards`, which holds targets and weights.
+        is ``nn.Shards``, which holds targets and weights.
     client : distributed.Client or None, default=None
         None takes the current one.
     groups : int, sequence of int or None, default=None
         Number of groups that the rows are cut into, or the rows of each. None makes each
-        partition a group. Others than the partitions move rows once, at the beginning. `Shards`
-        need it.
+        partition a group. Others than the partitions move rows once, at the beginning.
+        ``nn.Shards`` need it.
     epochs, shuffle, class_weight, progress, callbacks
-        As in `Network.fit`.
+        As in ``Network.fit``.
     batch_size : int, default=8192
         Number of rows per minibatch, of all workers together. A step takes the cluster 10 to 50
         ms beyond its arithmetic.
@@ -120,7 +121,7 @@ def fit(
         If a partition cannot be computed, or not again after a worker was lost; the message names
         it. Also if workers have another version of relume, or another instruction set.
     FloatingPointError
-        As `Network.fit`.
+        As ``Network.fit``.
     """
     epochs = validation.integer(epochs, "epochs")
     batch_size = validation.integer(batch_size, "batch_size")
@@ -150,7 +151,7 @@ def fit(
 
 
 def predict(net: Network, X: Any) -> Any:
-    """Predictions of `Network.predict`, computed where and when the rows are.
+    """Predictions of ``Network.predict``, computed where and when the rows are.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def predict(net: Network, X: Any) -> Any:
     Returns
     -------
     y : dask array, series or dataframe
-        With a `meta` of the right dtype. Those of a dataframe have its index.
+        With a ``meta`` of the right dtype. Those of a dataframe have its index.
 
     Examples
     --------
@@ -178,7 +179,7 @@ def predict(net: Network, X: Any) -> Any:
 
 
 def predict_proba(net: Network, X: Any) -> Any:
-    """Class probabilities of `Network.predict_proba`, computed where and when the rows are.
+    """Class probabilities of ``Network.predict_proba``, computed where and when the rows are.
 
     Parameters
     ----------
@@ -189,7 +190,7 @@ def predict_proba(net: Network, X: Any) -> Any:
     Returns
     -------
     p : dask array or dataframe
-        With a `meta` of the right dtype. Those of a dataframe have its index.
+        With a ``meta`` of the right dtype. Those of a dataframe have its index.
     """
     return _lazily(net, X, "predict_proba")
 
@@ -503,7 +504,7 @@ class _Partitions:
     X, y, weight
         Dask's collections, or None for the weights.
     class_weight
-        As of `Network.fit`.
+        As of ``Network.fit``.
     """
 
     def __init__(self, net, cluster, X, y, weight, class_weight):

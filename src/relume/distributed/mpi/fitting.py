@@ -150,13 +150,13 @@ def fit(
     sample_weight : array_like or None, default=None
         Weights of the rank's own rows.
     class_weight : dict, "balanced" or None, default=None
-        As of `Network.fit`; "balanced" counts the labels of all ranks.
+        As of ``Network.fit``; "balanced" counts the labels of all ranks.
     validation_data : tuple or None, default=None
         Held-out rows, the same on all ranks, each of which evaluates them.
     progress : bool, default=False
         Whether rank 0 shows the progress.
     callbacks : list or None, default=None
-        As of `Network.fit`, on each rank; if one of them ends the fit on some rank, it ends on
+        As of ``Network.fit``, on each rank; if one of them ends the fit on some rank, it ends on
         all. Give callbacks that write files to rank 0 only.
     threads : int, default=1
         Threads of each rank during the fit.
@@ -171,8 +171,8 @@ def fit(
     ImportError
         If mpi4py or an MPI library is missing.
     TypeError, ValueError, FloatingPointError, OSError
-        As of `Network.fit` and `Network.save`, and if ranks differ, on all ranks: those without an
-        error of their own name the rank that has one.
+        As of ``Network.fit`` and ``Network.save``, and if ranks differ, on all ranks: those
+        without an error of their own name the rank that has one.
 
     Warns
     -----
