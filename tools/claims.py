@@ -14,6 +14,9 @@ from pathlib import Path
 from relume.experiments import EXPERIMENTS, Data, verdict_of
 from relume.experiments.charts import cells
 
+sys.path.append(str(Path(__file__).parent))
+from page_files import renew
+
 KEPT = Path(__file__).resolve().parents[1] / "docs" / "experiments.json"
 SIGNS = {True: "✓", False: "✗"}
 
@@ -124,15 +127,7 @@ def pages():
 
 def write(folder):
     """Write the files that have changed, and remove obsolete ones."""
-    folder.mkdir(exist_ok=True)
-    made = pages()
-    for path in folder.iterdir():
-        if path.name not in made:
-            path.unlink()
-    for name, text in made.items():
-        path = folder / name
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+    renew(folder, pages(), "*")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import relume
 
 sys.path.append(str(Path(__file__).parent))
 import pictures
+from page_files import renew
 from related import related
 
 DISTRIBUTED = ["relume.distributed.dask", "relume.distributed.mpi"]
@@ -350,12 +351,4 @@ def exports():
 
 def write(folder):
     """Write the pages that have changed, and remove obsolete ones."""
-    folder.mkdir(exist_ok=True)
-    made = pages()
-    for path in folder.glob("*.rst"):
-        if path.name not in made:
-            path.unlink()
-    for name, text in made.items():
-        path = folder / name
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+    renew(folder, pages(), "*.rst")

@@ -206,6 +206,7 @@ def _lazily(net, X, method):
     like = getattr(net, method)(np.empty((0, width), net.dtype))
     data = pickle.dumps(copy.copy(net))
     name = f"network-{hashlib.sha256(data).hexdigest()[:32]}"
+    # Workers make the network anew, since Dask would keep the caller's, which may train on.
     shared = delayed(pickle.loads, name=name)(data, dask_key_name=name)
     if kind == "dataframe":
         import pandas
@@ -725,7 +726,7 @@ def _training_of(spec, first, last, rows):
     with _lock:
         found = _kept.pop((spec.name, first, last, rows), None)
     if found is None:
-        net = pickle.loads(spec.net)
+        net = pickle.loads(spec.net)  # as all arguments of Dask's tasks come; never a file's
         training = new_training(net, rows, spec.y_like, steps=False, kind=GroupTraining)
         training.own(first, last, len(spec.groups.sizes))
         found = net, training
@@ -763,6 +764,8 @@ def _sums(spec, parameters, position, runs, *parts):
             limit = len(y) if len(position) == 1 else spec.groups.max_rows(first, last)
             rows = max(limit, 1)
             net, training = found = _training_of(spec, first, last, rows)
+            if X is None:
+                X = np.empty((0, net._built().plan.n_in), net.dtype)
             net._built().parameters[:] = parameters
             sums = np.zeros((len(training.nodes), len(parameters)), parameters.dtype)
             ends = np.zeros((len(training.nodes), len(TAIL)))
@@ -775,7 +778,7 @@ def _sums(spec, parameters, position, runs, *parts):
 
 
 def _taken(spec, position, first, last, parts):
-    """X, y and weights of a step's rows, and how many are of each group."""
+    """X (None without rows), y and weights of a step's rows, and how many are of each group."""
     taken, counts = [], []
     for group, part in zip(range(first, last), parts, strict=True):
         rows = part[1]
@@ -793,8 +796,7 @@ def _taken(spec, position, first, last, parts):
             taken.append(rows.take(seed, epoch, group, which, spec.shuffle))
         counts.append(len(taken[-1][1]))
     if not taken:
-        net = pickle.loads(spec.net)
-        return np.empty((0, net._built().plan.n_in), net.dtype), spec.y_like, None, counts
+        return None, spec.y_like, None, counts
     X, y, weight = (
         None if each[0] is None else np.concatenate(each) for each in zip(*taken, strict=True)
     )

@@ -144,18 +144,19 @@ def dask_kind(values: Any) -> str | None:
         return None
     if hasattr(values, "map_blocks"):
         return "array"
-    return (
-        ("dataframe" if hasattr(values, "columns") and values.ndim == 2 else "series")
-        if (hasattr(values, "map_partitions") and hasattr(values, "ndim"))
-        else None
-    )
+    if hasattr(values, "map_partitions") and hasattr(values, "ndim"):
+        return "dataframe" if values.ndim == 2 else "series"
+    return None
 
 
 def _refuse_dask(values: Any, name: str) -> None:
     """Raise for a Dask collection, which would be loaded into memory as a whole."""
-    if dask_kind(values):
+    if values is None or isinstance(values, np.ndarray):
+        return  # the usual case, without a search for attributes
+    kind = dask_kind(values)
+    if kind:
         raise TypeError(
-            f"{name} must be in memory, got a Dask {dask_kind(values)}; use "
+            f"{name} must be in memory, got a Dask {kind}; use "
             "relume.distributed.dask.fit(net, X, y) and .predict(net, X), or load all of it with "
             f"{name}.compute()"
         )
