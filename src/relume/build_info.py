@@ -1,6 +1,10 @@
 """Information about this build of relume and the hardware features that it uses."""
 
 import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,3 +70,16 @@ def configuration() -> dict[str, Any]:
         else "none (built without OpenMP, uses one thread)",
         "threads": threads.get_num_threads(),
     }
+
+
+def cpu_name() -> str:
+    """The name that the CPU gives itself."""
+    name = ""
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        name = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"^model name\s*: (.*)$", cpuinfo.read_text(), re.MULTILINE)
+        name = found[1] if found else ""
+    return name.strip() or platform.processor() or platform.machine()

@@ -4,14 +4,10 @@ import argparse
 import importlib.metadata
 import os
 import platform
-import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import relume
-from relume.build_info import configuration
+from relume.build_info import configuration, cpu_name
 from relume.cli import terminal
 
 DEPENDENCIES = ("numpy", "scipy", "threadpoolctl", "tqdm")
@@ -86,16 +82,3 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def cpu_name() -> str:
-    """The name that the CPU gives itself."""
-    name = ""
-    if sys.platform == "darwin":
-        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        name = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        found = re.search(r"^model name\s*: (.*)$", cpuinfo.read_text(), re.MULTILINE)
-        name = found[1] if found else ""
-    return name.strip() or platform.processor() or platform.machine()

@@ -13,6 +13,7 @@ from typing import Any
 
 import relume
 from relume import validation
+from relume.build_info import cpu_name
 from relume.experiments.data import CONFIDENCE, Data
 from relume.experiments.experiment import Experiment, Part, verdict_of
 from relume.experiments.registry import EXPERIMENTS
@@ -125,8 +126,8 @@ def to_dict(results: Sequence[Result], quick: bool) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """The output of `relume.show_config`, which names no machine or folder."""
+    """The CPU's name, then the output of `relume.show_config`; no host name, no folder."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         relume.show_config()
-    return text.getvalue().strip()
+    return f"CPU              {cpu_name()}\n{text.getvalue().strip()}"
