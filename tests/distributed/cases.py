@@ -31,6 +31,11 @@ def penalties():
     return [hidden, nn.Dense(3, l1=0.001)], {"optimizer": optimizer, "schedule": nn.Cosine(3)}
 
 
+def clipped():
+    """Gradients whose squares overflow in float64, and are large in float32."""
+    return plain(loss="mse", optimizer=nn.Adam(0.01, clip_norm=0.2))
+
+
 def batch_norm():
     return [nn.Dense(40), nn.BatchNorm(), nn.ReLU(), nn.Dense(3)], {}
 
@@ -40,6 +45,7 @@ CASES = {
     "mse": lambda: plain(loss="mse"),
     "dropout": dropout,
     "penalties": penalties,
+    "clipped": clipped,
     "weights": plain,
     "batch norm": batch_norm,
     "lbfgs": lambda: plain(optimizer=nn.LBFGS(max_iter=5)),
@@ -55,6 +61,8 @@ def case(name, groups, dtype):
     if name == "mse":
         y = X[:, :3] ** 2
     arguments = {"epochs": 2, "batch_size": 70, "groups": groups}
+    if name == "clipped":
+        y = X[:, :3] * (1e17 if dtype == "float32" else 1e152)
     if name == "weights":
         arguments["class_weight"] = "balanced"
         arguments["sample_weight"] = np.random.default_rng(3).random(N).astype(dtype)

@@ -57,6 +57,7 @@ SOME = [
     *((name, 7, "float32") for name in CASES),
     ("dropout", 1, "float64"),
     ("penalties", 8, "float64"),
+    ("clipped", 8, "float64"),
     ("weights", 12, "float64"),
     ("batch norm", UNEVEN, "float64"),
     ("dropout", UNEVEN, "float32"),

@@ -858,12 +858,12 @@ class _Source:
         nodes = [node for each in found for node in each[2]]
         rank = sorted(range(len(nodes)), key=nodes.__getitem__)
         nodes = [nodes[k] for k in rank]
-        values = np.concatenate([each[3] for each in found])[rank]
+        # Dask may keep what it has received read-only.
+        values = [np.require(row, requirements="W") for each in found for row in each[3]]
         tails = np.concatenate([each[4] for each in found])[rank]
         count = len(self.groups.sizes)
-        values, left = add_tree(values, nodes, count)
-        assert left == [(0, left[0][1])], left
-        return values[0], add_tails(tails, nodes, count)[0]
+        (total,), _ = add_tree([values[k] for k in rank], nodes, count)
+        return total, add_tails(tails, nodes, count)[0]
 
     def _found(self, parameters, position):
         client = self.cluster.client

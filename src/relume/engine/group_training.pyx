@@ -240,6 +240,15 @@ cdef class GroupTraining(Training):
         others update are to be filled in between `begin_update` and `end_update`."""
         return self.updates.sums
 
+    def scale_squares(self):
+        """Where the squares in `block_sums` overflow, take those of the own blocks again, scaled.
+
+        Called by each of several owners between `begin_update` and `end_update`, if the norm of
+        gradients is limited. Returned is whether they did overflow: then `block_sums` are to be
+        filled in once more.
+        """
+        return self.updates.scale_squares()
+
     def end_update(self, double rate):
         """Update the blocks."""
         self.updates.hyper[0] = rate

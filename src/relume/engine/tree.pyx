@@ -9,9 +9,8 @@ owners can add up the rest.
 """
 
 cimport numpy as cnp
-from libc.string cimport memcpy
 
-from relume.engine.arrays cimport writable_data_of
+from relume.engine.arrays cimport data_of, writable_data_of
 from relume.kernels.dispatch cimport table
 from relume.kernels.table cimport Spans
 
@@ -67,13 +66,14 @@ cdef int slots_of(Py_ssize_t first, Py_ssize_t last, Py_ssize_t count) noexcept:
     return slots
 
 
-def add_tree(values, nodes, Py_ssize_t count):
+def add_tree(list values, list nodes, Py_ssize_t count):
     """Add up the sums of some nodes, as far as they meet.
 
     Parameters
     ----------
-    values : ndarray of shape (len(nodes), n)
-        A sum for each node, in float32 or float64 and C order; it is overwritten.
+    values : list of ndarray of shape (n,)
+        A sum for each node, in float32 or float64, each array in memory of its own. The first one
+        of those that meet becomes their sum.
     nodes : list of tuple (start, span)
         From left to right.
     count : int
@@ -81,34 +81,35 @@ def add_tree(values, nodes, Py_ssize_t count):
 
     Returns
     -------
-    sums : ndarray of shape (len(nodes), n)
-        The first rows of `values`.
+    sums : list of ndarray
+        Those of `values` that are left.
     nodes : list of tuple (start, span)
-        Those that are left: one, if the nodes hold all leaves.
+        Their nodes: one, if the nodes hold all leaves.
     """
     cdef Tree tree
-    cdef Py_ssize_t n, k, size, start, span, end = 0
-    if values.ndim != 2 or len(values) != len(nodes):
-        raise ValueError(f"values must have a row for each of {len(nodes)} nodes, got shape "
-                         f"{values.shape}")
-    if values.dtype not in (np.float32, np.float64):
-        raise TypeError(f"values must be float32 or float64, got {values.dtype}")
-    n, size = values.shape[1], values.itemsize
-    cdef char* memory = writable_data_of(values, values.dtype, values.size, "values")
-    cdef const Spans* spans = &table.float32 if size == 4 else &table.float64
+    cdef Py_ssize_t n, start, span, end = 0
+    cdef char* sum
+    cdef const char* other
+    if len(values) != len(nodes):
+        raise ValueError(f"values must have an array for each of {len(nodes)} nodes, got "
+                         f"{len(values)}")
+    if not values:
+        return [], []
+    dtype, n = values[0].dtype, values[0].size
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"values must be float32 or float64, got {dtype}")
+    cdef const Spans* spans = &table.float32 if dtype == np.float32 else &table.float64
+    sums = []
     begin_tree(&tree, count)
-    for k, (start, span) in enumerate(nodes):
+    for array, (start, span) in zip(values, nodes):
         if start < end or span < 1 or start >= count or start % span != 0 or span & (span - 1):
             raise ValueError(f"nodes must be aligned and from left to right, got {nodes}")
         end = start + span
-        if tree.size != k:
-            copy(memory, tree.size, k, n * size)
+        sums.append(array)
         push(&tree, start, span)
         while joins(&tree):
-            spans.add(memory + (tree.size - 1) * n * size, memory + tree.size * n * size, n,
-                      memory + (tree.size - 1) * n * size)
-    return values[:tree.size], nodes_of(&tree)
-
-
-cdef void copy(char* memory, Py_ssize_t to, Py_ssize_t of, Py_ssize_t size) noexcept nogil:
-    memcpy(memory + to * size, memory + of * size, size)
+            other = data_of(sums.pop(), dtype, n, "values")
+            sum = writable_data_of(sums[-1], dtype, n, "values")
+            with nogil:
+                spans.add(sum, other, n, sum)
+    return sums, nodes_of(&tree)

@@ -25,7 +25,8 @@ cdef class Updates:
     cdef char* own_gradient
     cdef char* gradient         # of a block for each thread, or of all parameters
     cdef double* penalty        # of each block
-    cdef double* square         # of each block's gradient, summed
+    cdef double* square         # of each block's gradient, summed;
+    cdef bint scaled            # those of gradients times SCALE
     cdef char* scratch          # of each thread, beginning with how many products it skipped
     cdef Py_ssize_t scratch_size
     cdef const OptimizerRow* optimizer
@@ -79,7 +80,8 @@ cdef class Updates:
     cdef void regularize(self, Py_ssize_t i, char* g, double total) noexcept nogil
     cdef double norm_factor(self, double* unit) noexcept nogil
     cdef void update(self, const Block* block, char* g) noexcept nogil
-    cdef double scaled_norm(self, double unit) noexcept nogil
+    cdef bint scale_squares(self) noexcept nogil
+    cdef double norm(self) noexcept nogil
     cdef void measure(self) noexcept nogil
     cdef void follow(self, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef void limit_columns(self) noexcept nogil

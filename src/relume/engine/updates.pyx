@@ -21,6 +21,8 @@ from relume.engine.arrays import aligned_zeros
 
 cnp.import_array()
 
+cdef double SCALE = 2.0 ** -600     # of float64 gradients whose squares would overflow
+
 
 cdef class Updates:
     """An optimizer at work on the parameters of a network.
@@ -122,6 +124,7 @@ cdef class Updates:
             if kept:
                 self.begin_step()
                 self.blocks(&p, 1, REGULARIZE, 1)
+                self.scale_squares()
                 factor = self.norm_factor(&unit)
                 begin_writing(&self.lock.state)
                 self.blocks(&p, 1, UPDATE, factor, unit)
@@ -153,6 +156,8 @@ cdef class Updates:
         p.rows = 0
         with nogil:
             self.begin_step()
+            if self.last_block - self.first_block == self.plan.n_blocks:
+                self.scale_squares()                    # else all owners have done it together
             factor = self.norm_factor(&unit)
             begin_writing(&self.lock.state)
             self.blocks(&p, 1, UPDATE, factor, unit)
@@ -274,6 +279,7 @@ cdef class Updates:
             self.blocks(p, total, DERIVE | REGULARIZE | UPDATE, 1)
         else:
             self.blocks(p, total, DERIVE | REGULARIZE, 1)
+            self.scale_squares()
             factor = self.norm_factor(&unit)
             self.blocks(p, total, UPDATE, factor, unit)
         self.limit_columns()
@@ -401,45 +407,57 @@ cdef class Updates:
         if self.clip_norm != 0:
             self.square[i] = self.plan.spans.sum_squares(g, block.size)
 
+    cdef bint scale_squares(self) noexcept nogil:
+        """Where the squares of all gradients overflow, take those of these blocks again, scaled.
+
+        Returned is whether they do; `square` must be complete, and must be completed again then.
+        """
+        cdef const Block* block
+        cdef const double* g
+        cdef Py_ssize_t i, k
+        cdef double sum
+        self.scaled = (self.clip_norm != 0 and self.plan.itemsize == 8
+                       and not self.norm() + 1e-6 < 1e150)
+        if not self.scaled:
+            return False
+        for i in range(self.first_block, self.last_block):
+            block = &self.plan.blocks[i]
+            g = <const double*> self.gradient + block.start
+            sum = 0
+            for k in range(block.size):
+                sum += (g[k] * SCALE) * (g[k] * SCALE)
+            self.square[i] = sum
+        return True
+
+    cdef double norm(self) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef double sum = 0
+        for i in range(self.plan.n_blocks):
+            sum += self.square[i]
+        return sqrt(sum)
+
     cdef double norm_factor(self, double* unit) noexcept nogil:
         """What brings the norm of all gradients to its limit: as torch's clip_grad_norm_.
 
         The gradients are to be multiplied by `unit`, a power of two, and by the factor, so that no
-        factor is below the normal numbers of the dtype.
+        factor is below the normal numbers of the dtype. `scale_squares` comes before.
         """
-        cdef Py_ssize_t i
-        cdef double sum = 0, norm
+        cdef double norm
         unit[0] = 1
         if self.clip_norm == 0:
             return 1
-        for i in range(self.plan.n_blocks):
-            sum += self.square[i]
-        norm = sqrt(sum) + 1e-6
-        if self.plan.itemsize == 4:
-            if norm > max(1e20, self.clip_norm):
-                unit[0] = 2.0 ** -64
-                norm *= unit[0]
-        elif not norm < 1e150:                          # the sum of squares may have overflowed
-            unit[0] = 2.0 ** -600
-            norm = self.scaled_norm(unit[0])
+        norm = self.norm()
+        if self.scaled:
+            unit[0] = SCALE
             if norm <= self.clip_norm * unit[0]:
                 unit[0] = 1
                 return 1
+        else:
+            norm += 1e-6
+            if self.plan.itemsize == 4 and norm > max(1e20, self.clip_norm):
+                unit[0] = 2.0 ** -64
+                norm *= unit[0]
         return min(self.clip_norm / norm, 1 / unit[0])
-
-    cdef double scaled_norm(self, double unit) noexcept nogil:
-        """The norm of all gradients, in memory, times `unit`."""
-        cdef const Block* block
-        cdef Py_ssize_t i, k, n
-        cdef const double* g
-        cdef double sum = 0
-        for i in range(self.plan.n_blocks):
-            block = &self.plan.blocks[i]
-            g = <const double*> self.gradient + block.start
-            n = block.size
-            for k in range(n):
-                sum += (g[k] * unit) * (g[k] * unit)
-        return sqrt(sum)
 
     cdef void update(self, const Block* block, char* g) noexcept nogil:
         cdef double hyper[N_HYPER]

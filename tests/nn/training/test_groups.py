@@ -53,12 +53,12 @@ def test_the_tree_has_the_same_bits_for_any_owners(count, parts, dtype):
     for part in range(parts):
         mine = owned(count, part, parts)
         leaves = [(g, 1) for g in mine]
-        sums, left = add_tree(values[mine.start : mine.stop].copy(), leaves, count)
+        sums, left = add_tree(list(values[mine.start : mine.stop].copy()), leaves, count)
         assert left == roots(mine.start, mine.stop, count)
         assert len(left) <= max(1, 2 * np.log2(max(len(mine), 2)))
-        found.append(sums)
+        found += sums
         nodes += left
-    total, left = add_tree(np.concatenate(found), nodes, count)
+    total, left = add_tree(found, nodes, count)
     assert len(left) == 1
     np.testing.assert_array_equal(total[0], added(values, 0, count))
 
@@ -69,7 +69,7 @@ def test_the_tree_has_the_same_bits_for_any_owners(count, parts, dtype):
 )
 def test_nodes_that_are_none_of_a_tree_are_refused(nodes):
     with pytest.raises(ValueError, match="nodes must be aligned"):
-        add_tree(np.zeros((2, 3)), nodes, 8)
+        add_tree(list(np.zeros((2, 3))), nodes, 8)
 
 
 # -- who takes which rows -------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def test_owners_and_slices_make_the_step_of_one_owner(parts, clip_norm, dtype):
             tails.append(np.zeros((k, len(TAIL))))
             training.sums(*source.step(i), sums[-1], tails[-1], 77 + i)
             nodes += training.nodes
-        (total,), _ = add_tree(np.concatenate(sums), nodes, 7)
+        (total,), _ = add_tree(list(np.concatenate(sums)), nodes, 7)
         (tail,) = add_tails(np.concatenate(tails), nodes, 7)
         cuts = [blocks * part // parts for part in range(parts + 1)]
         gradients = [total.copy() for _ in range(parts)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import json
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class Channel:
 
     def __init__(self, comm: Any) -> None:
         self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+        self._wait = mpi4py_or_error().Request.Waitall
         self.told = False  # whether all ranks know that the fit has failed
         self.payload = 0
 
@@ -71,6 +73,31 @@ class Channel:
         if self._all[:, 0].any():
             self._raise(None)
         return self._all[:, 1:]
+
+    def exchange(
+        self,
+        sent: Callable[[int], Iterable[NDArray[Any]]],
+        received: Callable[[int], Iterable[NDArray[Any]]],
+    ) -> None:
+        """Send arrays to each other rank, and receive some from it; no gate stands before it.
+
+        Pairs of messages, since MPI's collective operations copy more: MPICH took 25 us for 0.5 MB
+        in both directions between two ranks of a machine, 79 us as Allgatherv and 105 us as
+        Alltoallv.
+
+        Parameters
+        ----------
+        sent, received : callable
+            Give the arrays for a rank, and those that it fills. None of them is both.
+        """
+        comm, size, requests = self.comm, self.size, []
+        for distance in range(1, size):  # not all to the same rank first
+            source = (self.rank - distance) % size
+            requests += [comm.Irecv(each, source) for each in received(source)]
+        for distance in range(1, size):
+            target = (self.rank + distance) % size
+            requests += [comm.Isend(each, target) for each in sent(target)]
+        self._wait(requests)
 
     def tell(self, error: BaseException) -> None:
         """Pass the gate that the others are at, or come to, with an error."""

@@ -48,8 +48,21 @@ class Sums:
         self.mine = slice(cuts[channel.rank], cuts[channel.rank + 1])
         self.gradients = np.zeros((self.own, n), weights.dtype)
         self.tails = np.zeros((self.own, len(TAIL)))
-        self.received = np.empty((len(self.every), self.sizes[channel.rank]), weights.dtype)
-        self.packed = None if self.own == 1 else np.empty(self.own * n, weights.dtype)
+        # This slice of the sums of each node: own ones where they are, others' as they arrive.
+        self.others: list[list[NDArray[Any]]] = [
+            list(np.empty((len(each), self.sizes[channel.rank]), weights.dtype))
+            for each in self.nodes
+        ]
+        self.others[channel.rank] = list(self.gradients[:, self.mine])
+        self.values = list(itertools.chain(*self.others))
+        # Where each tail is among the values of all ranks.
+        starts = np.arange(ranks) * channel.payload
+        self.tail_indices = np.concatenate(
+            [
+                np.arange(start, start + len(each) * len(TAIL))
+                for start, each in zip(starts, self.nodes, strict=True)
+            ]
+        ).reshape(-1, len(TAIL))
 
     def add(self) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
         """Add up the `gradients` and `tails` of all ranks.
@@ -61,32 +74,23 @@ class Sums:
         tail : ndarray
         """
         values = self.channel.gate(self.tails)
-        parts = [values[rank, : len(nodes) * len(TAIL)] for rank, nodes in enumerate(self.nodes)]
-        tails = np.concatenate(parts).reshape(-1, len(TAIL))
-        (tail,) = add_tails(tails, self.every, self.count)
+        (tail,) = add_tails(values.take(self.tail_indices), self.every, self.count)
         if tail[TAIL["status"]] != STATUS["fine"] or tail[TAIL["weight"]] == 0:
             return None, tail
-        rank, comm = self.channel.rank, self.channel.comm
-        if self.packed is None:
-            sent = self.gradients
-        else:
-            sent = self.packed
-            for start, stop in itertools.pairwise(self.cuts):
-                part = sent[self.own * start : self.own * stop].reshape(self.own, stop - start)
-                part[...] = self.gradients[:, start:stop]
-        comm.Alltoallv(
-            [sent, self.sizes * self.own],
-            [self.received, [len(nodes) * self.sizes[rank] for nodes in self.nodes]],
+        cuts = self.cuts
+        self.channel.exchange(
+            lambda rank: self.gradients[:, cuts[rank] : cuts[rank + 1]],
+            lambda rank: self.others[rank],
         )
-        (total,), _ = add_tree(self.received, self.every, self.count)
+        (total,), _ = add_tree(self.values, self.every, self.count)
         return total, tail
 
     def gather(self, flat: NDArray[Any]) -> None:
         """Bring the slices of an array of all parameters together, in place."""
-        from mpi4py import MPI
-
-        if self.channel.size > 1:
-            self.channel.comm.Allgatherv(MPI.IN_PLACE, [flat, self.sizes])
+        cuts, mine = self.cuts, [flat[self.mine]]
+        self.channel.exchange(
+            lambda rank: mine, lambda rank: [flat[cuts[rank] : cuts[rank + 1]]]
+        )
 
     def gather_blocks(self, sums: NDArray[np.float64]) -> None:
         """Bring the rows of numbers by blocks together, in place."""
@@ -159,6 +163,8 @@ class Loop(GroupFitLoop):
         weight, _ = checked(result, training, dtype)
         if self.needs_blocks:
             sums.gather_blocks(training.block_sums)
+            if training.scale_squares():
+                sums.gather_blocks(training.block_sums)
         training.end_update(rate)
         sums.gather(self.weights.parameters)
         return weight, training.finish_update()
