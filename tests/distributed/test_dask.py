@@ -157,6 +157,58 @@ def test_shards_have_the_bits_of_one_process(pair, kind, tmp_path):
     same(net, history, other, expected)
 
 
+# -- where rows are, and what comes back ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("placed", [False, True], ids=["anywhere", "on one worker"])
+@pytest.mark.parametrize("groups", [None, 7])
+def test_each_worker_has_consecutive_groups(client, placed, groups, monkeypatch):
+    """Scattered groups have one sum each in every step, and a worker without rows does nothing."""
+    plans, planned = [], on_dask._Source._planned
+
+    def recorded(source):
+        plans.append(planned(source))
+        return plans[-1]
+
+    monkeypatch.setattr(on_dask._Source, "_planned", recorded)
+    parts = (100, 100, 0, 100, 100, 200, 100, 0, 100, 200)
+    rows = [lazy(X, parts), lazy(Y, parts)]
+    if placed:
+        first = sorted(client.scheduler_info(n_workers=-1)["workers"])[0]
+        rows = client.persist(rows, workers=[first], allow_other_workers=False)
+        distributed.wait(rows)
+    on_dask.fit(network(), *rows, client=client, groups=groups, epochs=2, batch_size=256)
+    (plan,) = plans
+    assert len(plan) == len(client.scheduler_info(n_workers=-1)["workers"])
+    found = []
+    for _, runs, mine in plan:
+        assert len(runs) == 1
+        assert list(range(*runs[0])) == mine
+        found += mine
+    assert sorted(found) == list(range(10 if groups is None else groups))
+
+
+def test_sums_may_arrive_read_only_and_at_any_address(pair, monkeypatch):
+    """Workers' answers are parts of one buffer, which begins with a text of any length."""
+    results = on_dask._Cluster.results
+
+    def shifted(array):
+        if not isinstance(array, np.ndarray):
+            return array
+        data = b"." + array.tobytes()
+        return np.frombuffer(data, array.dtype, array.size, 1).reshape(array.shape)
+
+    monkeypatch.setattr(
+        on_dask._Cluster, "results",
+        lambda *args: [tuple(map(shifted, each)) if isinstance(each, tuple) else each
+                       for each in results(*args)],
+    )  # fmt: skip
+    net, other = network(), network()
+    on_dask.fit(net, lazy(X), lazy(Y), client=pair, epochs=2, batch_size=256)
+    other.fit(X, Y, groups=PARTS, epochs=2, batch_size=256)
+    assert state_of(net) == state_of(other)
+
+
 # -- prediction -----------------------------------------------------------------------------------
 
 
@@ -265,6 +317,20 @@ def test_bad_input_leaves_the_network_as_it_was(pair, change, error, message):
     with pytest.raises(error, match=message):
         on_dask.fit(net, **arguments)
     assert state_of(net)[0] == before[0]
+
+
+def test_a_file_that_disappears_is_named_with_its_partition(pair, tmp_path):
+    from dask.delayed import delayed
+
+    files = []
+    for i in range(2):
+        files.append(tmp_path / f"{i}.npy")
+        np.save(files[i], X[500 * i : 500 * (i + 1)])
+    parts = [dask.array.from_delayed(delayed(np.load)(f), (500, 6), X.dtype) for f in files]
+    rows = dask.array.concatenate(parts)
+    files[1].unlink()
+    with pytest.raises(RuntimeError, match=r"partition 1 of the data cannot .*/1\.npy"):
+        on_dask.fit(network(), rows, lazy(Y, (500, 500)), client=pair, batch_size=256)
 
 
 def test_a_partition_that_cannot_be_computed_is_named(pair):

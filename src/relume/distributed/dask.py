@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import os
 import pickle
 import socket
 import threading
 import time
-import uuid
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -36,7 +35,7 @@ from relume.nn.data.shards import GroupedShards, Shards
 from relume.nn.data.splits import balanced, weights_of_labels
 from relume.nn.optimizers.lbfgs import LBFGS
 from relume.nn.training.group_fit import GroupFitLoop, GroupObjective, check_groups
-from relume.nn.training.groups import Groups, groups_of, order, owned
+from relume.nn.training.groups import Groups, groups_of, order
 from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
@@ -339,6 +338,43 @@ class _Cluster:
             except distributed.CancelledError:
                 return
 
+    def place(self, sizes, holders):
+        """A worker for each group: consecutive groups, and about the same number of rows each.
+
+        Parameters
+        ----------
+        sizes : tuple of int
+            Number of rows of each group.
+        holders : list of list of str
+            The workers that have rows of each group now.
+        """
+        workers, total = self.workers(), max(sum(sizes), 1)
+        # Those that have the first rows come first, so that few rows move.
+        middle = {
+            worker: [g for g, each in enumerate(holders) if worker in each] for worker in workers
+        }
+        workers.sort(key=lambda worker: np.mean(middle[worker] or len(sizes)))
+        places, start = [], 0
+        for size in sizes:
+            k = int((start + size / 2) / total * len(workers))
+            places.append(workers[min(k, len(workers) - 1)])
+            start += size
+        return places
+
+    def on(self, worker):
+        """Arguments of `Client.submit` for a task that had best be on a worker; see `free`."""
+        return {"workers": [worker], "allow_other_workers": True}
+
+    def free(self, futures):
+        """Let the scheduler compute futures again on any worker.
+
+        If all workers were lost, it would wait for the one that a task was meant for, though it
+        may be on others.
+        """
+        if futures:
+            worker = dict.fromkeys((future.key for future in futures), [])
+            self.client.sync(self.client.scheduler.set_restrictions, worker=worker)
+
     def check_data(self, names, futures, again=""):
         """Raise where the rows of a group or partition are lost, or cannot be computed."""
         for name, future in zip(names, futures, strict=True):
@@ -352,7 +388,9 @@ class _Cluster:
                 error = future.exception()
                 if isinstance(error, TypeError | ValueError) and str(error).startswith(name):
                     raise error
-                raise RuntimeError(f"{name} cannot be computed{again}: {error!r}") from error
+                raise RuntimeError(
+                    f"{name} cannot be computed{again}: {type(error).__name__}: {error}"
+                ) from error
 
     def results(self, futures):
         """The results of futures that are done; `_Lost` where they went with a worker."""
@@ -410,18 +448,20 @@ class _Rows:
     def __sizeof__(self):
         return sum(each.nbytes for each in (self.X, self.y, self.weight) if each is not None)
 
-    def take(self, seed, epoch, group, rows, shuffle):
-        """Some rows of the order of an epoch."""
+    def take(self, seed, epoch, group, rows, shuffle, out):
+        """Some rows of the order of an epoch: their X goes to `out`; y and weights (or None)."""
         position, found = self._order or (None, np.empty(0, np.int64))
         if position != (seed, epoch):
             found = order(seed, epoch, group, len(self)) if shuffle else np.arange(len(self))
             self._order = (seed, epoch), found
         rows = found[rows]
-        return self.X[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+        np.take(self.X, rows, 0, out, mode="clip")  # "raise" would copy once more
+        return self.y[rows], None if self.weight is None else self.weight[rows]
 
-    def all(self):
-        """All rows."""
-        return self.X, self.y, self.weight
+    def all(self, out):
+        """All rows, as `take`."""
+        out[:] = self.X
+        return self.y, self.weight
 
 
 def _prepared(net, i, X, y, weight):
@@ -478,7 +518,7 @@ def _describe(net, part, class_weight):
 def _joined(slices, weights, expected, *parts):
     """A group of rows of some partitions, with the weights of their classes."""
     chosen = [
-        [None if a is None else a[rows] for a in part[1].all()]
+        [None if a is None else a[rows] for a in (part[1].X, part[1].y, part[1].weight)]
         for rows, part in zip(slices, parts, strict=True)
         if part[1] is not None and rows.stop > rows.start
     ]
@@ -565,30 +605,43 @@ class _Partitions:
             self.each = np.asarray(weights, net.dtype)
 
     def groups(self, sizes):
-        """Names and futures of groups, on the workers that have most of their rows."""
-        if sizes == self.sizes and self.each is None:
-            futures, self.futures = self.futures, []
-            return self.names, futures
-        ends, parts = np.cumsum(self.sizes), range(len(self.sizes))
-        names, futures, start = [], [], 0
-        for g, size in enumerate(sizes):
-            end, slices = start + size, {}
+        """Names and futures of groups, each on the worker that `_Cluster.place` says."""
+        cluster, parts = self.cluster, range(len(self.sizes))
+        ends = np.cumsum(self.sizes)
+        starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+        who = cluster.client.who_has(self.futures)
+        holders = [who[future.key] for future in self.futures]
+        pieces = []
+        for start, end in itertools.pairwise(starts):
+            slices = {}
             for i in parts:
                 begin = int(ends[i]) - self.sizes[i]
                 a, b = max(start, begin), min(end, int(ends[i]))
                 if a < b:
                     slices[i] = slice(a - begin, b - begin)
-            names.append(f"group {g} of the data, of partitions {[*slices]},")
-            futures.append(
-                self.cluster.client.submit(
-                    _joined, list(slices.values()), self.each, self.expected,
-                    *(self.futures[i] for i in slices), pure=False,
-                )
+            pieces.append(slices)
+        same = sizes == self.sizes and self.each is None
+        places = cluster.place(sizes, [[h for i in each for h in holders[i]] for each in pieces])
+        names, futures, moved = [], [], []
+        for g, (slices, place) in enumerate(zip(pieces, places, strict=True)):
+            name = f"group {g} of the data, of partitions {[*slices]},"
+            if same:
+                name = self.names[g]
+                if place in holders[g] or not slices:
+                    names.append(name)
+                    futures.append(self.futures[g])
+                    continue
+            future = cluster.client.submit(
+                _joined, list(slices.values()), self.each, self.expected,
+                *(self.futures[i] for i in slices), pure=False, **cluster.on(place),
             )  # fmt: skip
-            start = end
-        self.cluster.wait(futures)
-        self.cluster.check_data(self.names, self.futures)
-        self.cluster.check_data(names, futures)
+            names.append(name)
+            futures.append(future)
+            moved.append(future)
+        cluster.wait(futures)
+        cluster.check_data(self.names, self.futures)
+        cluster.check_data(names, futures)
+        cluster.free(moved)
         self.futures = []
         return names, futures
 
@@ -618,17 +671,21 @@ class _ShardRows:
     def __setstate__(self, state):
         vars(self).update(state, _lock=threading.Lock())
 
-    def take(self, seed, epoch, group, rows, shuffle):
-        """Some rows of the order of an epoch."""
+    def take(self, seed, epoch, group, rows, shuffle, out):
+        """As `_Rows.take`."""
         with self._lock:
             if self._data is None:
                 self._data = GroupedShards(self._source.shards, self._sizes, shuffle)
-            return self._source._taken(self._data.rows(seed, epoch, group, rows))
+            found = self._data.rows(seed, epoch, group, rows)
+        out[:], y, weight = self._source._taken(found)
+        return y, weight
 
-    def all(self):
-        """All rows."""
+    def all(self, out):
+        """As `_Rows.all`."""
         first = sum(self._sizes[: self._group])
-        return self._source._taken(self._source.shards.rows(first, first + len(self)))
+        found = self._source.shards.rows(first, first + len(self))
+        out[:], y, weight = self._source._taken(found)
+        return y, weight
 
 
 def _opened(source, sizes, group):
@@ -660,10 +717,17 @@ class _Folder:
 
     def groups(self, sizes):
         """Names and futures of groups."""
-        submit = self.cluster.client.submit
+        cluster, submit = self.cluster, self.cluster.client.submit
         source = submit(_received, self.source, pure=False)
+        futures = [
+            submit(_opened, source, sizes, g, pure=False, **cluster.on(place))
+            for g, place in enumerate(cluster.place(sizes, [()] * len(sizes)))
+        ]
         names = [f"group {g} of the shards" for g in range(len(sizes))]
-        return names, [submit(_opened, source, sizes, g, pure=False) for g in range(len(sizes))]
+        cluster.wait(futures)
+        cluster.check_data(names, futures)
+        cluster.free(futures)
+        return names, futures
 
 
 def _aligned(X, y, weight):
@@ -700,44 +764,52 @@ def _aligned(X, y, weight):
 # -- a worker's part ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class _Spec:
-    """What a worker knows of a fit."""
+    """What a worker knows of a fit, and keeps from step to step while the fit lasts.
 
-    net: bytes
-    groups: Groups
-    shuffle: bool
-    threads: int
-    y_like: Any
-    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    What a task uses of what is kept is a function of the task's arguments, so that nothing depends
+    on what a process did before.
+
+    Parameters
+    ----------
+    net : bytes
+        Pickled.
+    groups : Groups
+    shuffle : bool
+    threads : int
+    y_like : ndarray
+    """
+
+    def __init__(self, net, groups, shuffle, threads, y_like):
+        self.net, self.groups, self.shuffle = net, groups, shuffle
+        self.threads, self.y_like = threads, y_like
+        self._kept: dict[tuple[int, int, int], _Kept] = {}
+
+    def __getstate__(self):
+        return {**vars(self), "_kept": {}}
+
+    def take(self, first, last, rows):
+        """What is kept for some groups, which is for the caller alone until it is put back."""
+        return self._kept.pop((first, last, rows), None) or _Kept(self, first, last, rows)
+
+    def put_back(self, first, last, rows, kept):
+        """Keep it for the next step."""
+        self._kept[first, last, rows] = kept
 
 
 def _received(spec):
     return spec
 
 
-# Trainings of this process by the names of their fits and their groups. Whatever a task uses of it
-# is a function of the task's arguments, so that nothing depends on what a process did before.
-_kept: OrderedDict[tuple[str, int, int, int], tuple[Any, GroupTraining]] = OrderedDict()
-_lock = threading.Lock()
+class _Kept:
+    """What a process keeps for the next step over some groups: a training, and memory for rows."""
 
-
-def _training_of(spec, first, last, rows):
-    with _lock:
-        found = _kept.pop((spec.name, first, last, rows), None)
-    if found is None:
-        net = pickle.loads(spec.net)  # as all arguments of Dask's tasks come; never a file's
-        training = new_training(net, rows, spec.y_like, steps=False, kind=GroupTraining)
-        training.own(first, last, len(spec.groups.sizes))
-        found = net, training
-    return found
-
-
-def _keep(spec, first, last, rows, found):
-    with _lock:
-        _kept[spec.name, first, last, rows] = found
-        while len(_kept) > 16:
-            _kept.popitem(last=False)
+    def __init__(self, spec, first, last, rows):
+        self.net = pickle.loads(spec.net)  # as all arguments of Dask's tasks come; never a file's
+        self.training = new_training(self.net, rows, spec.y_like, steps=False, kind=GroupTraining)
+        self.training.own(first, last, len(spec.groups.sizes))
+        # New memory in each step would take its pages longer to come than the rows to be copied.
+        self.X = np.empty((rows, self.net._built().plan.n_in), self.net.dtype)
 
 
 def _sums(spec, parameters, position, runs, *parts):
@@ -760,47 +832,47 @@ def _sums(spec, parameters, position, runs, *parts):
     with relume.num_threads(spec.threads):
         for first, last in runs:
             mine, parts = parts[: last - first], parts[last - first :]
-            X, y, weight, counts = _taken(spec, position, first, last, mine)
-            limit = len(y) if len(position) == 1 else spec.groups.max_rows(first, last)
-            rows = max(limit, 1)
-            net, training = found = _training_of(spec, first, last, rows)
-            if X is None:
-                X = np.empty((0, net._built().plan.n_in), net.dtype)
-            net._built().parameters[:] = parameters
+            rows = spec.groups.max_rows(first, last)
+            if len(position) == 1:
+                rows = max(sum(spec.groups.sizes[first:last]), 1)
+            kept = spec.take(first, last, rows)
+            training = kept.training
+            X, y, weight, counts = _taken(spec, position, first, last, mine, kept.X)
+            kept.net._built().parameters[:] = parameters
             sums = np.zeros((len(training.nodes), len(parameters)), parameters.dtype)
             ends = np.zeros((len(training.nodes), len(TAIL)))
             training.sums(X, y, weight, None, counts, sums, ends, position[-1])
             nodes += training.nodes
             values.append(sums)
             tails.append(ends)
-            _keep(spec, first, last, rows, found)
+            spec.put_back(first, last, rows, kept)
     return get_worker().address, _about(), nodes, np.concatenate(values), np.concatenate(tails)
 
 
-def _taken(spec, position, first, last, parts):
-    """X (None without rows), y and weights of a step's rows, and how many are of each group."""
-    taken, counts = [], []
+def _taken(spec, position, first, last, parts, out):
+    """X, y and weights of a step's rows, and how many are of each group; X is part of `out`."""
+    columns, counts, n = [], [], 0
     for group, part in zip(range(first, last), parts, strict=True):
         rows = part[1]
-        if rows is None:
-            counts.append(0)
+        which = slice(0, 0 if rows is None else len(rows))
+        if len(position) > 1:
+            which = spec.groups.slice(group, position[2])
+        counts.append(which.stop - which.start)
+        if not counts[-1]:
             continue
+        X = out[n : n + counts[-1]]
         if len(position) == 1:
-            taken.append(rows.all())
+            columns.append(rows.all(X))
         else:
-            seed, epoch, step, _ = position
-            which = spec.groups.slice(group, step)
-            if which.start == which.stop:
-                counts.append(0)
-                continue
-            taken.append(rows.take(seed, epoch, group, which, spec.shuffle))
-        counts.append(len(taken[-1][1]))
-    if not taken:
-        return None, spec.y_like, None, counts
-    X, y, weight = (
-        None if each[0] is None else np.concatenate(each) for each in zip(*taken, strict=True)
+            seed, epoch = position[:2]
+            columns.append(rows.take(seed, epoch, group, which, spec.shuffle, X))
+        n += counts[-1]
+    if not columns:
+        return out[:0], spec.y_like, None, counts
+    y, weight = (
+        None if each[0] is None else np.concatenate(each) for each in zip(*columns, strict=True)
     )
-    return X, y, weight, counts
+    return out[:n], y, weight, counts
 
 
 # -- the client's part ----------------------------------------------------------------------------
@@ -859,7 +931,7 @@ class _Source:
         rank = sorted(range(len(nodes)), key=nodes.__getitem__)
         nodes = [nodes[k] for k in rank]
         # Dask may keep what it has received read-only.
-        values = [np.require(row, requirements="W") for each in found for row in each[3]]
+        values = [np.require(row, requirements="CAW") for each in found for row in each[3]]
         tails = np.concatenate([each[4] for each in found])[rank]
         count = len(self.groups.sizes)
         (total,), _ = add_tree([values[k] for k in rank], nodes, count)
@@ -875,7 +947,7 @@ class _Source:
         futures = [
             client.submit(
                 _sums, self.spec, sent, position, runs, *(self.data[g] for g in mine),
-                workers=[worker], allow_other_workers=True, pure=False,
+                pure=False, **self.cluster.on(worker),
             )
             for worker, runs, mine in self.plan
         ]  # fmt: skip
@@ -894,16 +966,18 @@ class _Source:
 
     def _planned(self):
         """Each worker with its groups: their runs, and all of them."""
-        workers, count = self.cluster.workers(), len(self.data)
+        workers = self.cluster.workers()
         who = self.cluster.client.who_has(self.data)
+        holders = [[each for each in who[data.key] if each in workers] for data in self.data]
+        places = self.cluster.place(self.groups.sizes, holders)
         groups: dict[str, list[int]] = {}
         last: Any = None
-        for k, worker in enumerate(workers):
-            for g in owned(count, k, len(workers)):
-                holders = [each for each in who[self.data[g].key] if each in workers]
-                if last not in holders:
-                    last = worker if worker in holders or not holders else sorted(holders)[0]
-                groups.setdefault(last, []).append(g)
+        for g, (place, found) in enumerate(zip(places, holders, strict=True)):
+            if not self.groups.sizes[g]:
+                found = workers
+            if last not in found:
+                last = place if place in found or not found else min(found)
+            groups.setdefault(last, []).append(g)
         plan = []
         for worker, mine in groups.items():
             runs: list[tuple[int, int]] = []
