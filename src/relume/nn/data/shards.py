@@ -17,6 +17,7 @@ from relume import validation
 Part = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]  # X, y and the weights of some rows
 NAMES = ("X", "y", "sample_weight")
 BLOCKS = 8  # runs of rows in a window, each from another part of the data
+DECODED, COLUMNS = 1024, 64  # rows and columns of a parquet file that are decoded at once
 
 
 @dataclass(frozen=True)
@@ -518,36 +519,53 @@ def _parquet_shard(file):
         (() if single else (len(targets),), dtypes[1]),
         ((), dtypes[2]) if chosen[2] else None,
     )
+    every = schema.names
     ends = np.cumsum([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])
 
     def read(first, last):
         groups = range(
             int(np.searchsorted(ends, first, side="right")), int(np.searchsorted(ends, last)) + 1
         )
-        start = int(ends[groups[0] - 1]) if groups[0] else 0
+        start = (int(ends[groups[0] - 1]) if groups[0] else 0) - first
         out: list[Any] = [
             None if each is None else np.empty((last - first, *each[0]), each[1]) for each in form
         ]
         with parquet.ParquetFile(file) as opened:
-            if opened.schema_arrow.names != schema.names:
+            if opened.schema_arrow.names != every:
                 raise ValueError("its columns were changed after it was opened")
-            table = opened.read_row_groups(
-                list(groups), columns=[n for each in chosen for n in each]
-            )
-        table = table.slice(first - start, last - first)
-        for array, columns in zip(out, chosen, strict=True):
-            for i, column in enumerate(columns):
-                values = table[column].to_numpy()
-                if values.dtype.kind == "f" and array.dtype.kind in "iub":
-                    raise ValueError(f"column {column!r} has missing values")
-                if array.ndim == 1:
-                    array[:] = values
-                else:
-                    array[:, i] = values
+            for array, names in zip(out, chosen, strict=True):
+                for i in range(0, len(names), COLUMNS):
+                    part = array if array.ndim == 1 else array[:, i : i + COLUMNS]
+                    position = start
+                    # Without threads, whose pools of memory would hold most of a shard.
+                    for batch in opened.iter_batches(
+                        DECODED, list(groups), names[i : i + COLUMNS], use_threads=False
+                    ):
+                        _copy_overlap(batch, position, part)
+                        position += len(batch)
         return tuple(out)
 
     chunk = metadata.row_group(0).num_rows if len(ends) else 1
     return Shard(str(file), metadata.num_rows, form, read, max(chunk, 1))
+
+
+def _copy_overlap(batch, start, out):
+    """Copy those rows of a batch, which begins at row `start`, that `out` has."""
+    rows = slice(max(start, 0), min(start + len(batch), len(out)))
+    if rows.start >= rows.stop:
+        return
+    batch = batch.slice(rows.start - start, rows.stop - rows.start)
+    for i, column in enumerate(batch.columns):
+        if column.null_count or out.dtype.kind == "b":
+            values = column.to_numpy(zero_copy_only=False)
+            if values.dtype.kind == "f" and out.dtype.kind in "iub":
+                raise ValueError(f"column {batch.schema.names[i]!r} has missing values")
+        else:
+            values = np.from_dlpack(column)  # to_numpy would import pandas
+        if out.ndim == 1:
+            out[rows] = values
+        else:
+            out[rows, i] = values
 
 
 def _dtype_of(field, file):
