@@ -338,7 +338,7 @@ class _Cluster:
             except distributed.CancelledError:
                 return
 
-    def place(self, sizes, holders):
+    def assign(self, sizes, holders):
         """A worker for each group: consecutive groups, and about the same number of rows each.
 
         Parameters
@@ -354,12 +354,12 @@ class _Cluster:
             worker: [g for g, each in enumerate(holders) if worker in each] for worker in workers
         }
         workers.sort(key=lambda worker: np.mean(middle[worker] or len(sizes)))
-        places, start = [], 0
+        owners, start = [], 0
         for size in sizes:
             k = int((start + size / 2) / total * len(workers))
-            places.append(workers[min(k, len(workers) - 1)])
+            owners.append(workers[min(k, len(workers) - 1)])
             start += size
-        return places
+        return owners
 
     def on(self, worker):
         """Arguments of `Client.submit` for a task that had best be on a worker; see `free`."""
@@ -372,8 +372,9 @@ class _Cluster:
         may be on others.
         """
         if futures:
-            worker = dict.fromkeys((future.key for future in futures), [])
-            self.client.sync(self.client.scheduler.set_restrictions, worker=worker)
+            scheduler: Any = self.client.scheduler
+            none: dict[Any, list[str]] = {future.key: [] for future in futures}
+            self.client.sync(scheduler.set_restrictions, worker=none)
 
     def check_data(self, names, futures, again=""):
         """Raise where the rows of a group or partition are lost, or cannot be computed."""
@@ -605,13 +606,13 @@ class _Partitions:
             self.each = np.asarray(weights, net.dtype)
 
     def groups(self, sizes):
-        """Names and futures of groups, each on the worker that `_Cluster.place` says."""
+        """Names and futures of groups, each on the worker that `_Cluster.assign` chooses."""
         cluster, parts = self.cluster, range(len(self.sizes))
         ends = np.cumsum(self.sizes)
         starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
         who = cluster.client.who_has(self.futures)
         holders = [who[future.key] for future in self.futures]
-        pieces = []
+        group_slices = []
         for start, end in itertools.pairwise(starts):
             slices = {}
             for i in parts:
@@ -619,21 +620,23 @@ class _Partitions:
                 a, b = max(start, begin), min(end, int(ends[i]))
                 if a < b:
                     slices[i] = slice(a - begin, b - begin)
-            pieces.append(slices)
+            group_slices.append(slices)
         same = sizes == self.sizes and self.each is None
-        places = cluster.place(sizes, [[h for i in each for h in holders[i]] for each in pieces])
+        owners = cluster.assign(
+            sizes, [[h for i in each for h in holders[i]] for each in group_slices]
+        )
         names, futures, moved = [], [], []
-        for g, (slices, place) in enumerate(zip(pieces, places, strict=True)):
+        for g, (slices, owner) in enumerate(zip(group_slices, owners, strict=True)):
             name = f"group {g} of the data, of partitions {[*slices]},"
             if same:
                 name = self.names[g]
-                if place in holders[g] or not slices:
+                if owner in holders[g] or not slices:
                     names.append(name)
                     futures.append(self.futures[g])
                     continue
             future = cluster.client.submit(
                 _joined, list(slices.values()), self.each, self.expected,
-                *(self.futures[i] for i in slices), pure=False, **cluster.on(place),
+                *(self.futures[i] for i in slices), pure=False, **cluster.on(owner),
             )  # fmt: skip
             names.append(name)
             futures.append(future)
@@ -720,8 +723,8 @@ class _Folder:
         cluster, submit = self.cluster, self.cluster.client.submit
         source = submit(_received, self.source, pure=False)
         futures = [
-            submit(_opened, source, sizes, g, pure=False, **cluster.on(place))
-            for g, place in enumerate(cluster.place(sizes, [()] * len(sizes)))
+            submit(_opened, source, sizes, g, pure=False, **cluster.on(owner))
+            for g, owner in enumerate(cluster.assign(sizes, [()] * len(sizes)))
         ]
         names = [f"group {g} of the shards" for g in range(len(sizes))]
         cluster.wait(futures)
@@ -931,7 +934,9 @@ class _Source:
         rank = sorted(range(len(nodes)), key=nodes.__getitem__)
         nodes = [nodes[k] for k in rank]
         # Dask may keep what it has received read-only.
-        values = [np.require(row, requirements="CAW") for each in found for row in each[3]]
+        values = [
+            np.require(row, requirements=["C", "A", "W"]) for each in found for row in each[3]
+        ]
         tails = np.concatenate([each[4] for each in found])[rank]
         count = len(self.groups.sizes)
         (total,), _ = add_tree([values[k] for k in rank], nodes, count)
@@ -969,14 +974,14 @@ class _Source:
         workers = self.cluster.workers()
         who = self.cluster.client.who_has(self.data)
         holders = [[each for each in who[data.key] if each in workers] for data in self.data]
-        places = self.cluster.place(self.groups.sizes, holders)
+        owners = self.cluster.assign(self.groups.sizes, holders)
         groups: dict[str, list[int]] = {}
         last: Any = None
-        for g, (place, found) in enumerate(zip(places, holders, strict=True)):
+        for g, (owner, found) in enumerate(zip(owners, holders, strict=True)):
             if not self.groups.sizes[g]:
                 found = workers
             if last not in found:
-                last = place if place in found or not found else min(found)
+                last = owner if owner in found or not found else min(found)
             groups.setdefault(last, []).append(g)
         plan = []
         for worker, mine in groups.items():

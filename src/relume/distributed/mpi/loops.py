@@ -88,9 +88,7 @@ class Sums:
     def gather(self, flat: NDArray[Any]) -> None:
         """Bring the slices of an array of all parameters together, in place."""
         cuts, mine = self.cuts, [flat[self.mine]]
-        self.channel.exchange(
-            lambda rank: mine, lambda rank: [flat[cuts[rank] : cuts[rank + 1]]]
-        )
+        self.channel.exchange(lambda rank: mine, lambda rank: [flat[cuts[rank] : cuts[rank + 1]]])
 
     def gather_blocks(self, sums: NDArray[np.float64]) -> None:
         """Bring the rows of numbers by blocks together, in place."""
