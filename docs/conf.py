@@ -131,6 +131,8 @@ def docstring(app, what, full, value, options, lines):
     if text.startswith(f"{getattr(value, '__name__', '')}("):
         text = text.partition("\n\n")[2]
     parameters = set(reference.entries(text))
+    if what in ("function", "class", "exception"):
+        text = reference.with_see_also(text, full)
     if what in ("method", "property") and owner not in reference.MODULES:
         parameters.update(reference.entries(named(owner).__doc__))
     lines[:] = reference.linked(text, parameters).split("\n")
@@ -164,16 +166,27 @@ def trimmed(app, doctree):
 THUMBNAIL = re.compile(
     r'(<img alt=")(" src="[^"]*_thumb\.png".*?<span class="doc">)(.*?)</span>', re.DOTALL
 )
-BREAKABLE = re.compile(r"(<h1>|<span class=\"pre\">)([\w.]*[._]\w[\w.]*)")
+NAME = re.compile(r"(<h1>|<span class=\"pre\">)([^<\s]+)")
+BREAK = re.compile(r"(?<=[\w)\]])([_(=,/]|\.(?=[A-Za-z_]))(?=[\w&'(\[-])")
+PARENTHESIS = '<span class="sig-paren">(</span>'
 
 
 def breakable(app, page, template, context, doctree):
-    """Let long names break after a dot or an underscore only; name what thumbnails link to."""
+    """Let long names break between their words only; name what thumbnails link to."""
+    for part in ("body", "toc"):
+        if part in context:
+            context[part] = NAME.sub(lambda match: match[1] + _broken(match[2]), context[part])
+    for part in ("prev", "next"):
+        if context.get(part):
+            title = re.sub(r"[\w.]+", lambda match: _broken(match[0]), context[part]["title"])
+            context[part] = {**context[part], "title": title}
     if "body" in context:
-        context["body"] = BREAKABLE.sub(
-            lambda match: match[1] + re.sub(r"(?<=\w)([._])(?=\w)", r"\1<wbr>", match[2]),
-            THUMBNAIL.sub(r"\1\3, a thumbnail\2\3</span>", context["body"]),
-        )
+        context["body"] = THUMBNAIL.sub(r"\1\3, a thumbnail\2\3</span>", context["body"])
+        context["body"] = context["body"].replace(PARENTHESIS, f"{PARENTHESIS}<wbr>")
+
+
+def _broken(text):
+    return BREAK.sub(r"\1<wbr>", text)
 
 
 def setup(app):

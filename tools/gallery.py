@@ -33,7 +33,7 @@ def figures(block, block_vars, gallery_conf):
             continue
         shown.add(id(figure))
         path = next(block_vars["image_path_iterator"])
-        figure.savefig(path, dpi=144, facecolor=figure.get_facecolor())
+        figure.savefig(path, dpi=144, transparent=True)  # relume.css inverts it on a dark page
         rst += figure_rst([path], gallery_conf["src_dir"], alternative(figure))
     # An open figure is kept alive by its name, so its id is not used again.
     block_vars.setdefault("kept", []).extend(found)

@@ -51,6 +51,11 @@ def _rest(name, value):
     return True
 
 
+def _named(names):
+    """A predicate for some names."""
+    return lambda name, value: name in names.split()
+
+
 GROUPS = {
     "relume": [
         ("Activations and their gradients", _from("activations", "prelu", "rrelu")),
@@ -60,6 +65,7 @@ GROUPS = {
         ("Threads and configuration", _rest),
     ],
     "relume.nn": [
+        ("Networks", _named("Network History load from_sklearn Shards check_loss")),
         ("Layers", _subclass_of("Layer")),
         ("Activations", _subclass_of("Activation")),
         ("Initial weights", _subclass_of("Initializer")),
@@ -67,7 +73,7 @@ GROUPS = {
         ("Optimizers", _subclass_of("Optimizer", "LBFGS")),
         ("Schedules", _subclass_of("Schedule")),
         ("Callbacks", _subclass_of("Callback")),
-        ("Networks", _rest),
+        ("Reports and errors", _rest),
     ],
 }
 
@@ -147,7 +153,7 @@ def members(cls, exported):
     """The documented methods and properties of a class, except those of its public bases."""
     bases = [base for base in cls.__mro__[1:] if base in exported]
     shown = {name for base in bases for each in base.__mro__ for name in vars(each)}
-    return [
+    found = [
         name
         for base in cls.__mro__
         if base.__module__.startswith("relume")
@@ -157,18 +163,26 @@ def members(cls, exported):
         and name not in shown
         and not name.startswith("_")
     ]
+    return list(dict.fromkeys(found))
 
 
 def methods(cls, exported):
-    """A table of a class's methods and properties, with those of its public bases."""
-    owners = [cls, *(base for base in cls.__mro__[1:] if base in exported)]
-    rows = [
-        (f":py:obj:`{name} <{owner.__module__}.{owner.__name__}.{name}>`",
-         _unlinked(summary(inspect.unwrap(_plain(inspect.getattr_static(owner, name))))))
-        for owner in owners
-        for name in members(owner, exported)
-    ]  # fmt: skip
-    return f".. rubric:: Methods and properties\n\n{_table(rows)}" if rows else ""
+    """A table of a class's methods and properties, and the names of those of its public bases."""
+
+    def link(owner, *name):
+        full = ".".join([owner.__module__, owner.__name__, *name])
+        return f":py:obj:`{(name or (owner.__name__,))[0]} <{full}>`"
+
+    def told(name):
+        return _unlinked(summary(inspect.unwrap(_plain(inspect.getattr_static(cls, name)))))
+
+    rows = [(link(cls, name), told(name)) for name in members(cls, exported)]
+    text = _table(rows) if rows else ""
+    for base in cls.__mro__[1:]:
+        if base in exported and (names := members(base, exported)):
+            links = ", ".join(link(base, name) for name in names)
+            text += f"\nFrom {link(base)}: {links}.\n"
+    return f".. rubric:: Methods and properties\n\n{text}" if text else ""
 
 
 def _unlinked(text):
@@ -211,7 +225,9 @@ def _table(rows):
 def _names(module, firsts):
     """A table of names of a module."""
     values = public(module)
-    return _table((f"`{module.__name__}.{first}`", summary(values[first])) for first in firsts)
+    return _table(
+        (f"`{first} <{module.__name__}.{first}>`", summary(values[first])) for first in firsts
+    )
 
 
 def _curves(module, firsts):
@@ -233,17 +249,24 @@ def function_of(value):
     return row["name"] if isinstance(row, dict) else getattr(value, "__name__", "")
 
 
-def _see_also(full):
-    """The names that are shown together with one, with their summaries."""
-    lines = []
+SEE_ALSO = "See Also\n--------\n"
+AFTER = re.compile(r"^(?=(Notes|References|Examples)\n---)", re.MULTILINE)
+
+
+def with_see_also(text, full):
+    """A docstring whose section "See Also" also has the names that are shown together with its."""
+    lines = ""
     for other in related(full):
         module, _, name = other.rpartition(".")
-        lines += [
-            f"   `{other}`",
-            f"      {_unlinked(summary(public(sys.modules[module])[name]))}",
-            "",
-        ]
-    return "\n".join([".. seealso::", "", *lines]) if lines else ""
+        if not re.search(rf"^({re.escape(other)}|{name}) :", text, re.MULTILINE):
+            lines += f"{other} : {_unlinked(summary(public(sys.modules[module])[name]))}\n"
+    if not lines:
+        return text
+    if SEE_ALSO in text:
+        return text.replace(SEE_ALSO, SEE_ALSO + lines)
+    later = AFTER.search(text)
+    at = later.start() if later else len(text)
+    return f"{text[:at].rstrip()}\n\n{SEE_ALSO}{lines}\n{text[at:]}"
 
 
 def _entry(module, name, value, exported):
@@ -322,7 +345,6 @@ def name_page(module, first, names, exported):
         _heading(full),
         f".. picture:: activation {function}\n" if drawn else "",
         *(_entry(module, name, values[name], exported) for name in names),
-        _see_also(full),
         "\n".join(["", *gallery]),
     ])  # fmt: skip
 

@@ -63,6 +63,7 @@ plt.show()
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 plots.layer_histograms(report, ax=list(axes))
+axes[0].legend(loc="upper left", fontsize=8)
 plt.show()
 
 # %%

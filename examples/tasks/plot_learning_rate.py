@@ -92,7 +92,7 @@ for name, schedule in schedules.items():
     print(f"{name:21} accuracy {history['val_accuracy'][-1]:.3f}")
 left.set(title="Factor of the learning rate", xlabel="epoch", ylabel="factor")
 right.set(title="Validation loss", xlabel="epoch", ylabel="cross entropy")
-left.legend(fontsize=8)
+right.legend()
 plt.show()
 
 # %%

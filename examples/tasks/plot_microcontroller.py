@@ -97,7 +97,8 @@ kilobytes = [
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
 axes.plot(kilobytes, accuracy, marker="o")
 for size, *point in zip(sizes, kilobytes, accuracy, strict=True):
-    axes.annotate(f"{size} units", point, xytext=(6, -12), textcoords="offset points")
+    axes.annotate(f"{size} units", point, xytext=(-6, 8), textcoords="offset points")
+axes.margins(0.08, 0.15)
 axes.set(title="Accuracy and memory", xlabel="parameters, kB", ylabel="accuracy on test rows")
 plt.show()
 

@@ -98,6 +98,7 @@ figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 bars = axes.barh(list(medians), list(medians.values()))
 axes.bar_label(bars, fmt="%.1f", padding=3)
 axes.set(title="One row, five ways", xlabel="microseconds", xscale="log")
+axes.margins(x=0.15)
 axes.invert_yaxis()
 plt.show()
 

@@ -165,7 +165,7 @@ def test_dead_units_are_where_they_died():
     shown = figure.axes[0].images[0].get_array()
     np.testing.assert_allclose(shown.filled(-1), [[20, -1], [50, 50]])
     assert figure.axes[0].get_title() == (
-        "layer 1: 1 of 3 dead in epoch 1, 2 at the end\n(1 dead throughout are not drawn)"
+        "layer 1: from 1 to 2 of 3 units dead\n(1 dead throughout are not drawn)"
     )
     assert [bool(axes.images) for axes in figure.axes] == [True, False]  # and the color bar
     words = plots.text_alternative(figure)

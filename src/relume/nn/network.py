@@ -174,12 +174,11 @@ class Network:
         "auto" times both ways while it works, and skips them where that is faster on this
         machine, see `choices`. The results have the same bits in all three cases.
     scale_targets : bool, default=False
-        Whether the outputs stand for targets of mean 0 and standard deviation 1, which networks
-        learn far faster than targets that are far from 0 or of large spread. The mean and
-        std of each output are learned from the rows of the first `fit` or
-        `train_on_batch`, by their weights, and kept with the network. Predictions and metrics are
-        in the units of y, in float64; the loss, and the raw outputs of `forward`, are those of the
-        scaled targets. Only for losses of values.
+        Whether to train on targets scaled to mean 0 and standard deviation 1. Networks learn them
+        far faster than targets that are far from 0 or widely spread. The first `fit` or
+        `train_on_batch` computes the weighted mean and std of each output, and the network keeps
+        them. Predictions and metrics are in the units of y, in float64. The loss and the raw
+        outputs of `forward` refer to the scaled targets. Only for losses of values.
 
     Raises
     ------
@@ -188,21 +187,23 @@ class Network:
 
     Notes
     -----
-    The number of input features is taken from the first data, or passed to `build`.
+    A network is built when it gets its weights: at the first `fit`, which takes the number of
+    features from X, or by `build`.
 
-    Many Python threads may predict with the same network at once, also while another one trains
-    it: each prediction then has the weights from before or after a step. Only one thread at a time
-    may train, build, load, restore, save or copy it; others get a RuntimeError.
+    Any number of Python threads may predict with the same network at once, even while another
+    thread trains it. Each prediction uses the weights from before or after a step, never a
+    mixture. Only one thread at a time may train, build, load, restore, save or copy the network;
+    other threads get a RuntimeError.
 
-    Attributes, and the settings of layers, loss and optimizer, may be assigned at any time, even
-    by a callback during a fit. A new value is checked as in the constructor, and takes effect at
-    the next step. Another optimizer starts afresh, without the state of the previous one. Layers
-    that do not fit the weights of a built network raise a ValueError: at once if `layers` is
-    assigned; if a layer's setting is, as in ``net.layers[0].units = 5``, whenever the network is
-    used, until the change is undone.
+    You can assign attributes, and the settings of layers, loss and optimizer, at any time, even in
+    a callback during a fit. A new value is checked as in the constructor and takes effect at the
+    next step. A new optimizer starts without the state of the previous one. If new layers do not
+    fit the weights of a built network, assigning `layers` raises a ValueError. If a layer's
+    setting no longer fits, as after ``net.layers[0].units = 5``, every use of the network raises a
+    ValueError until you undo the change.
 
-    A network can be pickled if its schedule can. Only the same version of relume is sure to load
-    the pickle; use `save` to keep a network.
+    A network can be pickled if its schedule can. Other versions of relume may fail to load the
+    pickle; use `save` to keep a network.
 
     Examples
     --------
@@ -303,14 +304,14 @@ class Network:
         return sorted((set(super().__dir__()) - told) | set(vars(self)))
 
     def summary(self) -> str:
-        """A table of the layers: their widths, and how many parameters they learn.
+        """Return a table of the layers with their widths and numbers of parameters.
 
         Returns
         -------
         table : str
-            Text to print. A learnt slope counts as its layer's, a projection as that of its
-            `Residual`; the statistics of `BatchNorm` and `Standardize` do not count. The numbers
-            of parameters are known once the network is built.
+            Text to print. The numbers of parameters are known once the network is built. A learned
+            slope counts as a parameter of its layer, and a projection as one of its `Residual`.
+            The statistics of `BatchNorm` and `Standardize` are not counted.
 
         Examples
         --------
@@ -329,10 +330,10 @@ class Network:
     def choices(self) -> Choices:
         """Choices made by timing on this machine, with the measured times.
 
-        Whether a matrix product skips zeros (with ``sparse="auto"``), and on how many threads a
-        step or a prediction runs, is decided by timing it while it works: the first few calls in
-        both ways, later calls so rarely that it costs less than one percent. No result depends on
-        it.
+        relume measures whether a matrix product should skip zeros (with ``sparse="auto"``) and how
+        many threads a step or a prediction should use. It times both ways in the first few calls,
+        and later so rarely that it costs less than one percent. Results do not depend on the
+        choice.
 
         Returns
         -------
@@ -556,7 +557,7 @@ class Network:
         return "batch_norm" in self._kinds
 
     def build(self, n_features: int) -> Self:
-        """Draw the initial weights for a number of features; `fit` does so if it is necessary.
+        """Draw the initial weights for a number of features; the first `fit` does so too.
 
         Parameters
         ----------
@@ -566,12 +567,12 @@ class Network:
         Returns
         -------
         net : Network
-            The same object.
+            The network itself.
 
         Raises
         ------
         ValueError
-            If the network has been built for another width.
+            If the network has been built for another number of features.
         """
         self._build(validation.integer(n_features, "n_features"))
         return self
@@ -592,14 +593,14 @@ class Network:
         return weights
 
     def state_dict(self) -> dict[str, NDArray[np.floating]]:
-        """The parameters by the names of the `torch.nn.Sequential` that computes the same.
+        """Return copies of the parameters, named as in the equivalent `torch.nn.Sequential`.
 
         Returns
         -------
         state : dict of str to ndarray
-            ``"0.weight"`` of shape (n_out, n_in), ``"0.bias"``, and so on, where an activation
-            is a separate module. A network with ``scale_targets=True`` also has
-            ``"targets.mean"`` and ``"targets.scale"``, in float64. Copies.
+            ``"0.weight"`` of shape (n_out, n_in), ``"0.bias"`` and so on. The number is that of
+            the module; an activation counts as a module. A network with ``scale_targets=True``
+            also has ``"targets.mean"`` and ``"targets.scale"``, in float64.
 
         Raises
         ------
@@ -615,20 +616,20 @@ class Network:
 
     @_by_one_thread
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Take over parameters, as `state_dict` returns them; the optimizer starts afresh.
+        """Set the parameters to those that `state_dict` returned; the optimizer starts afresh.
 
         Parameters
         ----------
         state : mapping of str to array_like
-            With exactly the keys of `state_dict`, and the shapes that the layers have now.
+            Arrays with exactly the keys and shapes that `state_dict` has for these layers.
 
         Raises
         ------
         TypeError
             If `state` is no mapping.
         ValueError
-            If a key is missing or unknown, or a shape does not fit: the first is named. Nothing is
-            changed then.
+            If a key is missing or unknown, or if a shape does not fit. The message names the first
+            such key, and the network is unchanged.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a dict of arrays by name, got {type(state).__name__}")
@@ -689,14 +690,14 @@ class Network:
         }
 
     def snapshot(self) -> Snapshot:
-        """A copy of all that training changes.
+        """Return a copy of everything that training changes, for `restore`.
 
         Returns
         -------
         snapshot : object
-            For `restore`: weights, the optimizer and its state, the schedule's state, the random
-            state, and the number of epochs. It can be pickled; a pickle is promised to load in the
-            same version of relume only.
+            The weights, the optimizer and its state, the schedule's state, the random state, and
+            the number of epochs. It can be pickled, but other versions of relume may fail to load
+            the pickle.
         """
         with self._one_thread.absent():
             return Snapshot.of(self)
@@ -707,7 +708,7 @@ class Network:
 
     @_by_one_thread
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot, of this network or of one with the same layers.
+        """Go back to a snapshot of this network, or of a network with the same layers.
 
         Parameters
         ----------
@@ -717,7 +718,7 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If it is no snapshot, or one of other layers; nothing is changed then.
+            If it is no snapshot, or a snapshot of other layers. The network is then unchanged.
         """
         if not isinstance(snapshot, Snapshot):
             raise TypeError(
@@ -726,33 +727,46 @@ class Network:
         snapshot.put_back(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a file, from which `relume.nn.load` makes the same network again.
+        """Save the network to a file, which `relume.nn.load` reads.
 
-        The file, in the safetensors format, holds all that training needs to go on with the same
-        bits: layers, loss, metrics, optimizer and schedule with their states, parameters by the
-        names of `state_dict`, random state, number of epochs, and the state of the callbacks of
-        the last fit, or of the fit that is running. Of Python functions it holds the
-        names. It is written atomically: after a crash there is either the whole file, or the one
-        that was there before.
+        Training continues from the file with the same bits as without saving. The file has the
+        safetensors format. It contains the layers, loss and metrics, the optimizer and the
+        schedule with their states, the parameters named as in `state_dict`, the random state, the
+        number of epochs, and the state of the callbacks of the running or the last fit. Of a
+        Python function it contains only the name.
 
         Parameters
         ----------
         path : str or path-like
-            The file.
+            Path of the file. An existing file is replaced atomically: after a crash, the file is
+            either the complete old one or the complete new one.
 
         Raises
         ------
         TypeError
-            If a layer or an optimizer is of a class that is not relume's, or the random generator
-            not one of NumPy's.
+            If a layer or the optimizer is of a class that is not part of relume, or if the random
+            generator is not one of NumPy's.
         ValueError
             If a parameter is not finite; such a file could not be loaded.
         OSError
-            If the file cannot be written; the file that was there before is untouched.
+            If the file cannot be written. An existing file is then unchanged.
 
         See Also
         --------
-        relume.nn.load : Reads the file, with an example.
+        relume.nn.load : Load the file.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from relume import nn
+        >>> net = nn.Network([nn.Dense(4, activation="relu"), nn.Dense(1)], loss="mse", seed=0)
+        >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "net.safetensors")
+        ...     net.save(path)
+        ...     again = nn.load(path)
+        >>> again.epoch
+        4
         """
         save(self, path)
 
@@ -777,21 +791,24 @@ class Network:
         callbacks: Sequence[Callback | Callable[[Network, int, dict[str, float]], Any]]
         | None = None,
     ) -> History:
-        """Train for some epochs, continuing with the current weights, optimizer and random state.
+        """Train the network for some epochs.
+
+        Another call continues where the last one ended: the weights, the optimizer's state and the
+        random state are kept.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features), Shards, or iterable
             Input rows of real numbers. An array that is C-contiguous and has the network's dtype
-            is not copied. A memory map, or a SciPy sparse matrix, is read a few rows at a time;
-            for a sparse matrix, the first layer must be a `Dense`, or a `Standardize` followed by
-            a `Dense`. `Shards` holds rows in a folder of files, which are read as they are needed,
-            with their targets and weights. X can also be an iterable of minibatches (X, y) or
-            (X, y, sample_weight), over which each epoch iterates anew. An `nn.Standardize` must
-            then have learned before, since the first minibatch does not tell the mean of all: from
-            an array, by `train_on_batch`, or by `load_state_dict`.
+            is not copied. A memory map or a SciPy sparse matrix is read a few rows at a time. For
+            a sparse matrix, the first layer must be a `Dense`, or a `Standardize` followed by a
+            `Dense`. `Shards` contain rows, targets and weights in a folder of files, which are
+            read as they are needed. An iterable yields minibatches (X, y) or
+            (X, y, sample_weight), and each epoch iterates over it again. An `nn.Standardize` must
+            then have learned its mean and std before: from an array, by `train_on_batch`, or by
+            `load_state_dict`.
         y : array_like of shape (n,) or (n, n_outputs), or None
-            Targets in the form that the loss expects: class labels, or values. None if X is
+            Targets in the form that the loss expects: class labels or values. None if X is
             `Shards` or an iterable of minibatches.
         epochs : int, default=1
             Number of epochs to train, in addition to those already done.
@@ -800,32 +817,32 @@ class Network:
         shuffle : bool, default=True
             Whether to put the rows into a new random order for each epoch.
         sample_weight : array_like of shape (n,) or None, default=None
-            Weight of each row: a minibatch's loss is ``sum(w * loss) / sum(w)``. A minibatch whose
-            weights are all 0 is skipped: it makes no step.
+            Weight of each row. A minibatch's loss is ``sum(w * loss) / sum(w)``. A minibatch whose
+            weights are all 0 is skipped.
         class_weight : dict, "balanced" or None, default=None
-            Weight of each label; 1 for labels that are not in the dict. "balanced" chooses weights
-            that have the same sum over the rows of each label that are trained on. The weights are
-            multiplied by `sample_weight`. They count in training only: the validation loss takes
-            the rows' own weights.
+            Weight of each label, by which the weights of its rows are multiplied. Labels that are
+            not in the dict have the weight 1. "balanced" gives all labels the same total weight in
+            the training rows. Class weights are used in training only, not in the validation loss.
         validation_data : tuple (X, y) or (X, y, sample_weight), Shards or None, default=None
-            Held-out rows, evaluated after each epoch; weights count in the loss and the metrics.
+            Held-out rows, which are evaluated after each epoch. Their weights are used in the loss
+            and in the metrics.
         validation_split : float, default=0.0
-            Fraction of the rows that is held out for validation, taken from the end; an
-            alternative to `validation_data`.
+            Fraction of the rows to hold out for validation, taken from the end of X. Give either
+            this or `validation_data`.
         steps_per_epoch : int or None, default=None
-            Number of minibatches per epoch if X is an iterable; None uses all of them. Necessary
-            to train several epochs on an iterator, which cannot start anew.
+            Number of minibatches per epoch if X is an iterable; None uses all of them. An
+            iterator, which can be used only once, needs it to train several epochs.
         groups : int, sequence of int or None, default=None
-            Number of groups that the rows are cut into, or the rows of each. A minibatch takes a
-            share of each group, in an order of the group's own, and gradients of groups are added
-            in a fixed order; so ``relume.distributed`` gives the same bits on any number of
-            processes. There should be 64 rows or more of each group in a minibatch. The
-            network's random state is not advanced. None does without groups.
+            Number of groups to divide the rows into, or the number of rows of each group. None
+            trains without groups. With groups, ``relume.distributed`` gives the same bits on any
+            number of processes: a minibatch takes a share of each group, each group has an order
+            of its own, and the groups' gradients are added in a fixed order. A minibatch should
+            have at least 64 rows of each group. The network's random state does not change.
         progress : bool, default=False
             Whether to show the progress: a bar in a terminal, one line per epoch elsewhere.
         callbacks : list or None, default=None
-            Callbacks such as ``nn.EarlyStopping()``, and functions ``f(net, epoch, logs)`` that
-            are called after each epoch. They are called in the order of the list; the fit ends if
+            Callbacks such as ``nn.EarlyStopping()``, and functions ``f(net, epoch, logs)``, which
+            are called after each epoch. They are called in the order of the list. The fit ends if
             one of them returns True after an epoch.
 
         Returns
@@ -837,16 +854,29 @@ class Network:
         ------
         TypeError, ValueError
             If an argument is invalid, if X or y contain NaN or infinities, or if a label is not
-            one of the classes; the network is then as it was before the fit.
+            one of the classes. The network is then as it was before the fit.
         FloatingPointError
-            If the loss becomes infinite or NaN; the message gives the epoch and the step. The
+            If the loss becomes infinite or NaN. The message names the epoch and the step. The
             network is then as it was at the beginning of that epoch.
         KeyboardInterrupt
-            On Ctrl-C, after the current minibatch; the network keeps what it has learned, but for
-            what callbacks such as `EarlyStopping` do at the end of a fit. The epochs until then
-            are in `history`.
+            On Ctrl-C, after the current minibatch. The network keeps what it has learned, and
+            `history` has the epochs until then. Callbacks still act at the end of the fit:
+            `EarlyStopping` goes back to the best epoch.
         Exception
-            Whatever a callback raises; the network is as after the last complete epoch.
+            Any exception that a callback raises. The network is then as it was after the last
+            complete epoch.
+
+        Examples
+        --------
+        >>> from relume import datasets, nn
+        >>> X, y = datasets.load_digits(return_X_y=True)
+        >>> net = nn.Network([nn.Dense(64, activation="relu"), nn.Dense(10)], seed=0)
+        >>> history = net.fit(X / 16, y, epochs=10, validation_split=0.2,
+        ...                   callbacks=[nn.EarlyStopping(patience=3)])
+        >>> sorted(history)
+        ['loss', 'seconds', 'skipped', 'val_accuracy', 'val_loss']
+        >>> bool(max(history["val_accuracy"]) > 0.8)
+        True
         """
         epochs = validation.integer(epochs, "epochs")
         batch_size = validation.integer(batch_size, "batch_size")
@@ -952,26 +982,26 @@ class Network:
     def train_on_batch(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Make one step on one minibatch.
+        """Train on one minibatch: make one step of the optimizer.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features)
-            An `nn.Standardize` that has seen no data learns from the first minibatch.
+            Rows of the minibatch. An `nn.Standardize` learns its mean and std from the first one.
         y : array_like of shape (n,) or (n, n_outputs)
-            Targets as the loss takes them.
+            Targets in the form that the loss expects.
         sample_weight : array_like of shape (n,) or None, default=None
             Weight of each row.
 
         Returns
         -------
         loss : float
-            Before the step.
+            Loss of the minibatch before the step.
 
         Raises
         ------
         TypeError, ValueError, FloatingPointError
-            As `fit`; the network is then as it was.
+            As for `fit`. The network is then unchanged.
         """
         before_form, given = self._target_form, y
         X, y, weight = check_data.rows(self, X, y, sample_weight, learns=True)
@@ -1015,20 +1045,21 @@ class Network:
     def forward(
         self, X: ArrayLike, training: bool = False, **unknown: Never
     ) -> NDArray[np.floating]:
-        """The raw outputs: logits under ``"cross_entropy"``, scaled under ``scale_targets``.
+        """Compute the raw outputs of the last layer, such as logits.
 
         Parameters
         ----------
-        X : array_like or, in prediction, sparse matrix of shape (n, n_features)
-            Rows to pass through the layers.
+        X : array_like or, with ``training=False``, sparse matrix of shape (n, n_features)
+            Input rows.
         training : bool, default=False
-            Whether layers do as in training (noise is drawn, BatchNorm takes and tracks the
-            statistics of these rows, and an `nn.Standardize` that has seen no data learns from
-            them, as in `train_on_batch`), and what `backward` needs is kept.
+            Whether the layers behave as in training, and keep what `backward` needs: dropout draws
+            noise, `BatchNorm` uses these rows and updates its running statistics, and an
+            `nn.Standardize` that has seen no data learns from these rows.
 
         Returns
         -------
         z : ndarray of shape (n, n_outputs)
+            Logits with ``loss="cross_entropy"``; scaled values with ``scale_targets=True``.
 
         Raises
         ------
@@ -1084,22 +1115,23 @@ class Network:
 
     @_by_one_thread
     def backward(self, dz: ArrayLike) -> NDArray[np.floating]:
-        """All gradients, from the gradient of a custom loss with respect to the raw outputs.
+        """Backpropagate the gradient of your own loss with respect to the raw outputs.
 
         Parameters
         ----------
         dz : array_like of shape (n, n_outputs)
-            Gradient for the rows of the last ``forward(X, training=True)``.
+            Gradient of the loss with respect to what ``forward(X, training=True)`` returned.
 
         Returns
         -------
         dX : ndarray of shape (n, n_features)
-            Gradient with respect to the input. Those of the parameters are kept for `step`.
+            Gradient with respect to the input. The gradients of the parameters are kept for `step`
+            and `gradients`.
 
         Raises
         ------
         RuntimeError
-            If there was no such `forward`.
+            If ``forward(X, training=True)`` was not called before.
         ValueError
             If `dz` has another shape, or is not finite.
         """
@@ -1116,7 +1148,7 @@ class Network:
         return dX
 
     def gradients(self) -> dict[str, NDArray[np.floating]]:
-        """The gradients of the last `backward`, by the names and shapes of `state_dict`.
+        """Return the gradients of the last `backward`, named and shaped as in `state_dict`.
 
         Returns
         -------
@@ -1137,16 +1169,16 @@ class Network:
 
     @_by_one_thread
     def step(self) -> None:
-        """Let the optimizer make a step with the gradients of the last `backward`.
+        """Make one step of the optimizer with the gradients of the last `backward`.
 
         The gradients of the layers' penalties are added first.
 
         Raises
         ------
         RuntimeError
-            If there was no `backward` since the last step.
+            If `backward` was not called since the last step.
         FloatingPointError
-            If the step would make a value infinite or NaN; the network is then as it was, and
+            If the step would make a parameter infinite or NaN. The network is then unchanged, and
             the gradients are kept.
         """
         self._needs_steps("step")
@@ -1164,7 +1196,7 @@ class Network:
             raise
 
     def averaged(self) -> Network:
-        """A copy of the network with the running average of its parameters.
+        """Return a copy of the network with the running average of its parameters.
 
         Returns
         -------
@@ -1173,7 +1205,7 @@ class Network:
         Raises
         ------
         RuntimeError
-            If nothing was averaged: the optimizer needs an ``ema_decay``, and a step.
+            If there is no average: the optimizer needs an ``ema_decay`` and at least one step.
         """
         weights = self._weights
         average = None if weights is None else weights.averaged()
@@ -1195,48 +1227,51 @@ class Network:
     # -- prediction -------------------------------------------------------------------------------
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Predictions of y: labels under a loss for classes, else values.
+        """Predict class labels, or values, depending on the loss.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features), or Shards
-            Rows to predict for; there may be none.
+            Input rows; n may be 0.
 
         Returns
         -------
         y : ndarray
-            Labels (int64) of shape (n,), a matrix of 0 and 1 where several may hold; values of
-            shape (n, n_outputs), or (n,) for one output. A network with one output that was
-            last trained on y of shape (n, 1) gives that shape back.
+            With a loss for classes, int64 labels of shape (n,); for several independent labels, a
+            matrix of 0 and 1. With a loss for values, values of shape (n,) for one output, else
+            (n, n_outputs). If the last y in training had the shape (n, 1), predictions have it
+            too.
 
         Raises
         ------
         RuntimeError
             If the network is not built.
         TypeError, ValueError
-            If X is invalid, or not finite.
+            If X is invalid or not finite.
         """
         z, form = self._outputs_of(X), self._target_form
         return self._loss.predictions(z) if form.plain else form.predictions(self._loss, z)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Class probabilities: the softmax of the logits, or the sigmoid under the binary loss.
+        """Predict the probability of each class.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features), or Shards
-            Rows to predict for; there may be none.
+            Input rows; n may be 0.
 
         Returns
         -------
         p : ndarray of shape (n, n_classes)
+            The softmax of the logits with ``loss="cross_entropy"``, their sigmoid with
+            ``loss="binary_cross_entropy"``.
 
         Raises
         ------
         RuntimeError
-            If the network is not built, or its loss is not one for classes.
+            If the network is not built, or if its loss is not a loss for classes.
         TypeError, ValueError
-            If X is invalid, or not finite.
+            If X is invalid or not finite.
         """
         if type(self._loss) is CrossEntropy:  # the property would add 40 ns
             return self._outputs_of(X, softmax=True)
@@ -1246,32 +1281,33 @@ class Network:
     def evaluate(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
-        """The mean loss, without penalties, and the metrics.
+        """Compute the mean loss and the metrics.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features), or Shards
-            Rows to evaluate.
+            Input rows.
         y : array_like of shape (n,) or (n, n_outputs), or None
-            Their targets; None if X is `Shards`, which holds them and the weights.
+            Targets; None if X is `Shards`, which contain targets and weights.
         sample_weight : array_like of shape (n,) or None, default=None
-            Weight of each row in the loss and the metrics. A metric that is a function is given
-            the weights if it has a parameter ``sample_weight``, as scikit-learn's have; else it
-            counts all rows alike.
+            Weight of each row in the loss and the metrics. A function as a metric gets the weights
+            if it has a parameter ``sample_weight``, as scikit-learn's metrics have; otherwise it
+            weighs all rows equally.
 
         Returns
         -------
         logs : dict of str to float
-            ``"loss"``, and the network's metrics by name: for a classifier the ``"accuracy"`` (a
-            share of 1) unless others were asked for. With ``scale_targets=True`` the loss is that
-            of the scaled targets, as in training; the metrics are in the units of y.
+            ``"loss"``, without penalties, and each metric by name. A classifier has the
+            ``"accuracy"``, from 0 to 1, unless the network was given other metrics. With
+            ``scale_targets=True`` the loss refers to the scaled targets, as in training, and the
+            metrics are in the units of y.
 
         Raises
         ------
         RuntimeError
             If the network is not built.
         TypeError, ValueError
-            As `fit`.
+            As for `fit`.
         """
         self._built()
         return self._evaluate(*check_data.rows(self, X, y, sample_weight))
@@ -1339,23 +1375,22 @@ class Network:
         dtype: DTypeLike | None = None,
         opset: int = 20,
     ) -> None:
-        """Write the network as an ONNX model; see `relume.onnx.model_of`.
-
-        The file is replaced as a whole, as by `save`.
+        """Export the network to an ONNX file; see `relume.onnx.model_of`.
 
         Parameters
         ----------
-        path : str or path
-            The file.
+        path : str or path-like
+            Path of the file. An existing file is replaced atomically, as by `save`.
         output : {"predict", "proba", "raw"}, default="predict"
-            What the model returns: the results of `predict`, labels together with their
-            probabilities; those of `predict_proba`; or those of `forward`.
+            What the model returns. "predict": the results of `predict`, and for a classifier also
+            the probabilities. "proba": the results of `predict_proba`. "raw": the results of
+            `forward`.
         classes : array_like of shape (n_classes,) or None, default=None
             Labels instead of 0, 1, and so on.
         dtype : {"float32", "float64"} or None, default=None
-            Precision of the model, its input and its outputs. None means the network's.
+            Precision of the model, its input and its outputs. None means the network's dtype.
         opset : int, default=20
-            The operator set, from 13 to the newest that the installed ``onnx`` knows.
+            Version of the operator set, from 13 to the newest that the installed ``onnx`` knows.
 
         Raises
         ------
@@ -1373,7 +1408,7 @@ class Network:
         files.replace(validation.path(path), model.SerializeToString())
 
     def to_sklearn(self, classes: ArrayLike | None = None) -> Any:
-        """A fitted multilayer perceptron of scikit-learn that predicts the same.
+        """Convert the network to a fitted multilayer perceptron of scikit-learn.
 
         Parameters
         ----------
@@ -1383,10 +1418,10 @@ class Network:
         Returns
         -------
         MLPClassifier or MLPRegressor
-            With the network's weights and dtype, and without penalties; in float64 if the network
-            has a scale of targets, or subtracts means of more than 1000 std, which need the
-            digits. Its solver is the network's optimizer if scikit-learn has that, else Adam; it
-            starts afresh.
+            An estimator that makes the same predictions, with the network's weights and dtype and
+            without penalties. The dtype is float64 if the network scales its targets or subtracts
+            means of more than 1000 std, which need the digits. The solver is the network's
+            optimizer if scikit-learn has it, else Adam. It starts afresh.
 
         Raises
         ------
@@ -1395,11 +1430,11 @@ class Network:
         RuntimeError
             If the network is not built.
         ValueError
-            If scikit-learn has no such network: the layer is named. Allowed are `Dense` layers
-            that all have the same activation, relu, tanh, sigmoid or none, but for the last one,
-            which has none. Between them may stand layers that do nothing in prediction, such as
-            `Dropout`, and those that multiply and shift each unit, such as `BatchNorm`, `Scale`
-            and `Standardize`: they become part of a `Dense`.
+            If scikit-learn has no such network; the message names the layer. Hidden `Dense` layers
+            must all have the same activation: relu, tanh, sigmoid or none. The last layer must
+            have none. Layers that do nothing in prediction, such as `Dropout`, are left out.
+            Layers that multiply and shift each unit, such as `BatchNorm`, `Scale` and
+            `Standardize`, become part of a `Dense`.
         """
         from relume.nn.interop.to_sklearn import to_sklearn
 
@@ -1407,25 +1442,26 @@ class Network:
             return to_sklearn(self, classes)
 
     def part(self, first: int, last: int | None = None) -> Network:
-        """A network of the layers ``layers[first:last]``, on the same weights.
+        """Return a network of the layers ``layers[first:last]`` that shares their weights.
 
-        Training either of them changes both, and so does `load_state_dict`. So an autoencoder has
-        an encoder and a decoder, and a trained network gives its first layers to another task.
+        Training one of the two networks, or loading weights into it, changes both. Use it for the
+        encoder and the decoder of an autoencoder, or to reuse the first layers of a trained
+        network for another task.
 
         Parameters
         ----------
         first : int
-            Index of the first layer; one below 0 counts from the end.
+            Index of the first layer. A negative index counts from the end.
         last : int or None, default=None
-            Index after the last layer, likewise; None means up to the end.
+            Index after the last layer. A negative index counts from the end; None means the end.
 
         Returns
         -------
         part : Network
-            Built. It has the same layer objects, so that freezing one of them, by
-            ``layer.trainable = False``, freezes it in both networks. A part that reaches the end
-            has this network's loss, metrics and scale of targets, another one the loss "mse".
-            Optimizer and schedule are copies, which start afresh.
+            A built network with the same layer objects: ``layer.trainable = False`` freezes a
+            layer in both networks. A part with the last layer has this network's loss, metrics and
+            scale of targets; any other part has the loss "mse". The optimizer and the schedule are
+            copies, which start afresh.
 
         Raises
         ------
@@ -1437,14 +1473,14 @@ class Network:
 
         See Also
         --------
-        layer_outputs : The outputs of a layer, where no network is needed.
+        layer_outputs : Compute the outputs of a layer, without another network.
 
         Notes
         -----
-        The weights stay in memory as long as one of the networks lives. Only one thread at a time
-        may train the network or a part of it; others get a RuntimeError. Copies, pickles and saved
-        files have weights of their own; and so has a network that is given other ones than those
-        it was split with, as by ``Revive(how="leaky")`` or a snapshot from before it was built.
+        Only one thread at a time may train the network or a part of it; other threads get a
+        RuntimeError. Copies, pickles and saved files do not share weights. A network also stops
+        sharing them when its weights are replaced, as by ``Revive(how="leaky")`` or by a snapshot
+        from before it was built. The weights stay in memory as long as one of the networks exists.
 
         Examples
         --------
@@ -1464,27 +1500,27 @@ class Network:
         return part(self, first, last)
 
     def layer_outputs(self, X: ArrayLike, layer: int | str | Layer | Activation) -> NDArray[Any]:
-        """The outputs of a layer, as in prediction.
+        """Compute the outputs of a layer, as in prediction.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features)
-            Rows to pass through the layers.
+            Input rows of the network.
         layer : int, str, Layer or Activation
-            The layer: its index in `layers`; its name in reports, ``"layer 1"`` being the first
-            and ``"layer 2.1"`` the first within a `Residual`; or itself.
+            The layer itself, its index in `layers`, or its name in reports. ``"layer 1"`` is the
+            first layer, and ``"layer 2.1"`` the first one within a `Residual` that is second.
 
         Returns
         -------
         values : ndarray of shape (n, width)
-            After the activation, if the layer is a `Dense` that has one.
+            Outputs of the layer, after its activation.
 
         Raises
         ------
         RuntimeError
             If the network is not built.
         TypeError, ValueError
-            If an argument is invalid, or X not finite.
+            If an argument is invalid, or if X is not finite.
 
         Examples
         --------
@@ -1498,39 +1534,39 @@ class Network:
         return layer_outputs(self, X, layer)
 
     def compact(self, X: ArrayLike) -> Compacted:
-        """A smaller network with the same outputs for the rows of X.
+        """Return a smaller network that gives the same outputs for the rows of X.
 
-        Units whose activation is 0 for all rows are removed, and so are units with another value
-        that is the same for all rows; what these contribute is added to the next bias. relu leaves
-        many of the first kind; `relume.diagnostics` explains why.
+        Two kinds of units are removed: those that are 0 for all rows, of which relu leaves many,
+        and those that have the same other value for all rows, whose contribution is added to the
+        next bias.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n, n_features)
-            Rows that the units are judged by, such as the training data.
+            Rows that decide which units are constant, such as the training data.
 
         Returns
         -------
         network : Network
-            A new one. Its optimizer starts afresh; all else is the same.
+            A new network. Its optimizer starts afresh; everything else is the same.
         report : CompactReport
-            What was removed, layer by layer, to print; and for which inputs, beside the rows of X,
-            the outputs are the same: ``report.same_for(X_new)``.
+            Which units were removed from each layer; print it. ``report.same_for(X_new)`` tells
+            for which other rows the outputs are the same.
 
         Raises
         ------
         RuntimeError
             If the network is not built.
         TypeError, ValueError
-            If X is invalid, or not finite.
+            If X is invalid or not finite.
 
         Notes
         -----
-        The outputs are the same up to rounding, wherever each removed unit has the value it had on
-        X; for other inputs they may differ. Only units of a `Dense` are removed whose next `Dense`
-        follows with nothing but activations and dropout between; those inside or before a
-        `Residual`, or before a normalization, are left, as the report says. A layer keeps at least
-        one unit, and constant units where the next layer has no bias.
+        The outputs are the same up to rounding for each row for which the removed units have the
+        same values as for X. They may differ for other rows. Units of a `Dense` are removed only
+        if another `Dense` follows with nothing but activations and dropout in between. Units
+        within or before a `Residual`, and before a normalization, stay; the report says so. A
+        layer keeps at least one unit, and it keeps constant units if the next layer has no bias.
 
         Examples
         --------

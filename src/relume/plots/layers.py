@@ -288,7 +288,7 @@ def _map(axes, name, activity, theme):
     axes.grid(False)
     units, left_out = activity.dead.shape[1], activity.dead.shape[1] - len(drawn)
     first, last = activity.dead[0].sum(), activity.dead[-1].sum()
-    title = f"{name}: {first} of {units} dead in epoch 1, {last} at the end"
+    title = f"{name}: from {first} to {last} of {units} units dead"
     if left_out:
         title += f"\n({left_out} dead throughout are not drawn)"
     axes.set_title(title)

@@ -34,17 +34,16 @@ class MLPClassifier(ClassifierMixin, MLP):
     {scikit_learn}
     loss : {{"log_loss", "cross_entropy", "binary_cross_entropy"}}, Loss or callable, \
 default="log_loss"
-        "log_loss" is the cross entropy over all classes; for two classes, and for each label of a
-        multilabel y, it is the binary cross entropy. Other losses are scaled as in `relume.nn`,
-        such as ``nn.BinaryCrossEntropy(pos_weight=10.0)`` or
-        ``nn.CrossEntropy(label_smoothing=0.1)``, which uses two outputs for two classes. A
-        function ``(y_true, y_pred) -> (loss, grad)`` takes encoded labels and raw outputs.
+        "log_loss" is the cross entropy over all classes. For two classes, and for each label of a
+        multilabel y, it is the binary cross entropy. You can also give a loss of `relume.nn`, such
+        as ``nn.BinaryCrossEntropy(pos_weight=10.0)`` or ``nn.CrossEntropy(label_smoothing=0.1)``,
+        which uses two outputs for two classes; or a function
+        ``(y_true, y_pred) -> (loss, grad)`` of encoded labels and raw outputs.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Weight of each class; 1 for classes that are not in the dict. "balanced" chooses weights
-        that have the same sum over the rows of each class, of which it counts those that are
-        trained on and whose weight is not 0. For a multilabel y a list has a dict for each label,
-        with the keys 0 and 1. The weights are multiplied by ``sample_weight``; held-out rows are
-        evaluated without them.
+        Weight of each class, by which ``sample_weight`` is multiplied. Classes that are not in the
+        dict have the weight 1. "balanced" gives all classes the same total weight in the training
+        rows, not counting rows whose weight is 0. For a multilabel y, give a list with a dict for
+        each label; the keys are 0 and 1. Held-out rows are evaluated without class weights.
     {relume}
 
     Attributes
@@ -55,7 +54,7 @@ default="log_loss"
 
     See Also
     --------
-    MLPRegressor : The same for values.
+    MLPRegressor : The estimator for values.
     relume.nn.Network : The network that the estimator trains.
 
     Notes
@@ -133,18 +132,19 @@ default="log_loss"
         X_val: Any = None,
         y_val: ArrayLike | None = None,
     ) -> Self:
-        """Train.
+        """Train on data, from newly drawn weights unless `warm_start` is set.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to train on.
+            Input rows.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a matrix of 0 and 1 of which each column is a label.
+            Class labels, or for several labels per row a matrix of 0 and 1 with a column for each.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts.
+            Weight of each row. None gives all rows the weight 1.
         X_val, y_val : array-like, default=None
-            What is evaluated after each epoch; under `early_stopping`, in place of rows of X.
+            Rows and targets that are evaluated after each epoch. `early_stopping` uses them
+            instead of holding out rows of X.
 
         Returns
         -------
@@ -161,18 +161,18 @@ default="log_loss"
         sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch, going on from the present state.
+        """Train for one epoch, continuing with the current weights.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to train on.
+            Input rows.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a matrix of 0 and 1 of which each column is a label.
+            Class labels, or for several labels per row a matrix of 0 and 1 with a column for each.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts.
+            Weight of each row. None gives all rows the weight 1.
         classes : array-like of shape (n_classes,), default=None
-            All classes that there will be; needed in the first call.
+            All classes that any call will have; required in the first call.
 
         Returns
         -------
@@ -196,11 +196,12 @@ default="log_loss"
             raise
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable class of each row.
+        """Predict the class of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Input rows.
 
         Returns
         -------
@@ -210,11 +211,12 @@ default="log_loss"
         return self._classes.decode(z)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """The probability of each class, in the order of `classes_`; or of each label.
+        """Predict the probability of each class, in the order of `classes_`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Input rows.
 
         Returns
         -------
@@ -224,11 +226,12 @@ default="log_loss"
         return self._classes.probabilities(z)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """The logarithm of `predict_proba`.
+        """Return the logarithm of `predict_proba`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Input rows.
 
         Returns
         -------

@@ -31,10 +31,11 @@ class MLPRegressor(RegressorMixin, MLP):
     ----------
     loss : {{"squared_error", "poisson", "absolute_error", "mse", "mae", "huber", "quantile"}}, \
 Loss or callable, default="squared_error"
-        "squared_error" and "poisson" are scikit-learn's, which are half of the squared error and
-        of the deviance; under "poisson" the network gives the logarithm of the prediction.
-        Or a loss such as ``nn.Huber(delta=2.0)`` or ``nn.Quantile(0.9)``, in the scale of
-        `relume.nn`; or a function ``(y_true, y_pred) -> (loss, grad)``.
+        "squared_error" and "poisson" are scikit-learn's losses: half of the squared error and half
+        of the deviance. With "poisson" the network computes the logarithm of the prediction. You
+        can also give a loss of `relume.nn`, such as ``nn.Huber(delta=2.0)`` or
+        ``nn.Quantile(0.9)``, or a function ``(y_true, y_pred) -> (loss, grad)``; these are not
+        halved.
     {shapes}
     {scikit_learn}
     {relume}
@@ -121,18 +122,19 @@ Loss or callable, default="squared_error"
         X_val: Any = None,
         y_val: ArrayLike | None = None,
     ) -> Self:
-        """Train.
+        """Train on data, from newly drawn weights unless `warm_start` is set.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to train on.
+            Input rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Values.
+            Target values.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts.
+            Weight of each row. None gives all rows the weight 1.
         X_val, y_val : array-like, default=None
-            What is evaluated after each epoch; under `early_stopping`, in place of rows of X.
+            Rows and targets that are evaluated after each epoch. `early_stopping` uses them
+            instead of holding out rows of X.
 
         Returns
         -------
@@ -143,16 +145,16 @@ Loss or callable, default="squared_error"
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Train for one epoch, going on from the present state.
+        """Train for one epoch, continuing with the current weights.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to train on.
+            Input rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Values.
+            Target values.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts.
+            Weight of each row. None gives all rows the weight 1.
 
         Returns
         -------
@@ -161,11 +163,12 @@ Loss or callable, default="squared_error"
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The values of each row.
+        """Predict the values of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Input rows.
 
         Returns
         -------

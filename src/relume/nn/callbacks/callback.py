@@ -34,7 +34,7 @@ class Callback(CheckedSettings):
 
     See Also
     --------
-    Network.fit : Takes a list of callbacks; a plain function is an `on_epoch_end`.
+    Network.fit : Train with a list of callbacks; a plain function is called as `on_epoch_end`.
 
     Examples
     --------

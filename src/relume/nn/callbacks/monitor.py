@@ -100,9 +100,9 @@ class Monitor(Callback):
     Parameters
     ----------
     X : array_like of shape (n, n_features) or None, default=None
-        Rows to run through the network after each recorded epoch, at the cost of about two
-        predictions. None uses values that training computes anyway: those of some minibatches,
-        which have at least 256 rows together, or of all minibatches in a shorter epoch.
+        Rows on which to compute the statistics after each recorded epoch, at the cost of about two
+        predictions. None uses the values of some minibatches of training, with at least 256 rows
+        together if the epoch has as many, at nearly no cost.
     every : int, default=1
         Record only epochs whose number is a multiple of this.
 
@@ -114,11 +114,11 @@ class Monitor(Callback):
     Warns
     -----
     TrainingWarning
-        If 20 % of a layer's units have died during the fit or 40 % are dead; if a layer's gradient
-        is 1,000 times smaller or larger than that of the last layer; if the loss has not changed
-        for 10 epochs; if the targets of a loss of values are far from 0, or of large or small
-        spread, and have not been learned after 3 epochs or at the end of the fit. A warning
-        names the layer, and is issued only once per fit for the same layer and problem.
+        If 20 % of a layer's units have died during the fit, or 40 % are dead; if the gradient of a
+        layer is 1,000 times smaller or larger than that of the last layer; if the loss has not
+        changed for 10 epochs; if the targets are values far from 0, or with a large or small
+        spread, and have not been learned after 3 epochs or at the end of the fit. A warning names
+        the layer. It is issued once per fit for each layer and problem.
 
     See Also
     --------
@@ -126,12 +126,18 @@ class Monitor(Callback):
 
     Notes
     -----
-    The records are in ``history.layers`` of the fit's history and in ``records`` of the callback.
-    There is one dict per recorded epoch, with an entry for each layer, such as ``"layer 1"``. The
-    entry is a dict of ``"zero_fraction"``, ``"dead_fraction"``, ``"active"`` (an array with the
-    share of rows on which each unit was not 0), ``"saturated_fraction"``, ``"mean"``, ``"std"``,
-    ``"gradient_norm"`` and ``"gradient_zero_fraction"``. A unit counts as dead in an epoch if it
-    was 0 on all observed rows. Statistics taken during training include the noise of `Dropout`.
+    The records are in ``history.layers``, where ``history`` is what `Network.fit` returns, and in
+    the callback's attribute ``records``. There is one dict per recorded epoch, with an entry for
+    each layer, such as ``"layer 1"``. The entry is a dict of these statistics:
+
+    - ``"zero_fraction"``: fraction of the outputs that are 0
+    - ``"dead_fraction"``: fraction of the units that were 0 on all observed rows
+    - ``"active"``: array with the fraction of rows on which each unit was not 0
+    - ``"saturated_fraction"``: fraction of the outputs near an end of the activation's range
+    - ``"mean"``, ``"std"``: of the outputs
+    - ``"gradient_norm"``, ``"gradient_zero_fraction"``: of the gradient
+
+    Statistics of training's minibatches include the noise of `Dropout`.
 
     Examples
     --------

@@ -241,10 +241,13 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Steps scaled by running means of the gradient and of its square.
+    """Adam: adapts the step of each parameter to the running mean of its squared gradient.
 
-    ``m = beta1 * m + (1 - beta1) * grad; v = beta2 * v + (1 - beta2) * grad**2``, then
-    ``p -= lr * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)`` at step t.
+    At step t, a parameter p with the gradient grad is updated by::
+
+        m = beta1 * m + (1 - beta1) * grad
+        v = beta2 * v + (1 - beta2) * grad**2
+        p -= lr * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)
 
     Parameters
     ----------

@@ -53,17 +53,17 @@ def load(
     path : str or path-like
         Path of the file.
     loss : callable, Loss, str or None, default=None
-        Loss to use instead of the one in the file. Needed if that is a Python function, of which
-        the file holds only the name.
+        Loss to use instead of the one in the file. Required if that is a Python function, because
+        the file contains only its name.
     metrics : list or None, default=None
-        Metrics to use instead of those in the file. Needed if one of them is a Python function.
+        Metrics to use instead of those in the file. Required if one of them is a Python function.
     schedule : Schedule, callable or None, default=None
-        Schedule to use instead of the one in the file. Needed if that is a Python function or of a
-        class that is not relume's. It is then given the saved state.
+        Schedule to use instead of the one in the file. Required if that is a Python function or
+        an object of your own class. A schedule with a state continues from the saved one.
     resume : bool, default=True
-        Whether the callbacks of the first fit continue from their states in the file, see
-        `Callback.load_state_dict`. False lets them begin afresh, for instance to train on other
-        data after `EarlyStopping` had ended the saved fit.
+        Whether the callbacks of the next fit continue from their states in the file, see
+        `Callback.load_state_dict`. With False they start afresh, for instance to train on other
+        data after `EarlyStopping` has ended the saved fit.
 
     Returns
     -------
@@ -73,14 +73,14 @@ def load(
     Raises
     ------
     ModelFileError
-        If the file is altered or truncated, holds no network, or has another version of the
+        If the file was altered or truncated, contains no network, or has an unknown version of the
         format. It is a ValueError.
     OSError
         If the file cannot be read.
 
     See Also
     --------
-    Network.save : Writes the file.
+    Network.save : Save a network to a file.
 
     Examples
     --------

@@ -15,24 +15,27 @@ from relume.nn.monitored_metric import missing
 
 
 class History(dict[str, list[float]]):
-    """The logs of all epochs of a fit: a list for each metric, with one entry an epoch.
+    """The loss and the metrics of each epoch of a fit, as a dict of lists.
 
-    ``"loss"`` is the mean loss of the epoch's minibatches as they were trained on, ``"seconds"``
-    the time since the fit began; with validation data there are ``"val_loss"`` and, for a
-    classifier, ``"val_accuracy"``. ``"skipped"`` is the share of products, of forward passes and
-    of weights' gradients, that were skipped because a factor is 0, see ``Network(sparse=...)``;
-    with ``"auto"`` it depends on measured times, and so differs from run to run.
-    A metric that an epoch lacks, since a callback has changed the network's metrics, is NaN.
+    Each list has one entry per epoch:
 
+    - ``"loss"``: mean loss of the epoch's minibatches, each before its step
+    - ``"val_loss"``, and ``"val_accuracy"`` or other metrics: with validation data only
+    - ``"seconds"``: time since the fit began
+    - ``"skipped"``: fraction of the multiplications that were skipped because a factor is 0, see
+      ``Network(sparse=...)``. With ``"auto"`` it depends on measured times and differs from run to
+      run.
+
+    If a callback changes the network's metrics, the entries of the other epochs are NaN.
     A history is a dict, so ``json.dumps(history)`` and ``pandas.DataFrame(history)`` work.
 
     Attributes
     ----------
     epochs : list of int
-        The number of each epoch, counted over the network's life as callbacks count them.
+        Number of each epoch, counted from the network's first fit.
     layers : list of dict
-        What a `Monitor` among the callbacks recorded: for each epoch that it looked at a dict of
-        the layers' statistics by name. Empty without one.
+        Records of a `Monitor` among the callbacks: for each recorded epoch, a dict of the
+        statistics of each layer. Empty without a `Monitor`.
 
     Examples
     --------
