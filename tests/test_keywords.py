@@ -150,7 +150,7 @@ def test_lists_the_keywords_in_the_order_of_the_signature(call, text):
         (lambda: relume.relu(x=X), r"^relu\(\) takes its inputs by position; got 0 of 1, .*'x'"),
         (lambda: relume.relu_backward(X, x=X), r"^relu_backward\(\) .*; got 1 of 2, .*'x'"),
         (lambda: relume.relu(X, X, X, where=True), r"^relu\(\) takes from 1 to 2 positional"),
-        (lambda: nn.Dense(), r"Dense\(\) misses the required arguments units"),
+        (lambda: nn.Dense(), r"Dense\(\) is missing the required argument units"),
         (lambda: nn.Dense(3, units=3), r"Dense\(\) got multiple values for argument 'units'"),
     ],
 )  # fmt: skip

@@ -76,6 +76,9 @@ plt.show()
 # ---------
 #
 # - **Another dtype.** A float64 row is converted at each call. So is a list, and that is slow.
+#   ``np.array([[1.0, 2.0]])`` is float64, and so is a row that was computed from a float64 number,
+#   such as an element of the predictions with ``scale_targets=True``. Keep one array of the right
+#   dtype and write into it: ``row[0] = values``.
 # - **An estimator.** It checks its input as scikit-learn's do: column names, finiteness, labels.
 # - **A pipeline.** Each step checks again. Put the scaling into the network: ``nn.Standardize()``.
 # - **A slice with a step**, such as ``data[:, ::2]``: it is copied to contiguous memory first.

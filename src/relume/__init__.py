@@ -9,6 +9,7 @@ import importlib as _importlib
 from relume.build_info import show_config, simd
 from relume.functional import *  # noqa: F403
 from relume.functional import __all__ as _functions
+from relume.keywords import no_attribute as _no_attribute
 from relume.public_names import publish as _publish
 from relume.runtime.threads import get_num_threads, num_threads, set_num_threads
 
@@ -32,7 +33,16 @@ __all__ = [
 def __getattr__(name):
     if name in _SUBMODULES + _OPTIONAL:
         return _importlib.import_module(f"relume.{name}")
-    raise AttributeError(f"module 'relume' has no attribute {name!r}")
+    raise _no_attribute("module 'relume'", name, _derivative(name), __all__)
+
+
+def _derivative(name):
+    """What to use for another name of a function's derivative; None for other names."""
+    for end in ("_backward_from_output", "_grad", "_gradient", "_derivative", "_prime"):
+        gradient = f"{name.removesuffix(end)}_backward"
+        if name.endswith(end) and gradient in __all__:
+            return f"use {gradient}(grad, x)"
+    return None
 
 
 _publish(globals(), lazy=tuple(_OPTIONAL))

@@ -293,7 +293,8 @@ def _wrong_call(name: str, signature: Any, args: tuple[Any, ...], keywords: Any)
         and each.name not in keywords
         and each.name not in positional[: len(args)]
     ]
-    return TypeError(f"{name}() misses the required arguments {', '.join(missing)}")
+    plural = "s" if len(missing) > 1 else ""
+    return TypeError(f"{name}() is missing the required argument{plural} {', '.join(missing)}")
 
 
 def _explained(
@@ -333,6 +334,56 @@ def _explained(
         ]
         return unexpected(name, str(keyword), [*own, *getattr(error, "allowed", [])])
     return error
+
+
+def misfit(error: TypeError, function: Any, call: str, *arguments: Any) -> TypeError:
+    """The error to raise where a user's function raised one: another if it takes other arguments.
+
+    Parameters
+    ----------
+    error : TypeError
+        That was raised.
+    function : callable
+        The user's.
+    call : str
+        How it is called, such as "f(epoch, lr)".
+    *arguments : object
+        What it was called with.
+    """
+    import inspect
+
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of some functions written in C
+        return error
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        return TypeError(f"{name} is called as {call}, but takes {signature}")
+    return error
+
+
+def no_attribute(
+    owner: str, name: str, remedy: str | None = None, allowed: Iterable[str] = ()
+) -> AttributeError:
+    """The error for an attribute that something does not have.
+
+    Parameters
+    ----------
+    owner : str
+        What errors call it.
+    name : str
+        The attribute's.
+    remedy : str or None
+        What to use instead, if that is known.
+    allowed : iterable of str
+        Names of which one may be meant.
+    """
+    if remedy is None and not name.startswith("_"):
+        guess = meant(name, allowed)
+        remedy = None if guess is None else f"did you mean {guess!r}?"
+    return AttributeError(f"{owner} has no attribute {name!r}{f'; {remedy}' if remedy else ''}")
 
 
 def explains(function: F, owner: str = "") -> F:

@@ -85,10 +85,10 @@ def _numbers(column: Any) -> NDArray[Any]:
         if kind is not None and kind.kind in REAL:
             return column.to_numpy(dtype=kind)
     array = np.asarray(column)
-    return _of_objects(array) if array.dtype == object else array
+    return of_objects(array) if array.dtype == object else array
 
 
-def _of_objects(array: NDArray[Any]) -> NDArray[Any]:
+def of_objects(array: NDArray[Any]) -> NDArray[Any]:
     """Numbers of Python as integers or floats, missing ones as NaN; unchanged if not numbers."""
     kinds = set(map(type, array.flat))
     missing = tuple(kind for kind in kinds if kind is type(None) or kind.__name__ == "NAType")
@@ -96,7 +96,8 @@ def _of_objects(array: NDArray[Any]) -> NDArray[Any]:
     if not all(issubclass(kind, NUMBERS) for kind in kinds):
         return array
     if missing:
-        array = np.array([np.nan if isinstance(each, missing) else each for each in array], object)
+        found = [np.nan if isinstance(each, missing) else each for each in array.flat]
+        array = np.array(found, object).reshape(array.shape)
     elif all(issubclass(kind, INTEGERS) for kind in kinds):
         try:
             return array.astype(np.int64)

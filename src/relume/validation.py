@@ -12,6 +12,8 @@ import numpy as np
 from relume import tables
 from relume.keywords import meant
 
+OBJECTS = np.dtype(object)
+
 
 class _Short(reprlib.Repr):
     """Representations for errors: of a line at most, and of arrays the shape and dtype."""
@@ -56,6 +58,13 @@ def hint(value: Any, allowed: Any) -> str:
     """`; did you mean 'x'?` where one of the allowed names is meant, else an empty text."""
     guess = meant(value, allowed)
     return "" if guess is None else f"; did you mean {guess!r}?"
+
+
+def instance(value: Any) -> str:
+    """`; did you mean nn.Adam()?` where a class of relume.nn is given for one of its objects."""
+    if not isinstance(value, type) or value.__module__ != "relume.nn":
+        return ""
+    return f"; did you mean nn.{value.__name__}()?"
 
 
 def integer(value, name, minimum=1):
@@ -125,7 +134,7 @@ def choice(value, name, allowed):
 
 def as_array(values, name):
     """The values as an array of any dtype; ValueError if masked or of unequal rows."""
-    if type(values) is np.ndarray:
+    if type(values) is np.ndarray and values.dtype is not OBJECTS:
         return values
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
@@ -136,17 +145,30 @@ def as_array(values, name):
     if array is not None:
         return array
     try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+        array = np.asarray(values)
+    except MemoryError:
+        raise
+    except Exception as error:  # of NumPy, or of another library's `__array__`
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name} must be an array of real numbers: {error}") from error
+    return tables.of_objects(array) if array.dtype is OBJECTS and array.ndim else array
 
 
 def real(values, name):
     """An array of real numbers, of any dtype."""
     array = as_array(values, name)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{_about(values)}")
     return array
+
+
+def _about(values):
+    """What to do with something that is no array of numbers: the end of an error's text."""
+    if hasattr(values, "collect"):  # a LazyFrame of polars
+        return "; load it by .collect()"
+    if isinstance(values, list | tuple | np.ndarray | str) or hasattr(values, "dtype"):
+        return ""
+    return f": it is {shown(values)}"
 
 
 def contiguous(array, dtype):
@@ -211,6 +233,12 @@ def shape(found, name, width=None, no_rows=False):
 
 def same_length(X, y, names):
     """Raise unless the arrays X and y have the same number of rows."""
+    if y.ndim == 0 and y.dtype.kind == "O":  # no array at all
+        value = y.item()
+        if value is None:
+            raise TypeError(f"{names[1]} must be given, got None")
+        dense = "dense, " if hasattr(value, "toarray") else ""
+        raise TypeError(f"{names[1]} must be {dense}an array of real numbers, got {shown(value)}")
     if y.ndim == 0 or X.shape[0] != len(y):
         rows = len(y) if y.ndim else f"the single value {shown(y)}"
         raise ValueError(
@@ -225,4 +253,9 @@ def weights(values, name, dtype, n, all_zero=False):
         raise ValueError(f"{name} must have shape ({n},), got {array.shape}")
     if array.min() < 0 or (array.max() == 0 and not all_zero):
         raise ValueError(f"{name} must be at least 0, and not 0 throughout; got {array.min()}")
+    if 0 < array.max() < np.finfo(dtype).tiny:  # the reciprocal of their sum overflows
+        raise ValueError(
+            f"{name} must hold a weight of at least {np.finfo(dtype).tiny:.2g} in "
+            f"{np.dtype(dtype)}, got {array.max():.2g} at most; divide all by their maximum"
+        )
     return array

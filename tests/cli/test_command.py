@@ -183,6 +183,13 @@ def test_inspect_names_the_file_that_is_bad(model, capsys, tmp_path):
     )
 
 
+def test_inspect_of_other_data_than_the_network_s(capsys, tmp_path):
+    """The default data are the digits, and the error did not say how to give others."""
+    path = tmp_path / "net.safetensors"
+    nn.Network([nn.Dense(2)]).build(3).save(path)
+    assert "give rows of the network's own data by --data" in fails(capsys, "inspect", path)
+
+
 def test_experiments_name_what_is_bad(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert "got 'nope'" in fails(capsys, "experiments", "nope")

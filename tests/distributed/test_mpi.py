@@ -126,6 +126,13 @@ def test_what_is_wrong_on_one_rank_raises_on_all(kind, errors):
         assert re.search(FAILURES[kind], each), errors[kind]
 
 
+def test_all_rows_on_each_rank_are_warned_of():
+    """Each row then counted as often as there are ranks, and nobody said so."""
+    assert job(2, "warned", True) == []
+    (text,) = job(2, "warned", False)
+    assert re.search(r"2 ranks have the same \d+ rows.* X\[mpi\.rows\(len\(X\), groups\)\]", text)
+
+
 def test_without_an_mpi_library_the_remedy_is_named():
     code = (
         "import sys; sys.modules['mpi4py'] = None\n"

@@ -591,7 +591,7 @@ def emptied_within(net):
     ("change", "error", "words"),
     [
         (emptied, ValueError, "layers must hold at least one layer"),
-        (no_layer, TypeError, r"layers\[0\] must be a layer such as nn.Dense, got 'relu'"),
+        (no_layer, TypeError, r"layers\[0\] must be a layer such as nn.Dense\(64\), got 'relu'"),
         (no_dense, ValueError, "layers must hold a Dense"),
         (standardized_late, ValueError, "nn.Standardize must be the first layer"),
         (emptied_within, ValueError, "layers of nn.Residual must hold at least one layer"),
@@ -791,7 +791,7 @@ def test_settings_that_depend_on_each_other():
     with pytest.raises(ValueError, match="X must be given for how='bias'"):
         revive.how = "bias"
     stopping = nn.EarlyStopping()
-    with pytest.raises(ValueError, match="mode must be 'min' or 'max' for monitor='profit'"):
+    with pytest.raises(ValueError, match="monitor='profit' is no metric of relume"):
         stopping.monitor = "profit"
     stopping.mode = "max"
     stopping.monitor = "profit"

@@ -43,7 +43,7 @@ INPUTS = {
     "X None": (None, (TypeError, ValueError), [r"\bX\b"]),
     "no row": (X[:0], ValueError, [r"\bX\b", "empty", r"\(0, 4\)"]),
     "no column": (X[:, :0], ValueError, [r"\bX\b", r"\(100, 0\)|at least 1|empty"]),
-    "X of objects": (X.astype(object), TypeError, [r"\bX\b", "object", "real"]),
+    "X of objects": (X.astype(str).astype(object), TypeError, [r"\bX\b", "object", "real"]),
     "X complex": (X.astype("complex64"), TypeError, [r"\bX\b", "complex64", "real"]),
     "X of strings": (X.astype(str), TypeError, [r"\bX\b", "<U", "real"]),
     "X ragged": ([[1.0, 2.0], [3.0]], (TypeError, ValueError), [r"\bX\b"]),
@@ -74,7 +74,7 @@ LABELS = {
     "nan": (spoiled(Y, 99, NAN), ValueError, [r"\by\b", "nan"]),
     "inf": (spoiled(Y, 0, INF), ValueError, [r"\by\b", "inf"]),
     "strings": (Y.astype(str), TypeError, [r"\by\b", "<U", "0 to 2"]),
-    "objects": (Y.astype(object), TypeError, [r"\by\b", "object", "0 to 2"]),
+    "objects": (Y.astype(str).astype(object), TypeError, [r"\by\b", "object", "0 to 2"]),
     "complex": (Y.astype(complex), TypeError, [r"\by\b", "complex128", "0 to 2"]),
     "two columns": (np.eye(3)[Y][:, :2], ValueError, [r"\by\b", r"\(100, 2\)", r"\(n,\)"]),
     "a number": (1, ValueError, [r"\by\b", r"\(\)|\b1\b"]),
@@ -95,7 +95,7 @@ TARGETS = {
     "a row": (VALUES[None], ValueError, [r"\by\b"]),
     "three dimensions": (VALUES[:, None, None], ValueError, [r"\by\b", r"\(100, 1, 1\)"]),
     "strings": (VALUES.astype(str), TypeError, [r"\by\b", "<U", "real"]),
-    "objects": (VALUES.astype(object), TypeError, [r"\by\b", "object", "real"]),
+    "objects": (VALUES.astype(str).astype(object), TypeError, [r"\by\b", "object", "real"]),
     "complex": (VALUES.astype("complex64"), TypeError, [r"\by\b", "complex64", "real"]),
 }
 OPTIONS = {
@@ -318,3 +318,36 @@ def test_bad_dz_can_be_followed_by_a_good_one(dz, error, words):
         n.backward(np.ones((100, 3)))
         n.step()
     plain.assert_same_bits(net, untouched)
+
+
+@pytest.mark.parametrize("groups", [None, 2])
+@pytest.mark.parametrize("value", [np.nan, -1.0])
+def test_weights_changed_during_a_fit(value, groups):
+    """Weights that a callback changes in the user's array were used: negative, in silence."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 3)).astype("float32"), np.arange(64) % 2
+
+    weight = rng.uniform(1, 2, 64).astype("float32")
+    given = weight.copy()
+
+    class Change(nn.Callback):
+        def on_batch_end(self, net, batch, loss):
+            given[:] = value
+
+    def loss(weight, **options):
+        net = nn.Network([nn.Dense(2)], seed=0)
+        return net.fit(X, y, epochs=2, sample_weight=weight, groups=groups, **options)["loss"]
+
+    assert loss(given, callbacks=[Change()]) == loss(weight)
+    assert not (given == weight).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_whose_reciprocal_overflows(dtype):
+    """The error spoke of a loss that is not finite, and of the learning rate."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    net = nn.Network([nn.Dense(2)], seed=0, dtype=dtype).build(2)
+    X, y = np.eye(2), [0, 1]
+    for call in (net.fit, net.train_on_batch, net.evaluate):
+        with pytest.raises(ValueError, match=r"^sample_weight must hold .*their maximum"):
+            call(X, y, sample_weight=np.full(2, tiny))

@@ -268,3 +268,18 @@ def test_weights_of_1_change_nothing(name):
     net = outputs_of(THREE, loss, [name])
     logs = net.evaluate(np.eye(8), y)
     assert net.evaluate(np.eye(8), y, np.ones(8)) == pytest.approx(logs, rel=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "units"), [("binary_cross_entropy", 1), ("cross_entropy", 2)])
+def test_metrics_of_probabilities(loss, units):
+    """scikit-learn's metrics of scores were given labels, and were wrong in silence."""
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = (X[:, 0] + rng.normal(size=200) > 0).astype(int)
+    net = nn.Network([nn.Dense(units)], loss=loss, metrics=[roc_auc_score], seed=0)
+    net.fit(X, y, epochs=3)
+    assert net.evaluate(X, y)["roc_auc_score"] == roc_auc_score(y, net.predict_proba(X)[:, 1])
+    with pytest.raises(ValueError, match="takes probabilities of classes, which loss='mse'"):
+        nn.Network([nn.Dense(1)], loss="mse", metrics=[roc_auc_score])

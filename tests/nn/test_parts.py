@@ -361,3 +361,18 @@ def test_what_is_not_there_yet():
     with pytest.raises(RuntimeError, match=r"Standardize\(.*\) has not learned from data yet"):
         net.part(0, 2)
     assert net.part(1, 2).predict(X).shape == (60, 7)
+
+
+def test_parts_of_a_derived_class_with_another_constructor():
+    """Parts were made by the derived class's constructor, with arguments it does not take."""
+
+    class Small(nn.Network):
+        def __init__(self, units):
+            super().__init__([nn.Dense(units, "relu"), nn.Dense(2)], seed=0)
+
+    X = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    net = Small(4)
+    net.fit(X, np.arange(20) % 2)
+    assert (net.part(0).predict(X) == net.predict(X)).all()
+    assert (net.part(0, 1).predict(X) == net.layer_outputs(X, 0)).all()
+    assert (net.compact(X).network.predict(X) == net.predict(X)).all()

@@ -1,9 +1,15 @@
 """Errors that say what to do: the loss that fits, missing data, the name that was meant."""
 
-import numpy as np
-import pytest
+import re
 
-from relume import nn
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse
+
+import relume
+from relume import diagnostics, nn
+from relume.nn.network import METHODS
 from relume.validation import shown
 
 X = np.random.default_rng(0).normal(size=(64, 4))
@@ -26,7 +32,7 @@ TARGETS = {
     "labels -1 and 1": ("cross_entropy", 2, 2 * Y - 1, "y > 0"),
     "labels 1 and 2": ("cross_entropy", 2, Y + 1, "y - 1"),
     "strings": ("cross_entropy", 2, Y.astype(str), "np.unique(y, return_inverse=True)[1]"),
-    "objects": ("cross_entropy", 2, Y.astype(object), "np.unique(y, return_inverse=True)[1]"),
+    "objects": ("cross_entropy", 2, Y.astype(str).astype(object), "np.unique(y, return_inverse"),
     "more classes": ("cross_entropy", 2, np.arange(64) % 5, "nn.Dense(5)"),
     "one-hot rows": ("cross_entropy", 2, np.eye(3)[np.arange(64) % 3], "nn.Dense(3)"),
     "several labels": ("cross_entropy", 3, X > 0, "use loss='binary_cross_entropy'"),
@@ -266,3 +272,159 @@ def test_no_error_prints_an_array(call, value):
 )
 def test_shown(value, text):
     assert shown(value) == text
+
+
+def run_of(*layers, **options):
+    return nn.Network([nn.Dense(4, "relu"), *layers, nn.Dense(2)], seed=0, **options)
+
+
+GIVEN = {
+    "evaluate without y": (lambda: run_of().build(4).evaluate(X, None), "y must be given"),
+    "sparse y": (
+        lambda: run_of().fit(X, scipy.sparse.csr_array(np.eye(2)[Y])), "y must be dense",
+    ),
+    "class of an optimizer": (lambda: run_of(optimizer=nn.Adam), r"did you mean nn\.Adam\(\)\?"),
+    "class of a layer": (lambda: run_of(nn.BatchNorm), r"did you mean nn\.BatchNorm\(\)\?"),
+    "class of a loss": (lambda: run_of(loss=nn.MSE), r"did you mean nn\.MSE\(\)\?"),
+    "class of a schedule": (lambda: run_of(schedule=nn.Cosine), r"nn\.Cosine\(\)\?"),
+    "class of a callback": (
+        lambda: run_of().fit(X, Y, callbacks=[nn.EarlyStopping]), r"nn\.EarlyStopping\(\)\?",
+    ),
+    "widths of PyTorch": (lambda: nn.Dense(4, 16), r"write nn\.Dense\(16\)"),
+    "a name instead of a list": (
+        lambda: diagnostics.revive(run_of().build(4), X, layers="layer 1"), "must be a list of",
+    ),
+    "part of a state": (
+        lambda: run_of().build(4).load_state_dict({"0.bias": np.zeros(4)}),
+        r"pass net\.state_dict\(\) \| state",
+    ),
+    "state of another module": (
+        lambda: run_of().load_state_dict({"fc1.weight": np.zeros((4, 4))}), "got fc1.weight",
+    ),
+    "a single pos_weight": (
+        lambda: nn.Network([nn.Dense(1)], loss=nn.BinaryCrossEntropy([1.0, 2.0])).fit(X, Y),
+        "pos_weight must hold 1 weight,",
+    ),
+    "polars, lazy": (lambda: run_of().fit(pl.LazyFrame({"a": Y}), Y), r"by \.collect\(\)"),
+    "iterable in predict": (lambda: run_of().build(4).predict(iter([X])), "X must hold .*: it is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GIVEN)
+def test_what_was_given_and_what_to_do(case):
+    """The text named what was missing, or what is allowed, but not what to do."""
+    call, text = GIVEN[case]
+    with pytest.raises((TypeError, ValueError), match=text):
+        call()
+
+
+class Untrusting:
+    """An array of another library that refuses to be converted."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("use .detach() first")
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_an_array_of_another_library_that_refuses(name):
+    """The other library's error did not name the argument."""
+    arguments = {"X": X, "y": Y} | {name: Untrusting()}
+    with pytest.raises(TypeError, match=rf"^{name} must be .*: use \.detach\(\) first"):
+        run_of().fit(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("LeakyReLU", "did you mean 'leaky_relu'?"),
+        ("sofmax", "did you mean 'softmax'?"),
+        ("relu_grad", "use relu_backward(grad, x)"),
+        ("gelu_backward_from_output", "use gelu_backward(grad, x)"),
+    ],
+)
+def test_functions_by_other_names(name, remedy):
+    with pytest.raises(AttributeError) as caught:
+        getattr(relume, name)
+    assert str(caught.value) == f"module 'relume' has no attribute {name!r}; {remedy}"
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("Linear", "use nn.Dense(units)"),
+        ("linear", "use nn.Dense(units)"),
+        ("Sequential", "use nn.Network([...])"),
+        ("Softmax", "it is part of loss"),
+        ("Drop_out", "did you mean 'Dropout'?"),
+    ],
+)
+def test_classes_of_other_libraries(name, remedy):
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'; ") as caught:
+        getattr(nn, name)
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_methods_of_other_libraries(name):
+    """The error did not say what does the same here; hasattr is False, as it was."""
+    net = run_of()
+    with pytest.raises(
+        AttributeError, match=rf"^Network has no attribute '{name}'; {re.escape(METHODS[name])}"
+    ):
+        getattr(net, name)
+    assert not hasattr(net, name)
+
+
+def test_a_keras_callback_does_not_end_a_fit_in_silence():
+    """`net.stop_training = True` was stored, and training went on."""
+
+    def stop(net, epoch, logs):
+        net.stop_training = True
+
+    with pytest.raises(AttributeError, match="a callback that returns True ends the fit"):
+        run_of().fit(X, Y, epochs=2, callbacks=[stop])
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    """The error spoke of the loss, which was finite, and advised a lower learning rate."""
+
+    def wrong(y_true, y_pred):
+        return 1.0, np.full_like(y_pred, np.nan)
+
+    with pytest.raises(ValueError, match=r"the gradient of .*wrong must be finite where the loss"):
+        run_of(loss=wrong).fit(X, Y)
+
+
+def two(a, b):
+    return a
+
+
+CALLS = {
+    "callback": (lambda: run_of().fit(X, Y, callbacks=[two]), r"on_epoch_end\(net, epoch, logs\)"),
+    "loss": (lambda: run_of(loss=lambda z: z).fit(X, Y), r"loss\(y_true, y_pred\)"),
+    "metric": (
+        lambda: run_of(metrics=[lambda y: 1.0]).fit(X, Y, validation_split=0.2),
+        r"metric\(y_true, y_pred\)",
+    ),
+    "schedule": (lambda: run_of(schedule=two).fit(X, Y), r"schedule\(epoch\)"),
+    "scheduler": (
+        lambda: run_of().fit(X, Y, callbacks=[nn.LearningRateScheduler(lambda e: 0.1)]),
+        r"f\(epoch, lr\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_functions_that_take_other_arguments(case):
+    """Python's error counted arguments, but did not say which ones are passed."""
+    call, form = CALLS[case]
+    with pytest.raises(TypeError, match=rf"is called as {form}, but takes \("):
+        call()
+
+
+def test_a_type_error_inside_a_function_is_passed_on():
+    def fails(net, epoch, logs):
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match=r"^mine$"):
+        run_of().fit(X, Y, callbacks=[fails])

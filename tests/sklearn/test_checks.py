@@ -1,5 +1,7 @@
 """scikit-learn's own checks of an estimator, and scikit-learn's estimator beside ours."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import sklearn.neural_network
 from sklearn.utils.estimator_checks import (
@@ -95,3 +97,39 @@ def test_dropout(kind):
     """Masks are drawn for a row whatever it weighs."""
     failed = outcome(OURS[kind](max_iter=40, dropout=0.2, learning_rate_init=0.01))
     assert set(failed) <= WEIGHTS, failed
+
+
+FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": ["x", "y", "x", "y"]})
+Y_OF_FRAME = ["p", "q", "p", "q"]
+
+
+@pytest.mark.parametrize("column", ["b", "when"])
+def test_a_column_that_holds_no_numbers_is_named(column):
+    """scikit-learn's text names the value that it could not convert, but not the column."""
+    frame = FRAME.assign(when=pd.Timestamp("2020-01-01"))[["a", column]]
+    kind = ValueError if column == "b" else TypeError
+    with pytest.raises(kind, match=f"X must hold real numbers, got column '{column}'"):
+        MLPClassifier().fit(frame, Y_OF_FRAME)
+    fitted = MLPClassifier(max_iter=300).fit(FRAME[["a"]].assign(**{column: 1.0}), Y_OF_FRAME)
+    with pytest.raises(kind, match=f"X must hold real numbers, got column '{column}'"):
+        fitted.predict(frame)
+
+
+@pytest.mark.parametrize(
+    ("y", "kind", "text"),
+    [
+        (["p", None, "p", "q"], TypeError, "y must hold labels of one kind.* got NoneType, str"),
+        ([1, "q", 1, "q"], TypeError, "y must hold labels of one kind"),
+        ([0.5, 1.5, 2.5, 3.5], ValueError, "Unknown label type: y must .* use MLPRegressor"),
+    ],
+)
+def test_labels_that_are_none(y, kind, text):
+    """The text was of a comparison inside NumPy, or held all of y."""
+    with pytest.raises(kind, match=text) as caught:
+        MLPClassifier().fit(FRAME[["a"]], np.array(y, object if kind is TypeError else float))
+    assert len(str(caught.value)) < 200
+
+
+def test_a_name_for_weights_of_rows():
+    with pytest.raises(ValueError, match=r"sample_weight must .* did you mean class_weight\?"):
+        MLPClassifier().fit(FRAME[["a"]], Y_OF_FRAME, sample_weight="balanced")

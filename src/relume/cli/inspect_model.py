@@ -21,7 +21,13 @@ def run(options: argparse.Namespace) -> int:
     with about(options.data):
         data = data_of(options.data)
     with about(f"{options.model} with {options.data}"):
-        report = diagnostics.inspect(net, *data)
+        try:
+            report = diagnostics.inspect(net, *data)
+        except ValueError as error:
+            if options.data not in NAMES or "features" not in str(error):
+                raise
+            text = f"{error}; give rows of the network's own data by --data rows.npz"
+            raise ValueError(text) from error
     if options.json:
         terminal.print_json(report.to_dict())
     else:

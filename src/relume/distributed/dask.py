@@ -40,6 +40,7 @@ from relume.nn.training.history import History
 from relume.nn.training.lbfgs_fit import check_fit as check_lbfgs
 from relume.nn.training.lbfgs_fit import fit_lbfgs
 from relume.nn.training.run import checked, new_training
+from relume.public_names import publish as _publish
 
 if TYPE_CHECKING:
     from relume.nn.network import Network
@@ -1035,3 +1036,6 @@ class _Objective(GroupObjective):
         sums, tail = source.sums(self.weights.parameters, (self.key,))
         self.gradient[:] = sums
         return tail
+
+
+_publish(globals())

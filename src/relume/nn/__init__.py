@@ -1,5 +1,6 @@
 """Small dense networks, trained and run by a compiled engine on relume's kernels."""
 
+from relume.keywords import no_attribute as _no_attribute
 from relume.nn.callbacks.callback import Callback
 from relume.nn.callbacks.monitor import Monitor, TrainingWarning
 from relume.nn.callbacks.revive import Revive
@@ -117,5 +118,26 @@ __all__ = [
     "load",
     *_layers,
 ]
+
+# Names of other libraries in lower case, and what to use here.
+_ELSEWHERE = {
+    "linear": "use nn.Dense(units), whose input width is inferred",
+    "sequential": "use nn.Network([...])",
+    "model": "use nn.Network([...])",
+    "module": "use nn.Network([...])",
+    "input": "it is not needed: the input width is inferred",
+    "flatten": "use X.reshape(len(X), -1)",
+    "softmax": "it is part of loss='cross_entropy', and predict_proba gives probabilities",
+    "normalization": "use nn.Standardize()",
+    "batchnormalization": "use nn.BatchNorm()",
+    "layernormalization": "use nn.LayerNorm()",
+    "mlpclassifier": "use relume.sklearn.MLPClassifier",
+    "mlpregressor": "use relume.sklearn.MLPRegressor",
+}
+
+
+def __getattr__(name):
+    raise _no_attribute("module 'relume.nn'", name, _ELSEWHERE.get(name.lower()), __all__)
+
 
 _publish(globals())

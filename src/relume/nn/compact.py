@@ -197,7 +197,7 @@ def _beginning(net, end):
     layers = net.layers[:end]
     names = {f"{module}" for module in range(_module(net.layers, end))}
     state = {k: v for k, v in net.state_dict().items() if k.partition(".")[0] in names}
-    start = type(net)(layers, loss="mse", dtype=net.dtype)
+    start = net._new(layers, loss="mse", dtype=net.dtype)
     start.load_state_dict(state)
     return start
 

@@ -4,6 +4,7 @@ An output z of the last layer is a logit, the logarithm of a rate, or a value.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import relume
 from relume import validation
+from relume.keywords import misfit
 from relume.nn.configurable import Configurable
 from relume.nn.target_advice import about_labels, about_shape, about_zeros_and_ones
 
@@ -271,9 +273,9 @@ class BinaryCrossEntropy(Loss):
         """The weight of each output's positives, and the label smoothing if there is one."""
         weights = [1.0] if self.pos_weight is None else np.atleast_1d(self.pos_weight)
         if len(weights) not in (1, n_out):
+            many = f"1 or {n_out} weights" if n_out > 1 else "1 weight"
             raise ValueError(
-                f"pos_weight must hold 1 or {n_out} weights, as the network has outputs; "
-                f"got {len(weights)}"
+                f"pos_weight must hold {many}, as the network has outputs; got {len(weights)}"
             )
         smoothing = [self.label_smoothing] if self.label_smoothing else []
         return np.array([*np.broadcast_to(weights, n_out), *smoothing], dtype)
@@ -584,7 +586,10 @@ class PythonLoss(Loss):
 
     def __call__(self, y: NDArray[Any], z: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         """The loss and its gradient by z, checked."""
-        result = self.function(y, z)
+        try:
+            result = self.function(y, z)
+        except TypeError as error:
+            raise misfit(error, self.function, "loss(y_true, y_pred)", y, z) from error.__cause__
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise TypeError(f"{self.name} must return (loss, grad), got {type(result)}")
         loss, grad = result
@@ -601,6 +606,11 @@ class PythonLoss(Loss):
             raise ValueError(
                 f"the gradient of {self.name} must have the shape {z.shape} of the outputs, "
                 f"got {grad.shape}"
+            )
+        if math.isfinite(value) and not np.isfinite(grad).all():
+            raise ValueError(
+                f"the gradient of {self.name} must be finite where the loss is, got NaN or "
+                f"infinity beside a loss of {value:.6g}"
             )
         return value, validation.contiguous(grad, z.dtype)
 
@@ -624,6 +634,7 @@ def loss_of(value: Any) -> Loss:
         raise TypeError(
             f"loss must be one of {', '.join(LOSSES)}, a loss of relume.nn such as nn.MSE(), or a "
             f"function (y_true, y_pred) -> (loss, grad); got {validation.shown(value)}"
+            f"{validation.instance(value)}"
         )
     return PythonLoss(value)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import validation
-from relume.keywords import meant
+from relume.keywords import meant, misfit
 from relume.nn.losses import Loss
 
 
@@ -133,7 +133,8 @@ def metrics_of(values: Iterable[str | Callable[..., float]] | None, loss: Loss) 
 
     A callable is a function ``(y_true, y_pred) -> float``, where ``y_pred`` is what `predict`
     returns, of shape (n,) for one output. One that has a parameter ``sample_weight`` is given the
-    weights of the rows, if there are any.
+    weights of the rows, if there are any. One whose second parameter is named ``y_score``,
+    ``y_proba`` or ``y_prob`` is given probabilities.
     """
     if values is None:
         values = ["accuracy"] if loss.classifies else []
@@ -172,11 +173,21 @@ def _metric_of(value, loss):
         raise TypeError(f"metrics must be names or callables, got {validation.shown(value)}")
     name = getattr(value, "__name__", type(value).__name__)
 
-    weighs = _takes_weights(value)
+    weighs, scores = _takes_weights(value), _takes_scores(value)
+    if scores and not loss.classifies:
+        raise ValueError(
+            f"metric {name} takes probabilities of classes, which loss={loss.name!r} does not have"
+        )
 
     def metric(y, predicted, z, weight):
         weights = {} if weight is None or not weighs else {"sample_weight": weight}
-        result = value(y, predicted, **weights)
+        if scores:
+            predicted = _scores(loss.probabilities(z))
+        try:
+            result = value(y, predicted, **weights)
+        except TypeError as error:
+            call = "metric(y_true, y_pred)"
+            raise misfit(error, value, call, y, predicted) from error.__cause__
         if not isinstance(result, numbers.Real) and np.ndim(result) != 0:
             raise TypeError(f"metric {name} must return a number, got {validation.shown(result)}")
         return result
@@ -192,6 +203,20 @@ def _takes_weights(function):
         return False
     each = parameters.get("sample_weight")
     return each is not None and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+
+
+def _takes_scores(function):
+    """Whether a function takes probabilities, as scikit-learn names the parameter of some."""
+    try:
+        _, second, *_ = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return second in ("y_score", "y_proba", "y_prob")
+
+
+def _scores(probabilities):
+    """The probabilities of class 1 of two classes, else those of all classes."""
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 
 def metric_values(

@@ -70,8 +70,8 @@ class MonitoredMetric:
         plain = "loss" if self.name is None else self.name.removeprefix("val_")
         if plain not in LOWER_IS_BETTER | HIGHER_IS_BETTER:
             raise ValueError(
-                f"mode must be 'min' or 'max' for monitor={self.name!r}, a metric that relume "
-                f"does not know; got 'auto'{validation.hint(self.name, KNOWN)}"
+                f"monitor={self.name!r} is no metric of relume's; for one of your own give "
+                f"mode='min' or mode='max'{validation.hint(self.name, KNOWN)}"
             )
         return plain in HIGHER_IS_BETTER
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from relume import validation
 from relume.engine.skip_zeros import SPARSITIES
 from relume.engine.updates import Updates
-from relume.keywords import refuse, refusing
+from relume.keywords import no_attribute, refuse, refusing
 from relume.nn import notebook
 from relume.nn.callbacks.callback import Callback, Hooks
 from relume.nn.choices import Choices, choices_of
@@ -136,6 +136,28 @@ class _Elsewhere:
 
 def _elsewhere(n: int, remedy: str) -> list[Any]:
     return [_Elsewhere(remedy) for _ in range(n)]
+
+
+# Methods of other libraries, and what to do here.
+METHODS = {
+    name: remedy
+    for names, remedy in {
+        "add compile": "pass layers, loss and optimizer to nn.Network",
+        "parameters named_parameters weights get_weights": "use net.state_dict()",
+        "coefs_ intercepts_": "use net.state_dict(), or net.to_sklearn()",
+        "set_weights load_weights": "use net.load_state_dict(state)",
+        "score": "use net.evaluate(X, y)",
+        "transform encode": "use net.part(first, last).predict(X), or net.layer_outputs(X, layer)",
+        "partial_fit": "use net.train_on_batch(X, y)",
+        "predict_log_proba": "use relume.log_softmax(net.forward(X), axis=1)",
+        "decision_function": "use net.forward(X)",
+        "zero_grad": "it is not needed: net.backward begins with new gradients",
+        "train eval": "it is not needed: fit trains, predict and forward do not",
+        "to cuda cpu": "networks run on the CPU, and nn.Network takes dtype",
+        "load": "use nn.load(path)",
+    }.items()
+    for name in names.split()
+}
 
 
 class Network:
@@ -266,6 +288,20 @@ class Network:
     scheduler, lr_scheduler = _elsewhere(2, "assign net.schedule")
     seed, random_state = _elsewhere(2, "pass seed to nn.Network")
     epochs, batch_size, callbacks, progress, verbose = _elsewhere(5, "it is an argument of fit")
+    stop_training, should_stop = _elsewhere(2, "a callback that returns True ends the fit")
+
+    def _new(self, layers: Any, **options: Any) -> Network:
+        """A network of other layers: a derived class may have another constructor."""
+        return Network(layers, **options)
+
+    if not TYPE_CHECKING:  # a type checker would let any attribute be read
+
+        def __getattr__(self, name):
+            """Raise an error that says what another library's method is called here."""
+            for cls in type(self).__mro__:
+                if name in vars(cls):  # a property raised: again, for its own error
+                    return vars(cls)[name].__get__(self, type(self))
+            raise no_attribute(type(self).__name__, name, METHODS.get(name))
 
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))

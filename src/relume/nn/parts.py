@@ -57,7 +57,7 @@ def part(net: Network, first: int, last: int | None) -> Network:
             "in the network alone: call fit first, or end the part before the last layer"
         )
     rng, sparse = copy.deepcopy(net._rng), cast("Any", net.sparse)
-    found = type(net)(
+    found = net._new(
         layers, loss=copy.copy(net.loss) if outputs else "mse", optimizer=net.optimizer, seed=rng,
         dtype=net.dtype, metrics=net._given_metrics if outputs else None, schedule=net.schedule,
         sparse=sparse, scale_targets=net.scale_targets and outputs,

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from relume import tables
 from relume.nn.callbacks.callback import Hooks
 from relume.nn.data.rows import check_sparse, features_of, is_sparse
 from relume.nn.layers.activations import ACTIVATIONS, Activation
@@ -43,6 +44,20 @@ from relume.sklearn.warned import as_of_scikit_learn
 SPARSE = ["csr", "csc"]
 ActivationOf = str | Activation | Elementwise | type[Activation | Elementwise] | None
 LossFunction = Callable[..., tuple[float, NDArray[Any]]]
+
+
+@contextlib.contextmanager
+def named_columns(X):
+    """Where scikit-learn finds no numbers in a data frame, name the column that has none."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        try:
+            tables.as_array(X, "X")
+        except TypeError as better:
+            raise kind(str(better)) from error
+        raise
 
 
 class MLP(BaseEstimator):
@@ -146,6 +161,12 @@ class MLP(BaseEstimator):
         X, y = self._validate(X, y, first, min_rows=2 if self.normalization == "batch" else 1)
         self._check_combination(incremental)
         if sample_weight is not None:
+            if isinstance(sample_weight, str):
+                other = "; did you mean class_weight?" if hasattr(self, "class_weight") else ""
+                raise ValueError(
+                    f"sample_weight must be an array of a weight per row or None, "
+                    f"got {sample_weight!r}{other}"
+                )
             sample_weight = _check_sample_weight(sample_weight, X)
         self.n_outputs_, before = self._learn_targets(y, incremental), vars(self).get("n_outputs_")
         random_state = check_random_state(self.random_state)
@@ -180,10 +201,11 @@ class MLP(BaseEstimator):
             return X, y
         if is_sparse(X):
             check_sparse(X, "X")
-        X, y = validate_data(
-            self, X, y, accept_sparse=SPARSE, multi_output=True, dtype=dtype, reset=reset,
-            y_numeric=self._y_numeric, ensure_min_samples=min_rows,
-        )  # fmt: skip
+        with named_columns(X):
+            X, y = validate_data(
+                self, X, y, accept_sparse=SPARSE, multi_output=True, dtype=dtype, reset=reset,
+                y_numeric=self._y_numeric, ensure_min_samples=min_rows,
+            )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             with as_of_scikit_learn():
                 y = column_or_1d(y, warn=True)
@@ -414,7 +436,8 @@ class MLP(BaseEstimator):
         check_is_fitted(self)
         if is_sparse(X):
             check_sparse(X, "X")
-        X = validate_data(self, X, accept_sparse=SPARSE, reset=False)
+        with named_columns(X):
+            X = validate_data(self, X, accept_sparse=SPARSE, reset=False)
         network = self._synchronized()
         with self._threads():
             return network._outputs(features_of(X, "X", network.dtype))

@@ -5,10 +5,29 @@ import reprlib
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.multiclass import type_of_target, unique_labels
 
 import relume
 from relume import validation
+
+
+def _binarizer_of(y):
+    """scikit-learn's encoder of labels; errors say what y holds instead."""
+    try:
+        return LabelBinarizer().fit(y)
+    except TypeError:  # labels that have no order
+        kinds = sorted({type(each).__name__ for each in np.ravel(y)})
+        raise TypeError(
+            f"y must hold labels of one kind, all strings or all numbers; got {', '.join(kinds)}"
+        ) from None
+    except ValueError as error:
+        kind = type_of_target(y)
+        if not kind.startswith("continuous"):
+            raise
+        raise ValueError(
+            f"Unknown label type: y must hold class labels, got {kind} values; for values, use "
+            "MLPRegressor"
+        ) from error
 
 
 class Classes:
@@ -23,7 +42,7 @@ class Classes:
         if self.classes is not None:
             self.kind = "binary" if len(self.classes) <= 2 else "multiclass"
         else:
-            self._binarizer = LabelBinarizer().fit(y)
+            self._binarizer = _binarizer_of(y)
             self.classes = self._binarizer.classes_
             self.kind = self._binarizer.y_type_
         if softmax and self.kind == "binary":

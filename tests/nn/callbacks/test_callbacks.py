@@ -415,3 +415,41 @@ def test_optimizer_is_a_networks_own():
     copied = copy.copy(one)
     one.optimizer.lr = 0.5
     assert optimizer.lr == two.optimizer.lr == copied.optimizer.lr == 0.1
+
+
+def test_a_method_that_is_no_hook_is_refused():
+    """A hook of another library's name was never called, and nobody said so."""
+    with pytest.raises(TypeError, match=r"on_train_begin is not a hook .* the hooks are on_fit_"):
+
+        class Keras(nn.Callback):
+            def on_train_begin(self, logs=None):
+                pass
+
+    with pytest.raises(TypeError, match="did you mean 'on_epoch_end'"):
+
+        class Misspelt(nn.Callback):
+            def on_epochs_end(self, net, epoch, logs):
+                pass
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_what_a_callback_adds_to_the_logs_is_recorded(optimizer):
+    """It was in the logs of later callbacks, but not in the history."""
+
+    def add(net, epoch, logs):
+        if epoch > 1:
+            logs["mine"] = float(epoch)
+
+    net = nn.Network([nn.Dense(2)], seed=0, optimizer=optimizer)
+    history = net.fit(np.eye(4), [0, 1, 0, 1], epochs=3, callbacks=[add])
+    np.testing.assert_array_equal(history["mine"], [np.nan, 2.0, 3.0])
+    assert len(history["loss"]) == 3
+
+
+def test_an_object_with_hooks_that_is_no_callback():
+    class Duck:
+        def on_epoch_end(self, net, epoch, logs):
+            pass
+
+    with pytest.raises(TypeError, match=r"derive its class from nn\.Callback"):
+        nn.Network([nn.Dense(2)]).fit(np.eye(2), [0, 1], callbacks=[Duck()])

@@ -423,7 +423,7 @@ BAD = {
     "monitor?": (
         lambda: nn.EarlyStopping("val_profit"),
         ValueError,
-        ["mode must be 'min' or 'max'", "'val_profit'"],
+        ["is no metric of relume", "'val_profit'"],
     ),
     "mode": (lambda: nn.EarlyStopping(mode="up"), ValueError, ["mode", "auto", "'up'"]),
     "patience": (lambda: nn.EarlyStopping(patience=0), ValueError, ["patience", "at least 1"]),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn.neural_network
+import xarray as xr
 
 from relume import diagnostics, nn, validation
 from relume.sklearn import MLPClassifier, MLPRegressor
@@ -354,3 +355,33 @@ def test_integers_stay_exact():
         array = validation.as_array(column, "y")
         assert (array.dtype, array[0]) == (np.dtype(np.int64), large)
     assert validation.as_array(pd.Series([2**70, True], dtype=object), "y")[0] == 2.0**70
+
+
+def test_objects_that_are_numbers():
+    """``frame.to_numpy()`` of numbers and booleans was refused, and the frame itself was not."""
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    y = (X[:, 0] > 0).astype(int)
+
+    def fit(X, y, loss="cross_entropy"):
+        net = nn.Network([nn.Dense(2 if loss == "cross_entropy" else 1)], loss=loss, seed=0)
+        return net.fit(X, y)["loss"]
+
+    assert fit(X.astype(object), y.astype(object)) == fit(X, y)
+    mixed = pd.DataFrame({"a": X[:, 0], "b": y == 1}).to_numpy()
+    assert mixed.dtype == object
+    assert fit(mixed, y) == fit(mixed.astype(float), y)
+    assert fit(X, X[:, 0].astype(object), "mse") == fit(X, X[:, 0], "mse")
+    with pytest.raises(ValueError, match="X must be finite"):
+        fit([[1.0, None]] * 20, y)
+    with pytest.raises(TypeError, match="X must hold real numbers, got dtype object"):
+        fit(np.array([[1.0, "a"]] * 20, object), y)
+
+
+def test_an_array_of_xarray_in_memory():
+    """It has a method ``__dask_graph__`` too, and was taken for a Dask array."""
+    X = xr.DataArray(np.random.default_rng(0).normal(size=(20, 2)))
+    net = nn.Network([nn.Dense(2)], seed=0)
+    loss = net.fit(X, np.arange(20) % 2)["loss"]
+    assert loss == nn.Network([nn.Dense(2)], seed=0).fit(X.to_numpy(), np.arange(20) % 2)["loss"]
+    with pytest.raises(TypeError, match="got a Dask array"):
+        net.predict(X.chunk(5))

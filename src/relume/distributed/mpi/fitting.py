@@ -177,7 +177,8 @@ def fit(
     Warns
     -----
     UserWarning
-        If the ranks of a machine have more threads together than it has cores.
+        If the ranks of a machine have more threads together than it has cores, or if all ranks
+        have the same rows.
     """
     MPI = mpi4py_or_error()
     channel = Channel(MPI.COMM_WORLD if comm is None else comm)
@@ -193,13 +194,14 @@ def fit(
             )  # fmt: skip
         except Exception as raised:
             error = raised
-        description = {"same": {}, "rows": 0, "counts": None}
+        description = {"same": {}, "rows": 0, "counts": None, "sample": None}
         if error is None:
             arguments = groups, epochs, batch_size, shuffle, checkpoint
             description = _description(net, prepared, *arguments)
         found = channel.agree(description, error)
         channel.reserve(1)
         _warn_of_threads(MPI, channel, threads)
+        _warn_of_same_rows(channel, found)
         try:
             return _fit(
                 net, channel, prepared, found, groups, checkpoint, epochs, batch_size, shuffle,
@@ -277,7 +279,7 @@ def _counts(net, y, weight):
     """The rows of each label that count."""
     if not net.loss.classifies or net.loss.expected(y).ndim != 1:
         raise ValueError(
-            f"class_weight needs one label a row, which loss={net.loss.name!r} has not"
+            f"class_weight needs one label per row, but loss={net.loss.name!r} takes other targets"
         )
     labels = net.loss.expected(y)
     counted = labels if weight is None else labels[weight > 0]
@@ -325,8 +327,28 @@ def _description(net, prepared, groups, epochs, batch_size, shuffle, checkpoint)
     }  # fmt: skip
     return {
         "same": same, "rows": prepared["rows"], "counts": prepared["counts"],
-        "weighted": prepared["weighted"],
+        "weighted": prepared["weighted"], "sample": _sample(prepared["X"]),
     }  # fmt: skip
+
+
+def _sample(X):
+    """A digest of some rows of an array in memory, by which ranks find out that they are alike."""
+    if not isinstance(X, np.ndarray) or len(X) == 0:
+        return None
+    some = X[np.linspace(0, len(X) - 1, 64).astype(np.intp)]
+    return hashlib.blake2b(np.ascontiguousarray(some).tobytes(), digest_size=8).hexdigest()
+
+
+def _warn_of_same_rows(channel, found):
+    """Warn where each rank was given all rows instead of its own."""
+    rows = {(each["rows"], each["sample"]) for each in found}
+    if channel.rank == 0 and len(found) > 1 and len(rows) == 1 and found[0]["sample"] is not None:
+        warnings.warn(
+            f"all {len(found)} ranks have the same {found[0]['rows']} rows of X, each of which "
+            f"therefore counts {len(found)} times: pass each rank its own, "
+            "X[mpi.rows(len(X), groups)] and y alike",
+            stacklevel=4,
+        )
 
 
 def _warn_of_threads(MPI, channel, threads):

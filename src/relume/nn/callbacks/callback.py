@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relume import validation
+from relume.keywords import misfit
 from relume.nn.configurable import CheckedSettings
 from relume.nn.monitored_metric import names_of_logs
 
@@ -49,6 +50,16 @@ class Callback(CheckedSettings):
     """
 
     _saves: ClassVar[bool] = False  # whether it comes after the others
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        hooks = [name for name in vars(Callback) if name.startswith("on_")]
+        for name in vars(cls):
+            if name.startswith("on_") and name not in hooks:
+                raise TypeError(
+                    f"{cls.__qualname__}.{name} is not a hook and would never be called; the "
+                    f"hooks are {', '.join(hooks)}{validation.hint(name, hooks)}"
+                )
 
     def _checking_classes(self) -> list[type]:
         """relume's own classes: the constructor of another may open a file, for one."""
@@ -122,7 +133,8 @@ class Callback(CheckedSettings):
         net : Network
         epoch : int
         logs : dict of str to float
-            The loss and the metrics of the epoch, as `History` records them.
+            The loss and the metrics of the epoch, as `History` records them. What a hook adds is
+            recorded too, and later callbacks see it.
 
         Returns
         -------
@@ -296,8 +308,21 @@ class Hooks:
         hooks = self._hooks[name]
         if not hooks:
             return False
-        answers = [hook(*arguments) for hook in hooks]
-        return any(_is_true(answer) for answer in answers)
+        end = False
+        for hook in hooks:
+            try:
+                end |= _is_true(hook(*arguments))
+            except TypeError as error:
+                raise misfit(error, hook, _call_of(name), *arguments) from error.__cause__
+        return end
+
+
+def _call_of(name: str) -> str:
+    """How a hook is called, for an error."""
+    import inspect
+
+    _, *parameters = inspect.signature(getattr(Callback, name)).parameters
+    return f"{name}({', '.join(parameters)})"
 
 
 def _is_true(answer: Any) -> bool:
@@ -353,6 +378,13 @@ def _check_logs(user: Any, names: list[str]) -> None:
         check(names)
 
 
+def _about(callback: Any) -> str:
+    """What to do with an object that has hooks, but is no callback."""
+    if any(hasattr(callback, name) for name in HOOKS):
+        return "; derive its class from nn.Callback"
+    return ""
+
+
 def _hooks_of(callback: Any, name: str) -> list[tuple[str, Hook]]:
     """Names and hooks of a callback: a `Callback`, or a function."""
     if isinstance(callback, Callback):
@@ -365,5 +397,6 @@ def _hooks_of(callback: Any, name: str) -> list[tuple[str, Hook]]:
         raise TypeError(
             f"{name} must be a callback such as nn.EarlyStopping() or a function "
             f"f(net, epoch, logs), got {validation.shown(callback)}"
+            f"{validation.instance(callback) or _about(callback)}"
         )
     return [("on_epoch_end", callback)]

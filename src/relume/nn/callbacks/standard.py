@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from relume import validation
+from relume.keywords import misfit
 from relume.nn.callbacks.callback import Callback, numbers_of
 from relume.nn.monitored_metric import MonitoredMetric, missing
 from relume.runtime import files
@@ -536,7 +537,12 @@ class LearningRateScheduler(Callback):
         """Set the learning rate."""
         if not hasattr(net.optimizer, "lr"):
             raise ValueError(f"optimizer must have a learning rate, got {net.optimizer!r}")
-        net.optimizer.lr = validation.positive(self.f(epoch, net.optimizer.lr), "what f returns")
+        lr = net.optimizer.lr
+        try:
+            lr = self.f(epoch, lr)
+        except TypeError as error:
+            raise misfit(error, self.f, "f(epoch, lr)", epoch, lr) from error.__cause__
+        net.optimizer.lr = validation.positive(lr, "what f returns")
 
 
 class TerminateOnNaN(Callback):

@@ -134,14 +134,15 @@ def rows(
     if weight is not None:
         if isinstance(net.loss, PythonLoss):
             raise ValueError(f"{names[2]} must be None for a loss written in Python")
-        weight = validation.weights(weight, names[2], net.dtype, len(X), all_zero)
+        # A copy, which nobody changes once it has been checked.
+        weight = np.array(validation.weights(weight, names[2], net.dtype, len(X), all_zero))
     return X, y, weight
 
 
 def dask_kind(values: Any) -> str | None:
     """Dask's "array", "dataframe" or "series"; None for anything else. Dask is not imported."""
-    if not hasattr(values, "__dask_graph__"):
-        return None
+    if not hasattr(values, "__dask_graph__") or values.__dask_graph__() is None:
+        return None  # None: xarray's, of an array in memory
     if hasattr(values, "map_blocks"):
         return "array"
     if hasattr(values, "map_partitions") and hasattr(values, "ndim"):

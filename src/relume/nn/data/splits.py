@@ -55,7 +55,9 @@ def weights_of_labels(class_weight, loss, n_out, y, weight):
     if isinstance(loss, PythonLoss):
         raise ValueError("class_weight must be None for a loss written in Python")
     if not loss.classifies or loss.expected(y).ndim != 1:
-        raise ValueError(f"class_weight needs one label a row, which loss={loss.name!r} has not")
+        raise ValueError(
+            f"class_weight needs one label per row, but loss={loss.name!r} takes other targets"
+        )
     if isinstance(class_weight, str):
         validation.choice(class_weight, "class_weight", ["balanced"])
         kept = None if weight is None else weight > 0

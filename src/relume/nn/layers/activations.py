@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import numbers
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -149,10 +150,17 @@ def activation_of(value: Any, more: Iterable[str] = ()) -> Activation | None:
     if not isinstance(value, str):
         raise TypeError(
             "activation must be a name, an activation of relume.nn or None, "
-            f"got {validation.shown(value)}"
+            f"got {validation.shown(value)}{_about_widths(value)}"
         )
     name = validation.choice(value, "activation", [*ACTIVATIONS, *more, "linear"])
     return None if name == "linear" else _with_defaults(ACTIVATIONS[name])
+
+
+def _about_widths(value):
+    """For who gives the widths of a layer's input and output, as PyTorch's Linear takes them."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        return ""
+    return f"; for a layer of {value} units write nn.Dense({value}), the input's width is inferred"
 
 
 def _with_defaults(cls):

@@ -53,6 +53,7 @@ def checked_layers(layers: Any, name: str) -> list[Layer | Activation]:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer | Activation):
             raise TypeError(
-                f"{name}[{i}] must be a layer such as nn.Dense, got {validation.shown(layer)}"
+                f"{name}[{i}] must be a layer such as nn.Dense(64), got {validation.shown(layer)}"
+                f"{validation.instance(layer)}"
             )
     return CountedList(layers)

@@ -506,8 +506,8 @@ def optimizer_of(value: Any) -> Any:
     if isinstance(value, str):
         return OPTIMIZERS[validation.choice(value, "optimizer", OPTIMIZERS)]()
     if not isinstance(value, tuple(OPTIMIZERS.values())):
-        names = ", ".join(f"nn.{cls.__name__}" for cls in OPTIMIZERS.values())
         raise TypeError(
-            f"optimizer must be one of {names}, or a name of one, got {validation.shown(value)}"
+            f"optimizer must be an optimizer such as nn.Adam(), or one of "
+            f"{', '.join(OPTIMIZERS)}; got {validation.shown(value)}{validation.instance(value)}"
         )
     return value

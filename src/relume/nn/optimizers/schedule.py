@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from relume import validation
+from relume.keywords import misfit
 from relume.nn.configurable import Configurable
 
 
@@ -94,7 +95,7 @@ def schedule_of(value: Any) -> Callable[[float], float] | None:
     if value is not None and (isinstance(value, type) or not callable(value)):
         raise TypeError(
             "schedule must be a schedule such as nn.Cosine(10), a function of the epoch or None, "
-            f"got {validation.shown(value)}"
+            f"got {validation.shown(value)}{validation.instance(value)}"
         )
     return value
 
@@ -119,7 +120,10 @@ def learning_rates(lr, schedule, epoch, steps):
 
 
 def _checked(schedule, time):
-    factor = schedule(time)
+    try:
+        factor = schedule(time)
+    except TypeError as error:
+        raise misfit(error, schedule, "schedule(epoch)", time) from error.__cause__
     try:
         if math.isfinite(factor) and factor >= 0:
             return float(factor)

@@ -26,7 +26,7 @@ def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
     arrays = parameters(weights.specs, weights.plan.n_in)
     for name in arrays:
         if name not in state:
-            raise ValueError(f"state lacks {name!r}; it must hold {', '.join(arrays)}")
+            raise _lacks(name, state, arrays)
     for name in state:
         validation.choice(name, "a name in state", arrays)
     values = {}
@@ -40,6 +40,16 @@ def from_state_dict(state, layers, dtype, n_features=None, sparse="auto"):
     take_over(weights, values)
     weights.standardized = True
     return weights
+
+
+def _lacks(name, state, arrays):
+    """The error for an entry that is not in a state, with what is there instead."""
+    needed = f"; it must hold {', '.join(arrays)}" if arrays else ""
+    unknown = ", ".join(map(str, list(state)[:8])) or "nothing"
+    remedy = ""
+    if arrays and all(each in arrays for each in state):
+        remedy = "; to change some parameters only, pass net.state_dict() | state"
+    return ValueError(f"state lacks {name!r}{needed}; got {unknown}{remedy}")
 
 
 def take_over(weights, values):
@@ -65,7 +75,7 @@ def _width_of(state, layers):
         if op.layer.tells_width:
             name = f"{op.name}.{op.layer.tells_width}"
             if name not in state:
-                raise ValueError(f"state lacks {name!r}")
+                raise _lacks(name, state, ())
             shape = np.shape(state[name])
             if not shape or 0 in shape:
                 raise ValueError(f"{name} must not be empty, got shape {shape}")

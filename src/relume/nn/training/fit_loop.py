@@ -66,7 +66,10 @@ class FitLoop(Run):
                 seconds = time.perf_counter() - begin
                 history.add(net.epoch, **logs, skipped=skipped, seconds=seconds)
                 shown.epoch(**logs)
-                if self.ends(logs):
+                own = set(logs)
+                done = self.ends(logs)
+                history.complete({name: logs[name] for name in logs if name not in own})
+                if done:
                     break
 
     def ends(self, logs: dict[str, float]) -> bool:

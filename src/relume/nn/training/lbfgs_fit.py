@@ -186,7 +186,10 @@ def _epochs(net, source, loss, epochs, validation, hooks, progress, history, obj
                 history.add(net.epoch, **logs, skipped=skipped, seconds=seconds)
                 good = net.snapshot()
                 shown.epoch(**logs)
-                if hooks.call("on_epoch_end", net, net.epoch, logs):
+                own = set(logs)
+                done = hooks.call("on_epoch_end", net, net.epoch, logs)
+                history.complete({name: logs[name] for name in logs if name not in own})
+                if done:
                     break
     except BaseException:
         good.roll_back(net)  # also where a search was interrupted, which tries steps

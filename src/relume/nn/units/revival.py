@@ -49,6 +49,8 @@ def revivable(net, layers=None, how="reinit"):
     specs = net._weights.specs
     nodes = [node for node in walk(network_nodes(net)) if is_rectifier(node.activation)]
     names = [node.name for node in nodes]
+    if isinstance(layers, str):
+        raise TypeError(f"layers must be a list of names or None, got {layers!r}")
     for name in layers or []:
         validation.choice(name, "a name in layers", names)
     found = []
