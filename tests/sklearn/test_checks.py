@@ -116,18 +116,12 @@ def test_a_column_that_holds_no_numbers_is_named(column):
 
 
 @pytest.mark.parametrize(
-    ("y", "kind", "text"),
-    [
-        (["p", None, "p", "q"], TypeError, "y must hold labels of one kind.* got NoneType, str"),
-        ([1, "q", 1, "q"], TypeError, "y must hold labels of one kind"),
-        ([0.5, 1.5, 2.5, 3.5], ValueError, "Unknown label type: y must .* use MLPRegressor"),
-    ],
+    ("y", "kinds"), [(["p", None, "p", "q"], "NoneType, str"), ([1, "q", 1, "q"], "int, str")]
 )
-def test_labels_that_are_none(y, kind, text):
-    """The text was of a comparison inside NumPy, or held all of y."""
-    with pytest.raises(kind, match=text) as caught:
-        MLPClassifier().fit(FRAME[["a"]], np.array(y, object if kind is TypeError else float))
-    assert len(str(caught.value)) < 200
+def test_labels_of_several_kinds(y, kinds):
+    """The text was of a comparison inside NumPy, without the name of the argument."""
+    with pytest.raises(TypeError, match=rf"^y must hold labels of one kind.* got {kinds}$"):
+        MLPClassifier().fit(FRAME[["a"]], np.array(y, object))
 
 
 def test_a_name_for_weights_of_rows():
