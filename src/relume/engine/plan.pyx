@@ -755,7 +755,9 @@ cdef Py_ssize_t scratch_of_row(Py_ssize_t n, Py_ssize_t k) noexcept:
 
 cdef Py_ssize_t rows_of_block(const Op* op) noexcept:
     """Even shares, in whole tiles of a product; the last block takes the bias along."""
-    cdef Py_ssize_t max_rows = max(BLOCK // op.n_out, <Py_ssize_t> MIN_ROWS)
+    cdef bint many = op.n_matrix * op.n_out >= MANY * BLOCK
+    cdef Py_ssize_t min_rows = MIN_ROWS_OF_MANY if many else MIN_ROWS
+    cdef Py_ssize_t max_rows = max(BLOCK // op.n_out, min_rows)
     cdef Py_ssize_t n = max(ceil_div(op.n_matrix, max_rows), <Py_ssize_t> 1)
     cdef Py_ssize_t rows = ceil_div(op.n_matrix, n)
     return max(ceil_div(rows, TILE) * TILE, <Py_ssize_t> TILE)

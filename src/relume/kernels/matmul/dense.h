@@ -38,7 +38,7 @@ enum { ROWS = 4, VECTORS = 2, WIDE = 8, HEIGHT = DEPTH };
 #endif
 enum {
     FAR = 2048,                 /* rows this many bytes apart or more crowd a few sets of a cache */
-    MANY = 12,                  /* panels for which packing a pays, */
+    MANY = 8,                   /* panels for which packing a pays, */
     SPREAD_OUT = 1 << 21,       /* and bytes from its first element to its last from which two do, if it
                                  * is transposed */
     LONG = 192,                 /* rows of b from which copying them to be aligned pays */
