@@ -76,9 +76,7 @@ print(
 # ----------------
 
 figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
-ConfusionMatrixDisplay.from_estimator(
-    model, X_test, y_test, ax=axes, colorbar=False, cmap="Blues"
-)
+ConfusionMatrixDisplay.from_estimator(model, X_test, y_test, ax=axes, colorbar=False, cmap="Blues")
 axes.set_title("Reports by kind")
 plt.show()
 

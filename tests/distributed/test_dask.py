@@ -414,3 +414,22 @@ def test_a_killed_workers_partitions_are_computed_again_or_named(tmp_path):
     assert lines[:1] == ["same"], result.stderr[-2000:]
     assert "of the data cannot be computed again: what it is made of was lost" in lines[1]
     assert lines[1].startswith("partition ")
+
+
+def test_without_dask_the_remedy_is_named():
+    """It was Python's ModuleNotFoundError, which does not name the extra."""
+    code = (
+        "import sys; sys.modules['dask'] = sys.modules['distributed'] = None\n"
+        "import numpy as np\n"
+        "from relume import nn\n"
+        "from relume.distributed import dask\n"
+        "net, X = nn.Network([nn.Dense(2)]).build(2), np.eye(2)\n"
+        "for call in (dask.fit, dask.predict):\n"
+        "    try:\n        call(net, X)\n"
+        "    except (ImportError, TypeError) as error:\n        print(error)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    needs, kind = found.stdout.splitlines()
+    assert "needs dask with distributed" in needs, found
+    assert "pip install 'relume[dask]'" in needs
+    assert kind.startswith("X must be a dask array or dataframe"), found

@@ -385,13 +385,15 @@ def test_a_keras_callback_does_not_end_a_fit_in_silence():
         run_of().fit(X, Y, epochs=2, callbacks=[stop])
 
 
-def test_a_gradient_that_is_not_finite_is_named():
-    """The error spoke of the loss, which was finite, and advised a lower learning rate."""
+def test_a_gradient_of_one_s_own_that_is_not_finite():
+    """The error spoke of the loss, which was finite, and only advised a lower learning rate."""
 
     def wrong(y_true, y_pred):
         return 1.0, np.full_like(y_pred, np.nan)
 
-    with pytest.raises(ValueError, match=r"the gradient of .*wrong must be finite where the loss"):
+    with pytest.raises(
+        FloatingPointError, match=r"the gradient of .*wrong is wrong.*nn\.check_loss"
+    ):
         run_of(loss=wrong).fit(X, Y)
 
 
@@ -428,3 +430,9 @@ def test_a_type_error_inside_a_function_is_passed_on():
 
     with pytest.raises(TypeError, match=r"^mine$"):
         run_of().fit(X, Y, callbacks=[fails])
+
+
+def test_a_schedule_of_many_epochs():
+    """The error was one of NumPy's about scalars, without the name of the argument."""
+    with pytest.raises(TypeError, match=r"^epoch must be a number, got <ndarray of shape \(3,\)"):
+        nn.Cosine(5)(np.linspace(0, 5, 3))

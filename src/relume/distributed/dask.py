@@ -196,10 +196,10 @@ def predict_proba(net: Network, X: Any) -> Any:
 
 
 def _lazily(net, X, method):
-    from dask.delayed import delayed
-
     width = net._built().plan.n_in
     kind = _kind_of(X, "X")
+    from dask.delayed import delayed  # which is there, if X is of it
+
     found = len(X.columns) if kind == "dataframe" else X.shape[1:]
     if found not in (width, (width,)):
         raise ValueError(f"X must have {width} features, got {_shown(X)}")
@@ -289,7 +289,13 @@ class _Cluster:
     """
 
     def __init__(self, client, timeout):
-        import distributed
+        try:
+            import distributed
+        except ImportError as error:
+            raise ImportError(
+                f"relume.distributed.dask needs dask with distributed: {error}. "
+                "pip install 'relume[dask]'"
+            ) from error
 
         if client is None:
             try:

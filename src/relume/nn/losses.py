@@ -4,7 +4,6 @@ An output z of the last layer is a logit, the logarithm of a rate, or a value.
 """
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -606,11 +605,6 @@ class PythonLoss(Loss):
             raise ValueError(
                 f"the gradient of {self.name} must have the shape {z.shape} of the outputs, "
                 f"got {grad.shape}"
-            )
-        if math.isfinite(value) and not np.isfinite(grad).all():
-            raise ValueError(
-                f"the gradient of {self.name} must be finite where the loss is, got NaN or "
-                f"infinity beside a loss of {value:.6g}"
             )
         return value, validation.contiguous(grad, z.dtype)
 

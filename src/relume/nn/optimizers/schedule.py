@@ -37,6 +37,8 @@ class Schedule(Configurable):
         -------
         factor : float
         """
+        if np.ndim(epoch) != 0:
+            raise TypeError(f"epoch must be a number, got {validation.shown(epoch)}")
         return float(self._factors(np.array([epoch], np.float64), 0.0)[0])
 
     def factors(self, epoch: int, steps: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -4,11 +4,19 @@ import time
 from typing import Any
 
 from relume.nn.callbacks.callback import Hooks
+from relume.nn.losses import PythonLoss
 from relume.nn.optimizers.schedule import learn
 from relume.nn.parameters.snapshot import Snapshot
 from relume.nn.training.fit_scope import fit_scope
 from relume.nn.training.history import History, Progress
 from relume.nn.training.run import Diverged, HeldOut, Run
+
+
+def _about(loss: Any) -> str:
+    """What else may be wrong with a loss written in Python: the end of an error's text."""
+    if not isinstance(loss, PythonLoss):
+        return ""
+    return f", unless the gradient of {loss.name} is wrong, which nn.check_loss finds out"
 
 
 class FitLoop(Run):
@@ -114,7 +122,7 @@ class FitLoop(Run):
         error = FloatingPointError(
             f"the loss stopped being finite at epoch {number} of this fit, step {step}; the "
             "network has the weights of the beginning of that epoch again. "
-            "A lower learning rate may help"
+            f"A lower learning rate may help{_about(net.loss)}"
         )
         if not self.hooks.call("on_divergence", net, net.epoch + 1, error):
             raise error
