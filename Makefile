@@ -157,7 +157,7 @@ peers-activations: $(VENV)-peers/built  ## time every activation beside NumPy, P
 docs: $(VENV)/documented  ## run the examples, build the pages in build/docs, check them
 	$(BIN)/python -m pytest -q README.md docs src/relume tests/project/test_docs.py \
 		tests/project/test_project.py::test_examples_of_docstring_run
-	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
+	$(BIN)/python -m sphinx -q -n -W --keep-going -E -b html -d build/doctrees docs build/docs
 	$(BIN)/python tools/pages.py build/docs
 	if command -v node > /dev/null; then $(BIN)/python tools/search.py build/docs; fi
 

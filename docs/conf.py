@@ -37,13 +37,14 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "pictures",
     "search",
 ]
-exclude_patterns = ["_build", "tasks/GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "tasks/**/GALLERY_HEADER.rst"]
 
 # Every name in single backticks of a docstring is a parameter (see tools/reference.py), a link, or
 # an error: `make docs` is nitpicky. What other libraries have is not looked up.
@@ -66,14 +67,18 @@ copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 copybutton_exclude = ".linenos, .gp, .go"
 
-# The gallery: examples/tasks/plot_*.py run while the pages are built, one after the other, without
-# a network; one that fails, fails the build. tools/gallery.py has the functions named here.
+# The gallery: examples/tasks/*/plot_*.py run while the pages are built, one after the other and
+# without a network; one that fails, fails the build. tools/gallery.py has the functions named here.
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tasks"],
     "gallery_dirs": ["tasks"],
     "backreferences_dir": "tasks/using",
     "doc_module": ("relume",),
     "filename_pattern": r"/plot_",
+    "subsection_order": [
+        f"../examples/tasks/{name}"
+        for name in ("activations", "data", "training", "speed", "tools")
+    ],
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("gallery.figures",),
     "reset_modules": ("gallery.reset",),
@@ -95,7 +100,16 @@ html_show_sourcelink = False
 html_copy_source = False
 html_favicon = "_static/logo-light.svg"
 html_sidebars = {
-    name: [] for name in ("index", "install", "quickstart", "migrating", "changes", "tasks/**")
+    name: []
+    for name in (
+        "index",
+        "install",
+        "quickstart",
+        "migrating",
+        "changes",
+        "tasks/**",
+        "_modules/**",
+    )
 }
 html_theme_options = {
     "logo": {
@@ -167,7 +181,7 @@ THUMBNAIL = re.compile(
     r'(<img alt=")(" src="[^"]*_thumb\.png".*?<span class="doc">)(.*?)</span>', re.DOTALL
 )
 NAME = re.compile(r"(<h1>|<span class=\"pre\">)([^<\s]+)")
-BREAK = re.compile(r"(?<=[\w)\]])([_(=,/]|\.(?=[A-Za-z_]))(?=[\w&'(\[-])")
+BREAK = re.compile(r"(?<=[\w)\]])([_(=,/\[]|\.(?=[A-Za-z_]))(?=[\w&'(\[-])")
 PARENTHESIS = '<span class="sig-paren">(</span>'
 
 
@@ -189,12 +203,21 @@ def _broken(text):
     return BREAK.sub(r"\1<wbr>", text)
 
 
+def compiled(app):
+    """Leave compiled modules, whose source viewcode cannot show, out of its list of modules."""
+    modules = getattr(app.env, "_viewcode_modules", {})
+    for name in [name for name, source in modules.items() if not source]:
+        del modules[name]
+    return []
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("builder-inited", lambda app: reference.write(Path(app.srcdir, "api")))
     app.connect("builder-inited", lambda app: claims.write(Path(app.srcdir, "experiments")))
     app.connect("doctree-read", trimmed)
     app.connect("html-page-context", breakable)
+    app.connect("html-collect-pages", compiled, priority=400)  # viewcode's has 500
     app.connect("autodoc-process-docstring", docstring, priority=400)  # numpydoc's has 500
     app.connect("autodoc-process-docstring", methods, priority=600)
     app.connect("autodoc-process-signature", signature, priority=400)

@@ -187,7 +187,8 @@ def test_words_that_people_search_for_name_pages_that_exist(reference):
     words = runpy.run_path(str(ROOT / "tools" / "search.py"))["WORDS"]
     claims = runpy.run_path(str(ROOT / "tools" / "claims.py"))
     known = {path.stem for path in (ROOT / "docs").glob("*.md")}
-    known |= {f"tasks/{path.stem}" for path in (ROOT / "examples" / "tasks").glob("*.py")}
+    tasks = (ROOT / "examples" / "tasks").glob("*/*.py")
+    known |= {f"tasks/{path.parent.name}/{path.stem}" for path in tasks}
     known |= {f"api/{name.removesuffix('.rst')}" for name in reference.pages()}
     known |= {f"experiments/{name}" for name in claims["kept"]()}
     assert len(words) >= 30

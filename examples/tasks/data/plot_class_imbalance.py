@@ -132,5 +132,6 @@ for threshold in (0.5, 0.9):
 # Next
 # ----
 #
-# - Weighted probabilities are too high; :ref:`sphx_glr_tasks_plot_calibration.py` repairs them.
+# - Weighted probabilities are too high;
+#   :ref:`sphx_glr_tasks_data_plot_calibration.py` repairs them.
 # - :doc:`/training` describes weights of rows and classes.

@@ -106,4 +106,4 @@ print(np.array_equal(probabilities.compute(), net.predict_proba(X)))
 # ----
 #
 # - :doc:`/performance` describes threads: who sets how many.
-# - :ref:`sphx_glr_tasks_plot_optuna.py` searches for good settings.
+# - :ref:`sphx_glr_tasks_tools_plot_optuna.py` searches for good settings.

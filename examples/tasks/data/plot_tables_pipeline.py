@@ -111,4 +111,4 @@ for label, probability in zip(model.classes_, model.predict_proba(new)[0], stric
 # ----
 #
 # - :doc:`/scikit_learn_estimators` lists the estimator's parameters.
-# - Few rows of one class? See :ref:`sphx_glr_tasks_plot_class_imbalance.py`.
+# - Few rows of one class? See :ref:`sphx_glr_tasks_data_plot_class_imbalance.py`.

@@ -117,5 +117,5 @@ plt.show()
 # Next
 # ----
 #
-# - One prediction at a time, in a control loop: :ref:`sphx_glr_tasks_plot_one_row.py`.
+# - One prediction at a time, in a control loop: :ref:`sphx_glr_tasks_speed_plot_one_row.py`.
 # - `relume.nn.Network.backward` also returns the gradient by the inputs, which critics need.

@@ -82,4 +82,4 @@ print(f"margin {margin:.3f}: {covered:.1%} of the test rows lie in the corrected
 # ----
 #
 # - `relume.sklearn.MLPRegressor` takes ``loss=nn.Quantile(0.9)`` for a single quantile.
-# - Probabilities of classes: :ref:`sphx_glr_tasks_plot_calibration.py`.
+# - Probabilities of classes: :ref:`sphx_glr_tasks_data_plot_calibration.py`.

@@ -92,5 +92,5 @@ for name, model in models.items():
 # ----
 #
 # - Uncertainty of a predicted number, not of a class:
-#   :ref:`sphx_glr_tasks_plot_quantile_uncertainty.py`.
+#   :ref:`sphx_glr_tasks_data_plot_quantile_uncertainty.py`.
 # - The callback `relume.nn.EarlyStopping` stops a network of `relume.nn` in the same way.

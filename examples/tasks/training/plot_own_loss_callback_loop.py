@@ -103,5 +103,5 @@ print(f"mean distance from the truth after 10 epochs: {error:.3f}")
 # ----
 #
 # - A loss of classes: ``nn.PythonLoss(function, outputs="logits")``.
-# - :ref:`sphx_glr_tasks_plot_cart_pole.py` trains a policy, whose loss has no targets at all.
+# - :ref:`sphx_glr_tasks_data_plot_cart_pole.py` trains a policy, whose loss has no targets at all.
 # - :doc:`/training` describes all hooks of a callback.

@@ -105,4 +105,5 @@ plt.show()
 # ----
 #
 # - scikit-learn's ``GridSearchCV`` takes `relume.sklearn.MLPClassifier`.
-# - A range test finds the learning rate alone: :ref:`sphx_glr_tasks_plot_learning_rate.py`.
+# - A range test finds the learning rate alone:
+#   :ref:`sphx_glr_tasks_training_plot_learning_rate.py`.
