@@ -68,7 +68,7 @@ copybutton_only_copy_prompt_lines = True
 copybutton_exclude = ".linenos, .gp, .go"
 
 # The gallery: examples/tasks/*/plot_*.py run while the pages are built, one after the other and
-# without a network; one that fails, fails the build. tools/gallery.py has the functions named here.
+# without a network; one that fails, fails the build. The functions are in tools/gallery.py.
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tasks"],
     "gallery_dirs": ["tasks"],
