@@ -61,6 +61,8 @@ class RawRows(MappedRows):
 
     def all(self):
         """All rows, less the mean, in memory of their own."""
+        if len(self) <= CHUNK:
+            return self.take(slice(None))
         out = np.empty(self.shape, self.dtype).view(Centered)
         for first in range(0, len(self), CHUNK):
             out[first : first + CHUNK] = self.take(slice(first, first + CHUNK))

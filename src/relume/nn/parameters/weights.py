@@ -225,8 +225,13 @@ class Weights:
 
     def center(self):
         """The mean that a first layer subtracts, in float64; 0 for other layers."""
-        first, views = self.by_op()[0]
-        return whole(views, "mean") if isinstance(first.layer, Standardize) else np.float64(0)
+        if not isinstance(self.specs[0].layer, Standardize):
+            return np.float64(0)
+        arrays = {}  # nothing is changed, unlike with `views`
+        for i, name, start, shape, _ in self.plan.layout():
+            if i == 0:
+                arrays[name] = self.parameters[start : start + math.prod(shape)].reshape(shape)
+        return whole(arrays, "mean")
 
     def snapshot(self):
         """All that training changes, in the memory of a recycled snapshot if there is one."""
