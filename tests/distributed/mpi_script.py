@@ -1,12 +1,16 @@
 """What the ranks of the tests run: fits of `cases`, whose digests rank 0 prints, or a bad one."""
 
 import json
+import os
+import resource
 import sys
+import tempfile
 import warnings
 
 import numpy as np
 from mpi4py import MPI
 
+import relume
 from relume import nn
 from relume.distributed import mpi
 from tests.distributed.cases import case, digest
@@ -103,11 +107,20 @@ def error_of(kind):
         arguments["callbacks"] = [Fails()]
     elif kind == "disk":
         arguments["checkpoint"] = "/dev/full/model"
+    elif kind == "full disk":
+        return full_disk(net, X, y, arguments)
+    elif kind == "version" and last:
+        return with_version("0.0.1", net, X, y, arguments)
     elif kind == "diverges":
         net.optimizer = nn.SGD(1e30)
     elif kind == "stops":
         arguments["callbacks"] = [lambda net, epoch, logs: last]
         arguments["epochs"] = 5
+    return ended(net, X, y, arguments)
+
+
+def ended(net, X, y, arguments):
+    """The epochs of a fit, or its error."""
     try:
         history = mpi.fit(net, X, y, **arguments)
     except Exception as error:
@@ -124,6 +137,37 @@ def warned(own):
         warnings.simplefilter("always")
         mpi.fit(net, X, y, **arguments)
     return [str(each.message) for each in caught if "cores" not in str(each.message)]
+
+
+def with_version(version, *arguments):
+    """The end of a fit where this process has another version of relume."""
+    own, relume.__version__ = relume.__version__, version
+    try:
+        return ended(*arguments)
+    finally:
+        relume.__version__ = own
+
+
+def full_disk(net, X, y, arguments):
+    """The end of a fit where the second checkpoint cannot be written, and the epoch of the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = comm.bcast(folder)
+        path = f"{folder}/fit.safetensors"
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        def fill(net, epoch, logs):
+            if epoch == 2 and comm.Get_rank() == 0:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+
+        arguments |= {"checkpoint": path, "callbacks": [fill], "epochs": 4}
+        try:
+            found = ended(net, X, y, arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        epoch = nn.load(path).epoch
+        files = os.listdir(folder)
+        comm.Barrier()
+    return f"{found}; {files} have epoch {epoch}"
 
 
 if __name__ == "__main__":

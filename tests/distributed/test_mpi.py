@@ -109,6 +109,8 @@ FAILURES = {
     "callback": "KeyError.*of a callback",
     "step callback": "ZeroDivisionError.*of a callback",
     "disk": "Error",
+    "full disk": r"^OSError.*\['fit\.safetensors'\] have epoch 1$",
+    "version": "ValueError: version of relume must be the same.*install one version",
     "diverges": "FloatingPointError",
     "stops": "epochs 1",
 }
@@ -143,6 +145,16 @@ def test_without_an_mpi_library_the_remedy_is_named():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=here,
                            timeout=LIMIT)  # fmt: skip
     assert "pip install" in found.stdout, found
+
+
+def test_an_mpi_that_does_not_start_is_an_error_with_a_remedy(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from relume.distributed import mpi; print(mpi.rows(8, 2))")
+    here = os.environ | {"PYTHONPATH": str(ROOT / "src"), "MPI4PY_LIBMPI": "/no/libmpi.so"}
+    found = subprocess.run([sys.executable, "-m", "relume.distributed.mpi", script], check=False,
+                           capture_output=True, text=True, env=here, timeout=LIMIT)  # fmt: skip
+    assert found.returncode != 0
+    assert re.search("(?s)ImportError: .*MPI library.*pip install", found.stderr), found
 
 
 def test_import_relume_loads_nothing_of_it():

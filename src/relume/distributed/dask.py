@@ -940,7 +940,7 @@ class _Source:
         nodes = [node for each in found for node in each[2]]
         rank = sorted(range(len(nodes)), key=nodes.__getitem__)
         nodes = [nodes[k] for k in rank]
-        # Dask may keep what it has received read-only.
+        # What Dask has received may be read-only, and need not be aligned.
         values = [
             np.require(row, requirements=["C", "A", "W"]) for each in found for row in each[3]
         ]
