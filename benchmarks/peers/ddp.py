@@ -2,7 +2,7 @@
 
     python benchmarks/peers/ddp.py 512 5
 
-The network is that of `benchmarks/distributed.py`, which runs this: 784-256-128-10 and Adam. Each
+The network is that of `benchmarks/processes.py`, which runs this: 784-256-128-10 and Adam. Each
 process takes half of the rows of a minibatch; gloo adds the gradients.
 """
 
