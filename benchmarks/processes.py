@@ -339,7 +339,7 @@ def table(parts, rounds, limit, peers):
             received = job(2, "--traffic", batch)
             print(f"bytes that a rank of 2 receives in a step of {batch} rows: {received:.0f}")
     if "memory" in parts:
-        for kind in ("parquet",):
+        for kind in ("npy", "zarr", "parquet"):
             of_memory(kind)
 
 

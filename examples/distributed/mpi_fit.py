@@ -1,7 +1,7 @@
 """Train on the ranks of an MPI job: ``mpiexec -n 4 python -m relume.distributed.mpi mpi_fit.py``.
 
-Run it with any number of ranks, or kill it and run it again with another number: the file that it
-writes has the same bits.
+Run it with any number of ranks, or kill it and run it again with another number: the network in
+the file that it writes has the same bits.
 """
 
 import numpy as np

@@ -149,7 +149,7 @@ def with_version(version, *arguments):
 
 
 def full_disk(net, X, y, arguments):
-    """The end of a fit where the second checkpoint cannot be written, and the epoch of the file."""
+    """The end of a fit whose second checkpoint cannot be written, and the epoch of the file."""
     with tempfile.TemporaryDirectory() as folder:
         folder = comm.bcast(folder)
         path = f"{folder}/fit.safetensors"
