@@ -21,16 +21,16 @@ import relume
 from relume import nn
 
 
-def rate(predict, n, seconds):
-    """Predictions a second of n threads."""
+def rate(net, x, n, seconds):
+    """Predictions a second of n threads, each of a row of its own."""
     counts, start, end = [0] * n, threading.Barrier(n + 1), threading.Event()
 
     def work(k):
+        own, done = x.copy(), 0
         start.wait()
-        done = 0
         while not end.is_set():
             for _ in range(500):
-                predict()
+                net.predict_proba(own)
             done += 500
         counts[k] = done
 
@@ -60,15 +60,11 @@ def main():
         layers = [*(nn.Dense(n, "relu") for n in sizes), nn.Dense(10)]
         net = nn.Network(layers, seed=0).build(64)
         x = np.random.default_rng(0).normal(size=(1, 64)).astype("float32")
-
-        def predict(net=net, x=x):
-            return net.predict_proba(x)
-
-        rate(predict, options.threads, 0.1)
+        rate(net, x, options.threads, 0.1)
         ratios, alone = [], []
         for _ in range(options.rounds):
-            alone.append(rate(predict, 1, options.seconds))
-            ratios.append(rate(predict, options.threads, options.seconds) / alone[-1] / cpus)
+            alone.append(rate(net, x, 1, options.seconds))
+            ratios.append(rate(net, x, options.threads, options.seconds) / alone[-1] / cpus)
         name = "-".join(map(str, [x.shape[1], *sizes, 10]))
         print(f"{name:18} {1e6 / statistics.median(alone):6.2f} us alone, "
               f"{statistics.median(ratios):.2f} per core")  # fmt: skip

@@ -6,7 +6,7 @@ in parts. What a part found is kept, so that an interrupted run goes on where it
 the sources are the same. Emulation shows that results are correct; it says nothing about speed.
 
     python tools/arm64.py [STEP ...]       fetch, build, vec, suite, demo; all of them by default
-    python tools/arm64.py suite --tests tests/kernels tests/ufuncs/test_values.py
+    python tools/arm64.py suite --jobs 1 --tests tests/kernels tests/ufuncs/test_values.py
     python tools/arm64.py run ARGS         Python for arm64 with relume, as `run -m pytest ARGS`
 
 Tests of how the sources read (tests/project) are left out. It needs Debian, whose compiler and
@@ -201,13 +201,13 @@ def run_part(item):
     return name, counts | {"text": "\n".join(faults or [text[-2000:]] if done.returncode else [])}
 
 
-def suite(paths):
+def suite(paths, jobs):
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if known.get("digest") != digest():
         known = {"digest": digest(), "parts": {}}
     parts = parts_of(paths or ["tests", "--ignore=tests/project"])
     left = {name: tests for name, tests in parts.items() if name not in known["parts"]}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         for name, counts in pool.map(run_part, left.items()):
             known["parts"][name] = counts
             RESULTS.write_text(json.dumps(known, indent=1))
@@ -229,6 +229,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(STEPS))
     parser.add_argument("--tests", nargs="+", default=[], help="only these files and folders")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parts at once")
     options = parser.parse_args()
     if unknown := set(options.steps) - set(STEPS):
         parser.error(f"no such step: {', '.join(unknown)}; there are {', '.join(STEPS)}")
@@ -236,7 +237,8 @@ def main():
     for step in options.steps or STEPS:
         print(f"-- {step}", flush=True)
         function = globals()[step]
-        status |= (function(options.tests) if step == "suite" else function()) or 0
+        arguments = (options.tests, options.jobs) if step == "suite" else ()
+        status |= function(*arguments) or 0
     return status
 
 

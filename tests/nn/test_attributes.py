@@ -856,3 +856,38 @@ def test_a_setting_that_an_object_does_not_have_is_refused(make, name, words):
     with pytest.raises(AttributeError, match=f"{type(thing).__name__} has no '{name}'; {words}"):
         setattr(thing, name, 0.1)
     thing.note = "any other name"
+
+
+# -- What a network keeps ready for its next prediction --
+
+
+def load_other_values(net):
+    net.load_state_dict({name: 2 * value for name, value in net.state_dict().items()})
+
+
+SINCE_A_PREDICTION = {
+    "a layer's setting": lambda net: setattr(net.layers[0], "activation", "elu"),
+    "a layer in the list": lambda net: net.layers.__setitem__(0, nn.Dense(6, "sigmoid")),
+    "the layers": lambda net: setattr(net, "layers", [nn.Dense(6, "elu"), nn.Dense(3)]),
+    "the values": load_other_values,
+    "a step": lambda net: net.train_on_batch(X, Y),
+    "the loss": lambda net: setattr(net, "loss", "binary_cross_entropy"),
+}
+
+
+@pytest.mark.parametrize("change", SINCE_A_PREDICTION.values(), ids=SINCE_A_PREDICTION)
+@pytest.mark.parametrize("copied", [copy.copy, lambda net: net], ids=["of a copy", "itself"])
+def test_a_prediction_follows_a_change_since_the_last(change, copied):
+    """A network keeps a plan ready for the next prediction, which a change makes an old one."""
+    x = X.astype("float32")
+    layers = [nn.Dense(6, nn.LeakyReLU(0.1)), nn.Dense(3)]
+    net = nn.Network(layers, optimizer=nn.SGD(0.1), seed=0)
+    net.fit(X, Y)
+    before = [net.predict_proba(x) for _ in range(3)][-1]
+    net = copied(net)
+    assert net.predict_proba(x).tobytes() == before.tobytes()
+    change(net)
+    for _ in range(2):
+        now = net.predict_proba(x)
+        assert abs(now - before).max() > 1e-3
+        assert now.tobytes() == net.loss.probabilities(net.forward(x)).tobytes()

@@ -31,8 +31,23 @@ cdef extern from "runtime/platform.h" nogil:
     uint64_t shared_uint64(const uint64_t* at)
     void set_shared_uint64(uint64_t* at, uint64_t value)
     double seconds()
+    int add_to_int(int* at, int value)
+    int load_int(const int* at)
 
 cnp.import_array()
+
+cdef int changes = 0
+
+
+def count_change_of_layers():
+    """Called after each change of a layer or of a list of layers."""
+    add_to_int(&changes, 1)
+
+
+def changes_of_layers():
+    """How many there were."""
+    return load_int(&changes)
+
 
 cdef enum:
     TIMED = 16                  # rows of a prediction whose time shows whether threads would pay,
@@ -78,21 +93,24 @@ cdef class Predictor:
     def predict_array(self, X, bint softmax=False):
         """`predict` for an array that can be read as it is; None for all else, or if not finite.
         """
+        return self.array_outputs(X, softmax)
+
+    cdef object array_outputs(self, X, bint softmax):
         if (not cnp.PyArray_CheckExact(X) or cnp.PyArray_NDIM(X) != 2
                 or cnp.PyArray_DIM(X, 0) == 0 or cnp.PyArray_DIM(X, 1) != self.plan.n_in
                 or cnp.PyArray_TYPE(X) != self.plan.type_number
                 or not cnp.PyArray_ISCARRAY_RO(X)):
             return None
-        return self.outputs(X, softmax)
+        return self.outputs(X, softmax, True)
 
     def predict(self, X, bint softmax=False):
         """The outputs for the rows of X, through softmax if asked; None where X is not finite.
 
         A sparse X is a tuple (values, index, starts) of compressed rows.
         """
-        return self.outputs(X, softmax)
+        return self.outputs(X, softmax, False)
 
-    cdef object outputs(self, X, bint softmax):
+    cdef object outputs(self, X, bint softmax, bint checked):
         cdef int line = line_of_thread(), read
         cdef PyObject* own = <PyObject*> load_pointer(&self.plans[line])
         if own == NULL:
@@ -102,7 +120,7 @@ cdef class Predictor:
             with nogil:
                 read = begin_reading(&self.lock.state)
         try:
-            return outputs(<Plan> own, self.values, X, softmax)
+            return outputs(<Plan> own, self.values, X, softmax, checked)
         finally:
             end_reading(&self.lock.state, read)
 
@@ -117,15 +135,55 @@ cdef class Predictor:
         return <PyObject*> plan
 
 
+cdef class Ready:
+    """What a network predicts with at once, as long as no layer changes; by default nothing.
+
+    A network looks up this one attribute in place of six: without the GIL, each object that
+    several threads look up has a count of references that all of them write.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    changes : int
+        `changes_of_layers` before the plan was compared with the layers.
+    softmax : bool
+        Whether probabilities are the softmax of the outputs.
+    """
+
+    cdef Predictor predictor
+    cdef int changes
+    cdef bint softmax
+
+    def __cinit__(self, Predictor predictor=None, int changes=0, bint softmax=False):
+        self.predictor, self.changes, self.softmax = predictor, changes, softmax
+
+    def __reduce__(self):
+        return Ready, ()
+
+    def outputs(self, X):
+        """The outputs for an array; None if `predict_array` has none, or nothing is ready."""
+        if self.predictor is None or self.changes != load_int(&changes):
+            return None
+        return self.predictor.array_outputs(X, False)
+
+    def probabilities(self, X):
+        """Their softmax."""
+        if self.predictor is None or not self.softmax or self.changes != load_int(&changes):
+            return None
+        return self.predictor.array_outputs(X, True)
+
+
 def predict(Plan plan not None, parameters, X, bint softmax=False):
     """The outputs for the rows of X through a plan that only the caller uses; see `Predictor`."""
     return outputs(plan, data_of(parameters, plan.dtype, plan.n_parameters, "parameters"), X,
-                   softmax)
+                   softmax, False)
 
 
-cdef object outputs(Plan plan, char* parameters, X, bint softmax):
-    cdef bint sparse = isinstance(X, tuple)
-    cdef Py_ssize_t n = len(X[2]) - 1 if sparse else X.shape[0]
+cdef object outputs(Plan plan, char* parameters, X, bint softmax, bint checked):
+    """The rows of X; `checked` says that it is a plain array of the plan's form and dtype."""
+    cdef bint sparse = not checked and isinstance(X, tuple)
+    cdef Py_ssize_t n = (cnp.PyArray_DIM(X, 0) if checked else
+                         len(X[2]) - 1 if sparse else X.shape[0])
     cdef cnp.npy_intp[2] shape = [n, plan.n_out]
     cdef Sparse rows
     cdef int threads = plan.threads_for(n)
@@ -135,6 +193,8 @@ cdef object outputs(Plan plan, char* parameters, X, bint softmax):
     if sparse:
         read_sparse(&rows, X, plan.dtype, n, plan.n_in)
         p.sparse_op, p.sparse = plan.first_product(), &rows
+    elif checked:
+        p.x = address(X)
     else:
         p.x = matrix_of(X, plan.dtype, n, plan.n_in, "X")
         p.centered = not cnp.PyArray_CheckExact(X) and isinstance(X, Centered)

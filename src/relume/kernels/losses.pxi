@@ -64,8 +64,8 @@ cdef inline void tile_of_cross_entropies(
         dz[i * n + label[i]] = dz[i * n + label[i]] - label_weight
 
 
-cdef inline void exps_of_tile(floating* tile, const floating* row_max, Py_ssize_t n, double scale,
-                              floating* logarithm, floating* factor) noexcept nogil:
+cdef void exps_of_tile(floating* tile, const floating* row_max, Py_ssize_t n, double scale,
+                       floating* logarithm, floating* factor) noexcept nogil:
     """exp(tile - row_max), scaled, in place, the logarithms of their sums, and scale / sums."""
     cdef floating ones[ROWS_OF_TILE]
     cdef double others[ROWS_OF_TILE]

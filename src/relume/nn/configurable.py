@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from relume.engine.prediction import changes_of_layers, count_change_of_layers
 from relume.keywords import is_a_setting, meant
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class Configurable(CheckedSettings):
         """Let networks that use the object learn that something has changed."""
         CHANGES.settings = object()
         if self.structural:
-            CHANGES.layers = object()
+            count_change_of_layers()
 
     def _setting_names(self) -> list[str]:
         return list(self.config())
@@ -124,15 +125,19 @@ class _Changes:
     """The last change of settings: of layers or lists of layers, and of any object.
 
     A network or a fit compares it with the one that it last saw, which takes some nanoseconds,
-    before it compares settings. Each change is an object of its own: of a number that is counted
-    up, two Python threads may make the same one. They are attributes of an object, since those of
-    a class are read more slowly.
+    before it compares settings. A change of settings is an object of its own: of a number that
+    Python counts up, two threads may make the same one. The changes of layers are counted where
+    the engine, which compares them for each prediction, finds their number.
     """
 
-    __slots__ = ("layers", "settings")
+    __slots__ = ("settings",)
 
     def __init__(self) -> None:
-        self.layers = self.settings = object()
+        self.settings = object()
+
+    @property
+    def layers(self) -> int:
+        return changes_of_layers()
 
 
 CHANGES = _Changes()
@@ -151,7 +156,7 @@ def _counted(name: str) -> Any:
         try:
             return change(self, *args, **kwargs)
         finally:
-            CHANGES.layers = object()
+            count_change_of_layers()
 
     return method
 

@@ -203,7 +203,7 @@ cdef inline void value_across(const floating* x, const floating* y, floating* un
     for c in range(columns):
         lane[c] = (lane[c] if first == FURTHER else <floating> 0) + x[c]
 
-cdef inline void tile_means(const floating* tile, Py_ssize_t n, floating* mean) noexcept nogil:
+cdef void tile_means(const floating* tile, Py_ssize_t n, floating* mean) noexcept nogil:
     cdef floating unused[ROWS_OF_TILE]
     cdef double sum[ROWS_OF_TILE]
     cdef floating share = <floating> 1 / n
@@ -213,8 +213,8 @@ cdef inline void tile_means(const floating* tile, Py_ssize_t n, floating* mean) 
     for c in range(ROWS_OF_TILE):
         mean[c] = <floating> sum[c] * share
 
-cdef inline void tile_means_of_products(const floating* x, const floating* y, Py_ssize_t n,
-                                        floating* mean) noexcept nogil:
+cdef void tile_means_of_products(const floating* x, const floating* y, Py_ssize_t n,
+                                 floating* mean) noexcept nogil:
     cdef floating unused[ROWS_OF_TILE]
     cdef double sum[ROWS_OF_TILE]
     cdef floating share = <floating> 1 / n
@@ -260,10 +260,10 @@ cdef inline bint layer_norm_tile(const floating* x, Py_ssize_t step, const float
         inverse[i * inverse_step] = factor[i]
     return True
 
-cdef inline void layer_norm_rows(const floating* x, Py_ssize_t step, const floating* weight,
-                                 const floating* bias, double eps, Py_ssize_t rows, Py_ssize_t n,
-                                 floating* normal, floating* inverse, Py_ssize_t inverse_step,
-                                 floating* out) noexcept nogil:
+cdef void layer_norm_rows(const floating* x, Py_ssize_t step, const floating* weight,
+                          const floating* bias, double eps, Py_ssize_t rows, Py_ssize_t n,
+                          floating* normal, floating* inverse, Py_ssize_t inverse_step,
+                          floating* out) noexcept nogil:
     cdef Py_ssize_t start = 0, whole = normalized_in_tiles(rows, n), end, i
     while start < rows:
         end = min(start + ROWS_OF_TILE, whole) if start < whole else rows
@@ -319,7 +319,7 @@ cdef inline void layer_norm_backward_tile(
             tile[i] = factor[c] * (tile[i] - (mean_slope[c] + normals[i] * mean_product[c]))
     from_tile[floating](tile, step, rows, n, out)
 
-cdef inline void layer_norm_backward_rows(
+cdef void layer_norm_backward_rows(
         const floating* g, Py_ssize_t step, const floating* normal, const floating* inverse,
         Py_ssize_t inverse_step, const floating* weight, Py_ssize_t rows, Py_ssize_t n,
         floating* out) noexcept nogil:

@@ -103,7 +103,8 @@ cdef inline bint dominated(floating like, double ones, double others) noexcept n
 # -- maxima and sums ------------------------------------------------------------------------------
 # `in_tile` tells, at compile time, that the columns are the ROWS_OF_TILE of a tile (rows.pxi), and
 # that n is at most TOGETHER. Then a loop across them is a few vectors without a remainder, and
-# sums need no compensation.
+# sums need no compensation. What several functions begin with is compiled once, and called, where
+# that costs them no time: it would take a third of the size of the kernels.
 
 cdef inline void column_maxima(const floating* x, Py_ssize_t step, bint in_tile,
                                Py_ssize_t columns, Py_ssize_t n,
@@ -332,6 +333,25 @@ cdef inline void column_totals(const floating* x, Py_ssize_t step, bint in_tile,
 
 cdef inline void rounded_totals(const floating* x, Py_ssize_t step, bint in_tile,
                                 Py_ssize_t columns, Py_ssize_t n, floating* sum) noexcept nogil:
+    if in_tile:
+        rounded_totals_of_tile[floating](x, n, sum)
+    else:
+        rounded_totals_of_columns[floating](x, step, columns, n, sum)
+
+
+cdef void rounded_totals_of_tile(const floating* tile, Py_ssize_t n,
+                                 floating* sum) noexcept nogil:
+    each_rounded_total[floating](tile, ROWS_OF_TILE, True, ROWS_OF_TILE, n, sum)
+
+
+cdef void rounded_totals_of_columns(const floating* x, Py_ssize_t step, Py_ssize_t columns,
+                                    Py_ssize_t n, floating* sum) noexcept nogil:
+    each_rounded_total[floating](x, step, False, columns, n, sum)
+
+
+cdef inline void each_rounded_total(const floating* x, Py_ssize_t step, bint in_tile,
+                                    Py_ssize_t columns, Py_ssize_t n,
+                                    floating* sum) noexcept nogil:
     cdef double exact[COLUMNS]
     cdef Py_ssize_t c
     column_totals[floating](x, step, in_tile, columns, n, exact)
@@ -343,6 +363,20 @@ cdef inline void logs_of_sums(const floating* x, Py_ssize_t step, const floating
                               bint in_tile, Py_ssize_t columns, Py_ssize_t n,
                               double* logarithm) noexcept nogil:
     """The logarithm of the sum of exp(x - column_max) of each column."""
+    if in_tile:
+        each_log_of_sum[floating](x, step, column_max, in_tile, columns, n, logarithm)
+    else:
+        logs_of_columns[floating](x, step, column_max, columns, n, logarithm)
+
+
+cdef void logs_of_columns(const floating* x, Py_ssize_t step, const floating* column_max,
+                          Py_ssize_t columns, Py_ssize_t n, double* logarithm) noexcept nogil:
+    each_log_of_sum[floating](x, step, column_max, False, columns, n, logarithm)
+
+
+cdef inline void each_log_of_sum(const floating* x, Py_ssize_t step, const floating* column_max,
+                                 bint in_tile, Py_ssize_t columns, Py_ssize_t n,
+                                 double* logarithm) noexcept nogil:
     cdef floating counted[COLUMNS]
     cdef double ones[COLUMNS]
     cdef double others[COLUMNS]
@@ -384,6 +418,26 @@ cdef inline void exp_columns(const floating* x, Py_ssize_t step, floating* out,
                              Py_ssize_t out_step, bint in_tile, Py_ssize_t columns,
                              Py_ssize_t n, floating* factor) noexcept nogil:
     """out = exp(x - max(x)), scaled, and factor = 1 / sum(out), for each column."""
+    if in_tile:
+        exp_tile[floating](out, n, factor)          # x is out
+    else:
+        exp_other_columns[floating](x, step, out, out_step, columns, n, factor)
+
+
+cdef void exp_tile(floating* tile, Py_ssize_t n, floating* factor) noexcept nogil:
+    exp_each_column[floating](tile, ROWS_OF_TILE, tile, ROWS_OF_TILE, True, ROWS_OF_TILE, n,
+                              factor)
+
+
+cdef void exp_other_columns(const floating* x, Py_ssize_t step, floating* out,
+                            Py_ssize_t out_step, Py_ssize_t columns, Py_ssize_t n,
+                            floating* factor) noexcept nogil:
+    exp_each_column[floating](x, step, out, out_step, False, columns, n, factor)
+
+
+cdef inline void exp_each_column(const floating* x, Py_ssize_t step, floating* out,
+                                 Py_ssize_t out_step, bint in_tile, Py_ssize_t columns,
+                                 Py_ssize_t n, floating* factor) noexcept nogil:
     cdef floating column_max[COLUMNS]
     cdef double sum[COLUMNS]
     cdef Py_ssize_t c

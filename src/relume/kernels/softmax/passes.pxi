@@ -8,8 +8,8 @@ cdef inline void pass_over_maxima(const floating* x, RowState* state, Py_ssize_t
     state.max = chunk_max if chunk_max > state.max else state.max
 
 
-cdef inline void pass_over_exps(const floating* x, RowState* state, int number,
-                                Py_ssize_t n) noexcept nogil:
+cdef void pass_over_exps(const floating* x, RowState* state, int number,
+                         Py_ssize_t n) noexcept nogil:
     """Pass 0 finds the maximum, pass 1 the scaled sum of exp(x - maximum)."""
     cdef floating terms[SHORT]
     cdef Py_ssize_t block, start, size
@@ -22,8 +22,8 @@ cdef inline void pass_over_exps(const floating* x, RowState* state, int number,
         add_exactly(&state.sum, &state.sum_error, sum_of[floating](terms, size))
 
 
-cdef inline void pass_over_others(const floating* x, RowState* state, int number,
-                                  Py_ssize_t n) noexcept nogil:
+cdef void pass_over_others(const floating* x, RowState* state, int number,
+                           Py_ssize_t n) noexcept nogil:
     """The same, but pass 1 counts the terms that are 1 and adds up the others."""
     cdef floating terms[SHORT]
     cdef Py_ssize_t block, start, size
@@ -40,8 +40,8 @@ cdef inline double log_of_state(floating like, const RowState* state) noexcept n
     return log_of_terms(like, state.ones, corrected(state.sum, state.sum_error))
 
 
-cdef inline void probabilities(const floating* x, const RowState* state, floating* out,
-                               Py_ssize_t n) noexcept nogil:
+cdef void probabilities(const floating* x, const RowState* state, floating* out,
+                        Py_ssize_t n) noexcept nogil:
     """softmax(x)."""
     cdef floating factor = (
         <floating> 1 / <floating> corrected(state.sum, state.sum_error))
@@ -51,8 +51,8 @@ cdef inline void probabilities(const floating* x, const RowState* state, floatin
         out[j] = out[j] * factor
 
 
-cdef inline void pass_over_products(const floating* grad, const floating* y, RowState* state,
-                                    Py_ssize_t n) noexcept nogil:
+cdef void pass_over_products(const floating* grad, const floating* y, RowState* state,
+                             Py_ssize_t n) noexcept nogil:
     """The sum of grad * y."""
     cdef Py_ssize_t block, start
     for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
@@ -61,8 +61,8 @@ cdef inline void pass_over_products(const floating* grad, const floating* y, Row
             grad + start, y + start, min(<Py_ssize_t> SHORT, n - start)))
 
 
-cdef inline void pass_over_gradient(const floating* grad, RowState* state,
-                                    Py_ssize_t n) noexcept nogil:
+cdef void pass_over_gradient(const floating* grad, RowState* state,
+                             Py_ssize_t n) noexcept nogil:
     """The sum of grad."""
     cdef Py_ssize_t block, start
     for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks

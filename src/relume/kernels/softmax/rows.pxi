@@ -101,14 +101,14 @@ cdef inline void by_few_rows(
 
 # -- sums of a row: the order of the operations is that of columns.pxi ----------------------------
 
-cdef inline void exp_terms(const floating* x, floating row_max, floating* out,
-                           Py_ssize_t n) noexcept nogil:
+cdef void exp_terms(const floating* x, floating row_max, floating* out,
+                    Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
         out[j] = exp_term[floating](x[j], row_max)
 
 
-cdef inline double long_sum(const floating* x, Py_ssize_t n) noexcept nogil:
+cdef double long_sum(const floating* x, Py_ssize_t n) noexcept nogil:
     cdef double sum = 0, error = 0
     cdef Py_ssize_t start = 0
     while start < n:
@@ -117,8 +117,8 @@ cdef inline double long_sum(const floating* x, Py_ssize_t n) noexcept nogil:
     return corrected(sum, error)
 
 
-cdef inline void accurate_exp_terms(const floating* x, floating row_max, floating* out,
-                                    Py_ssize_t n) noexcept nogil:
+cdef void accurate_exp_terms(const floating* x, floating row_max, floating* out,
+                             Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
         out[j] = accurate_exp_term[floating](x[j], row_max)
@@ -137,8 +137,8 @@ cdef inline void add_other_terms(const floating* terms, Py_ssize_t n, double* on
     ones[0] += count
 
 
-cdef inline void sums_of_terms(const floating* terms, Py_ssize_t n, double* ones,
-                               double* others) noexcept nogil:
+cdef void sums_of_terms(const floating* terms, Py_ssize_t n, double* ones,
+                        double* others) noexcept nogil:
     """How many terms are 1, and the sum of the others."""
     cdef double error = 0
     cdef Py_ssize_t start = 0
@@ -171,8 +171,8 @@ cdef inline void sums_of_long_row(const floating* x, floating row_max, bint exac
     others[0] = corrected(others[0], error)
 
 
-cdef inline void logs_of_rows(const floating* x, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t n,
-                              floating* row_max, double* logarithm) noexcept nogil:
+cdef void logs_of_rows(const floating* x, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t n,
+                       floating* row_max, double* logarithm) noexcept nogil:
     """The maxima of up to AT_ONCE rows, and the logarithms of the sums of exp(x - row_max)."""
     cdef floating terms[SHORT]
     cdef double ones[AT_ONCE]
@@ -204,8 +204,8 @@ cdef inline void logs_of_rows(const floating* x, Py_ssize_t step, Py_ssize_t row
         logarithm[i] = log_of_terms(row_max[0], ones[i], others[i])
 
 
-cdef inline void exp_rows(const floating* x, Py_ssize_t step, floating* out, Py_ssize_t out_step,
-                          Py_ssize_t rows, Py_ssize_t n, floating* factor) noexcept nogil:
+cdef void exp_rows(const floating* x, Py_ssize_t step, floating* out, Py_ssize_t out_step,
+                   Py_ssize_t rows, Py_ssize_t n, floating* factor) noexcept nogil:
     """out = exp(x - max(x)), scaled, and factor = 1 / sum(out), for up to AT_ONCE rows."""
     cdef floating row_max[AT_ONCE]
     cdef double sum[AT_ONCE]
@@ -222,8 +222,8 @@ cdef inline void exp_rows(const floating* x, Py_ssize_t step, floating* out, Py_
 
 # -- softmax, log-softmax, logsumexp --------------------------------------------------------------
 
-cdef inline void softmax_few(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
-                             Py_ssize_t n) noexcept nogil:
+cdef void softmax_few(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
+                      Py_ssize_t n) noexcept nogil:
     cdef floating factor[AT_ONCE]
     cdef floating* out
     cdef Py_ssize_t i, j
@@ -295,8 +295,8 @@ cdef void logsumexp_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t ro
 
 # -- gradients ------------------------------------------------------------------------------------
 
-cdef inline void softmax_from_output_few(floating** args, const Py_ssize_t* steps,
-                                         Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+cdef void softmax_from_output_few(floating** args, const Py_ssize_t* steps,
+                                  Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
     cdef floating mean[AT_ONCE]
     cdef const floating* grad
     cdef const floating* y
