@@ -25,7 +25,7 @@ def rate(net, x, n, seconds):
     """Predictions a second of n threads, each of a row of its own."""
     counts, start, end = [0] * n, threading.Barrier(n + 1), threading.Event()
 
-    def work(k):
+    def work(k, net, x):
         own, done = x.copy(), 0
         start.wait()
         while not end.is_set():
@@ -34,7 +34,7 @@ def rate(net, x, n, seconds):
             done += 500
         counts[k] = done
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(n)]
+    threads = [threading.Thread(target=work, args=(k, net, x)) for k in range(n)]
     for thread in threads:
         thread.start()
     start.wait()
