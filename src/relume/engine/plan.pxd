@@ -18,7 +18,7 @@ cdef enum:
     # step of 64-256-128-10, batch 128, takes 1.01 to 1.08 times as long.
     BLOCK = 8192
     TILE = 8                    # rows of a tile of matmul/dense.h, at most
-    # Rows of a weight block, at least: for each block all of x and delta are read. A matrix of MANY
+    # Rows of a weight block, at least, for each of which x and delta are read. A matrix of MANY
     # blocks has larger ones: with 48 rows, gradients of 2048 x 2048 run at 158 GFLOP/s on a Xeon
     # with AVX-512, with 96 at 174.
     MIN_ROWS = 48
