@@ -12,9 +12,20 @@
 
 enum { LANES = 16 };
 
-/* Copies n < LANES elements and fills up with zeros. The AVX2 forms store whole vectors, because
+/* Copies n < LANES elements and fills up with zeros. The forms in intrinsics store whole vectors, because
  * loading a vector right after storing its parts stalls. */
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+RELUME_INLINE void pad_float(const float *x, ptrdiff_t n, float *out)
+{
+    _mm512_storeu_ps(out, _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x));
+}
+RELUME_INLINE void pad_double(const double *x, ptrdiff_t n, double *out)
+{
+    const unsigned mask = (1u << n) - 1;
+    _mm512_storeu_pd(out, _mm512_maskz_loadu_pd((__mmask8)mask, x));
+    _mm512_storeu_pd(out + 8, _mm512_maskz_loadu_pd((__mmask8)(mask >> 8), x + 8));
+}
+#elif defined(__AVX2__)
 RELUME_INLINE void pad_float(const float *x, ptrdiff_t n, float *out)
 {
     const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -60,18 +71,72 @@ typedef float vector_float;
 typedef double vector_double;
 #endif
 
+/* f of all elements of a vector: the upper half with the lower half, until one is left. */
+#if defined(__AVX__) && defined(__GNUC__)
+#if defined(__AVX512F__)
+#define LOWER_float(x) _mm512_castps512_ps256((__m512)(x))
+#define UPPER_float(x) _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd((__m512)(x)), 1))
+#define LOWER_double(x) _mm512_castpd512_pd256((__m512d)(x))
+#define UPPER_double(x) _mm512_extractf64x4_pd((__m512d)(x), 1)
+#endif
+#define DEFINE_HALVING(name)                                                                     \
+    RELUME_INLINE float name##_of_8_float(__m256 x)                                              \
+    {                                                                                            \
+        __m128 r = _mm_##name##_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));      \
+        r = _mm_##name##_ps(r, _mm_movehl_ps(r, r));                                             \
+        return _mm_cvtss_f32(_mm_##name##_ss(r, _mm_movehdup_ps(r)));                            \
+    }                                                                                            \
+    RELUME_INLINE double name##_of_4_double(__m256d x)                                           \
+    {                                                                                            \
+        __m128d r = _mm_##name##_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));     \
+        return _mm_cvtsd_f64(_mm_##name##_sd(r, _mm_unpackhi_pd(r, r)));                         \
+    }                                                                                            \
+    DEFINE_WHOLE(name)
+#if defined(__AVX512F__)
+#define DEFINE_WHOLE(name)                                                                       \
+    RELUME_INLINE float name##_of_vector_float(vector_float x)                                   \
+    {                                                                                            \
+        return name##_of_8_float(_mm256_##name##_ps(LOWER_float(x), UPPER_float(x)));            \
+    }                                                                                            \
+    RELUME_INLINE double name##_of_vector_double(vector_double x)                                \
+    {                                                                                            \
+        return name##_of_4_double(_mm256_##name##_pd(LOWER_double(x), UPPER_double(x)));         \
+    }
+#else
+#define DEFINE_WHOLE(name)                                                                       \
+    RELUME_INLINE float name##_of_vector_float(vector_float x)                                   \
+    {                                                                                            \
+        return name##_of_8_float((__m256)x);                                                     \
+    }                                                                                            \
+    RELUME_INLINE double name##_of_vector_double(vector_double x)                                \
+    {                                                                                            \
+        return name##_of_4_double((__m256d)x);                                                   \
+    }
+#endif
+DEFINE_HALVING(add)
+DEFINE_HALVING(max)
+#else
+#define DEFINE_SUM_OF_VECTOR(floating)                                                           \
+    RELUME_INLINE floating add_of_vector_##floating(vector_##floating x)                         \
+    {                                                                                            \
+        floating rest[sizeof x / sizeof(floating)];                                              \
+        memcpy(rest, &x, sizeof rest);                                                           \
+        for (int half = (int)(sizeof x / sizeof(floating)) / 2; half > 0; half /= 2)             \
+            for (int k = 0; k < half; k++) rest[k] += rest[k + half];                            \
+        return rest[0];                                                                          \
+    }
+DEFINE_SUM_OF_VECTOR(float)
+DEFINE_SUM_OF_VECTOR(double)
+#endif
+
 #define DEFINE_SUMS(floating)                                                                     \
     enum { WIDTH_##floating = sizeof(vector_##floating) / sizeof(floating),                       \
            PARTS_##floating = LANES / WIDTH_##floating };                                         \
     RELUME_INLINE floating sum_of_lanes_##floating(vector_##floating *lane)                       \
     {                                                                                             \
-        floating rest[WIDTH_##floating];                                                          \
         for (int half = PARTS_##floating / 2; half > 0; half /= 2)                                \
             for (int k = 0; k < half; k++) lane[k] += lane[k + half];                             \
-        memcpy(rest, lane, sizeof rest);                                                          \
-        for (int half = WIDTH_##floating / 2; half > 0; half /= 2)                                \
-            for (int k = 0; k < half; k++) rest[k] += rest[k + half];                             \
-        return rest[0];                                                                           \
+        return add_of_vector_##floating(lane[0]);                                                 \
     }                                                                                             \
     RELUME_INLINE floating sum_##floating(const floating *x, ptrdiff_t n)                         \
     {                                                                                             \
@@ -186,36 +251,31 @@ RELUME_INLINE double total_float(const float *x, ptrdiff_t n)
 #endif
 RELUME_INLINE double total_double(const double *x, ptrdiff_t n) { return sum_double(x, n); }
 
-/* The maximum. If x contains NaN, the result is NaN or the maximum of other elements. */
-#if defined(__AVX2__)
-RELUME_INLINE float maximum_of_float(const float *x, ptrdiff_t n)
-{
-    float max = -INFINITY, rest[8];
-    if (n < 8) {
-        for (ptrdiff_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
-        return max;
+/* The maximum. If x contains NaN, the result is NaN or the maximum of other elements. The last vector
+ * overlaps the one before it. */
+#if defined(__AVX2__) && defined(__GNUC__)
+#if defined(__AVX512F__)
+#define MAX_float(x, y) (vector_float)_mm512_max_ps((__m512)(x), (__m512)(y))
+#define MAX_double(x, y) (vector_double)_mm512_max_pd((__m512d)(x), (__m512d)(y))
+#else
+#define MAX_float(x, y) (vector_float)_mm256_max_ps((__m256)(x), (__m256)(y))
+#define MAX_double(x, y) (vector_double)_mm256_max_pd((__m256d)(x), (__m256d)(y))
+#endif
+#define DEFINE_MAXIMUM(floating)                                                                  \
+    RELUME_INLINE floating maximum_of_##floating(const floating *x, ptrdiff_t n)                  \
+    {                                                                                             \
+        floating max = -INFINITY;                                                                 \
+        if (n < WIDTH_##floating) {                                                               \
+            for (ptrdiff_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;                      \
+            return max;                                                                           \
+        }                                                                                         \
+        vector_##floating lane = *(const vector_##floating *)(x + n - WIDTH_##floating);          \
+        for (ptrdiff_t i = 0; i + WIDTH_##floating < n; i += WIDTH_##floating)                    \
+            lane = MAX_##floating(*(const vector_##floating *)(x + i), lane);                     \
+        return max_of_vector_##floating(lane);                                                    \
     }
-    __m256 lane = _mm256_loadu_ps(x + n - 8);       /* the last vector overlaps the one before it */
-    for (ptrdiff_t i = 0; i + 8 < n; i += 8) lane = _mm256_max_ps(_mm256_loadu_ps(x + i), lane);
-    _mm256_storeu_ps(rest, lane);
-    for (int half = 4; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) rest[k] = rest[k] > rest[k + half] ? rest[k] : rest[k + half];
-    return rest[0];
-}
-RELUME_INLINE double maximum_of_double(const double *x, ptrdiff_t n)
-{
-    double max = -INFINITY, rest[4];
-    if (n < 4) {
-        for (ptrdiff_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
-        return max;
-    }
-    __m256d lane = _mm256_loadu_pd(x + n - 4);
-    for (ptrdiff_t i = 0; i + 4 < n; i += 4) lane = _mm256_max_pd(_mm256_loadu_pd(x + i), lane);
-    _mm256_storeu_pd(rest, lane);
-    for (int half = 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) rest[k] = rest[k] > rest[k + half] ? rest[k] : rest[k + half];
-    return rest[0];
-}
+DEFINE_MAXIMUM(float)
+DEFINE_MAXIMUM(double)
 #else
 /* Integers in the order of the floats. Compilers vectorize their maximum, but not that of floats. */
 RELUME_INLINE int32_t order_float(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }

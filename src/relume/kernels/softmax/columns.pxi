@@ -26,6 +26,31 @@ cdef extern from "softmax/tile.h" nogil:
     void tile_maxima_float(const float* tile, Py_ssize_t n, float* max)
     void tile_maxima_double(const double* tile, Py_ssize_t n, double* max)
 
+cdef extern from "softmax/spans.h" nogil:
+    void exp_terms_by_lanes(const float* x, float max, bint exact, float* out, Py_ssize_t n)
+    float sum_of_exps_by_lanes(const float* x, float max, float* out, Py_ssize_t n)
+    float sum_of_other_exps_by_lanes(const float* x, float max, bint exact, Py_ssize_t n,
+                                     Py_ssize_t* ones)
+    void maxima_across_by_lanes(const float* x, float* max, Py_ssize_t n)
+    void exp_terms_across_by_lanes(const float* x, const float* max, float* kept, float* lane,
+                                   bint first, Py_ssize_t n)
+    void products_across_by_lanes(const float* x, const float* y, float* lane, bint first,
+                                  Py_ssize_t n)
+    void other_terms_across_by_lanes(const float* x, const float* max, float* ones, float* lane,
+                                     bint new_block, bint first, bint exact, Py_ssize_t n)
+    void scaled_by_lanes(const float* x, const float* factor, bint across, float* out,
+                         Py_ssize_t n)
+    void log_softmax_by_lanes(const float* x, const float* max, const float* logarithm,
+                              bint across, float* out, Py_ssize_t n)
+    void softmax_slope_by_lanes(const float* g, const float* y, const float* mean, bint across,
+                                float* out, Py_ssize_t n)
+    void log_softmax_slope_by_lanes(const float* g, const float* e, const float* factor,
+                                    const float* sum, bint across, float* out, Py_ssize_t n)
+    void log_softmax_slope_from_output_by_lanes(const float* g, const float* y, const float* sum,
+                                                bint across, float* out, Py_ssize_t n)
+    void logsumexp_slope_by_lanes(const float* g, const float* e, const float* factor,
+                                  bint across, float* out, Py_ssize_t n)
+
 cdef inline floating last_difference(floating like) noexcept nogil:
     """A bound on d from which on even a million of exp(-d) round to 0."""
     return <floating> 130 if floating is float else <floating> 790
@@ -115,6 +140,10 @@ cdef inline void column_maxima(const floating* x, Py_ssize_t step, bint in_tile,
         return
     for c in range(columns):
         column_max[c] = -INFINITY
+    if floating is float and LANES_FLOAT:
+        for j in range(n):                      # by hand: in spans.h
+            maxima_across_by_lanes(x + j * step, column_max, columns)
+        return
     for j in range(n):
         for c in range(columns):
             column_max[c] = maximum[floating](column_max[c], x[j * step + c])
@@ -177,6 +206,9 @@ cdef inline void exp_terms_across(const floating* x, const floating* column_max,
                                   floating* lane, int first, Py_ssize_t columns) noexcept nogil:
     cdef floating term
     cdef Py_ssize_t c
+    if floating is float and LANES_FLOAT:
+        exp_terms_across_by_lanes(x, column_max, kept, lane, first != FURTHER, columns)
+        return
     for c in range(columns):
         term = exp_term[floating](x[c], column_max[c])
         kept[c] = term
@@ -187,6 +219,9 @@ cdef inline void products_across(const floating* x, const floating* y, floating*
                                  floating* lane, int first, Py_ssize_t columns) noexcept nogil:
     cdef floating term
     cdef Py_ssize_t c
+    if floating is float and LANES_FLOAT:
+        products_across_by_lanes(x, y, lane, first != FURTHER, columns)
+        return
     for c in range(columns):
         term = x[c] * y[c]
         lane[c] = (lane[c] if first == FURTHER else <floating> 0) + term     # 0 + -0.0 is 0.0
@@ -198,6 +233,10 @@ cdef inline void other_terms_across(const floating* x, const floating* column_ma
     """`ones` counts the terms of a block that are 1."""
     cdef floating term, other, one
     cdef Py_ssize_t c
+    if floating is float and LANES_FLOAT:
+        other_terms_across_by_lanes(x, column_max, ones, lane, first == OF_BLOCK,
+                                    first != FURTHER, True, columns)
+        return
     for c in range(columns):
         term = accurate_exp_term[floating](x[c], column_max[c])
         other = other_term[floating](term)
@@ -212,6 +251,10 @@ cdef inline void rounded_other_terms_across(const floating* x, const floating* c
     """The same of terms without the rounding error of x - column_max."""
     cdef floating term, other, one
     cdef Py_ssize_t c
+    if floating is float and LANES_FLOAT:
+        other_terms_across_by_lanes(x, column_max, ones, lane, first == OF_BLOCK,
+                                    first != FURTHER, False, columns)
+        return
     for c in range(columns):
         term = exp_term[floating](x[c], column_max[c])
         other = other_term[floating](term)
@@ -454,6 +497,10 @@ cdef inline void softmax_across(const floating* x, Py_ssize_t step, floating* ou
     cdef floating factor[COLUMNS]
     cdef Py_ssize_t j, c
     exp_columns[floating](x, step, out, out_step, in_tile, columns, n, factor)
+    if floating is float and LANES_FLOAT:
+        for j in range(n):                      # by hand: in spans.h
+            scaled_by_lanes(out + j * out_step, factor, True, out + j * out_step, columns)
+        return
     for j in range(n):
         for c in range(columns):
             out[j * out_step + c] = out[j * out_step + c] * factor[c]
@@ -470,6 +517,11 @@ cdef inline void log_softmax_across(const floating* x, Py_ssize_t step, floating
     logs_of_sums[floating](x, step, column_max, in_tile, columns, n, sum)
     for c in range(columns):
         logarithm[c] = <floating> sum[c]
+    if floating is float and LANES_FLOAT:
+        for j in range(n):                      # by hand: in spans.h
+            log_softmax_by_lanes(x + j * step, column_max, logarithm, True, out + j * out_step,
+                                 columns)
+        return
     for j in range(n):
         for c in range(columns):
             out[j * out_step + c] = (x[j * step + c] - column_max[c]) - logarithm[c]
@@ -519,6 +571,11 @@ cdef inline void softmax_from_output_across(
                           columns, n, sum)
     for c in range(columns):
         mean[c] = <floating> sum[c]
+    if floating is float and LANES_FLOAT:
+        for j in range(n):                      # by hand: in spans.h
+            softmax_slope_by_lanes(grad + j * grad_step, y + j * y_step, mean, True,
+                                   out + j * out_step, columns)
+        return
     for j in range(n):
         for c in range(columns):
             out[j * out_step + c] = (grad[j * grad_step + c] - mean[c]) * y[j * y_step + c]
@@ -543,6 +600,11 @@ cdef inline void log_softmax_backward_across(
     cdef Py_ssize_t j, c
     rounded_totals[floating](grad, grad_step, in_tile, columns, n, sum)
     exp_columns[floating](x, x_step, out, out_step, in_tile, columns, n, factor)
+    if floating is float and LANES_FLOAT:
+        for j in range(n):                      # by hand: in spans.h
+            log_softmax_slope_by_lanes(grad + j * grad_step, out + j * out_step, factor, sum,
+                                       True, out + j * out_step, columns)
+        return
     for j in range(n):
         for c in range(columns):
             out[j * out_step + c] = grad[j * grad_step + c] - product(
@@ -557,6 +619,11 @@ cdef inline void log_softmax_from_output_across(
     cdef floating sum[COLUMNS]
     cdef Py_ssize_t j, c
     rounded_totals[floating](grad, grad_step, in_tile, columns, n, sum)
+    if floating is float and LANES_FLOAT:
+        for j in range(n):                      # by hand: in spans.h
+            log_softmax_slope_from_output_by_lanes(grad + j * grad_step, y + j * y_step, sum,
+                                                   True, out + j * out_step, columns)
+        return
     for j in range(n):
         for c in range(columns):
             out[j * out_step + c] = grad[j * grad_step + c] - product(
@@ -571,6 +638,11 @@ cdef inline void logsumexp_backward_across(
     cdef floating factor[COLUMNS]
     cdef Py_ssize_t j, c
     exp_columns[floating](x, x_step, out, out_step, in_tile, columns, n, factor)
+    if floating is float and LANES_FLOAT:
+        for j in range(n):                      # by hand: in spans.h
+            logsumexp_slope_by_lanes(grad, out + j * out_step, factor, True, out + j * out_step,
+                                     columns)
+        return
     for j in range(n):
         for c in range(columns):
             out[j * out_step + c] = product(grad[c], out[j * out_step + c] * factor[c])

@@ -18,8 +18,8 @@ cdef void pass_over_exps(const floating* x, RowState* state, int number,
         return
     for block in range((n + SHORT - 1) // SHORT):       # by hand: a loop over blocks
         start, size = block * SHORT, min(<Py_ssize_t> SHORT, n - block * SHORT)
-        exp_terms[floating](x + start, <floating> state.max, terms, size)
-        add_exactly(&state.sum, &state.sum_error, sum_of[floating](terms, size))
+        add_exactly(&state.sum, &state.sum_error, sum_of_exp_terms[floating](
+            x + start, <floating> state.max, terms, size))
 
 
 cdef void pass_over_others(const floating* x, RowState* state, int number,

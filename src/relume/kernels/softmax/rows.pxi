@@ -104,15 +104,29 @@ cdef inline void by_few_rows(
 cdef void exp_terms(const floating* x, floating row_max, floating* out,
                     Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        exp_terms_by_lanes(x, row_max, False, out, n)
+        return
     for j in range(n):
         out[j] = exp_term[floating](x[j], row_max)
 
 
-cdef double long_sum(const floating* x, Py_ssize_t n) noexcept nogil:
+cdef inline floating sum_of_exp_terms(const floating* x, floating row_max, floating* out,
+                                      Py_ssize_t n) noexcept nogil:
+    """The sum of at most SHORT terms, which are kept."""
+    if floating is float and LANES_FLOAT:
+        return sum_of_exps_by_lanes(x, row_max, out, n)
+    exp_terms[floating](x, row_max, out, n)
+    return sum_of[floating](out, n)
+
+
+cdef double long_sum_of_exp_terms(const floating* x, floating row_max, floating* out,
+                                  Py_ssize_t n) noexcept nogil:
     cdef double sum = 0, error = 0
     cdef Py_ssize_t start = 0
     while start < n:
-        add_exactly(&sum, &error, sum_of[floating](x + start, min(<Py_ssize_t> SHORT, n - start)))
+        add_exactly(&sum, &error, sum_of_exp_terms[floating](
+            x + start, row_max, out + start, min(<Py_ssize_t> SHORT, n - start)))
         start += SHORT
     return corrected(sum, error)
 
@@ -120,6 +134,9 @@ cdef double long_sum(const floating* x, Py_ssize_t n) noexcept nogil:
 cdef void accurate_exp_terms(const floating* x, floating row_max, floating* out,
                              Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        exp_terms_by_lanes(x, row_max, True, out, n)
+        return
     for j in range(n):
         out[j] = accurate_exp_term[floating](x[j], row_max)
 
@@ -150,23 +167,29 @@ cdef void sums_of_terms(const floating* terms, Py_ssize_t n, double* ones,
     others[0] = corrected(others[0], error)
 
 
-cdef inline void sums_of_long_row(const floating* x, floating row_max, bint exact, Py_ssize_t n,
-                                  double* ones, double* others) noexcept nogil:
-    """The same of the terms exp(x - row_max), of which only SHORT are kept.
+cdef inline void sums_of_row(const floating* x, floating row_max, bint exact, Py_ssize_t n,
+                             double* ones, double* others) noexcept nogil:
+    """The same of the terms exp(x - row_max), which are not kept.
 
     If `exact` is true, they have the rounding error of x - row_max.
     """
     cdef floating terms[SHORT]
     cdef double error = 0
-    cdef Py_ssize_t start = 0, size
+    cdef Py_ssize_t start = 0, size, count
     ones[0] = others[0] = 0
     while start < n:
         size = min(<Py_ssize_t> SHORT, n - start)
-        if exact:
-            accurate_exp_terms[floating](x + start, row_max, terms, size)
+        if floating is float and LANES_FLOAT:
+            count = 0
+            add_exactly(others, &error, sum_of_other_exps_by_lanes(
+                x + start, row_max, exact, size, &count))
+            ones[0] += count
         else:
-            exp_terms[floating](x + start, row_max, terms, size)
-        add_other_terms[floating](terms, size, ones, others, &error)
+            if exact:
+                accurate_exp_terms[floating](x + start, row_max, terms, size)
+            else:
+                exp_terms[floating](x + start, row_max, terms, size)
+            add_other_terms[floating](terms, size, ones, others, &error)
         start += SHORT
     others[0] = corrected(others[0], error)
 
@@ -174,7 +197,6 @@ cdef inline void sums_of_long_row(const floating* x, floating row_max, bint exac
 cdef void logs_of_rows(const floating* x, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t n,
                        floating* row_max, double* logarithm) noexcept nogil:
     """The maxima of up to AT_ONCE rows, and the logarithms of the sums of exp(x - row_max)."""
-    cdef floating terms[SHORT]
     cdef double ones[AT_ONCE]
     cdef double others[AT_ONCE]
     cdef bint exact = in_one_go(n)
@@ -183,23 +205,11 @@ cdef void logs_of_rows(const floating* x, Py_ssize_t step, Py_ssize_t rows, Py_s
         ones[i], others[i] = 1, 0
     for i in range(rows):                       # by hand: a loop over rows
         row_max[i] = maximum_of[floating](x + i * step, n)
-    if rows == 1:
-        sums_of_long_row[floating](x, row_max[0], exact, n, ones, others)
-        if not exact and dominated(row_max[0], ones[0], others[0]):
-            sums_of_long_row[floating](x, row_max[0], True, n, ones, others)
-        logarithm[0] = log_of_terms(row_max[0], ones[0], others[0])
-        return
     for i in range(rows):                       # by hand: a loop over rows
-        if exact:
-            accurate_exp_terms[floating](x + i * step, row_max[i], terms + i * n, n)
-        else:
-            exp_terms[floating](x + i * step, row_max[i], terms + i * n, n)
-    for i in range(rows):                       # by hand: a loop over rows
-        sums_of_terms[floating](terms + i * n, n, ones + i, others + i)
+        sums_of_row[floating](x + i * step, row_max[i], exact, n, ones + i, others + i)
     for i in range(rows):                       # by hand: a loop over rows
         if not exact and dominated(row_max[0], ones[i], others[i]):
-            accurate_exp_terms[floating](x + i * step, row_max[i], terms + i * n, n)
-            sums_of_terms[floating](terms + i * n, n, ones + i, others + i)
+            sums_of_row[floating](x + i * step, row_max[i], True, n, ones + i, others + i)
     for i in range(AT_ONCE):
         logarithm[i] = log_of_terms(row_max[0], ones[i], others[i])
 
@@ -213,9 +223,8 @@ cdef void exp_rows(const floating* x, Py_ssize_t step, floating* out, Py_ssize_t
     for i in range(rows):                       # by hand: a loop over rows
         row_max[i] = maximum_of[floating](x + i * step, n)
     for i in range(rows):                       # by hand: a loop over rows
-        exp_terms[floating](x + i * step, row_max[i], out + i * out_step, n)
-    for i in range(rows):                       # by hand: a loop over rows
-        sum[i] = long_sum[floating](out + i * out_step, n)
+        sum[i] = long_sum_of_exp_terms[floating](
+            x + i * step, row_max[i], out + i * out_step, n)
     for i in range(rows):                       # by hand: of a few rows
         factor[i] = <floating> 1 / <floating> sum[i]
 
@@ -230,6 +239,9 @@ cdef void softmax_few(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
     exp_rows[floating](args[0], steps[0], args[1], steps[1], rows, n, factor)
     for i in range(rows):
         out = args[1] + i * steps[1]
+        if floating is float and LANES_FLOAT:
+            scaled_by_lanes(out, factor + i, False, out, n)
+            continue
         for j in range(n):
             out[j] = out[j] * factor[i]
 
@@ -262,6 +274,9 @@ cdef inline void log_softmax_few(floating** args, const Py_ssize_t* steps, Py_ss
     for i in range(rows):
         x, out = args[0] + i * steps[0], args[1] + i * steps[1]
         rounded_log = <floating> logarithm[i]
+        if floating is float and LANES_FLOAT:
+            log_softmax_by_lanes(x, row_max + i, &rounded_log, False, out, n)
+            continue
         for j in range(n):
             out[j] = (x[j] - row_max[i]) - rounded_log
 
@@ -306,6 +321,9 @@ cdef void softmax_from_output_few(floating** args, const Py_ssize_t* steps,
         mean[i] = <floating> dot[floating](args[0] + i * steps[0], args[1] + i * steps[1], n)
     for i in range(rows):
         grad, y, out = args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]
+        if floating is float and LANES_FLOAT:
+            softmax_slope_by_lanes(grad, y, mean + i, False, out, n)
+            continue
         for j in range(n):
             out[j] = (grad[j] - mean[i]) * y[j]
 
@@ -346,6 +364,9 @@ cdef inline void log_softmax_backward_few(floating** args, const Py_ssize_t* ste
     exp_rows[floating](args[1], steps[1], args[2], steps[2], rows, n, factor)
     for i in range(rows):
         grad, out = args[0] + i * steps[0], args[2] + i * steps[2]
+        if floating is float and LANES_FLOAT:
+            log_softmax_slope_by_lanes(grad, out, factor + i, total_of_grad + i, False, out, n)
+            continue
         for j in range(n):
             out[j] = grad[j] - product(total_of_grad[i], out[j] * factor[i])
 
@@ -368,6 +389,9 @@ cdef inline void log_softmax_from_output_few(floating** args, const Py_ssize_t* 
         total_of_grad[i] = <floating> total[floating](args[0] + i * steps[0], n)
     for i in range(rows):
         grad, y, out = args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]
+        if floating is float and LANES_FLOAT:
+            log_softmax_slope_from_output_by_lanes(grad, y, total_of_grad + i, False, out, n)
+            continue
         for j in range(n):
             out[j] = grad[j] - product(total_of_grad[i], exp_any[floating](y[j]))
 
@@ -389,6 +413,9 @@ cdef inline void logsumexp_backward_few(floating** args, const Py_ssize_t* steps
     for i in range(rows):
         out = args[2] + i * steps[2]
         grad = args[0][i * steps[0]]
+        if floating is float and LANES_FLOAT:
+            logsumexp_slope_by_lanes(&grad, out, factor + i, False, out, n)
+            continue
         for j in range(n):
             out[j] = product(grad, out[j] * factor[i])
 
