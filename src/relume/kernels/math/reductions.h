@@ -223,7 +223,12 @@ typedef int64_t mask_double __attribute__((vector_size(VECTOR), aligned(8), may_
 DEFINE_SUM_OF_OTHERS(float)
 DEFINE_SUM_OF_OTHERS(double)
 
-/* The sum of floats, computed in double in the same order. */
+/* The sum of floats, computed in double in the same order. GCC 12 converts a vector of 512 bits in halves. */
+#if defined(__AVX512F__)
+#define TO_DOUBLE(x) (vector_double)_mm512_cvtps_pd((__m256)(x))
+#else
+#define TO_DOUBLE(x) __builtin_convertvector(x, vector_double)
+#endif
 #if defined(__GNUC__)
 RELUME_INLINE double total_float(const float *x, ptrdiff_t n)
 {
@@ -233,11 +238,11 @@ RELUME_INLINE double total_float(const float *x, ptrdiff_t n)
     const ptrdiff_t whole = n / LANES * LANES;
     for (ptrdiff_t i = 0; i < whole; i += LANES)
         for (int k = 0; k < PARTS_double; k++)
-            lane[k] += __builtin_convertvector(((const vector_half *)(x + i))[k], vector_double);
+            lane[k] += TO_DOUBLE(((const vector_half *)(x + i))[k]);
     if (whole < n) {
         pad_float(x + whole, n - whole, tail);
         for (int k = 0; k < PARTS_double; k++)
-            lane[k] += __builtin_convertvector(((const vector_half *)tail)[k], vector_double);
+            lane[k] += TO_DOUBLE(((const vector_half *)tail)[k]);
     }
     return sum_of_lanes_double(lane);
 }

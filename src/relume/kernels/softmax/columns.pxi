@@ -31,7 +31,8 @@ cdef extern from "softmax/spans.h" nogil:
     float sum_of_exps_by_lanes(const float* x, float max, float* out, Py_ssize_t n)
     float sum_of_other_exps_by_lanes(const float* x, float max, bint exact, Py_ssize_t n,
                                      Py_ssize_t* ones)
-    void maxima_across_by_lanes(const float* x, float* max, Py_ssize_t n)
+    void maxima_by_lanes(const float* x, Py_ssize_t step, Py_ssize_t columns, Py_ssize_t n,
+                         float* max)
     void exp_terms_across_by_lanes(const float* x, const float* max, float* kept, float* lane,
                                    bint first, Py_ssize_t n)
     void products_across_by_lanes(const float* x, const float* y, float* lane, bint first,
@@ -138,12 +139,11 @@ cdef inline void column_maxima(const floating* x, Py_ssize_t step, bint in_tile,
     if in_tile:
         tile_maxima[floating](x, n, column_max)
         return
+    if floating is float and LANES_FLOAT:
+        maxima_by_lanes(x, step, columns, n, column_max)
+        return
     for c in range(columns):
         column_max[c] = -INFINITY
-    if floating is float and LANES_FLOAT:
-        for j in range(n):                      # by hand: in spans.h
-            maxima_across_by_lanes(x + j * step, column_max, columns)
-        return
     for j in range(n):
         for c in range(columns):
             column_max[c] = maximum[floating](column_max[c], x[j * step + c])

@@ -174,15 +174,18 @@ cdef inline void sums_of_row(const floating* x, floating row_max, bint exact, Py
     If `exact` is true, they have the rounding error of x - row_max.
     """
     cdef floating terms[SHORT]
+    cdef floating part
     cdef double error = 0
-    cdef Py_ssize_t start = 0, size, count
+    cdef Py_ssize_t start = 0, size, count = 0
     ones[0] = others[0] = 0
     while start < n:
         size = min(<Py_ssize_t> SHORT, n - start)
         if floating is float and LANES_FLOAT:
-            count = 0
-            add_exactly(others, &error, sum_of_other_exps_by_lanes(
-                x + start, row_max, exact, size, &count))
+            if exact:
+                part = sum_of_other_exps_by_lanes(x + start, row_max, True, size, &count)
+            else:
+                part = sum_of_other_exps_by_lanes(x + start, row_max, False, size, &count)
+            add_exactly(others, &error, part)
             ones[0] += count
         else:
             if exact:
