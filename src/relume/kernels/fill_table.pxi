@@ -6,7 +6,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from cython cimport floating
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX
 from libc.math cimport INFINITY, NAN, frexp, ldexp, pow, sqrt
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from relume.kernels.table cimport (

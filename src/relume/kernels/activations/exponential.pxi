@@ -111,6 +111,12 @@ cdef inline floating celu_backward_from_output(
     cdef floating below = product(g, (y + alpha) / alpha)
     return keep_nan[floating](g if y > 0 else below, y)
 
+cdef inline floating celu_backward_from_output_for_power_of_two(
+        floating g, floating y, floating alpha) noexcept nogil:
+    """The same where 1 / alpha is exact. The division leaves the loop, in a third of the time."""
+    cdef floating below = product(g, (y + alpha) * (<floating> 1 / alpha))
+    return keep_nan[floating](g if y > 0 else below, y)
+
 cdef void celu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
     map1_with1[floating](celu, args, scalar, n)
 
@@ -118,7 +124,11 @@ cdef void celu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcep
     map2_with1[floating](celu_backward, args, scalar, n)
 
 cdef void celu_from_output_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
-    map2_with1[floating](celu_backward_from_output, args, scalar, n)
+    cdef int exponent
+    if scalar and frexp(args[2][0], &exponent) == 0.5 and -60 < exponent < 60:
+        map2_with1[floating](celu_backward_from_output_for_power_of_two, args, True, n)
+    else:
+        map2_with1[floating](celu_backward_from_output, args, scalar, n)
 
 row = new_row(b"celu")
 row.layer = b"CELU"

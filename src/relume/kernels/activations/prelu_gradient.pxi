@@ -63,7 +63,7 @@ cdef void prelu_backward_columns(floating** args, const Py_ssize_t* steps, Py_ss
                 lane[c] += prelu_weight_gradient[floating](grad[c], x[c])
             for c in range(columns):
                 out[c] = leaky_relu_backward[floating](grad[c], x[c], weight[c])
-        add_lanes[floating](lanes, False, columns, used, sum, error)
+        add_lanes[floating](lanes, columns, False, columns, used, sum, error)
     correct(sum, error, columns)
     for c in range(columns):
         args[4][c] = <floating> sum[c]

@@ -102,9 +102,17 @@ cdef inline floating squareplus_backward_above_0(
     return product(g, step[floating](x) - flipped_by[floating](below, x))
 
 cdef void squareplus_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if WIDE_LANES_FLOAT:
+            squareplus_by_lanes(args[0], args[1], scalar, args[2], n)
+            return
     map1_with1[floating](squareplus, args, scalar, n)
 
 cdef void squareplus_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if WIDE_LANES_FLOAT:
+            squareplus_slope_by_lanes(args[0], args[1], args[2], scalar, args[3], n)
+            return
     if scalar and 0 < args[2][0] < INFINITY:
         map2_with1[floating](squareplus_backward_above_0, args, True, n)
     else:

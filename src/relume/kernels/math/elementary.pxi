@@ -30,6 +30,11 @@ cdef extern from "math/intrinsics.h" nogil:
 
 cdef extern from "math/lanes.h" nogil:
     const bint LANES_FLOAT "RELUME_LANES"   # whether these spans exist
+    const bint WIDE_LANES_FLOAT "RELUME_WIDE_LANES"     # whether those for AVX-512 only do
+    void squareplus_by_lanes(const float* x, const float* b, bint scalar, float* out,
+                             Py_ssize_t n)
+    void squareplus_slope_by_lanes(const float* g, const float* x, const float* b, bint scalar,
+                                   float* out, Py_ssize_t n)
     void tanh_by_lanes(const float* x, float* out, Py_ssize_t n)
     void tanhshrink_by_lanes(const float* x, float* out, Py_ssize_t n)
     void tanhshrink_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)

@@ -477,6 +477,70 @@ SPAN_OF_TWO(swiglu_by_lanes, swiglu_lanes)
 SPAN_OF_THREE_TO_TWO(geglu_backward_by_lanes, geglu_backward_lanes)
 SPAN_OF_THREE_TO_TWO(swiglu_backward_by_lanes, swiglu_backward_lanes)
 
+/* squareplus and its derivative, as in rational.pxi, but a square root is an estimate of 14 bits and a step
+ * of Newton's, in half the time of the instruction for it. For s from 2^-100 to 2^127, root_of is 0.6 ULP
+ * from the root. What is added to a scaled b is larger than in rational.pxi, so that no residue of Newton's
+ * is subnormal. AVX2 has no such estimate. */
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define RELUME_WIDE_LANES 1
+RELUME_INLINE Lanes root_of(Lanes s)
+{
+    const Lanes estimate = _mm512_rsqrt14_ps(s), root = times(s, estimate);
+    return fused(minus_product(s, root, root), times(all(0.5f), estimate), root);
+}
+typedef struct { Lanes scale, half, under; } Scaled;
+RELUME_INLINE Scaled scaled_from(Lanes b)
+{
+    const __m512i half = _mm512_sub_epi32(_mm512_set1_epi32(0x59000000), _mm512_srli_epi32(BITS(b), 1));
+    const Lanes scale = FLOATS(_mm512_and_si512(half, _mm512_set1_epi32(0x7f800000)));
+    const Lanes once = times(b, scale);
+    return (Scaled){scale, times(all(0.5f), once), plus(times(once, scale), all(7.888609052210118e-31f))};
+}
+RELUME_INLINE Lanes squareplus_lanes(Lanes x, Scaled b)
+{
+    const Lanes a = times(magnitude(x), b.scale), near = smaller(a, all(9.2233720368547758e18f));
+    const Lanes root = root_of(fused(near, near, b.under));
+    return plus(over(b.half, plus(larger(root, a), a)), larger(all(0), x));
+}
+RELUME_INLINE Lanes squareplus_slope_lanes(Lanes g, Lanes x, Scaled b)
+{
+    const Lanes a = times(magnitude(x), b.scale), near = smaller(all(9.2233720368547758e18f), a);
+    const Lanes square = fused(near, near, b.under);
+    const Lanes below = over(times(b.half, b.scale), fused(near, root_of(square), square));
+    const Lanes slope = minus(step_of(x), flipped(below, x));
+    return product_of_lanes(g, _mm512_mask_mov_ps(
+        slope, _mm512_cmp_ps_mask(x, all(0), _CMP_EQ_OQ), all(0.5f)));
+}
+static void squareplus_by_lanes(const float *x, const float *b, int scalar, float *out, ptrdiff_t n)
+{
+    Scaled scaled = scaled_from(all(*b));
+    ptrdiff_t i = 0;
+    for (; i <= n - N_LANES; i += N_LANES) {
+        if (!scalar) scaled = scaled_from(load_lanes(b + i));
+        store_lanes(out + i, squareplus_lanes(load_lanes(x + i), scaled));
+    }
+    if (i < n) {
+        if (!scalar) scaled = scaled_from(load_first(b + i, n - i));
+        store_first(out + i, squareplus_lanes(load_first(x + i, n - i), scaled), n - i);
+    }
+}
+static void squareplus_slope_by_lanes(const float *g, const float *x, const float *b, int scalar,
+                                      float *out, ptrdiff_t n)
+{
+    Scaled scaled = scaled_from(all(*b));
+    ptrdiff_t i = 0;
+    for (; i <= n - N_LANES; i += N_LANES) {
+        if (!scalar) scaled = scaled_from(load_lanes(b + i));
+        store_lanes(out + i, squareplus_slope_lanes(load_lanes(g + i), load_lanes(x + i), scaled));
+    }
+    if (i < n) {
+        if (!scalar) scaled = scaled_from(load_first(b + i, n - i));
+        store_first(out + i, squareplus_slope_lanes(load_first(g + i, n - i), load_first(x + i, n - i),
+                                                    scaled), n - i);
+    }
+}
+#endif
+
 #else
 #define RELUME_LANES 0
 RELUME_INLINE void tanh_by_lanes(const float *x, float *out, ptrdiff_t n) {}
@@ -499,5 +563,10 @@ RELUME_INLINE void geglu_backward_by_lanes(const float *x, const float *y, const
                                            float *out1, float *out2, ptrdiff_t n) {}
 RELUME_INLINE void swiglu_backward_by_lanes(const float *x, const float *y, const float *z,
                                             float *out1, float *out2, ptrdiff_t n) {}
+#endif
+#ifndef RELUME_WIDE_LANES
+#define RELUME_WIDE_LANES 0
+#define squareplus_by_lanes(...)
+#define squareplus_slope_by_lanes(...)
 #endif
 #endif

@@ -128,6 +128,8 @@ cdef double total(const floating* x, Py_ssize_t n) noexcept nogil:
     """The sum, computed in double because the terms may cancel."""
     cdef double sum = 0, error = 0
     cdef Py_ssize_t block, start
+    if n <= SHORT:
+        return short_total[floating](x, n) + 0          # -0.0 + 0 is 0.0
     for block in range((n + SHORT - 1) // SHORT):       # by hand: in reductions.h
         start = block * SHORT
         add_exactly(&sum, &error,
@@ -168,6 +170,8 @@ cdef inline double dot(const floating* x, const floating* y, Py_ssize_t n) noexc
     """The sum of x * y."""
     cdef double sum = 0, error = 0
     cdef Py_ssize_t block, start
+    if n <= SHORT:
+        return <double> sum_of_products[floating](x, y, n) + 0
     for block in range((n + SHORT - 1) // SHORT):       # by hand: in reductions.h
         start = block * SHORT
         add_exactly(&sum, &error, sum_of_products[floating](

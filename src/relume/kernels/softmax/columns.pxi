@@ -156,26 +156,26 @@ cdef inline void tile_maxima(const floating* tile, Py_ssize_t n, floating* max) 
         tile_maxima_double(tile, n, max)
 
 
-cdef inline void add_lanes(floating* lanes, bint in_tile, Py_ssize_t columns, Py_ssize_t used,
-                           double* sum, double* error) noexcept nogil:
+cdef inline void add_lanes(floating* lanes, Py_ssize_t line, bint in_tile, Py_ssize_t columns,
+                           Py_ssize_t used, double* sum, double* error) noexcept nogil:
     """Add up the used lanes of each column as `combined` does, then that as `add_exactly` does.
 
-    In a tile, this is the sum itself.
+    Lane k of column c is at lanes[k * line + c]. In a tile, this is the sum itself.
     """
     cdef Py_ssize_t c, k
     cdef double x, total, seen
     for k in range(8, used):                    # the unused lanes would add 0
         for c in range(columns):
-            lanes[(k - 8) * columns + c] += lanes[k * columns + c]
+            lanes[(k - 8) * line + c] += lanes[k * line + c]
     for k in range(4, min(<Py_ssize_t> 8, used)):
         for c in range(columns):
-            lanes[(k - 4) * columns + c] += lanes[k * columns + c]
+            lanes[(k - 4) * line + c] += lanes[k * line + c]
     for k in range(2, min(<Py_ssize_t> 4, used)):
         for c in range(columns):
-            lanes[(k - 2) * columns + c] += lanes[k * columns + c]
+            lanes[(k - 2) * line + c] += lanes[k * line + c]
     if used > 1:
         for c in range(columns):
-            lanes[c] += lanes[columns + c]
+            lanes[c] += lanes[line + c]
     if in_tile:
         for c in range(columns):
             sum[c] = lanes[c]
@@ -280,14 +280,14 @@ cdef inline void add_block(
         void (*f)(const floating*, const floating*, floating*, floating*, int, Py_ssize_t)
         noexcept nogil, const floating* x, Py_ssize_t x_step, const floating* y,
         Py_ssize_t y_step, floating* kept, Py_ssize_t kept_step, Py_ssize_t columns,
-        Py_ssize_t n, floating* lanes) noexcept nogil:
+        Py_ssize_t n, floating* lanes, Py_ssize_t line) noexcept nogil:
     cdef Py_ssize_t j
     f(x, y, kept, lanes, OF_BLOCK, columns)
     for j in range(1, min(<Py_ssize_t> LANES, n)):      # by hand: a loop over rows
-        f(x + j * x_step, y + j * y_step, kept + j * kept_step, lanes + j * columns, OF_LANE,
+        f(x + j * x_step, y + j * y_step, kept + j * kept_step, lanes + j * line, OF_LANE,
           columns)
     for j in range(LANES, n):                           # by hand: a loop over rows
-        f(x + j * x_step, y + j * y_step, kept + j * kept_step, lanes + j % LANES * columns,
+        f(x + j * x_step, y + j * y_step, kept + j * kept_step, lanes + j % LANES * line,
           FURTHER, columns)
 
 
@@ -301,11 +301,12 @@ cdef inline void column_sums(
     `counts`, unless it is NULL, adds up what f has counted in `kept`, whose step is 0.
     """
     cdef double error[COLUMNS]
-    cdef floating lanes[LANES * COLUMNS]
-    cdef Py_ssize_t start = 0, size
+    cdef floating memory[LANES * COLUMNS + LANES]
+    cdef floating* lanes = memory + (-<uintptr_t> memory & 63) // sizeof(floating)
+    cdef Py_ssize_t start = 0, size, line = (columns + LANES - 1) // LANES * LANES
     if in_tile:
-        add_block[floating](f, x, x_step, y, y_step, kept, kept_step, columns, n, lanes)
-        add_lanes[floating](lanes, in_tile, columns, min(<Py_ssize_t> LANES, n), sum, error)
+        add_block[floating](f, x, x_step, y, y_step, kept, kept_step, columns, n, lanes, line)
+        add_lanes[floating](lanes, line, in_tile, columns, min(<Py_ssize_t> LANES, n), sum, error)
         if counts != NULL:
             copy_counts[floating](kept, columns, counts)
         return
@@ -316,8 +317,8 @@ cdef inline void column_sums(
     while start < n:
         size = min(<Py_ssize_t> SHORT, n - start)
         add_block[floating](f, x + start * x_step, x_step, y + start * y_step, y_step,
-                            kept + start * kept_step, kept_step, columns, size, lanes)
-        add_lanes[floating](lanes, in_tile, columns, min(<Py_ssize_t> LANES, size), sum, error)
+                            kept + start * kept_step, kept_step, columns, size, lanes, line)
+        add_lanes[floating](lanes, line, in_tile, columns, min(<Py_ssize_t> LANES, size), sum, error)
         if counts != NULL:
             add_counts[floating](kept, columns, counts)
         start += SHORT
@@ -362,14 +363,14 @@ cdef inline void column_totals(const floating* x, Py_ssize_t step, bint in_tile,
     cdef Py_ssize_t start = 0, size
     if in_tile:
         total_of_block[floating](x, step, columns, n, lanes)
-        add_lanes[double](lanes, in_tile, columns, min(<Py_ssize_t> LANES, n), sum, error)
+        add_lanes[double](lanes, columns, in_tile, columns, min(<Py_ssize_t> LANES, n), sum, error)
         return
     memset(sum, 0, columns * sizeof(double))
     memset(error, 0, columns * sizeof(double))
     while start < n:
         size = min(<Py_ssize_t> SHORT, n - start)
         total_of_block[floating](x + start * step, step, columns, size, lanes)
-        add_lanes[double](lanes, in_tile, columns, min(<Py_ssize_t> LANES, size), sum, error)
+        add_lanes[double](lanes, columns, in_tile, columns, min(<Py_ssize_t> LANES, size), sum, error)
         start += SHORT
     correct(sum, error, columns)
 

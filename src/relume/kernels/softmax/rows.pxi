@@ -124,6 +124,8 @@ cdef double long_sum_of_exp_terms(const floating* x, floating row_max, floating*
                                   Py_ssize_t n) noexcept nogil:
     cdef double sum = 0, error = 0
     cdef Py_ssize_t start = 0
+    if n <= SHORT:
+        return sum_of_exp_terms[floating](x, row_max, out, n)
     while start < n:
         add_exactly(&sum, &error, sum_of_exp_terms[floating](
             x + start, row_max, out + start, min(<Py_ssize_t> SHORT, n - start)))
@@ -221,15 +223,12 @@ cdef void exp_rows(const floating* x, Py_ssize_t step, floating* out, Py_ssize_t
                    Py_ssize_t rows, Py_ssize_t n, floating* factor) noexcept nogil:
     """out = exp(x - max(x)), scaled, and factor = 1 / sum(out), for up to AT_ONCE rows."""
     cdef floating row_max[AT_ONCE]
-    cdef double sum[AT_ONCE]
     cdef Py_ssize_t i
     for i in range(rows):                       # by hand: a loop over rows
         row_max[i] = maximum_of[floating](x + i * step, n)
     for i in range(rows):                       # by hand: a loop over rows
-        sum[i] = long_sum_of_exp_terms[floating](
+        factor[i] = <floating> 1 / <floating> long_sum_of_exp_terms[floating](
             x + i * step, row_max[i], out + i * out_step, n)
-    for i in range(rows):                       # by hand: of a few rows
-        factor[i] = <floating> 1 / <floating> sum[i]
 
 
 # -- softmax, log-softmax, logsumexp --------------------------------------------------------------
