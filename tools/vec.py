@@ -26,6 +26,7 @@ import sys
 import sysconfig
 import tempfile
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,12 +159,17 @@ def failures_of(source, build, folder):
 
 
 def main(sources):
+    """Compile as many builds at a time as there are CPUs."""
+
+    def failures_in(build):
+        found = []
+        for source in sources or [ROOT / f"src/relume/kernels/{build}.pyx"]:
+            found += failures_of(Path(source).resolve(), build, Path(name))
+        return found
+
     failures = []
-    with tempfile.TemporaryDirectory() as name:
-        for build in BUILDS:
-            found = []
-            for source in sources or [ROOT / f"src/relume/kernels/{build}.pyx"]:
-                found += failures_of(Path(source).resolve(), build, Path(name))
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for build, found in zip(BUILDS, pool.map(failures_in, BUILDS), strict=True):
             print(f"{build}: {len(found)} loops not vectorized")
             failures += found
     print(*failures, sep="\n")

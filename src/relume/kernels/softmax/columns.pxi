@@ -35,16 +35,14 @@ cdef extern from "softmax/spans.h" nogil:
                          float* max)
     void exp_terms_across_by_lanes(const float* x, const float* max, float* kept, float* lane,
                                    bint first, Py_ssize_t n)
-    void products_across_by_lanes(const float* x, const float* y, float* lane, bint first,
-                                  Py_ssize_t n)
     void other_terms_across_by_lanes(const float* x, const float* max, float* ones, float* lane,
                                      bint new_block, bint first, bint exact, Py_ssize_t n)
     void scaled_by_lanes(const float* x, const float* factor, bint across, float* out,
                          Py_ssize_t n)
     void log_softmax_by_lanes(const float* x, const float* max, const float* logarithm,
                               bint across, float* out, Py_ssize_t n)
-    void softmax_slope_by_lanes(const float* g, const float* y, const float* mean, bint across,
-                                float* out, Py_ssize_t n)
+    void softmax_slope_by_lanes(const float* g, const float* y, float mean, float* out,
+                                Py_ssize_t n)
     void log_softmax_slope_by_lanes(const float* g, const float* e, const float* factor,
                                     const float* sum, bint across, float* out, Py_ssize_t n)
     void log_softmax_slope_from_output_by_lanes(const float* g, const float* y, const float* sum,
@@ -139,7 +137,7 @@ cdef inline void column_maxima(const floating* x, Py_ssize_t step, bint in_tile,
     if in_tile:
         tile_maxima[floating](x, n, column_max)
         return
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT:
         maxima_by_lanes(x, step, columns, n, column_max)
         return
     for c in range(columns):
@@ -206,7 +204,7 @@ cdef inline void exp_terms_across(const floating* x, const floating* column_max,
                                   floating* lane, int first, Py_ssize_t columns) noexcept nogil:
     cdef floating term
     cdef Py_ssize_t c
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT:
         exp_terms_across_by_lanes(x, column_max, kept, lane, first != FURTHER, columns)
         return
     for c in range(columns):
@@ -219,9 +217,6 @@ cdef inline void products_across(const floating* x, const floating* y, floating*
                                  floating* lane, int first, Py_ssize_t columns) noexcept nogil:
     cdef floating term
     cdef Py_ssize_t c
-    if floating is float and LANES_FLOAT:
-        products_across_by_lanes(x, y, lane, first != FURTHER, columns)
-        return
     for c in range(columns):
         term = x[c] * y[c]
         lane[c] = (lane[c] if first == FURTHER else <floating> 0) + term     # 0 + -0.0 is 0.0
@@ -233,7 +228,7 @@ cdef inline void other_terms_across(const floating* x, const floating* column_ma
     """`ones` counts the terms of a block that are 1."""
     cdef floating term, other, one
     cdef Py_ssize_t c
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT and columns % LANES:
         other_terms_across_by_lanes(x, column_max, ones, lane, first == OF_BLOCK,
                                     first != FURTHER, True, columns)
         return
@@ -251,7 +246,7 @@ cdef inline void rounded_other_terms_across(const floating* x, const floating* c
     """The same of terms without the rounding error of x - column_max."""
     cdef floating term, other, one
     cdef Py_ssize_t c
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT and columns % LANES:
         other_terms_across_by_lanes(x, column_max, ones, lane, first == OF_BLOCK,
                                     first != FURTHER, False, columns)
         return
@@ -498,7 +493,7 @@ cdef inline void softmax_across(const floating* x, Py_ssize_t step, floating* ou
     cdef floating factor[COLUMNS]
     cdef Py_ssize_t j, c
     exp_columns[floating](x, step, out, out_step, in_tile, columns, n, factor)
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT:
         for j in range(n):                      # by hand: in spans.h
             scaled_by_lanes(out + j * out_step, factor, True, out + j * out_step, columns)
         return
@@ -518,7 +513,7 @@ cdef inline void log_softmax_across(const floating* x, Py_ssize_t step, floating
     logs_of_sums[floating](x, step, column_max, in_tile, columns, n, sum)
     for c in range(columns):
         logarithm[c] = <floating> sum[c]
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT and columns % LANES:
         for j in range(n):                      # by hand: in spans.h
             log_softmax_by_lanes(x + j * step, column_max, logarithm, True, out + j * out_step,
                                  columns)
@@ -572,11 +567,6 @@ cdef inline void softmax_from_output_across(
                           columns, n, sum)
     for c in range(columns):
         mean[c] = <floating> sum[c]
-    if floating is float and LANES_FLOAT:
-        for j in range(n):                      # by hand: in spans.h
-            softmax_slope_by_lanes(grad + j * grad_step, y + j * y_step, mean, True,
-                                   out + j * out_step, columns)
-        return
     for j in range(n):
         for c in range(columns):
             out[j * out_step + c] = (grad[j * grad_step + c] - mean[c]) * y[j * y_step + c]
@@ -601,7 +591,7 @@ cdef inline void log_softmax_backward_across(
     cdef Py_ssize_t j, c
     rounded_totals[floating](grad, grad_step, in_tile, columns, n, sum)
     exp_columns[floating](x, x_step, out, out_step, in_tile, columns, n, factor)
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT:
         for j in range(n):                      # by hand: in spans.h
             log_softmax_slope_by_lanes(grad + j * grad_step, out + j * out_step, factor, sum,
                                        True, out + j * out_step, columns)
@@ -639,7 +629,7 @@ cdef inline void logsumexp_backward_across(
     cdef floating factor[COLUMNS]
     cdef Py_ssize_t j, c
     exp_columns[floating](x, x_step, out, out_step, in_tile, columns, n, factor)
-    if floating is float and LANES_FLOAT:
+    if floating is float and WIDE_LANES_FLOAT:
         for j in range(n):                      # by hand: in spans.h
             logsumexp_slope_by_lanes(grad, out + j * out_step, factor, True, out + j * out_step,
                                      columns)

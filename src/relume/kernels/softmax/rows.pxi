@@ -324,7 +324,7 @@ cdef void softmax_from_output_few(floating** args, const Py_ssize_t* steps,
     for i in range(rows):
         grad, y, out = args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]
         if floating is float and LANES_FLOAT:
-            softmax_slope_by_lanes(grad, y, mean + i, False, out, n)
+            softmax_slope_by_lanes(grad, y, mean[i], out, n)
             continue
         for j in range(n):
             out[j] = (grad[j] - mean[i]) * y[j]

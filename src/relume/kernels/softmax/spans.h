@@ -1,6 +1,6 @@
 /* The loops of softmax along rows and columns of float32, in the vectors of math/lanes.h: for rows of
  * hundreds of elements, a compiler's scalar loop over the last few takes as long as the vectors before it.
- * Here the rest is a masked vector. The operations and their order are those of the loops in columns.pxi
+ * Here the rest is a masked vector. Across columns, that pays with AVX-512 only. The operations and their order are those of the loops in columns.pxi
  * and rows.pxi, which other dtypes and builds use.
  * `across` tells that a parameter is one number a column, else one for all. */
 #ifndef RELUME_SOFTMAX_SPANS_H
@@ -200,17 +200,6 @@ RELUME_INLINE void exp_terms_across_by_lanes(const float *x, const float *max, f
     OVER_PARTS(n, PART);
 #undef PART
 }
-RELUME_INLINE void products_across_by_lanes(const float *x, const float *y, float *lane, int first,
-                                            ptrdiff_t n)
-{
-#define PART(count)                                                                              \
-    do {                                                                                         \
-        const Lanes term = times(load_part(x + i, count), load_part(y + i, count));              \
-        add_to_lane(lane + i, first ? plus(all(0), term) : term, first, count);                  \
-    } while (0)
-    OVER_PARTS(n, PART);
-#undef PART
-}
 /* `ones` counts the terms that are 1; it starts at 0 if `new_block`. */
 RELUME_INLINE void other_terms_across_by_lanes(const float *x, const float *max, float *ones,
                                                float *lane, int new_block, int first, int exact,
@@ -253,13 +242,12 @@ RELUME_INLINE void log_softmax_by_lanes(const float *x, const float *max, const 
     OVER_PARTS(n, PART);
 #undef PART
 }
-RELUME_INLINE void softmax_slope_by_lanes(const float *g, const float *y, const float *mean, int across,
-                                          float *out, ptrdiff_t n)
+RELUME_INLINE void softmax_slope_by_lanes(const float *g, const float *y, float mean, float *out,
+                                          ptrdiff_t n)
 {
-    const Lanes m = all(*mean);
+    const Lanes m = all(mean);
 #define PART(count)                                                                              \
-    store_part(out + i, times(minus(load_part(g + i, count), each(mean, m, across, i, count)),   \
-                              load_part(y + i, count)), count)
+    store_part(out + i, times(minus(load_part(g + i, count), m), load_part(y + i, count)), count)
     OVER_PARTS(n, PART);
 #undef PART
 }
@@ -309,7 +297,6 @@ RELUME_INLINE void logsumexp_slope_by_lanes(const float *g, const float *e, cons
 #define sum_of_other_exps_by_lanes(...) 0
 #define maxima_by_lanes(...)
 #define exp_terms_across_by_lanes(...)
-#define products_across_by_lanes(...)
 #define other_terms_across_by_lanes(...)
 #define scaled_by_lanes(...)
 #define log_softmax_by_lanes(...)
