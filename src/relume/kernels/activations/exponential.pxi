@@ -111,6 +111,18 @@ cdef inline floating celu_backward_from_output(
     cdef floating below = product(g, (y + alpha) / alpha)
     return keep_nan[floating](g if y > 0 else below, y)
 
+cdef extern from "math/intrinsics.h" nogil:
+    bint is_power_of_two_float(float x)
+    bint is_power_of_two_double(double x)
+
+cdef inline bint has_exact_inverse(floating x) noexcept nogil:
+    """Whether x is a power of two between 2^-60 and 2^60."""
+    cdef floating high = <floating> 1152921504606846976.0
+    if floating is float:
+        return is_power_of_two_float(x) and <float> 1 / high < x < high
+    else:
+        return is_power_of_two_double(x) and 1 / high < x < high
+
 cdef inline floating celu_backward_from_output_for_power_of_two(
         floating g, floating y, floating alpha) noexcept nogil:
     """The same where 1 / alpha is exact. The division leaves the loop, in a third of the time."""
@@ -124,8 +136,7 @@ cdef void celu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcep
     map2_with1[floating](celu_backward, args, scalar, n)
 
 cdef void celu_from_output_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
-    cdef int exponent
-    if scalar and frexp(args[2][0], &exponent) == 0.5 and -60 < exponent < 60:
+    if scalar and has_exact_inverse[floating](args[2][0]):
         map2_with1[floating](celu_backward_from_output_for_power_of_two, args, True, n)
     else:
         map2_with1[floating](celu_backward_from_output, args, scalar, n)

@@ -162,6 +162,13 @@ RELUME_INLINE double power_of_two_double(double shifted)
     return double_of_bits(bits_of_double(shifted) << 52);
 }
 
+/* Whether a normal number is a power of two, or minus one. */
+RELUME_INLINE int is_power_of_two_float(float x) { return !(bits_of_float(x) & 0x007fffffu); }
+RELUME_INLINE int is_power_of_two_double(double x)
+{
+    return !(bits_of_double(x) & 0x000fffffffffffffu);
+}
+
 /* A power of two near 2^-12 / sqrt(b) (float) or 2^-27 / sqrt(b) (double) for finite b >= 0. It
  * negates half the exponent and clears the mantissa. */
 RELUME_INLINE float inverse_root_power_float(float b)

@@ -313,7 +313,8 @@ cdef inline void column_sums(
         size = min(<Py_ssize_t> SHORT, n - start)
         add_block[floating](f, x + start * x_step, x_step, y + start * y_step, y_step,
                             kept + start * kept_step, kept_step, columns, size, lanes, line)
-        add_lanes[floating](lanes, line, in_tile, columns, min(<Py_ssize_t> LANES, size), sum, error)
+        add_lanes[floating](lanes, line, in_tile, columns, min(<Py_ssize_t> LANES, size), sum,
+                            error)
         if counts != NULL:
             add_counts[floating](kept, columns, counts)
         start += SHORT
@@ -365,7 +366,8 @@ cdef inline void column_totals(const floating* x, Py_ssize_t step, bint in_tile,
     while start < n:
         size = min(<Py_ssize_t> SHORT, n - start)
         total_of_block[floating](x + start * step, step, columns, size, lanes)
-        add_lanes[double](lanes, columns, in_tile, columns, min(<Py_ssize_t> LANES, size), sum, error)
+        add_lanes[double](lanes, columns, in_tile, columns, min(<Py_ssize_t> LANES, size), sum,
+                          error)
         start += SHORT
     correct(sum, error, columns)
 

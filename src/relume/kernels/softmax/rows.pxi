@@ -231,21 +231,83 @@ cdef void exp_rows(const floating* x, Py_ssize_t step, floating* out, Py_ssize_t
             x + i * step, row_max[i], out + i * out_step, n)
 
 
+# -- results of one row: the loops with NAME_by_lanes are in spans.h ------------------------------
+
+cdef inline void scaled(floating* out, const floating* factor, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        scaled_by_lanes(out, factor, False, out, n)
+        return
+    for j in range(n):
+        out[j] = out[j] * factor[0]
+
+
+cdef inline void log_softmax_of_row(const floating* x, const floating* row_max,
+                                    const floating* logarithm, floating* out,
+                                    Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        log_softmax_by_lanes(x, row_max, logarithm, False, out, n)
+        return
+    for j in range(n):
+        out[j] = (x[j] - row_max[0]) - logarithm[0]
+
+
+cdef inline void softmax_slope_of_row(const floating* grad, const floating* y, floating mean,
+                                      floating* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        softmax_slope_by_lanes(grad, y, mean, out, n)
+        return
+    for j in range(n):
+        out[j] = (grad[j] - mean) * y[j]
+
+
+cdef inline void log_softmax_slope_of_row(const floating* grad, const floating* factor,
+                                          const floating* sum, floating* out,
+                                          Py_ssize_t n) noexcept nogil:
+    """`out` has the exponentials."""
+    cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        log_softmax_slope_by_lanes(grad, out, factor, sum, False, out, n)
+        return
+    for j in range(n):
+        out[j] = grad[j] - product(sum[0], out[j] * factor[0])
+
+
+cdef inline void log_softmax_slope_of_output(const floating* grad, const floating* y,
+                                             const floating* sum, floating* out,
+                                             Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        log_softmax_slope_from_output_by_lanes(grad, y, sum, False, out, n)
+        return
+    for j in range(n):
+        out[j] = grad[j] - product(sum[0], exp_any[floating](y[j]))
+
+
+cdef inline void logsumexp_slope_of_row(floating grad, const floating* factor, floating* out,
+                                        Py_ssize_t n) noexcept nogil:
+    """`out` has the exponentials."""
+    cdef Py_ssize_t j
+    if floating is float and LANES_FLOAT:
+        logsumexp_slope_by_lanes(&grad, out, factor, False, out, n)
+        return
+    for j in range(n):
+        out[j] = product(grad, out[j] * factor[0])
+
+
 # -- softmax, log-softmax, logsumexp --------------------------------------------------------------
 
 cdef void softmax_few(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
                       Py_ssize_t n) noexcept nogil:
     cdef floating factor[AT_ONCE]
     cdef floating* out
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     exp_rows[floating](args[0], steps[0], args[1], steps[1], rows, n, factor)
-    for i in range(rows):
+    for i in range(rows):                       # by hand: a loop over rows
         out = args[1] + i * steps[1]
-        if floating is float and LANES_FLOAT:
-            scaled_by_lanes(out, factor + i, False, out, n)
-            continue
-        for j in range(n):
-            out[j] = out[j] * factor[i]
+        scaled[floating](out, factor + i, n)
 
 
 cdef void softmax_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
@@ -271,16 +333,12 @@ cdef inline void log_softmax_few(floating** args, const Py_ssize_t* steps, Py_ss
     cdef floating rounded_log
     cdef const floating* x
     cdef floating* out
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     logs_of_rows[floating](args[0], steps[0], rows, n, row_max, logarithm)
-    for i in range(rows):
+    for i in range(rows):                       # by hand: a loop over rows
         x, out = args[0] + i * steps[0], args[1] + i * steps[1]
         rounded_log = <floating> logarithm[i]
-        if floating is float and LANES_FLOAT:
-            log_softmax_by_lanes(x, row_max + i, &rounded_log, False, out, n)
-            continue
-        for j in range(n):
-            out[j] = (x[j] - row_max[i]) - rounded_log
+        log_softmax_of_row[floating](x, row_max + i, &rounded_log, out, n)
 
 
 cdef void log_softmax_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
@@ -318,16 +376,12 @@ cdef void softmax_from_output_few(floating** args, const Py_ssize_t* steps,
     cdef const floating* grad
     cdef const floating* y
     cdef floating* out
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     for i in range(rows):                       # by hand: a loop over rows
         mean[i] = <floating> dot[floating](args[0] + i * steps[0], args[1] + i * steps[1], n)
-    for i in range(rows):
+    for i in range(rows):                       # by hand: a loop over rows
         grad, y, out = args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]
-        if floating is float and LANES_FLOAT:
-            softmax_slope_by_lanes(grad, y, mean[i], out, n)
-            continue
-        for j in range(n):
-            out[j] = (grad[j] - mean[i]) * y[j]
+        softmax_slope_of_row[floating](grad, y, mean[i], out, n)
 
 
 cdef void softmax_from_output_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
@@ -360,17 +414,13 @@ cdef inline void log_softmax_backward_few(floating** args, const Py_ssize_t* ste
     cdef floating factor[AT_ONCE]
     cdef const floating* grad
     cdef floating* out
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     for i in range(rows):                       # by hand: a loop over rows
         total_of_grad[i] = <floating> total[floating](args[0] + i * steps[0], n)
     exp_rows[floating](args[1], steps[1], args[2], steps[2], rows, n, factor)
-    for i in range(rows):
+    for i in range(rows):                       # by hand: a loop over rows
         grad, out = args[0] + i * steps[0], args[2] + i * steps[2]
-        if floating is float and LANES_FLOAT:
-            log_softmax_slope_by_lanes(grad, out, factor + i, total_of_grad + i, False, out, n)
-            continue
-        for j in range(n):
-            out[j] = grad[j] - product(total_of_grad[i], out[j] * factor[i])
+        log_softmax_slope_of_row[floating](grad, factor + i, total_of_grad + i, out, n)
 
 
 cdef void log_softmax_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
@@ -386,16 +436,12 @@ cdef inline void log_softmax_from_output_few(floating** args, const Py_ssize_t* 
     cdef const floating* grad
     cdef const floating* y
     cdef floating* out
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     for i in range(rows):                       # by hand: a loop over rows
         total_of_grad[i] = <floating> total[floating](args[0] + i * steps[0], n)
-    for i in range(rows):
+    for i in range(rows):                       # by hand: a loop over rows
         grad, y, out = args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]
-        if floating is float and LANES_FLOAT:
-            log_softmax_slope_from_output_by_lanes(grad, y, total_of_grad + i, False, out, n)
-            continue
-        for j in range(n):
-            out[j] = grad[j] - product(total_of_grad[i], exp_any[floating](y[j]))
+        log_softmax_slope_of_output[floating](grad, y, total_of_grad + i, out, n)
 
 
 cdef void log_softmax_from_output_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
@@ -410,16 +456,12 @@ cdef inline void logsumexp_backward_few(floating** args, const Py_ssize_t* steps
     cdef floating factor[AT_ONCE]
     cdef floating* out
     cdef floating grad
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     exp_rows[floating](args[1], steps[1], args[2], steps[2], rows, n, factor)
-    for i in range(rows):
+    for i in range(rows):                       # by hand: a loop over rows
         out = args[2] + i * steps[2]
         grad = args[0][i * steps[0]]
-        if floating is float and LANES_FLOAT:
-            logsumexp_slope_by_lanes(&grad, out, factor + i, False, out, n)
-            continue
-        for j in range(n):
-            out[j] = product(grad, out[j] * factor[i])
+        logsumexp_slope_of_row[floating](grad, factor + i, out, n)
 
 
 cdef void logsumexp_backward_rows(floating** args, const Py_ssize_t* steps, Py_ssize_t rows,
