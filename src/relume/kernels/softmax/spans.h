@@ -165,7 +165,8 @@ RELUME_INLINE void maxima_of_vectors(const float *x, ptrdiff_t step, ptrdiff_t n
                                      ptrdiff_t last, float *max)
 {
     Lanes lane[4];
-    for (int k = 0; k < vectors; k++) lane[k] = all(-INFINITY);
+    for (int k = 0; k < vectors; k++)
+        lane[k] = load_part(max + k * N_LANES, k < vectors - 1 ? N_LANES : last);
     for (ptrdiff_t j = 0; j < n; j++, x += step) {
         for (int k = 0; k < vectors - 1; k++) lane[k] = larger(load_lanes(x + k * N_LANES), lane[k]);
         lane[vectors - 1] = larger(load_part(x + (vectors - 1) * N_LANES, last), lane[vectors - 1]);
@@ -173,8 +174,7 @@ RELUME_INLINE void maxima_of_vectors(const float *x, ptrdiff_t step, ptrdiff_t n
     for (int k = 0; k < vectors; k++)
         store_part(max + k * N_LANES, lane[k], k < vectors - 1 ? N_LANES : last);
 }
-/* NaN in x is ignored. */
-RELUME_INLINE void maxima_by_lanes(const float *x, ptrdiff_t step, ptrdiff_t columns, ptrdiff_t n,
+RELUME_INLINE void maxima_of_block(const float *x, ptrdiff_t step, ptrdiff_t columns, ptrdiff_t n,
                                    float *max)
 {
     ptrdiff_t c = 0;
@@ -183,6 +183,15 @@ RELUME_INLINE void maxima_by_lanes(const float *x, ptrdiff_t step, ptrdiff_t col
     for (; c + N_LANES <= columns; c += N_LANES)
         maxima_of_vectors(x + c, step, n, 1, N_LANES, max + c);
     if (c < columns) maxima_of_vectors(x + c, step, n, 1, columns - c, max + c);
+}
+/* NaN in x is ignored. A block of rows is in the L1 cache while its columns are gone through. */
+RELUME_INLINE void maxima_by_lanes(const float *x, ptrdiff_t step, ptrdiff_t columns, ptrdiff_t n,
+                                   float *max)
+{
+    const ptrdiff_t block = 64;
+    for (ptrdiff_t c = 0; c < columns; c++) max[c] = -INFINITY;
+    for (; n > 0; n -= block, x += block * step)
+        maxima_of_block(x, step, columns, n < block ? n : block, max);
 }
 RELUME_INLINE void add_to_lane(float *lane, Lanes term, int first, ptrdiff_t count)
 {
