@@ -56,8 +56,8 @@ FAULTS = [
     ),
     Fault(
         "softmax_block", "all blocks of a row go to the first", "kernels/softmax/rows.pxi",
-        "add_exactly(&sum, &error, sum_of[floating](x + start, min(",
-        "add_exactly(&sum, &error, sum_of[floating](x, min(",
+        "x + start, row_max, out + start, min(<Py_ssize_t> SHORT",
+        "x, row_max, out, min(<Py_ssize_t> SHORT",
     ),
     Fault(
         "half_tail", "the last float16 are stored one off", "kernels/math/float16.pxi",
@@ -120,7 +120,7 @@ FAULTS = [
     ),
     Fault(
         "clip_norm", "the square root of the gradient's norm", "engine/updates.pyx",
-        "norm = sqrt(sum) + 1e-6", "norm = sum + 1e-6",
+        "return sqrt(sum)", "return sum",
     ),
     Fault(
         "residual_gradient", "the gradient past a block replaces that through it",

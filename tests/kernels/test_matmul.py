@@ -109,7 +109,7 @@ def test_bits_of_a_row_do_not_depend_on_the_others_nor_on_what_is_copied(m, n, k
 def test_the_error_is_that_of_a_sum(m, n, k, layout, dtype):
     a, b, c = matrices(m, n, k, dtype)
     exact = a.astype(np.longdouble) @ b + c
-    bound = (k + 1) * np.finfo(dtype).eps * (abs(a) @ abs(b) + abs(c))
+    bound = (k + 1) * np.finfo(dtype).eps * (abs(a).astype(np.longdouble) @ abs(b) + abs(c))
     found = product(a, b, out=c, accumulate=True, **layout)
     assert (abs(found - exact) <= bound).all()
 

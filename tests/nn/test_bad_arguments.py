@@ -49,7 +49,7 @@ CONSTRUCTORS = {
         ValueError,
         ["activation", "'ReLU'", r"\brelu\b.*\btanh\b"],
     ),
-    "activation 3": (lambda: nn.Dense(3, 3), TypeError, ["activation", r"\b3$", "name"]),
+    "activation 3": (lambda: nn.Dense(3, 3), TypeError, ["activation", r"got 3;", "name"]),
     "activation function": (
         lambda: nn.Dense(3, np.tanh),
         TypeError,

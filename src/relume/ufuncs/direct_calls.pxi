@@ -32,7 +32,7 @@ cdef object OUT = sys.intern("out")
 cdef const Loop* loop_for(cnp.ufunc ufunc, int dtype) noexcept:
     cdef int i
     for i in range(ufunc.ntypes):
-        if ufunc.types[i * ufunc.nargs] == dtype:
+        if (<PyUFuncObject*> ufunc).types[i * ufunc.nargs] == dtype:
             return <const Loop*> ufunc.data[i]
     return NULL
 

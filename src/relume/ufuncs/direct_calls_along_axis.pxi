@@ -20,6 +20,7 @@ cdef extern from "<Python.h>":
 cdef extern from "<numpy/ufuncobject.h>":
     ctypedef struct PyUFuncObject:
         vectorcallfunc vectorcall
+        const char* types           # which NumPy's declarations lack from 2.5 on
 
 cdef extern from "runtime/platform.h" nogil:
     void clear_float_flags()
@@ -77,7 +78,7 @@ cdef PyObject* direct_call(PyObject* function, PyObject* const* args, size_t n,
     if not keywords(args + ufunc.nin, names, &axis, &out):
         return NULL
     for j in range(N_LOOPS):
-        types = ufunc.types + j * ufunc.nargs
+        types = (<PyUFuncObject*> ufunc).types + j * ufunc.nargs
         if types[0] == cnp.PyArray_TYPE(<cnp.ndarray> args[0]):
             loop = <const Loop*> ufunc.data[j]
             break

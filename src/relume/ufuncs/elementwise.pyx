@@ -32,6 +32,7 @@ cdef extern from "<Python.h>":
 cdef extern from "<numpy/ufuncobject.h>":
     ctypedef struct PyUFuncObject:
         vectorcallfunc vectorcall
+        const char* types           # which NumPy's declarations lack from 2.5 on
 
 cdef extern from "runtime/platform.h" nogil:
     ctypedef struct float_flags:

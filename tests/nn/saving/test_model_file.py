@@ -295,7 +295,8 @@ BAD = {
     ),
     "loss 2": (put("loss", value="mse"), ["loss must be dict"]),
     "optimizer": (
-        put("optimizer", value={"class": "MSE", "config": {}}), ["optimizer must be one of"],
+        put("optimizer", value={"class": "MSE", "config": {}}),
+        ["optimizer must be .*or one of adam"],
     ),
     "schedule": (
         put("schedule", value={"class": "MSE", "config": {}}), ["schedule must be a schedule"],
