@@ -285,6 +285,7 @@ RELUME_INLINE void log_softmax_slope_from_output_by_lanes(const float *g, const 
     OVER_PARTS(n, PART);
 #undef PART
 }
+#undef LESS_PRODUCT
 RELUME_INLINE void logsumexp_slope_by_lanes(const float *g, const float *e, const float *factor,
                                             int across, float *out, ptrdiff_t n)
 {
