@@ -114,6 +114,21 @@ def test_long_rows_of_equal_elements(function, dtype, n):
     assert_close(f"{function} of {n} equal elements", actual[:1], [exactly[str(function)]])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(63, 3), (65, 16), (200, 70), (300, 129)])
+def test_the_maximum_may_be_anywhere_in_a_column(shape, dtype):
+    """Maxima across columns are taken block by block; one that is missed makes exp overflow."""
+    x = np.random.default_rng(0).uniform(-1e4, 1e4, shape).astype(dtype)
+    wide = x.astype(np.float64)
+    top = wide.max(axis=0)
+    expected = top + np.log(np.exp(wide - top).sum(axis=0))
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(relume.logsumexp(x, axis=0), expected, 4 * eps)
+    # exp of a difference of 100 has the error of the difference, 100 eps, relative to itself.
+    probabilities = np.exp(wide - top) / np.exp(wide - top).sum(axis=0)
+    np.testing.assert_allclose(relume.softmax(x, axis=0), probabilities, 200 * eps, 1e-37)
+
+
 @each_dtype
 def test_softmax_is_relatively_accurate(dtype):
     """Small probabilities are accurate to 4 ULP plus the rounding error of x - max(x)."""

@@ -792,20 +792,7 @@ class Network:
 
         See Also
         --------
-        relume.nn.load : Load the file.
-
-        Examples
-        --------
-        >>> import os, tempfile
-        >>> from relume import nn
-        >>> net = nn.Network([nn.Dense(4, activation="relu"), nn.Dense(1)], loss="mse", seed=0)
-        >>> history = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=4)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "net.safetensors")
-        ...     net.save(path)
-        ...     again = nn.load(path)
-        >>> again.epoch
-        4
+        relume.nn.load : Load the file; its example saves a network first.
         """
         save(self, path)
 

@@ -53,12 +53,11 @@ class Callback(CheckedSettings):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        hooks = [name for name in vars(Callback) if name.startswith("on_")]
         for name in vars(cls):
-            if name.startswith("on_") and name not in hooks:
+            if name.startswith("on_") and name not in HOOKS:
                 raise TypeError(
                     f"{cls.__qualname__}.{name} is not a hook and would never be called; the "
-                    f"hooks are {', '.join(hooks)}{validation.hint(name, hooks)}"
+                    f"hooks are {', '.join(HOOKS)}{validation.hint(name, HOOKS)}"
                 )
 
     def _checking_classes(self) -> list[type]:

@@ -74,9 +74,9 @@ class FitLoop(Run):
                 seconds = time.perf_counter() - begin
                 history.add(net.epoch, **logs, skipped=skipped, seconds=seconds)
                 shown.epoch(**logs)
-                own = set(logs)
+                recorded = set(logs)
                 done = self.ends(logs)
-                history.complete({name: logs[name] for name in logs if name not in own})
+                history.complete(logs, recorded)
                 if done:
                     break
 

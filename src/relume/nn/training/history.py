@@ -63,10 +63,11 @@ class History(dict[str, list[float]]):
         for name, column in self.items():
             column.append(values.get(name, math.nan))
 
-    def complete(self, logs: dict[str, float], /) -> None:
-        """Add what callbacks have added to the logs of the last epoch."""
+    def complete(self, logs: dict[str, float], recorded: set[str], /) -> None:
+        """Add what callbacks have added to the logs of the last epoch: names not yet recorded."""
         for name, value in logs.items():
-            self.setdefault(name, [math.nan] * len(self.epochs))[-1] = value
+            if name not in recorded:
+                self.setdefault(name, [math.nan] * len(self.epochs))[-1] = value
 
     def to_frame(self) -> Any:  # a pandas.DataFrame, whose types mypy has not
         """The history as a table.

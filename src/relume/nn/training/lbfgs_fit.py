@@ -186,9 +186,9 @@ def _epochs(net, source, loss, epochs, validation, hooks, progress, history, obj
                 history.add(net.epoch, **logs, skipped=skipped, seconds=seconds)
                 good = net.snapshot()
                 shown.epoch(**logs)
-                own = set(logs)
+                recorded = set(logs)
                 done = hooks.call("on_epoch_end", net, net.epoch, logs)
-                history.complete({name: logs[name] for name in logs if name not in own})
+                history.complete(logs, recorded)
                 if done:
                     break
     except BaseException:
