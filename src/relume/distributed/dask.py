@@ -198,7 +198,7 @@ def predict_proba(net: Network, X: Any) -> Any:
 def _lazily(net, X, method):
     width = net._built().plan.n_in
     kind = _kind_of(X, "X")
-    from dask.delayed import delayed  # which is there, if X is of it
+    from dask.delayed import delayed  # installed, since X is one of its collections
 
     found = len(X.columns) if kind == "dataframe" else X.shape[1:]
     if found not in (width, (width,)):

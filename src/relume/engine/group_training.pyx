@@ -241,11 +241,10 @@ cdef class GroupTraining(Training):
         return self.updates.sums
 
     def scale_squares(self):
-        """Where the squares in `block_sums` overflow, take those of the own blocks again, scaled.
+        """If the squares in `block_sums` overflow, compute those of the own blocks again, scaled.
 
-        Called by each of several owners between `begin_update` and `end_update`, if the norm of
-        gradients is limited. Returned is whether they did overflow: then `block_sums` are to be
-        filled in once more.
+        Each owner calls it between `begin_update` and `end_update` if the norm of the gradients
+        is limited. If it returns True, the owners must exchange `block_sums` once more.
         """
         return self.updates.scale_squares()
 

@@ -408,9 +408,9 @@ cdef class Updates:
             self.square[i] = self.plan.spans.sum_squares(g, block.size)
 
     cdef bint scale_squares(self) noexcept nogil:
-        """Where the squares of all gradients overflow, take those of these blocks again, scaled.
+        """If the sum of all squares overflows, compute those of these blocks again, scaled.
 
-        Returned is whether they do; `square` must be complete, and must be completed again then.
+        Returns whether it overflowed. `square` must be complete before, and again afterwards.
         """
         cdef const Block* block
         cdef const double* g

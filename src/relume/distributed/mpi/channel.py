@@ -79,7 +79,7 @@ class Channel:
         sent: Callable[[int], Iterable[NDArray[Any]]],
         received: Callable[[int], Iterable[NDArray[Any]]],
     ) -> None:
-        """Send arrays to each other rank, and receive some from it; no gate stands before it.
+        """Send arrays to every other rank and receive arrays from it.
 
         Pairs of messages, since MPI's collective operations copy more: MPICH took 25 us for 0.5 MB
         in both directions between two ranks of a machine, 79 us as Allgatherv and 105 us as
@@ -88,7 +88,8 @@ class Channel:
         Parameters
         ----------
         sent, received : callable
-            Give the arrays for a rank, and those that it fills. None of them is both.
+            Give the arrays to send to a rank, and the arrays to receive from it. No array may be
+            in both. Errors are not exchanged here: call `gate` first.
         """
         comm, size, requests = self.comm, self.size, []
         for distance in range(1, size):  # not all to the same rank first
