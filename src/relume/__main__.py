@@ -1,8 +1,11 @@
 """The command `relume`."""
 
 import argparse
+import contextlib
+import io
 import os
 import sys
+from typing import TextIO
 
 import relume
 from relume.cli import terminal
@@ -123,20 +126,49 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    options = parser().parse_args(arguments)
+    if sys.stderr is None:  # it is closed
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        return _failed("relume", "standard output is closed")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may not be in its encoding
+    command = "relume"
     try:
+        try:
+            options = parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # after --help and --version
+        command = f"relume {options.command}"
         status = _run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return terminal.INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         return terminal.DONE
     except Exception as error:
-        text = f"relume {options.command}: {terminal.one_line(error)}"
-        print(terminal.styled(text, "red", sys.stderr), file=sys.stderr)
-        return terminal.ERROR
+        text = terminal.one_line(error)
+        if isinstance(error, OSError) and error.strerror and error.filename is None:
+            text = f"standard output: {text}"  # errors of files are named where these are read
+            _drop(sys.stdout)
+        return _failed(command, text)
     return status
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what a stream still has to write go nowhere: Python would try again when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # it may have no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _failed(command: str, text: str) -> int:
+    """Say what is wrong on standard error, if it takes that; return the exit status."""
+    try:
+        line = terminal.styled(f"{command}: {text}", "red", sys.stderr)
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
+    return terminal.ERROR
 
 
 def _run(options: argparse.Namespace) -> int:

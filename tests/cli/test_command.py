@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -295,3 +296,124 @@ def test_progress_is_a_bar_in_a_terminal(monkeypatch):
         report("two")
     assert "one\n" in shown.getvalue()
     assert "0/2" in shown.getvalue()
+
+
+# -- names of files, and streams that are closed, full or of another encoding ---------------------
+
+
+ODD = ["new\nline", "red\x1b[31m", "tab\there", "a b", "näme→✓"]
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+def test_an_error_shows_a_name_in_one_line(name, capsys, tmp_path):
+    """A newline in a name broke the line; an escape sequence reached the terminal."""
+    shown = name.replace("\n", r"\n").replace("\x1b", r"\x1b").replace("\t", r"\t")
+    path = tmp_path / f"{name}.safetensors"
+    for wrong in (None, b"text"):
+        if wrong:
+            path.write_bytes(wrong)
+        for command in (["inspect", path], ["export", path, "--to", "torch"]):
+            line = fails(capsys, *command)
+            assert line.count(f"{tmp_path}/{shown}.safetensors: ") == 1
+            assert line.isprintable()
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+def test_a_name_of_a_result_is_in_one_line(name, model, capsys):
+    path = model.with_name(f"{name}.safetensors")
+    path.write_bytes(model.read_bytes())
+    assert main(["export", str(path), "--to", "torch"]) == 0
+    line = capsys.readouterr().out
+    assert line[:-1].isprintable()
+    assert line.endswith("\n")
+    assert main(["export", str(path), "--to", "torch", "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    names = [Path(each["path"]).name for each in files]
+    assert names == [f"{name}_torch.py", f"{name}_torch.safetensors"]
+    assert all(Path(each["path"]).exists() for each in files)
+
+
+def test_an_empty_name_is_shown(model, capsys):
+    """As the variable of a shell gives that is not set; an empty --out was taken for none."""
+    assert "'': No such file" in fails(capsys, "inspect", "")
+    assert "--out must be a file ending in .py, got ''" in fails(
+        capsys, "export", model, "--to", "torch", "--out", ""
+    )
+    assert "--out must be a directory, got ''" in fails(capsys, "experiments", "--out", "")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY", b"some text", b"\x80\x04}."])
+def test_data_that_are_none_are_said_to_be_none(content, suffix, model, capsys):
+    """Of text, NumPy says to allow pickles, for which the command has no option."""
+    path = model.with_name(f"rows{suffix}")
+    path.write_bytes(content)
+    assert "pickle" not in fails(capsys, "inspect", model, "--data", path)
+
+
+def run(arguments, redirection="", **variables):
+    """The command in a process of its own: its status, standard output and standard error."""
+    line = f'"$0" -m relume {shlex.join(map(str, arguments))} {redirection}'
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable], capture_output=True, timeout=120,
+        env={**os.environ, **variables}, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="no /dev/full, no shell")
+
+
+@POSIX
+@pytest.mark.parametrize("arguments", ["info", "info --json", "--help", "--version"])
+def test_a_closed_output_is_an_error(arguments):
+    """It was an AttributeError of None, or the text went to standard error."""
+    status, _, err = run(arguments.split(), ">&-")
+    assert (status, err) == (2, b"relume: standard output is closed\n")
+
+
+@POSIX
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "arguments", ["info", "experiments --list", "--help", "info --help", "--version"]
+)
+def test_a_full_output_is_named(arguments):
+    status, _, err = run(arguments.split(), "> /dev/full", PYTHONUNBUFFERED="")
+    assert status == 2
+    assert err.decode().count("\n") == 1
+    assert err.endswith(b": standard output: No space left on device\n")
+
+
+@POSIX
+def test_an_error_without_a_place_for_its_text_has_its_status(tmp_path):
+    """Without standard error, the text went to standard output; with a full one, status 1."""
+    for redirection in ("2>&-", "2> /dev/full") if os.path.exists("/dev/full") else ("2>&-",):
+        assert run(["inspect", tmp_path / "none"], redirection) == (2, b"", b"")
+
+
+@POSIX
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_of_any_encoding(encoding, model):
+    """A name that the encoding lacks was an error, after the files were written."""
+    for name in ("näme→✓", os.fsdecode(b"n\xff")):
+        path = model.with_name(f"{name}.safetensors")
+        path.write_bytes(model.read_bytes())
+        status, out, err = run(["export", path, "--to", "torch"], PYTHONIOENCODING=encoding)
+        assert (status, err) == (0, b"")
+        assert out.startswith(b"wrote ")
+
+
+@POSIX
+def test_a_file_that_cannot_grow_is_named(model, tmp_path):
+    """As on a full disk, of which the error gives no name."""
+    script = "ulimit -f 1; trap '' XFSZ"
+    for to, name in (("torch", "net_torch.safetensors"), ("onnx", "net.onnx")):
+        line = f'{script}; "$0" -m relume export {model} --to {to}'
+        done = subprocess.run(
+            ["bash", "-c", line, sys.executable], capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert done.stderr == f"relume export: {tmp_path / name}: File too large\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["net.safetensors"]
+    assert nn.load(model).n_outputs == 10

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         net = nn.load(model)
         if net._weights is None:
             raise ValueError("the network is not built, so it has no weights to export")
-    out = options.out or os.path.splitext(model)[0] + SUFFIXES[to]
+    out = os.path.splitext(model)[0] + SUFFIXES[to] if options.out is None else options.out
     expected = f".{SUFFIXES[to].rpartition('.')[2]}"
     if os.path.splitext(out)[1] != expected:
         raise CommandError(f"--out must be a file ending in {expected}, got {out!r}")
@@ -75,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
         sizes = [{"path": each, "bytes": os.path.getsize(each)} for each in written]
         terminal.print_json({"model": model, "to": to, "files": sizes})
         return terminal.DONE
-    print(f"wrote {terminal.styled(' and '.join(written), 'green')}")
+    names = " and ".join(map(terminal.printable, written))
+    print(f"wrote {terminal.styled(names, 'green')}")
     return terminal.DONE
 
 

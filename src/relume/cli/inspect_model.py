@@ -10,6 +10,7 @@ from relume.cli import terminal
 from relume.cli.terminal import CommandError, about
 
 NAMES = ("digits", "fashion-mnist")
+STARTS = {".npz": (b"PK\x03\x04", b"PK\x05\x06"), ".npy": b"\x93NUMPY"}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,6 +72,9 @@ def data_of(name: str) -> tuple[Any, ...]:
 
 def _arrays(name):
     """The arrays of a .npz or .npy file."""
+    with open(name, "rb") as file:
+        if not file.read(6).startswith(STARTS[name[-4:]]):
+            raise ValueError(f"it is not a {name[-4:]} file")
     if name.endswith(".npy"):
         return (np.load(name, mmap_mode="r", allow_pickle=False),)
     # NumPy leaves a damaged file open that it has opened itself.

@@ -19,6 +19,8 @@ def execute(options: argparse.Namespace) -> int:
         for each in [] if options.json else listed:
             print(f"{terminal.styled(f'{each.name:<20}', 'bold')} {each.question}")
         return terminal.DONE
+    if not options.out:
+        raise terminal.CommandError("--out must be a directory, got ''")
     with terminal.about(options.out), terminal.progress(len(names), "experiment") as report:
         results = run(names, quick=options.quick, out=options.out, report=report)
     if options.json:
@@ -31,5 +33,5 @@ def execute(options: argparse.Namespace) -> int:
         return terminal.DONE
     for each in results:
         print(f"{each.experiment.name:<20} {terminal.styled(each.verdict, COLORS[each.verdict])}")
-    print(f"wrote index.html and results.json to {options.out}")
+    print(f"wrote index.html and results.json to {terminal.printable(options.out)}")
     return terminal.DONE

@@ -17,11 +17,19 @@ class CommandError(Exception):
     """An error whose text is the line to print."""
 
 
-def one_line(error: BaseException) -> str:
+def printable(text: str) -> str:
+    """The name of a file as part of a line: control characters as escapes, '' for an empty one."""
+    shown = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return shown or "''"
+
+
+def one_line(error: BaseException, file: str = "") -> str:
     """An error's text, with the class where the text alone would be a riddle."""
-    text = " ".join(str(error).split())
-    if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
-        text = f"{error.filename}: {error.strerror}"
+    text = str(error).replace(file, printable(file)) if file else str(error)
+    text = printable(" ".join(text.split())) if text else ""
+    if isinstance(error, OSError) and error.strerror:
+        named = isinstance(error.filename, str)
+        text = f"{printable(error.filename)}: {error.strerror}" if named else error.strerror
     if isinstance(error, CommandError) or (text and isinstance(error, PLAIN_ERRORS)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -35,8 +43,11 @@ def about(file: str) -> Iterator[None]:
     except CommandError:
         raise
     except Exception as error:
-        text = one_line(error)
-        raise CommandError(text if file in text else f"{file}: {text}") from error
+        text, shown = one_line(error, file), printable(file)
+        named = text.startswith((f"{shown}: ", f"{shown} "))
+        if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+            named = True
+        raise CommandError(text if named else f"{shown}: {text}") from error
 
 
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:

@@ -37,8 +37,8 @@ def replace(path: str, data: bytes | bytearray) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename == temporary:
-            error.filename = path  # the caller knows no other file
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename = path  # the caller knows no other file; a full disk gives no name
             if error.filename2 is not None:
                 del error.filename2
         raise

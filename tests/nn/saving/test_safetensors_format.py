@@ -1,6 +1,7 @@
 """The reader and the writer of the safetensors format, beside the package that defines it."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
+from relume import nn
 from relume.nn.saving import safetensors_format
 
 RNG = np.random.default_rng(0)
@@ -111,7 +113,7 @@ def test_what_the_package_refuses_is_refused(name):
 
 def test_a_header_of_more_than_100_mb(monkeypatch):
     monkeypatch.setattr(safetensors_format, "MAX_HEADER", 20)
-    with pytest.raises(ValueError, match="must have at most 20 bytes"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         safetensors_format.arrays_of(file({"x": entry()}))
 
 
@@ -119,3 +121,13 @@ def test_spaces_behind_the_header_and_metadata_are_read():
     header = json.dumps({"__metadata__": {"a": "b"}, "x": entry()}).encode() + b"   "
     found = safetensors_format.arrays_of(file(header))
     np.testing.assert_array_equal(found["x"], np.zeros(4, "f4"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the file would take up its space")
+def test_a_file_that_is_none_is_refused_before_it_is_read(tmp_path):
+    """A film or a disk image given by mistake was read as a whole."""
+    path = tmp_path / "none"
+    path.touch()
+    os.truncate(path, 2**42)
+    with pytest.raises(nn.ModelFileError, match="truncated or not a safetensors file"):
+        nn.load(path)

@@ -23,7 +23,7 @@ from relume.nn.network import DTYPES, Network
 from relume.nn.optimizers.schedule import Schedule, schedule_of
 from relume.nn.parameters.state_dict import take_over
 from relume.nn.parameters.weights import Weights
-from relume.nn.saving import callback_states, model_file, serialize
+from relume.nn.saving import callback_states, model_file, safetensors_format, serialize
 from relume.nn.saving.save import PARTS, SQUARES, STATE, _finite
 
 KINDS: dict[str, type | UnionType] = {
@@ -97,7 +97,10 @@ def load(
     """
     path, resume = validation.path(path), validation.flag(resume, "resume")
     loss, schedule = None if loss is None else loss_of(loss), schedule_of(schedule)
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file, _of_file(path):
+        if file.seekable():  # not a pipe; another file may be larger than memory
+            safetensors_format.header_size(file.read(8))
+            file.seek(0)
         data = file.read()
     with _of_file(path):
         found, tensors = model_file.unpacked(data)

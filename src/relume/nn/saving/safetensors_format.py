@@ -26,6 +26,7 @@ NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 ORDER = list(DTYPES)  # the last ones come first, so that all arrays are aligned
 MAX_HEADER = 100_000_000  # bytes, as in the package
 METADATA = "__metadata__"
+NONE = "it is truncated or not a safetensors file"
 
 
 def packed(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None) -> bytearray:
@@ -73,13 +74,19 @@ def packed(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | Non
     return data
 
 
+def header_size(start: bytes) -> int:
+    """The length of the header in the first bytes of a file; ValueError if these have none."""
+    size = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or not 2 <= size <= MAX_HEADER:
+        raise ValueError(NONE)
+    return size
+
+
 def header_of(data: bytes) -> tuple[bytes, dict[str, Any]]:
     """The bytes of the header, and what it says; ValueError if it is none."""
-    size = int.from_bytes(data[:8], "little")
-    if not 2 <= size <= len(data) - 8:
-        raise ValueError("it is truncated or not a safetensors file")
-    if size > MAX_HEADER:
-        raise ValueError(f"its header must have at most {MAX_HEADER} bytes, got {size}")
+    size = header_size(data)
+    if size > len(data) - 8:
+        raise ValueError(NONE)
     header = data[8 : 8 + size]
     entries = parsed(header, "its header")
     if not isinstance(entries, dict):
