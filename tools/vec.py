@@ -6,9 +6,9 @@ Each build of src/relume/kernels is compiled with the flags of setup.py. For eac
   - every span must have at least one vectorized loop;
   - a float32 span must not convert to double, which a constant without a cast would cause.
 A loop with the comment "by hand" is exempt: it is written in intrinsics, or it calls a function
-with loops of its own for each row. "by hand in BUILD" exempts a loop in that build only, and
-"by hand in MACHINE" on that processor only. A span
-that calls a function of kernels/math/lanes.h needs no loop of its own in the builds that have it.
+with loops of its own for each row. "by hand in WHERE" exempts a loop in one build, on one
+processor or with one compiler only, such as avx2, aarch64 and clang. A span that calls a function
+of kernels/math/lanes.h needs no loop of its own in the builds that have it.
 
     python tools/vec.py [KERNELS.pyx ...]       default: the builds of this project
 
@@ -46,6 +46,7 @@ SPAN = re.compile(r"^static void (__pyx_\w+_span)\(.*?\) {\n(.*?)^}", re.MULTILI
 BY_HAND = re.compile(r"by hand(?: in (\w+))?")
 CC = shlex.split(os.environ.get("CC", "gcc"))
 CLANG = "clang" in subprocess.check_output([*CC, "--version"], text=True)
+COMPILER = "clang" if CLANG else "gcc"
 
 
 def loops_of(path, build):
@@ -61,7 +62,7 @@ def loops_of(path, build):
             for _, outer in stack:
                 around.pop(outer, None)
             exempt = BY_HAND.search(line)
-            if not exempt or exempt[1] not in (None, build, platform.machine()):
+            if not exempt or exempt[1] not in (None, build, platform.machine(), COMPILER):
                 around[number] = [outer for _, outer in stack]
             stack.append((indent, number))
     return around

@@ -940,7 +940,7 @@ def test_arrays_of_a_product(name):
 @pytest.mark.parametrize("name", ["rows", "width"])
 def test_shapes_of_a_simulated_product(name, n):
     with pytest.raises(ValueError, match=f"{name} must be"):
-        skip_zeros.simulate(0.5, 1, 1, 1, **{name: n})
+        skip_zeros.simulate(0.5, 1, 1, 1, 1, **{name: n})
 
 
 # -- Layers, units, loss and dtype assigned to a network ------------------------------------------

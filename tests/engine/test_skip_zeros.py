@@ -139,10 +139,14 @@ def test_files_copies_and_compacted_networks_keep_it(tmp_path):
 # -- the choice, at times that are given --
 
 DENSE, COMPRESS, NONZERO = 1e-9, 1e-10, 2e-9  # seconds: skipping pays from 55 % of zeros on
+CLOCK = 2e-8  # seconds that reading a clock takes
 
 
-def simulate(shares, calls=20, dense=DENSE, compress=COMPRESS, nonzero=NONZERO, **shape):
-    return skip_zeros.simulate(np.broadcast_to(shares, calls), dense, compress, nonzero, **shape)
+def simulate(
+    shares, calls=20, dense=DENSE, compress=COMPRESS, nonzero=NONZERO, clock=CLOCK, **shape
+):
+    shares = np.broadcast_to(shares, calls)
+    return skip_zeros.simulate(shares, dense, compress, nonzero, clock, **shape)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.6, 0.9, 1.0])
@@ -183,13 +187,15 @@ def test_other_times_change_the_choice(before):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
-def test_measuring_costs_little(share):
-    """The slower form takes five times as long."""
-    calls = 100_000
+@pytest.mark.parametrize("clock", [0.0, CLOCK, 50 * CLOCK])
+def test_measuring_costs_little(share, clock):
+    """The slower form takes five times as long. An emulated clock is up to 50 times slower."""
+    calls, size = 100_000, 64 * 64
     dense, nonzero = (5 * DENSE, DENSE / (1 - share)) if share else (DENSE, 5 * DENSE)
-    skipped, _, _ = simulate(share, calls, dense=dense, compress=0, nonzero=nonzero)
-    times = np.where(skipped, nonzero * (1 - share + 1 / 64), dense)
-    assert times.sum() < 1.01 * times.min() * calls
+    given = {"dense": dense, "compress": 0, "nonzero": nonzero, "clock": clock}
+    skipped, timed, _ = simulate(share, calls, **given)
+    times = np.where(skipped, nonzero * (1 - share + 1 / 64), dense) * size
+    assert (times + 4 * clock * timed).sum() < 1.01 * times.min() * calls
 
 
 def test_interrupted_calls_hardly_change_the_choice():

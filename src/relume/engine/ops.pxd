@@ -35,6 +35,7 @@ cdef struct SkipChoice:
     double compress             # of finding one that is not 0, for an element of x,
     double nonzero              # and of the product, for each of these
     double line                 # elements of a compressed line
+    double clock                # seconds that reading the clock takes
     int busy                    # whether a thread is timing a call
 
 # Offsets on the tape are counted in elements of one row: offset o of a minibatch of `rows` rows

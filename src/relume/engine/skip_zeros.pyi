@@ -13,6 +13,7 @@ def simulate(
     dense: ArrayLike,
     compress: ArrayLike,
     nonzero: ArrayLike,
+    clock: float,
     rows: int = 64,
     width: int = 64,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], float]: ...

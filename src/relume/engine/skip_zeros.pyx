@@ -84,6 +84,7 @@ cdef void begin_choice(SkipChoice* choice) noexcept nogil:
     choice.min_share, choice.share, choice.wait = 2, 0, 1
     choice.bursts[DENSE] = choice.bursts[SKIPPING] = 0
     choice.form, choice.left = DENSE, BURST
+    choice.clock = clock
     choice.busy = 0
 
 
@@ -159,8 +160,8 @@ cdef void choose_again(SkipChoice* choice, Py_ssize_t size) noexcept nogil:
         return
     skipping = skipping_takes(choice, shared_double(&choice.share))
     if form == (SKIPPING if skipping > dense else DENSE):       # the slower form, which costs time
-        faster = max(min(dense, skipping) * size, clock)
-        wait = COST * BURST * (max(dense, skipping) * size - faster + 4 * clock) / faster
+        faster = max(min(dense, skipping) * size, choice.clock)
+        wait = COST * BURST * (max(dense, skipping) * size - faster + 4 * choice.clock) / faster
         set_shared_int64(&choice.wait,
                          <int64_t> min(max(wait, <double> MIN_WAIT), <double> MAX_WAIT))
     set_shared_double(&choice.min_share,
@@ -324,7 +325,8 @@ cdef void skip_in_gradient(const Pass* p, const Op* op, const char* x, Py_ssize_
 
 # -- for tests and measurements -------------------------------------------------------------------
 
-def simulate(shares, dense, compress, nonzero, Py_ssize_t rows=64, Py_ssize_t width=64):
+def simulate(shares, dense, compress, nonzero, double clock, Py_ssize_t rows=64,
+             Py_ssize_t width=64):
     """What would be chosen in calls with such shares of zeros, if they took such times.
 
     Parameters
@@ -332,6 +334,8 @@ def simulate(shares, dense, compress, nonzero, Py_ssize_t rows=64, Py_ssize_t wi
     shares, dense, compress, nonzero : array_like
         For each call the share of zeros in x, and seconds: of the dense product for an element of
         x, of compressing one, and of the product for each element that is not 0.
+    clock : float
+        Seconds that reading the clock takes.
     rows, width : int
         The shape of x.
 
@@ -351,6 +355,7 @@ def simulate(shares, dense, compress, nonzero, Py_ssize_t rows=64, Py_ssize_t wi
     calls = np.broadcast_arrays(*np.atleast_1d(shares, dense, compress, nonzero))
     skipped, timed = np.zeros((2, calls[0].size), bool)
     begin_choice(&choice)
+    choice.clock = clock
     for i, (share, d, c, s) in enumerate(zip(*calls)):
         form = next_call(&choice)
         timed[i], skipped[i] = form != UNTIMED, form == SKIPPING
