@@ -49,6 +49,28 @@ static inline double seconds(void)
 static inline long process_id(void) { return (long)getpid(); }
 #endif
 
+/* Bring the cache line of an address into the cache, if it is valid; else nothing happens. */
+static inline void prefetch(const char *address)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch(address);
+#elif RELUME_X86
+    _mm_prefetch(address, _MM_HINT_T0);
+#else
+    (void)address;
+#endif
+}
+
+/* Bytes of the cache that a core has for itself; a guess where the system does not tell. */
+static inline ptrdiff_t own_cache(void)
+{
+    long size = 0;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return size > 0 ? (ptrdiff_t)size : (ptrdiff_t)1 << 20;
+}
+
 /* Atomically store a pointer at an address and return the previous one. */
 static inline void *exchange_pointer(void **address, void *pointer)
 {

@@ -191,6 +191,8 @@ cdef struct Runs:
     Py_ssize_t per_job          # runs, or rows of blocks
     Py_ssize_t groups           # jobs for the same blocks
     Py_ssize_t jobs
+    bint fetches                # memory ahead
+    Py_ssize_t ahead            # runs, if they are short and not joined
 
 
 cdef void run_plain(const Loop* loop, PlainArrays* plain) noexcept nogil:
@@ -223,16 +225,12 @@ cdef void run_plain(const Loop* loop, PlainArrays* plain) noexcept nogil:
     clear_float_flags()
 
 
-cdef inline bint is_parameter(const Loop* loop, int k) noexcept nogil:
-    return loop.n_in - loop.n_parameters <= k < loop.n_in
-
-
 cdef void divide(const Loop* loop, const PlainArrays* plain, Runs* runs) noexcept nogil:
     """Divide the elements into runs, blocks and jobs."""
     cdef int i, k, last = plain.axes - 1
     cdef bint repeats = True, scalar = True
     cdef Py_ssize_t per_row = 1, itemsize = loop.itemsize
-    runs.length, runs.count = plain.shape[last], 1
+    runs.length, runs.count, runs.ahead = plain.shape[last], 1, 0
     runs.joined = loop.n_parameters > 0 and runs.length <= SHORT_RUN
     for i in range(last):
         runs.count *= plain.shape[i]
@@ -244,12 +242,15 @@ cdef void divide(const Loop* loop, const PlainArrays* plain, Runs* runs) noexcep
                                 == plain.strides[i + 1][k] * plain.shape[i + 1])
         if not repeats:
             per_row *= plain.shape[i]
+    runs.fetches = beyond_cache(loop, runs.count * runs.length)
     for k in range(loop.n_in - loop.n_parameters, loop.n_in):
         scalar &= plain.strides[last][k] == 0
     if scalar and runs.length > SHORT_SCALAR_RUN and per_row == runs.count:
         runs.joined = False
     runs.parts = 1 if runs.joined else max(<Py_ssize_t> 1, runs.length // CHUNK)
     if not runs.joined:
+        if runs.fetches and runs.length <= SHORT_RUN:
+            runs.ahead = 1 + AHEAD // (runs.length * itemsize)
         runs.per_job = max(<Py_ssize_t> 1, CHUNK // runs.length)
         runs.jobs = (runs.count + runs.per_job - 1) // runs.per_job * runs.parts
         return
@@ -278,8 +279,11 @@ cdef void run_job(const Loop* loop, PlainArrays* plain, const Runs* runs,
     job = job // runs.parts
     for i in range(job * runs.per_job, min((job + 1) * runs.per_job, runs.count)):
         for k in range(plain.count):
+            if runs.ahead and i + runs.ahead < runs.count and plain.strides[last][k]:
+                fetch(plain.data[k] + offset(plain, k, i + runs.ahead),
+                      size * plain.strides[last][k])
             args[k] = plain.data[k] + offset(plain, k, i)
-        run(loop, args, plain.strides[last], start, size)
+        run(loop, args, plain.strides[last], start, size, runs.fetches and not runs.ahead)
 
 
 cdef inline Py_ssize_t offset(const PlainArrays* plain, int k, Py_ssize_t i) noexcept nogil:
@@ -335,4 +339,4 @@ cdef void run_blocks(const Loop* loop, PlainArrays* plain, const Runs* runs, Py_
         for k in range(plain.count):
             if not is_parameter(loop, k):
                 args[k] = plain.data[k] + i * size
-        run(loop, args, steps, 0, count * runs.length)
+        run(loop, args, steps, 0, count * runs.length, runs.fetches)

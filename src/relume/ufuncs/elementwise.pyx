@@ -5,7 +5,8 @@ NumPy broadcasts, casts and calls `inner_loop` with pointers and strides. `inner
      NumPy passes such operands without a copy to loops that it assumes to be sequential;
   2. splits large calls into chunks for OpenMP threads (NumPy has released the GIL);
   3. passes contiguous spans directly to the kernel, and packs strided operands, and float16 as
-     float32, into a block on the stack.
+     float32, into a block on the stack;
+  4. fetches memory ahead of the kernel if the operands are larger than a core's cache.
 A kernel never sees a stride, so a strided result has the same bits as a contiguous one.
 """
 
@@ -39,6 +40,8 @@ cdef extern from "runtime/platform.h" nogil:
         pass
     float_flags save_float_flags()
     void restore_float_flags(float_flags flags)
+    void prefetch(const char* address)
+    Py_ssize_t own_cache()
 
 cdef enum:
     NPY_HALF = 23               # missing in Cython's numpy
@@ -57,6 +60,13 @@ cdef enum:
     # 1.0 of the time of one for relu and 0.54 for sigmoid; at 65,536, 0.76 and 0.53; at 131,072,
     # 0.64 and 0.51.
     PARALLEL = 32768
+
+    # Bytes of an operand that are fetched at a time, and how far before they are used: see
+    # run_ahead. For gelu of 5,000,000 float32, pieces of 256 bytes take 1.04 of the time, and
+    # pieces of 1,024 bytes 1.06; 1,024 or 4,096 bytes ahead, 1.00 to 1.04 (Intel Xeon, AVX-512).
+    PIECE = 512
+    AHEAD = 2048
+    LINE = 64                   # of a cache
 
 cdef struct Loop:               # the data that NumPy passes to the inner loop
     Kernel kernel
@@ -77,20 +87,21 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
     cdef const Loop* loop = <const Loop*> data
     cdef float_flags flags = save_float_flags()
     cdef Py_ssize_t i, n = dims[0], chunks = (n + CHUNK - 1) // CHUNK
+    cdef bint ahead = beyond_cache(loop, n)
     cdef Region region
     cdef int threads = 1
     if in_order_only(loop, args, steps, n):
         for i in range(n):
-            run(loop, args, steps, i, 1)
+            run(loop, args, steps, i, 1, False)
     else:
         if n >= PARALLEL:
             threads = begin(&region, MAX_THREADS)
         if threads == 1:
-            run(loop, args, steps, 0, n)
+            run(loop, args, steps, 0, n, ahead)
         else:
             # With dynamic scheduling, other threads do the chunks of a thread that is not running.
             for i in prange(chunks, schedule="dynamic", num_threads=threads):
-                run(loop, args, steps, i * CHUNK, min(<Py_ssize_t> CHUNK, n - i * CHUNK))
+                run(loop, args, steps, i * CHUNK, min(<Py_ssize_t> CHUNK, n - i * CHUNK), ahead)
                 done(&region, threadid())
             end(&region, chunks)
     restore_float_flags(flags)
@@ -124,25 +135,67 @@ cdef inline uintptr_t highest(char* start, Py_ssize_t step, Py_ssize_t n,
     return <uintptr_t> ((start if step <= 0 else start + step * (n - 1)) + itemsize)
 
 
+cdef inline bint is_parameter(const Loop* loop, int k) noexcept nogil:
+    return loop.n_in - loop.n_parameters <= k < loop.n_in
+
+
+cdef inline bint beyond_cache(const Loop* loop, Py_ssize_t n) noexcept nogil:
+    """Whether the operands of a call on n elements are larger than the cache of a core."""
+    cdef Py_ssize_t size = sizeof(uint16_t) if loop.half else loop.itemsize
+    return n > cache // (size * (loop.n_in - loop.n_parameters + loop.n_out))
+
+
+cdef inline void fetch(const char* memory, Py_ssize_t bytes) noexcept nogil:
+    cdef Py_ssize_t line
+    for line in range((bytes + LINE - 1) // LINE):
+        prefetch(memory + line * LINE)
+
+
 cdef void run(const Loop* loop, char** args, const cnp.npy_intp* steps, Py_ssize_t start,
-              Py_ssize_t n) noexcept nogil:
-    """Run the kernel on elements start to start + n, packed unless all operands are contiguous."""
+              Py_ssize_t n, bint ahead) noexcept nogil:
+    """Run the kernel on elements start to start + n, packed unless all operands are contiguous.
+
+    If `ahead` is true, memory is fetched before the kernel needs it.
+    """
     cdef void* spans[MAX_OPERANDS]
     cdef int k, first_parameter = loop.n_in - loop.n_parameters
     cdef bint scalar = True, contiguous = not loop.half
     for k in range(first_parameter, loop.n_in):
         scalar &= steps[k] == 0
     for k in range(loop.n_in + loop.n_out):
-        contiguous &= steps[k] == loop.itemsize or (scalar and first_parameter <= k < loop.n_in)
+        contiguous &= steps[k] == loop.itemsize or (scalar and is_parameter(loop, k))
         spans[k] = args[k] + start * steps[k]
-    if contiguous:
-        loop.kernel(spans, scalar, n)
+    if not contiguous:
+        run_packed(loop, <char**> spans, steps, scalar, n, ahead)
+    elif ahead:
+        run_ahead(loop, <char**> spans, scalar, n)
     else:
-        run_packed(loop, <char**> spans, steps, scalar, n)
+        loop.kernel(spans, scalar, n)
+
+
+cdef void run_ahead(const Loop* loop, char** spans, bint scalar, Py_ssize_t n) noexcept nogil:
+    """Run the kernel on contiguous elements piece by piece, and fetch later pieces meanwhile.
+
+    A CPU fetches ahead by itself only within a page of 4 KB, so a kernel would wait for memory at
+    each page of each operand. Outputs are fetched too, because a store needs its line. With this,
+    a call takes as long as its arithmetic or its memory, whichever takes longer, instead of
+    nearly the sum: 0.71 of the time for gelu of 5,000,000 float32, as long for relu.
+    """
+    cdef Py_ssize_t piece = PIECE // loop.itemsize
+    cdef int k
+    while n > 0:
+        for k in range(loop.n_in + loop.n_out):
+            if n * loop.itemsize > AHEAD and not (scalar and is_parameter(loop, k)):
+                fetch(spans[k] + AHEAD, PIECE)
+        loop.kernel(<void**> spans, scalar, min(piece, n))
+        for k in range(loop.n_in + loop.n_out):
+            if not (scalar and is_parameter(loop, k)):
+                spans[k] += PIECE
+        n -= piece
 
 
 cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, bint scalar,
-                     Py_ssize_t n) noexcept nogil:
+                     Py_ssize_t n, bint ahead) noexcept nogil:
     # Aligned to a cache line, because a vector that crosses two lines costs twice as much.
     cdef double memory[MAX_OPERANDS * BLOCK + 7]
     cdef double* blocks = <double*> ((<uintptr_t> memory + 63) & ~(<uintptr_t> 63))
@@ -162,6 +215,8 @@ cdef void run_packed(const Loop* loop, char** args, const cnp.npy_intp* steps, b
         i = block * BLOCK
         size = min(<Py_ssize_t> BLOCK, n - i)
         for k in range(operands):
+            if ahead and 0 < steps[k] <= LINE and (n - i) * steps[k] > AHEAD:
+                fetch(args[k] + i * steps[k] + AHEAD, BLOCK * steps[k])
             if sources[k] == IN_PLACE:
                 spans[k] = args[k] + i * steps[k]
             elif sources[k] == PACKED and k < out:
@@ -208,6 +263,7 @@ cdef Loop loops[MAX_UFUNCS][MAX_LOOPS]
 cdef void* data[MAX_UFUNCS][MAX_LOOPS]
 cdef char types[MAX_UFUNCS][MAX_LOOPS * MAX_OPERANDS]
 cdef int n_ufuncs = 0
+cdef Py_ssize_t cache = own_cache()
 texts = []
 
 cnp.import_array()

@@ -17,9 +17,17 @@ cdef inline void glu_backward(floating g, floating a, floating b, floating* grad
     grad_b[0] = product_at(g, product(a, unscaled[floating](part * w)), b)
 
 cdef void glu_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            glu_by_lanes(args[0], args[1], args[2], n)
+            return
     map2[floating](glu, args, n)
 
 cdef void glu_backward_span(floating** args, bint scalar, Py_ssize_t n) noexcept nogil:
+    if floating is float:
+        if LANES_FLOAT:
+            glu_backward_by_lanes(args[0], args[1], args[2], args[3], args[4], n)
+            return
     map3_to2[floating](glu_backward, args, n)
 
 row = new_gated_row(b"glu")

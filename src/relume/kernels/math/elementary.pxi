@@ -50,6 +50,9 @@ cdef extern from "math/lanes.h" nogil:
     void quick_gelu_by_lanes(const float* x, float* out, Py_ssize_t n)
     void quick_gelu_slope_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
     void swiglu_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void glu_by_lanes(const float* x, const float* y, float* out, Py_ssize_t n)
+    void glu_backward_by_lanes(const float* x, const float* y, const float* z,
+                               float* out1, float* out2, Py_ssize_t n)
     void geglu_backward_by_lanes(const float* x, const float* y, const float* z,
                                  float* out1, float* out2, Py_ssize_t n)
     void swiglu_backward_by_lanes(const float* x, const float* y, const float* z,

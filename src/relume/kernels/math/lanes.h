@@ -322,6 +322,17 @@ RELUME_INLINE Lanes sigmoid_lanes(Lanes x)
     return over(scale, plus(sum, fused(p, q, minus(scale, minus(sum, p)))));
 }
 
+/* glu and its two derivatives, as in gated.pxi. */
+RELUME_INLINE Lanes glu_lanes(Lanes a, Lanes b) { return product_of_lanes(a, sigmoid_lanes(b)); }
+RELUME_INLINE void glu_backward_lanes(Lanes g, Lanes a, Lanes b, Lanes *grad_a, Lanes *grad_b)
+{
+    Lanes q, p = exp_parts(negated(smaller(all(110), magnitude(b))), 64, &q);
+    const Lanes e = fused(p, q, p), w = over(all(1), plus_unscaled_lanes(1, e)), part = times(e, w);
+    const Lanes slope = times(times(part, w), all(5.421010862427522e-20f));
+    *grad_a = product_of_lanes(g, slope_by_bump(b, part));
+    *grad_b = product_of_lanes(g, product_of_lanes(a, slope));
+}
+
 /* silu and its derivative. */
 RELUME_INLINE Lanes silu_parts(Lanes x, Lanes *a, Lanes *q)
 {
@@ -474,6 +485,8 @@ SPAN_OF_TWO(silu_slope_by_lanes, silu_slope_lanes)
 SPAN_OF_ONE(quick_gelu_by_lanes, quick_gelu_lanes)
 SPAN_OF_TWO(quick_gelu_slope_by_lanes, quick_gelu_slope_lanes)
 SPAN_OF_TWO(swiglu_by_lanes, swiglu_lanes)
+SPAN_OF_TWO(glu_by_lanes, glu_lanes)
+SPAN_OF_THREE_TO_TWO(glu_backward_by_lanes, glu_backward_lanes)
 SPAN_OF_THREE_TO_TWO(geglu_backward_by_lanes, geglu_backward_lanes)
 SPAN_OF_THREE_TO_TWO(swiglu_backward_by_lanes, swiglu_backward_lanes)
 
@@ -559,6 +572,9 @@ RELUME_INLINE void silu_slope_by_lanes(const float *x, const float *y, float *ou
 RELUME_INLINE void quick_gelu_by_lanes(const float *x, float *out, ptrdiff_t n) {}
 RELUME_INLINE void quick_gelu_slope_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
 RELUME_INLINE void swiglu_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
+RELUME_INLINE void glu_by_lanes(const float *x, const float *y, float *out, ptrdiff_t n) {}
+RELUME_INLINE void glu_backward_by_lanes(const float *x, const float *y, const float *z,
+                                         float *out1, float *out2, ptrdiff_t n) {}
 RELUME_INLINE void geglu_backward_by_lanes(const float *x, const float *y, const float *z,
                                            float *out1, float *out2, ptrdiff_t n) {}
 RELUME_INLINE void swiglu_backward_by_lanes(const float *x, const float *y, const float *z,
