@@ -127,16 +127,21 @@ def copy():
             shutil.copy2(ROOT / part, TREE / part)
 
 
-def build():
-    """Build with setup.py, emulated; only translating to C, which is the same here, is not."""
-    TREE.mkdir(exist_ok=True)
-    copy()
-    translate = (
+def translate(python, tree):
+    """Translate the sources of a tree to C with a Python that is faster than the tree's own."""
+    script = (
         "import os, setup; from Cython.Build import cythonize; "
         "cythonize(setup.extensions(), build_dir='build/cython', quiet=True, "
         "compiler_directives=setup.DIRECTIVES, nthreads=os.cpu_count())"
     )
-    subprocess.run([sys.executable, "-c", translate], cwd=TREE, check=True)
+    subprocess.run([python, "-c", script], cwd=tree, check=True)
+
+
+def build():
+    """Build with setup.py, emulated; only translating to C, which is the same here, is not."""
+    TREE.mkdir(exist_ok=True)
+    copy()
+    translate(sys.executable, TREE)
     python("setup.py", "-q", "build_ext", "--inplace")
     built = sorted((TREE / "src").rglob("*-aarch64-linux-gnu.so"))
     print(f"{len(built)} modules built for arm64")

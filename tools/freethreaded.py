@@ -17,6 +17,7 @@ CPython has races of its own: reports count that name a module of relume. It nee
 import argparse
 import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import debian  # noqa: E402
+from arm64 import WHEELS, translate  # noqa: E402
 from pythons import copy  # noqa: E402
 
 HERE = ROOT / "build" / "freethreaded"
@@ -90,15 +92,41 @@ def environment(python, tsan):
     known = folder / "lacking.json"
     if known.exists():
         return folder / "bin" / "python", json.loads(known.read_text())
-    debian.run(python, "-m", "venv", "--clear", folder)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = project["build-system"]["requires"] + project["project"]["dependencies"]
     tests = project["project"]["optional-dependencies"]["test"]
+    debian.run(python, "-m", "venv", "--clear", *["--without-pip"] * tsan, folder)
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+    if tsan:
+        pip = [helper(needed), *pip[1:], *for_python(python), f"--target={site_of(folder)}"]
     debian.run(*pip, *needed)
     lacking = [each for each in tests if subprocess.run([*pip, each], check=False).returncode]
     known.write_text(json.dumps(lacking))
     return folder / "bin" / "python", lacking
+
+
+def helper(needed):
+    """A Python that runs pip and Cython, which take half an hour with ThreadSanitizer."""
+    folder = HERE / "helper"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        debian.run(sys.executable, "-m", "venv", folder)
+        debian.run(python, "-m", "pip", "install", "--quiet", *needed)
+    return python
+
+
+def for_python(python):
+    """The options of pip that choose wheels for this Python instead of pip's own."""
+    script = "import sys; print('{}.{}'.format(*sys.version_info))"
+    version = debian.run(python, "-c", script, capture_output=True, text=True).stdout.strip()
+    names = [name.replace("aarch64", platform.machine()) for name in WHEELS]
+    return [f"--python-version={version}", f"--abi=cp{version.replace('.', '')}t", "--abi=abi3t",
+            "--abi=none", *(f"--platform={name}" for name in names)]  # fmt: skip
+
+
+def site_of(folder):
+    (site,) = folder.glob("lib/python*/site-packages")
+    return site
 
 
 def variables(tree, tsan, **more):
@@ -122,6 +150,7 @@ def build(python, tree, tsan):
             path = tree / "setup.py"
             text = path.read_text()
             path.write_text(text.replace("for build in BUILDS)", "for build in ['baseline'])"))
+            translate(HERE / "helper" / "bin" / "python", tree)
             flags = {"CFLAGS": "-fsanitize=thread -g -w", "LDFLAGS": "-fsanitize=thread",
                      "RELUME_DEBUG": "1"}  # fmt: skip
         debian.run(

@@ -12,6 +12,7 @@ such as CC and RELUME_OPENMP apply to the build.
 """
 
 import os
+import platform
 import re
 import shutil
 import statistics
@@ -75,8 +76,11 @@ def repair(wheel, folder):
     """Add libgomp and its licence to a wheel, and remove all paths of this machine."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        libraries = old_libgomp(wheel.stem.rpartition("linux_")[2])
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        machine = wheel.stem.rpartition("linux_")[2]
+        libraries = old_libgomp(machine)
+        if machine != platform.machine():  # auditwheel calls strip, which knows one machine only
+            (work / "strip").symlink_to(shutil.which(f"{machine}-linux-gnu-strip"))
+        path = os.pathsep.join([name, str(Path(sys.executable).parent), os.environ["PATH"]])
         run(
             sys.executable, "-m", "auditwheel", "repair", "--strip", "-w", work, wheel,
             env={**os.environ, "PATH": path, **libraries},
