@@ -43,6 +43,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "pictures",
     "search",
+    "sources",
 ]
 exclude_patterns = ["_build", "tasks/**/GALLERY_HEADER.rst"]
 
@@ -107,7 +108,6 @@ html_sidebars = {
         "quickstart",
         "migrating",
         "changes",
-        "tasks/**",
         "_modules/**",
     )
 }
@@ -149,7 +149,7 @@ def docstring(app, what, full, value, options, lines):
         text = reference.with_see_also(text, full)
     if what in ("method", "property") and owner not in reference.MODULES:
         parameters.update(reference.entries(named(owner).__doc__))
-    lines[:] = reference.linked(text, parameters).split("\n")
+    lines[:] = reference.not_enumerated(reference.linked(text, parameters)).split("\n")
 
 
 def methods(app, what, full, value, options, lines):
@@ -203,21 +203,12 @@ def _broken(text):
     return BREAK.sub(r"\1<wbr>", text)
 
 
-def compiled(app):
-    """Leave compiled modules, whose source viewcode cannot show, out of its list of modules."""
-    modules = getattr(app.env, "_viewcode_modules", {})
-    for name in [name for name, source in modules.items() if not source]:
-        del modules[name]
-    return []
-
-
 def setup(app):
     """Called by Sphinx."""
     app.connect("builder-inited", lambda app: reference.write(Path(app.srcdir, "api")))
     app.connect("builder-inited", lambda app: claims.write(Path(app.srcdir, "experiments")))
     app.connect("doctree-read", trimmed)
     app.connect("html-page-context", breakable)
-    app.connect("html-collect-pages", compiled, priority=400)  # viewcode's has 500
     app.connect("autodoc-process-docstring", docstring, priority=400)  # numpydoc's has 500
     app.connect("autodoc-process-docstring", methods, priority=600)
     app.connect("autodoc-process-signature", signature, priority=400)

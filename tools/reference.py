@@ -56,6 +56,20 @@ def _named(names):
     return lambda name, value: name in names.split()
 
 
+# Where the user guide explains what a module or a topic has.
+GUIDE = {
+    "relume": "ufuncs",
+    "relume-threads-and-configuration": "performance",
+    "relume.nn": "training",
+    "relume.datasets": "quickstart",
+    "relume.diagnostics": "diagnostics",
+    "relume.distributed.dask": "dask",
+    "relume.distributed.mpi": "scaling",
+    "relume.experiments": "experiments",
+    "relume.onnx": "training",
+    "relume.plots": "plots",
+    "relume.sklearn": "scikit_learn_estimators",
+}
 GROUPS = {
     "relume": [
         ("Activations and their gradients", _from("activations", "prelu", "rrelu")),
@@ -129,6 +143,11 @@ def entries(doc):
     """The names in a docstring's numpydoc sections: parameters, attributes and results."""
     lists = ENTRY.findall(inspect.cleandoc(doc or ""))
     return [name.strip("* ") for names in lists for name in names.split(",")]
+
+
+def not_enumerated(text):
+    """The text of a docstring without lists that begin with the initial of an author."""
+    return re.sub(r"^([A-Z]\. )", r"\\\1", text, flags=re.MULTILINE)
 
 
 def linked(text, parameters):
@@ -276,7 +295,8 @@ def _entry(module, name, value, exported):
     if own != name:
         return f".. py:function:: {full}\n\n   Alias of `{module.__name__}.{own}`.\n"
     if not callable(value):
-        return f".. autodata:: {full}\n   :no-value:\n"
+        keys = ", ".join(f"``{key!r}``" for key in value)
+        return f".. autodata:: {full}\n   :no-value:\n\n   A dict with the keys {keys}.\n"
     if inspect.isclass(value):
         kind = "autoexception" if issubclass(value, Exception) else "autoclass"
         names = members(value, exported)
@@ -290,10 +310,15 @@ def slug(module, title):
     return f"{module.__name__}-{re.sub(r'[^a-z]+', '-', title.lower())}"
 
 
+def guide(module, title=""):
+    """A line with the page of the user guide."""
+    return f"User guide: :doc:`/{GUIDE.get(slug(module, title), GUIDE[module.__name__])}`.\n"
+
+
 def module_page(module):
     """The page of a module, with its docstring and tables of its exports."""
     name = module.__name__
-    parts = [_heading(name), f".. automodule:: {name}\n   :no-members:\n"]
+    parts = [_heading(name), f".. automodule:: {name}\n   :no-members:\n", guide(module)]
     for title, firsts in groups_of(module).items():
         if title:
             parts.append(_heading(title, "-"))
@@ -309,6 +334,7 @@ def topic_page(module, title, firsts):
     parts = [
         _heading(title),
         f".. currentmodule:: {module.__name__}\n",
+        guide(module, title),
         _curves(module, firsts),
         _names(module, firsts),
         _toctree(names, "hidden"),
@@ -319,7 +345,10 @@ def topic_page(module, title, firsts):
 def index_page(modules):
     """The page of all modules. The sidebar shows the topics of the large ones."""
     rows = [(f":doc:`{module.__name__}`", summary(module)) for module in modules]
-    text = "All public names, by module. A function and its gradients share a page.\n"
+    text = (
+        "All public names, by module. A function and its gradients share a page. A name that was "
+        "added after version 0.1.0, the first one, says so.\n"
+    )
     parts = [_heading("API reference"), text, _table(rows)]
     others = []
     for module in modules:
@@ -334,7 +363,7 @@ def index_page(modules):
     return "\n".join(parts)
 
 
-def name_page(module, first, names, exported):
+def name_page(module, title, first, names, exported):
     """The page of a function with its gradients, or of a class."""
     values, full = public(module), f"{module.__name__}.{first}"
     function = function_of(values[first])
@@ -345,6 +374,7 @@ def name_page(module, first, names, exported):
         _heading(full),
         f".. picture:: activation {function}\n" if drawn else "",
         *(_entry(module, name, values[name], exported) for name in names),
+        guide(module, title),
         "\n".join(["", *gallery]),
     ])  # fmt: skip
 
@@ -356,11 +386,13 @@ def pages():
     result = {"index.rst": index_page(modules)}
     for module in modules:
         result[f"{module.__name__}.rst"] = module_page(module)
+        names = pages_of(module)
         for title, firsts in groups_of(module).items():
             if title:
                 result[f"{slug(module, title)}.rst"] = topic_page(module, title, firsts)
-        for first, names in pages_of(module).items():
-            result[f"{module.__name__}.{first}.rst"] = name_page(module, first, names, exported)
+            for first in firsts:
+                page = name_page(module, title, first, names[first], exported)
+                result[f"{module.__name__}.{first}.rst"] = page
     return result
 
 
