@@ -6,8 +6,11 @@ Every picture gets a text alternative, and no example reaches the network.
 import ipaddress
 import random
 import socket
+import textwrap
 
 import numpy as np
+
+WIDE = 8  # inches; a wider figure scrolls on a narrow screen, where it would be too small
 
 
 class NetworkUsed(RuntimeError):
@@ -34,7 +37,10 @@ def figures(block, block_vars, gallery_conf):
         shown.add(id(figure))
         path = next(block_vars["image_path_iterator"])
         figure.savefig(path, dpi=144, transparent=True)  # relume.css inverts it on a dark page
-        rst += figure_rst([path], gallery_conf["src_dir"], alternative(figure))
+        shown_as = figure_rst([path], gallery_conf["src_dir"], alternative(figure))
+        if figure.get_figwidth() > WIDE:
+            shown_as = f"\n.. container:: wide\n{textwrap.indent(shown_as, '   ')}\n"
+        rst += shown_as
     # An open figure is kept alive by its name, so its id is not used again.
     block_vars.setdefault("kept", []).extend(found)
     plt.close("all")
