@@ -144,13 +144,14 @@ def _computation(row, direction):
 def _example(row, direction, function, required):
     """A call at -2, 0 and 3, with the results that are stated in the row."""
     values = "".join(f", {value}" for value in ["0.5", "0.0"][:required])
-    x = "np.array([-2.0, 0.0, 3.0])"
+    x = ">>> x = np.array([-2.0, 0.0, 3.0])\n"
     if direction == "forward":
-        return f">>> relume.{function}({x}{values}).round(4)\narray({row['values']})"
+        return f"{x}>>> relume.{function}(x{values}).round(4)\narray({row['values']})"
     if direction == "backward":
-        return f">>> relume.{function}(np.ones(3), {x}{values}).round(4)\narray({row['slopes']})"
+        call = f">>> relume.{function}(np.ones(3), x{values}).round(4)"
+        return f"{x}{call}\narray({row['slopes']})"
     return (
-        f">>> y = relume.{row['name']}({x}{values})\n"
+        f"{x}>>> y = relume.{row['name']}(x{values})\n"
         f">>> relume.{function}(np.ones(3), y{values}).round(4)\narray({row['slopes']})"
     )
 

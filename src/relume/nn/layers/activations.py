@@ -110,6 +110,11 @@ def _activation_class(row):
         for name, default in parameters_of(row).items()
     ]
     doc = f"{row['summary']}\n\n``{row['formula']}``; see `relume.{row['name']}`."
+    if parameters:
+        doc += "\n\nParameters\n----------"
+    for each in parameters:
+        optional = "" if each.default is each.empty else f", default={each.default:g}"
+        doc += f"\n{each.name} : float{optional}\n    Parameter of the formula above."
     members = {
         "row": row,
         "__doc__": doc,
