@@ -100,7 +100,7 @@ def page(name, results):
                         [[_escaped(cell) for cell in row] for row in rows])  # fmt: skip
     lines += [*_heading("The rule's source", "-"), ".. code-block:: python", ""]
     lines += [f"   {line}" for line in experiment.rule_source().splitlines()]
-    lines += ["", *_heading("The machine", "-"), ".. code-block:: text", ""]
+    lines += ["", *_heading("The machine", "-"), ".. code-block:: text", "   :class: wrapped", ""]
     lines += [f"   {line}" for line in results["machine"].splitlines()]
     return "\n".join(lines) + "\n"
 
