@@ -290,7 +290,8 @@ def test_prelu_backward_of_a_subclass_and_of_another_library():
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, np.uint8, np.bool_])
 @each_axis
 def test_crelu_of_dask(axis, dtype):
-    x = (4 * X).astype(dtype)
+    # A negative float has no unsigned integer: what C makes of it depends on the processor.
+    x = abs(4 * X).astype(dtype) if dtype is np.uint8 else (4 * X).astype(dtype)
     result = relume.crelu(lazy(x), axis)
     is_lazy(result, relume.crelu(x, axis))
     assert result.chunks[axis] == 2 * lazy(x).chunks[axis]
