@@ -9,8 +9,8 @@ interrupted run goes on where it stopped.
     python tools/freethreaded.py [--tsan] [--interpreter PATH] [--again] [--args ARGS] [FILE ...]
 
 With --tsan CPython and relume are built with ThreadSanitizer, relume with its baseline kernels
-only, and the tests of many Python threads run on one OpenMP thread each: ThreadSanitizer does not
-know libgomp's barriers, and would report each region. NumPy's wheel is not instrumented, and
+only and without OpenMP, and the tests of many Python threads run: ThreadSanitizer does not know
+libgomp's barriers, and would report each region. NumPy's wheel is not instrumented, and
 CPython has races of its own: reports count that name a module of relume. It needs GCC and Linux.
 """
 
@@ -46,6 +46,12 @@ THREADED = [
 # Of tests with ThreadSanitizer: forks, which it does not follow, limits of memory, and times.
 LEFT_OUT = "not fork and not child and not memory and not process and not blas"
 BUILD = "import sysconfig; raise SystemExit(not sysconfig.get_config_var('Py_GIL_DISABLED'))"
+TRANSLATED = """
+def cythonize(modules, build_dir, **_):
+    for module in modules:
+        module.sources = [f"{build_dir}/{source[:-3]}c" for source in module.sources]
+    return modules
+"""
 OFF = "import sys, relume.nn, relume.sklearn; raise SystemExit(sys._is_gil_enabled())"
 
 
@@ -134,8 +140,7 @@ def variables(tree, tsan, **more):
     found = os.environ | {"PYTHON_GIL": "0", "PYTHONPATH": str(tree / "src")} | more
     if tsan:
         found |= {
-            "RELUME_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-            "RELUME_SIMD": "baseline",
+            "OPENBLAS_NUM_THREADS": "1", "RELUME_SIMD": "baseline",
             "TSAN_OPTIONS": f"exitcode=0:log_path={HERE / 'reports' / 'report'}",
         }  # fmt: skip
     return found
@@ -149,10 +154,12 @@ def build(python, tree, tsan):
         if tsan:
             path = tree / "setup.py"
             text = path.read_text()
-            path.write_text(text.replace("for build in BUILDS)", "for build in ['baseline'])"))
+            text = text.replace("for build in BUILDS)", "for build in ['baseline'])")
+            path.write_text(text)
             translate(HERE / "helper" / "bin" / "python", tree)
+            path.write_text(text.replace("from Cython.Build import cythonize", TRANSLATED))
             flags = {"CFLAGS": "-fsanitize=thread -g -w", "LDFLAGS": "-fsanitize=thread",
-                     "RELUME_DEBUG": "1"}  # fmt: skip
+                     "RELUME_DEBUG": "1", "RELUME_OPENMP": "0"}  # fmt: skip
         debian.run(
             *unshuffled(tsan), python, "setup.py", "-q", "build_ext", "--inplace", cwd=tree,
             env=variables(tree, tsan, **flags),
