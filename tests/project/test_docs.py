@@ -215,6 +215,7 @@ def test_asv_page_loads_its_libraries_from_its_folder():
         tool["local"]('<script src="https://code.example/new.js"></script>', names)
 
 
+@SOURCE
 def test_words_that_people_search_for_name_pages_that_exist(reference):
     """A renamed page would leave a word without one, and the index would not say so."""
     words = runpy.run_path(str(ROOT / "tools" / "search.py"))["WORDS"]
