@@ -121,3 +121,35 @@ def test_fetching_beyond_the_end_of_memory_is_harmless():
     x = np.frombuffer(memory, np.float32)
     x[...] = random(0, x.size, "float32")
     assert_bits(relume.gelu(x), in_parts(relume.gelu, [x]))
+
+
+AXIS_CALLS = {
+    "softmax": (relume.softmax, 1),
+    "softmax_backward": (relume.softmax_backward, 2),
+    "log_softmax": (relume.log_softmax, 1),
+    "log_softmax_backward_from_output": (relume.log_softmax_backward_from_output, 2),
+    "logsumexp": (relume.logsumexp, 1),
+    "crelu": (relume.crelu, 1),
+}
+
+
+@pytest.mark.parametrize("name", AXIS_CALLS)
+@each_dtype
+@pytest.mark.parametrize("columns", [10, 100, 3_000])
+def test_rows(name, dtype, columns):
+    function, count = AXIS_CALLS[name]
+    rows = N // columns // 16 * 16 + 1
+    inputs = [random(seed, (rows, columns), dtype) for seed in range(count)]
+    few = max(1, 8_000 // columns)
+    parts = [
+        results(function(*(x[i : i + few].copy() for x in inputs))) for i in range(0, rows, few)
+    ]
+    assert_bits(function(*inputs), tuple(map(np.concatenate, zip(*parts, strict=True))))
+
+
+@each_dtype
+def test_rows_in_place(dtype):
+    grad, x = (random(seed, (N // 100, 100), dtype) for seed in range(2))
+    expected = relume.softmax_backward(grad[:50], x[:50]), relume.softmax_backward(grad, x)
+    assert_bits(relume.softmax_backward(grad, x, out=x), expected[1:])
+    assert_bits(x[:50], expected[:1])

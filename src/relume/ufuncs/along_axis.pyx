@@ -5,6 +5,7 @@ side by side, as they do when the axis is not the last one. Other layouts are pa
 memory, one tile at a time. Short rows are packed as columns, unless the kernel transposes them.
 float16 is converted to float32 one tile at a time, in the same order but without gaps, and is then
 handled in the same ways.
+If the operands are larger than a core's cache, memory is fetched ahead of the kernel.
 Threads process chunks of rows. A row of more than LONG elements is never packed as a whole: it
 goes through the kernel's passes in pieces, so scratch memory does not grow with the row.
 """
@@ -34,6 +35,8 @@ cdef extern from "runtime/platform.h" nogil:
         pass
     float_flags save_float_flags()
     void restore_float_flags(float_flags flags)
+    void prefetch(const char* address)
+    Py_ssize_t own_cache()
 
 cdef enum:
     NPY_HALF = 23               # missing in Cython's numpy
@@ -48,6 +51,9 @@ cdef enum:
     TILE_OF_HALVES = 2048       # float16 elements of whole rows that are converted together
     TILE_OF_HALF_COLUMNS = 262144   # and of columns, which are efficient only if there are many
     LONG = 65536                # maximum number of elements of a row that is packed as a whole
+    GROUP = 4096                # bytes of an operand that are fetched at a time
+    AHEAD = 2048                # bytes before they are used, as in elementwise.pyx
+    LINE = 64                   # of a cache
     PIECE = 2048                # elements of a longer row packed together, a multiple of SHORT
 
 cdef struct Operand:
@@ -73,6 +79,7 @@ cdef struct Call:
     Py_ssize_t outer[MAX_OPERANDS]      # bytes from row to row
     Py_ssize_t inner[MAX_OPERANDS]      # bytes from element to element of a row
     Py_ssize_t n
+    Py_ssize_t per_group                # rows, before which memory is fetched ahead; 0: never
     bint out_of_memory
     bint bad_index
 
@@ -98,6 +105,7 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
         if loop.operands[k].row:
             call.inner[k] = steps[next_inner]
             next_inner += 1
+    call.per_group = rows_of_group(&call, rows)
     if side_by_side(&call):
         per_chunk = max(per_chunk, 4 * FEW)
     chunks = (rows + per_chunk - 1) // per_chunk
@@ -113,6 +121,25 @@ cdef void inner_loop(char** args, const cnp.npy_intp* dims, const cnp.npy_intp* 
     restore_float_flags(flags)
     if call.out_of_memory or call.bad_index:
         set_error(&call)
+
+
+cdef Py_ssize_t rows_of_group(const Call* call, Py_ssize_t rows) noexcept nogil:
+    """0 unless all operands are contiguous, and larger than a core's cache, and rows are short."""
+    cdef const Operand* operand
+    cdef Py_ssize_t size = 0, largest = 0, group
+    cdef int k
+    for k in range(call.loop.n_operands):
+        operand = &call.loop.operands[k]
+        if operand.row:
+            if call.inner[k] != operand.itemsize or call.outer[k] != call.n * operand.itemsize:
+                return 0
+            size += call.outer[k]
+            largest = max(largest, call.outer[k])
+    if largest == 0 or rows <= cache // size:
+        return 0
+    group = GROUP // largest
+    # Kernels take 16 short rows together, and 8 longer ones.
+    return group // 16 * 16 if group >= 16 else min(group, <Py_ssize_t> 8)
 
 
 cdef void set_error(const Call* call) noexcept with gil:
@@ -180,7 +207,7 @@ cdef void run_halves(Call* call, Py_ssize_t start, Py_ssize_t rows) noexcept nog
     if memory == NULL:
         call.out_of_memory = True
         return
-    single.loop = call.loop.single
+    single.loop, single.per_group = call.loop.single, 0
     for tile in range((rows + size - 1) // size):
         i = tile * size
         run_tile_of_halves(call, start + i, min(size, rows - i), across, &single,
@@ -403,10 +430,35 @@ cdef void run_tile(Call* call, Py_ssize_t start, Py_ssize_t rows,
             spans[k], steps[k] = tile.packed[k], tile.line
             if k < loop.n_in:
                 pack(call, k, start, rows, tile)
-    kernel(spans, steps, rows, call.n)
+    if call.per_group and not tile.across and all_in_place(call, False):
+        run_ahead(call, kernel, spans, steps, rows)
+    else:
+        kernel(spans, steps, rows, call.n)
     for k in range(loop.n_in, loop.n_operands):
         if spans[k] == tile.packed[k]:
             unpack(call, k, start, rows, tile)
+
+
+cdef void run_ahead(const Call* call, AxisKernel kernel, void** spans, const Py_ssize_t* steps,
+                    Py_ssize_t rows) noexcept nogil:
+    """Run the kernel on groups of rows, and fetch later rows before each.
+
+    A CPU fetches ahead by itself only within a page, see elementwise.pyx. For 50,000 rows of 100
+    float32, softmax, logsumexp and their gradients take 0.67 to 0.97 of the time.
+    """
+    cdef const Operand* operands = call.loop.operands
+    cdef Py_ssize_t size, line
+    cdef int k
+    while rows > 0:
+        for k in range(call.loop.n_operands):
+            size = call.per_group * call.outer[k]
+            if operands[k].row and rows * call.outer[k] > AHEAD:
+                for line in range((size + LINE - 1) // LINE):
+                    prefetch(<char*> spans[k] + AHEAD + line * LINE)
+        kernel(spans, steps, min(rows, call.per_group), call.n)
+        for k in range(call.loop.n_operands):
+            spans[k] = <char*> spans[k] + call.per_group * call.outer[k]
+        rows -= call.per_group
 
 
 cdef void pack(const Call* call, int k, Py_ssize_t start, Py_ssize_t rows,
@@ -474,6 +526,7 @@ cdef cnp.PyUFuncGenericFunction inner_loops[N_LOOPS]
 cdef Loop loops[N_AXIS_KERNELS][N_LOOPS]
 cdef void* data[N_AXIS_KERNELS][N_LOOPS]
 cdef char types[N_AXIS_KERNELS][N_LOOPS * MAX_OPERANDS]
+cdef Py_ssize_t cache = own_cache()
 texts = []
 
 cnp.import_array()
