@@ -1,6 +1,6 @@
 """The time saved by skipping zeros, for one row and for minibatches, in all modes of `sparse`.
 
-    python benchmarks/zeros.py                  everything, for a minute and a half
+    python benchmarks/zeros.py                  everything, for two minutes
     python benchmarks/zeros.py row 784          what has one of these words in its title
 
 The networks are made so that a given share of every layer's input is 0: each unit has random
@@ -21,7 +21,7 @@ from relume import nn
 
 SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 MODES = ("never", "auto", "always")
-TURN = 0.05  # seconds; in turns of 5 ms, "auto" takes up to 1.08 of the time
+TURN = 0.02  # seconds; in turns of 5 ms, "auto" takes up to 1.08 of the time
 
 
 def network(widths, X, share, sparse):
@@ -106,13 +106,13 @@ def one_row(widths):
             rows = iter(range(10**9))
             return lambda: net.forward(X[(i := next(rows) % 200) : i + 1])
 
-        yield share, of_modes(call, widths, X, share, 0.4)
+        yield share, of_modes(call, widths, X, share, 0.8)
 
 
 def layer(widths, rows):
     for share in SHARES:
         X = inputs(rows, widths[0], share)
-        yield share, of_modes(lambda net, X=X: lambda: net.forward(X), widths, X, share, 0.4)
+        yield share, of_modes(lambda net, X=X: lambda: net.forward(X), widths, X, share, 0.8)
 
 
 def training(widths, rows):
@@ -125,7 +125,7 @@ def training(widths, rows):
             net.optimizer.lr = 1e-12
             return lambda: net.fit(X, y, batch_size=rows)
 
-        yield share, of_modes(call, widths, X, share, 0.6)
+        yield share, of_modes(call, widths, X, share, 0.9)
 
 
 def show(title, results):
