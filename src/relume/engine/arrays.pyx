@@ -12,6 +12,9 @@ import math
 
 import numpy as np
 
+cdef extern from "runtime/platform.h" nogil:
+    void copy_past_caches(char* to, const char* source, size_t size)
+
 cnp.import_array()
 
 cdef Py_ssize_t PIECE = 1 << 20     # bytes that a thread copies at a time
@@ -65,11 +68,14 @@ def copy_values(cnp.ndarray values, cnp.ndarray out):
     with nogil:
         if n > 1:
             threads = begin(&region, MAX_THREADS)
-        if threads == 1:
+        if n <= 1:
             memcpy(target, source, size)
+        elif threads == 1:
+            copy_past_caches(target, source, size)
         else:
             for i in prange(n, schedule="static", num_threads=threads):
-                memcpy(target + i * PIECE, source + i * PIECE, min(PIECE, size - i * PIECE))
+                copy_past_caches(target + i * PIECE, source + i * PIECE,
+                                 min(PIECE, size - i * PIECE))
                 done(&region, threadid())
             end_region(&region, n)
 

@@ -20,7 +20,7 @@ from relume.engine.ops cimport (
 from relume.engine.plan cimport Block, ceil_div, shard_of
 from relume.engine.training cimport (
     FINE, INPUT_NOT_FINITE, LABEL_OUT_OF_RANGE, LOSS_NOT_FINITE, NOT_FINITE, RAISED, SKIPPED,
-    Status, Training,
+    Stage, Status, Training,
 )
 from relume.engine.tree cimport Tree, begin_tree, joins, push
 from relume.runtime.read_write_lock cimport begin_writing, end_writing
@@ -410,7 +410,7 @@ cdef class GroupTraining(Training):
         self.products += 2 * self.p.rows * self.plan.multiply_adds
         return FINE
 
-    cdef int shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
+    cdef int shard(self, Py_ssize_t i, const Stage* stage) noexcept nogil:
         cdef Py_ssize_t k = 0, first
         while self.ends[k] <= i:
             k += 1
@@ -418,7 +418,7 @@ cdef class GroupTraining(Training):
             i -= self.ends[k - 1]
         first = i * self.sizes[k]
         return self.some_rows(&self.passes[k], self.starts[k], first,
-                              min(self.sizes[k], self.passes[k].rows - first), segment, back)
+                              min(self.sizes[k], self.passes[k].rows - first), stage)
 
     cdef void add_tails(self) noexcept nogil:
         """Add up the numbers in `leaves`, which are then those of the nodes."""

@@ -126,6 +126,10 @@ ctypedef void (*Backward)(const Pass* p, const Op* op, const char* delta, const 
 ctypedef void (*Gradient)(const Pass* p, const Op* op, const char* delta, const char* x,
                           Py_ssize_t first, Py_ssize_t last, char* out,
                           char* scratch) noexcept nogil
+# Some columns of what forward or backward gives some rows: width columns from `column` on.
+ctypedef void (*Tile)(const Pass* p, const Op* op, Py_ssize_t first, Py_ssize_t n,
+                      Py_ssize_t column, Py_ssize_t width, char* scratch,
+                      Py_ssize_t n_scratch) noexcept nogil
 ctypedef void (*AllRows)(const Pass* p, const Op* op) noexcept nogil
 # What an op needs of all rows, where they are in several passes: `sum_rows` writes what is known
 # of the rows of a pass, 1 + 2 n_out numbers, `add_rows` adds what is known of others, `take_rows`
@@ -162,6 +166,8 @@ cdef struct OpKind:             # what a block of ops.pyx says of its op; NULL: 
     AddRows add_backward
     TakeRows take_backward
     Backward backward
+    Tile forward_tile           # a product: the same in tiles, which skip no zeros
+    Tile backward_tile
     Gradient gradient           # phase 2 then reads the gradient by the output, kept apart
     AllRows after_batch         # once the minibatch is known to be good
     Penalty penalty             # what the GRAIN rows from row `first` on add to the loss

@@ -105,6 +105,35 @@ cdef void dense_backward(const Pass* p, const Op* op, const char* delta, const c
     p.spans.matmul(&q)
 
 
+cdef void dense_tile(const Pass* p, const Op* op, Py_ssize_t first, Py_ssize_t n,
+                     Py_ssize_t column, Py_ssize_t width, char* scratch,
+                     Py_ssize_t n_scratch) noexcept nogil:
+    cdef const char* weights = parameter(p, op, 0) + column * p.itemsize
+    cdef Product q = product(
+        p, n, width, op.n_in, value_at(p, op.input, first, op.n_in), op.n_in, weights, op.n_out,
+        value_at(p, op.output, first, op.n_out) + column * p.itemsize)
+    q.c_row = op.n_out
+    if op.bias:
+        q.bias = weights + op.n_in * op.n_out * p.itemsize
+    q.rectify = op.rectifies and not p.apart
+    q.scratch, q.n_scratch = scratch, n_scratch
+    p.spans.matmul(&q)
+
+
+cdef void dense_backward_tile(const Pass* p, const Op* op, Py_ssize_t first, Py_ssize_t n,
+                              Py_ssize_t column, Py_ssize_t width, char* scratch,
+                              Py_ssize_t n_scratch) noexcept nogil:
+    cdef Product q = times_transposed(
+        p, op, delta_at(p, op.delta_out, first, op.n_out), n, width,
+        delta_at(p, op.delta_in, first, op.n_in) + column * p.itemsize)
+    q.b = parameter(p, op, column)
+    q.c_row = op.n_in
+    if op.masks and not p.apart:
+        q.positive = value_at(p, op.input, first, op.n_in) + column * p.itemsize
+    q.scratch, q.n_scratch = scratch, n_scratch
+    p.spans.matmul(&q)
+
+
 cdef void dense_gradient(const Pass* p, const Op* op, const char* delta, const char* x,
                          Py_ssize_t first, Py_ssize_t last, char* out,
                          char* scratch) noexcept nogil:
@@ -157,6 +186,7 @@ kind = new_kind("dense")
 kind.product = True
 kind.parameters = dense_parameters
 kind.forward, kind.backward, kind.gradient = dense, dense_backward, dense_gradient
+kind.forward_tile, kind.backward_tile = dense_tile, dense_backward_tile
 
 
 # -- activation: a row of the kernels' table ------------------------------------------------------

@@ -9,10 +9,13 @@ from relume.runtime.threads cimport Choice
 cdef enum:
     # Rows of a shard: 784 x 256 products lose 11 % at 64 rows, 38 % at 32. WIDE bytes of a matrix
     # come from beyond the second cache for each shard: with 64 rows a step of 1024-1024-1024-10,
-    # batch 512, takes 1.2 times as long as with 128.
+    # batch 512, takes 1.2 times as long as with 128, and with 128 it takes 1.04 times as long as
+    # with 256.
     SHARD = 64
     MIN_SHARD = 16              # where a minibatch has few rows for many threads
-    WIDE_SHARD = 128
+    WIDE_SHARD = 256
+    TILE_COLUMNS = 384          # of a tile of a wide product, at least, where tiles are plenty
+    MIN_TILE_COLUMNS = 64
     WIDE = 1 << 21
     # Elements of a weight block, about. At 16,384 the shares of two threads are less even, and a
     # step of 64-256-128-10, batch 128, takes 1.01 to 1.08 times as long.
@@ -44,6 +47,12 @@ cdef struct Cursor:             # where the compiler is: the present value, and 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     """a / b rounded up; // truncates here (cdivision), so -(-a // b) would not do."""
     return (a + b - 1) // b
+
+
+cdef struct Tiles:              # of the outputs of a product: some rows and columns of them
+    Py_ssize_t rows
+    Py_ssize_t columns
+    Py_ssize_t n                # tiles, those of the same rows side by side; 0: shards are as good
 
 
 cdef class Plan:
@@ -86,6 +95,9 @@ cdef class Plan:
                               Py_ssize_t n) noexcept nogil
     cdef void backward_segment(self, const Pass* p, Py_ssize_t segment, Py_ssize_t first,
                                Py_ssize_t n) noexcept nogil
+    cdef Tiles tiles_of(self, const Op* op, Py_ssize_t rows, bint back, int threads) noexcept nogil
+    cdef void tile(self, const Pass* p, const Op* op, const Tiles* tiles, Py_ssize_t i, bint back,
+                   char* scratch) noexcept nogil
     cdef void before_segment(self, const Pass* p, Py_ssize_t segment) noexcept nogil
     cdef void before_backward(self, const Pass* p, Py_ssize_t segment) noexcept nogil
     cdef void track_statistics(self, const Pass* p) noexcept nogil
@@ -107,7 +119,7 @@ cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows, int threads) noexcep
 
     Nothing is summed over a shard, so that no bit depends on its rows.
     """
-    cdef Py_ssize_t shard = WIDE_SHARD if plan.wide and rows >= 4 * WIDE_SHARD else SHARD, rounds
+    cdef Py_ssize_t shard = WIDE_SHARD if plan.wide else SHARD, rounds
     if threads == 1 or rows >= 4 * threads * shard:
         return shard
     # Equal shards, as many for each thread, of up to 7 / 4 of the usual rows: 200 rows are two of
@@ -115,6 +127,15 @@ cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows, int threads) noexcep
     rounds = ceil_div(4 * rows, 7 * threads * shard)
     shard = ceil_div(rows, rounds * threads)
     return max(ceil_div(shard, GRAIN) * GRAIN, <Py_ssize_t> MIN_SHARD)
+
+
+# The way back through a segment: through the first op behind it, and through all but its own first.
+cdef inline Py_ssize_t back_from(Plan plan, Py_ssize_t segment) noexcept nogil:
+    return min(plan.segments[segment + 1], plan.n_ops - 1)
+
+
+cdef inline Py_ssize_t back_to(Plan plan, Py_ssize_t segment) noexcept nogil:
+    return plan.segments[segment] + 1 if segment > 0 else 0
 
 
 # Long work goes some shards at a time, for MIN_SECONDS to MAX_SECONDS. In between Python

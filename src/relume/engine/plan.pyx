@@ -41,7 +41,9 @@ from relume.kernels.dispatch cimport table
 from relume.runtime.threads cimport (
     LEVELS, MAX_THREADS, Region, available_threads, begin, done, end, threads_forced, threads_of,
 )
-from relume.kernels.table cimport Activation, Kernel, Kernels, LossRow, matmul_scratch
+from relume.kernels.table cimport (
+    DEPTH, SUMS, Activation, Kernel, Kernels, LossRow, matmul_scratch,
+)
 
 import math
 import operator
@@ -482,12 +484,45 @@ cdef class Plan:
 
     cdef void backward_segment(self, const Pass* p, Py_ssize_t segment, Py_ssize_t first,
                                Py_ssize_t n) noexcept nogil:
-        """Back through the first op behind the segment, and through all but its own first."""
         cdef Py_ssize_t i
-        cdef Py_ssize_t last = min(self.segments[segment + 1], self.n_ops - 1)
-        cdef Py_ssize_t stop = self.segments[segment] + 1 if segment > 0 else 0
-        for i in range(last, stop - 1, -1):
+        for i in range(back_from(self, segment), back_to(self, segment) - 1, -1):
             backward(p, &self.ops[i], first, n)
+
+    cdef Tiles tiles_of(self, const Op* op, Py_ssize_t rows, bint back, int threads) noexcept nogil:
+        """Those of a wide product where there are too few shards for all threads.
+
+        A shard of half the rows reads the same weights for half the arithmetic. No bit depends on
+        the tiles.
+        """
+        cdef Tiles tiles
+        cdef Py_ssize_t width = op.n_in if back else op.n_out, rounds, parts
+        tiles.n = 0
+        if (op.n_matrix * op.n_out * self.itemsize < WIDE or threads == 1
+                or (op.kind.backward_tile if back else op.kind.forward_tile) == NULL):
+            return tiles
+        rounds = ceil_div(rows, WIDE_SHARD)
+        tiles.rows = ceil_div(ceil_div(rows, rounds), GRAIN) * GRAIN
+        # Each tile packs its rows once more, so two a thread, if they are not narrow, or one.
+        parts = min(ceil_div(2 * threads, rounds), width // TILE_COLUMNS)
+        if parts * rounds < threads:
+            parts = min(ceil_div(threads, rounds), width // MIN_TILE_COLUMNS)
+        if parts < 2 or parts * rounds < threads:
+            return tiles
+        tiles.columns = ceil_div(ceil_div(width, parts), MIN_TILE_COLUMNS) * MIN_TILE_COLUMNS
+        tiles.n = ceil_div(rows, tiles.rows) * ceil_div(width, tiles.columns)
+        return tiles
+
+    cdef void tile(self, const Pass* p, const Op* op, const Tiles* tiles, Py_ssize_t i, bint back,
+                   char* scratch) noexcept nogil:
+        """Tile i; `scratch` is memory of the thread, as `scratch_size` says."""
+        cdef Py_ssize_t width = op.n_in if back else op.n_out, k = op.n_out if back else op.n_in
+        cdef Py_ssize_t parts = ceil_div(width, tiles.columns)
+        cdef Py_ssize_t first = i // parts * tiles.rows, column = i % parts * tiles.columns
+        cdef Py_ssize_t n = min(tiles.rows, p.rows - first)
+        cdef Py_ssize_t columns = min(tiles.columns, width - column)
+        (op.kind.backward_tile if back else op.kind.forward_tile)(
+            p, op, first, n, column, columns, scratch + LINE,
+            matmul_scratch(n, columns, k, k))
 
     cdef void track_statistics(self, const Pass* p) noexcept nogil:
         """Let the running statistics follow a minibatch that was good."""
@@ -578,7 +613,10 @@ cdef class Plan:
         gradient(p, &self.ops[block.op], block.first, block.last, out, scratch)
 
     cdef Py_ssize_t scratch_size(self, Py_ssize_t rows) noexcept nogil:
-        """Bytes that gradients of blocks need beside their own, in whole lines of the cache."""
+        """Bytes that a thread needs for gradients of blocks beside their own, and for tiles.
+
+        They are whole lines of the cache; the first one counts what gradients skip.
+        """
         cdef Py_ssize_t i, size = LINE
         for i in range(self.n_blocks):
             size = max(size, gradient_scratch(
@@ -587,6 +625,9 @@ cdef class Plan:
                 size = max(size, LINE + self.itemsize * matmul_scratch(
                     self.blocks[i].last - self.blocks[i].first,
                     self.ops[self.blocks[i].op].n_out, rows, 1))
+        if self.wide:
+            size = max(size, LINE + self.itemsize * matmul_scratch(
+                min(rows, <Py_ssize_t> WIDE_SHARD), SUMS, DEPTH + 1, DEPTH + 1))
         return ceil_div(size, LINE) * LINE
 
     cdef double penalties(self, const Pass* p) noexcept nogil:

@@ -37,6 +37,7 @@ cdef Py_ssize_t gradient_scratch(int sparsity, Py_ssize_t rows, Py_ssize_t width
                                  Py_ssize_t itemsize) noexcept nogil
 cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssize_t rows,
                 Py_ssize_t width, Py_ssize_t stride, Trial* trial) noexcept nogil
+cdef bint may_skip(const Pass* p, const Op* op, const char* x, Py_ssize_t rows) noexcept nogil
 cdef void end_trial(const Trial* trial) noexcept nogil
 cdef bint skip_in_forward(const Pass* p, const Op* op, const char* x, Py_ssize_t first,
                           Py_ssize_t n, const char* weights, const char* bias, char* z,

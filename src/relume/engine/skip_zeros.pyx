@@ -218,6 +218,29 @@ cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssiz
     return share >= min_share
 
 
+cdef bint may_skip(const Pass* p, const Op* op, const char* x, Py_ssize_t rows) noexcept nogil:
+    """Whether zeros may be skipped in x W, or its next call is to be timed.
+
+    It is for a product that else is computed in tiles, which do neither, and counts as a call.
+    """
+    cdef SkipChoice* choice
+    cdef int64_t wait
+    cdef double share, min_share
+    if op.n_compressed == 0 or p.sparsity != AUTO:
+        return op.n_compressed != 0 and p.sparsity == ALWAYS
+    choice = op.choices + FORWARD
+    wait = shared_int64(&choice.wait) - 1
+    if wait <= 0:
+        return True
+    set_shared_int64(&choice.wait, wait)
+    min_share = shared_double(&choice.min_share)
+    if min_share > 1:
+        return False
+    share = share_of_zeros(p, x, rows, op.n_in, op.n_in, op.n_out)
+    set_shared_double(&choice.share, share)
+    return share >= min_share
+
+
 cdef void end_trial(const Trial* trial) noexcept nogil:
     """Record what the call took, if it was timed."""
     cdef double took

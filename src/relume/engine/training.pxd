@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from relume.engine.ops cimport Pass, Sparse
-from relume.engine.plan cimport Plan
+from relume.engine.plan cimport Plan, Tiles
 from relume.engine.updates cimport Updates
 from relume.kernels.table cimport Loss
 from relume.runtime.threads cimport Region
@@ -21,6 +21,17 @@ cdef enum Status:
 cdef enum Fault:                # what is wrong with gathered rows: bits that may be joined
     NOT_FINITE = 1
     STRANGE_LABEL = 2
+
+
+cdef struct Stage:              # what is done to all rows before anything else is done to one
+    bint gathers                # for each shard: bring its rows together,
+    Py_ssize_t first            # forward through ops first .. last - 1,
+    Py_ssize_t last
+    bint loses                  # the losses, and their gradients,
+    Py_ssize_t back             # and backward through ops back .. stop; none if back < stop
+    Py_ssize_t stop
+    Tiles tiles                 # or, if there are any: op `first` in tiles, forward
+    bint tiled_back             # or backward
 
 
 cdef class Training:
@@ -46,6 +57,7 @@ cdef class Training:
     cdef readonly int threads   # of the last minibatch,
     cdef Py_ssize_t shard_rows  # rows of its shards,
     cdef Py_ssize_t n_shards    # and how many there are
+    cdef bint tiled             # whether wide products of it may be computed in tiles
     cdef uint64_t* parts        # shards of each thread
     cdef Loss loss              # NULL: the loss is Python's
     cdef bint labels            # whether y holds class labels
@@ -68,11 +80,17 @@ cdef class Training:
     cdef Status skip(self, Py_ssize_t rows) noexcept nogil
     cdef double total_weight(self) noexcept nogil
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil
-    cdef int shards_of(self, int thread, int threads, Region* region, Py_ssize_t segment,
-                       bint back) noexcept nogil
-    cdef int shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil
+    cdef Stage stage_of(self, Py_ssize_t segment, bint back) noexcept nogil
+    cdef int run_between_tiles(self, const Stage* stage) noexcept nogil
+    cdef bint has_tiles(self, Py_ssize_t i, bint back) noexcept nogil
+    cdef bint run_tiles(self, Py_ssize_t i, bint back) noexcept nogil
+    cdef int run(self, const Stage* stage) noexcept nogil
+    cdef int parts_of(self, int thread, int threads, Region* region,
+                      const Stage* stage) noexcept nogil
+    cdef int part(self, Py_ssize_t i, int thread, const Stage* stage) noexcept nogil
+    cdef int shard(self, Py_ssize_t i, const Stage* stage) noexcept nogil
     cdef int some_rows(self, const Pass* p, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n,
-                       Py_ssize_t segment, bint back) noexcept nogil
+                       const Stage* stage) noexcept nogil
     cdef int gather(self, Py_ssize_t first, Py_ssize_t n) noexcept nogil
     cdef void row_losses(self, const Pass* p, Py_ssize_t start, Py_ssize_t first,
                          Py_ssize_t n) noexcept nogil

@@ -16,10 +16,12 @@ from relume.engine.arrays cimport (
     writable_data_of,
 )
 from relume.engine.observer cimport Observer
-from relume.engine.plan cimport Plan, ceil_div, shard_of
+from relume.engine.plan cimport WIDE_SHARD, Plan, back_from, back_to, ceil_div, shard_of
 from relume.engine.ops cimport (
-    Pass, Op, at, delta_at, float_mode, flush_subnormals, restore_float_mode,
+    Pass, Op, at, backward, delta_at, float_mode, flush_subnormals, forward, restore_float_mode,
+    value_at,
 )
+from relume.engine.skip_zeros cimport may_skip
 from relume.engine.updates cimport Updates
 from relume.runtime.read_write_lock cimport begin_writing, end_writing
 from relume.runtime.threads cimport (
@@ -381,6 +383,7 @@ cdef class Training:
         self.p.penalized_rows, self.p.x_peak = rows, -1
         self.shard_rows = shard_of(self.plan, rows, self.threads)
         self.n_shards = ceil_div(rows, self.shard_rows)
+        self.tiled = self.plan.wide and rows < 2 * self.threads * WIDE_SHARD
         if self.order == NULL:
             self.p.x = self.x
         self.batch_total = self.total_weight()
@@ -427,56 +430,134 @@ cdef class Training:
         return self.plan.spans.total(self.batch_weight, self.p.rows)
 
     cdef int shards(self, Py_ssize_t segment, bint back) noexcept nogil:
-        """A segment forward or back over all shards; returned are the faults of all rows."""
-        cdef Py_ssize_t i, n = self.n_shards
+        """A segment forward or back over all rows; returned are the faults of all rows."""
+        cdef Stage stage = self.stage_of(segment, back)
+        return self.run_between_tiles(&stage) if self.tiled else self.run(&stage)
+
+    cdef Stage stage_of(self, Py_ssize_t segment, bint back) noexcept nogil:
+        """A segment forward or back; the last one at once on its way back, unless Python is asked.
+        """
+        cdef Stage stage
+        stage.tiles.n = 0
+        stage.gathers = stage.loses = False
+        stage.first = stage.last = 0
+        if not back:
+            stage.gathers = segment == 0
+            stage.first = self.plan.segments[segment]
+            stage.last = self.plan.segments[segment + 1]
+            stage.loses = back = segment == self.plan.n_segments - 1 and self.loss != NULL
+        stage.back, stage.stop = -1, 0
+        if back:
+            stage.back = back_from(self.plan, segment)
+            stage.stop = back_to(self.plan, segment)
+        return stage
+
+    cdef int run_between_tiles(self, const Stage* stage) noexcept nogil:
+        """A stage that is cut at wide products: these in tiles, all else in shards."""
+        cdef Stage part = stage[0]
+        cdef Py_ssize_t i
+        cdef int faults = 0
+        part.loses, part.back, part.stop = False, -1, 0
+        for i in range(stage.first, stage.last):
+            if not self.has_tiles(i, False):
+                continue
+            part.last = i
+            if part.gathers or part.first < part.last:
+                faults |= self.run(&part)
+                part.gathers = False
+                if faults & STRANGE_LABEL:
+                    return faults
+            part.first = i + self.run_tiles(i, False)
+        part.last, part.loses, part.back = stage.last, stage.loses, stage.back
+        for i in range(stage.back, stage.stop - 1, -1):
+            if not self.has_tiles(i, True):
+                continue
+            part.stop = i + 1
+            faults |= self.run(&part)
+            self.run_tiles(i, True)
+            part.gathers = part.loses = False
+            part.first = part.last = 0
+            part.back = i - 1
+        part.stop = stage.stop
+        return faults | self.run(&part)
+
+    cdef bint has_tiles(self, Py_ssize_t i, bint back) noexcept nogil:
+        """Whether op i may be computed in tiles."""
+        cdef const Op* op = &self.plan.ops[i]
+        if op == self.p.sparse_op or (back and delta_at(&self.p, op.delta_in, 0, 0) == NULL):
+            return False
+        return self.plan.tiles_of(op, self.p.rows, back, self.threads).n > 0
+
+    cdef bint run_tiles(self, Py_ssize_t i, bint back) noexcept nogil:
+        """Compute op i in tiles, unless it may skip zeros; returned is whether it was."""
+        cdef const Op* op = &self.plan.ops[i]
+        cdef Stage stage
+        if not back and may_skip(&self.p, op, value_at(&self.p, op.input, 0, 0), self.p.rows):
+            return False
+        stage.tiles = self.plan.tiles_of(op, self.p.rows, back, self.threads)
+        stage.first, stage.tiled_back = i, back
+        self.run(&stage)
+        return True
+
+    cdef int run(self, const Stage* stage) noexcept nogil:
+        """A stage over all shards, or the tiles of its product; returned are faults."""
+        cdef Py_ssize_t i, n = stage.tiles.n if stage.tiles.n else self.n_shards
         cdef int faults = 0, threads = 1, thread
         cdef Region region
         if self.threads > 1 and n > 1:
             threads = begin(&region, self.threads)
         if threads == 1:
             for i in range(n):
-                faults |= self.shard(i, segment, back)
+                faults |= self.part(i, 0, stage)
         else:
             share_out(self.parts, threads, n)
             for thread in prange(threads, schedule="static", chunksize=1, num_threads=threads):
-                faults |= self.shards_of(thread, threads, &region, segment, back)
+                faults |= self.parts_of(thread, threads, &region, stage)
             end(&region, n)
         return faults
 
-    cdef int shards_of(self, int thread, int threads, Region* region, Py_ssize_t segment,
-                       bint back) noexcept nogil:
-        """The shards of a thread, the same in every minibatch unless others have to help."""
+    cdef int parts_of(self, int thread, int threads, Region* region,
+                      const Stage* stage) noexcept nogil:
+        """The parts of a thread, the same in every minibatch unless others have to help."""
         cdef Py_ssize_t i = next_part(self.parts, threads, thread)
         cdef int faults = 0
         while i >= 0:
-            faults |= self.shard(i, segment, back)
+            faults |= self.part(i, thread, stage)
             done(region, thread)
             i = next_part(self.parts, threads, thread)
         return faults
 
-    cdef int shard(self, Py_ssize_t i, Py_ssize_t segment, bint back) noexcept nogil:
-        """One shard through a segment; returned are the faults of its rows."""
+    cdef int part(self, Py_ssize_t i, int thread, const Stage* stage) noexcept nogil:
+        """A shard, or a tile; returned are the faults of its rows."""
+        cdef float_mode mode
+        if stage.tiles.n == 0:
+            return self.shard(i, stage)
+        mode = flush_subnormals()
+        self.plan.tile(&self.p, &self.plan.ops[stage.first], &stage.tiles, i, stage.tiled_back,
+                       self.updates.scratch + thread * self.updates.scratch_size)
+        restore_float_mode(mode)
+        return 0
+
+    cdef int shard(self, Py_ssize_t i, const Stage* stage) noexcept nogil:
+        """One shard through a stage; returned are the faults of its rows."""
         cdef Py_ssize_t first = i * self.shard_rows
-        return self.some_rows(&self.p, 0, first, min(self.shard_rows, self.p.rows - first),
-                              segment, back)
+        return self.some_rows(&self.p, 0, first, min(self.shard_rows, self.p.rows - first), stage)
 
     cdef int some_rows(self, const Pass* p, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n,
-                       Py_ssize_t segment, bint back) noexcept nogil:
+                       const Stage* stage) noexcept nogil:
         """Rows first .. first + n of a pass, whose row 0 is row `start` of the minibatch."""
+        cdef Py_ssize_t i
         cdef int faults = 0
         cdef float_mode mode = flush_subnormals()
-        if segment == 0 and not back:
+        if stage.gathers:
             faults = self.gather(start + first, n)
-        if faults & STRANGE_LABEL:                  # by which the loss would read past its row
-            restore_float_mode(mode)
-            return faults
-        if not back:
-            self.plan.forward_segment(p, segment, first, n)
-            if segment == self.plan.n_segments - 1 and self.loss != NULL:
+        if not faults & STRANGE_LABEL:              # by which the loss would read past its row
+            for i in range(stage.first, stage.last):
+                forward(p, &self.plan.ops[i], first, n)
+            if stage.loses:
                 self.row_losses(p, start, first, n)
-                back = True
-        if back:
-            self.plan.backward_segment(p, segment, first, n)
+            for i in range(stage.back, stage.stop - 1, -1):
+                backward(p, &self.plan.ops[i], first, n)
         restore_float_mode(mode)
         return faults
 

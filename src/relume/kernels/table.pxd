@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "matmul/interface.h" nogil:
     enum:
-        COMPRESS_ROWS
+        COMPRESS_ROWS, DEPTH, SUMS
     ctypedef struct Product:    # documented in interface.h
         Py_ssize_t m, n, k
         const void* a

@@ -81,6 +81,25 @@ static inline void *exchange_pointer(void **address, void *pointer)
 #endif
 }
 
+/* Copies memory that is not read again soon. On x86, lines of the target are written past the caches,
+ * which would else read each of them first: a third of the traffic. */
+static inline void copy_past_caches(char *to, const char *from, size_t size)
+{
+#if RELUME_X86
+    enum { LINE = 64 };
+    const size_t before = (size_t)(-(intptr_t)to & (LINE - 1));
+    if (size >= before + LINE) {
+        memcpy(to, from, before);
+        to += before, from += before, size -= before;
+        for (; size >= LINE; to += LINE, from += LINE, size -= LINE)
+            for (int i = 0; i < LINE; i += 16)
+                _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
+        _mm_sfence();
+    }
+#endif
+    memcpy(to, from, size);
+}
+
 #if defined(_MSC_VER)
 #define RELUME_THREAD_LOCAL __declspec(thread)
 #else

@@ -26,17 +26,20 @@
 /* The sums of a tile fill the registers but for those of b and of the element of a: with NEON, 24
  * of 32, and of 33 to 36 instructions of the loop over k 24 are multiply-adds. A single row of a is bound by reading b and takes WIDE vectors of it at once. With AVX-512, 16 vectors take 1.1 times
  * as long as 8 for 784 x 256, and 4 vectors take 1.4 times as long for 1024 x 1024. HEIGHT rows of a
- * panel of b, beside ROWS of a, fit an L1 cache of 32 KB. */
+ * panel of b, beside ROWS of a, fit an L1 cache of 32 KB. With AVX-512, a product of a large b takes
+ * BROAD vectors at a time, in panels of fewer rows: a tile then reads less for each multiply-add, and
+ * products with 2048 x 2048 take 0.94 to 0.98 of the time. */
 #if defined(__AVX512F__)
-enum { ROWS = 8, VECTORS = 2, WIDE = 8, HEIGHT = 192 };
+enum { ROWS = 8, VECTORS = 2, BROAD = 3, WIDE = 8, HEIGHT = 192 };
 #elif defined(__AVX2__)
-enum { ROWS = 6, VECTORS = 2, WIDE = 8, HEIGHT = DEPTH };
+enum { ROWS = 6, VECTORS = 2, BROAD = 2, WIDE = 8, HEIGHT = DEPTH };
 #elif defined(__aarch64__)
-enum { ROWS = 6, VECTORS = 4, WIDE = 8, HEIGHT = DEPTH };
+enum { ROWS = 6, VECTORS = 4, BROAD = 4, WIDE = 8, HEIGHT = DEPTH };
 #else
-enum { ROWS = 4, VECTORS = 2, WIDE = 8, HEIGHT = DEPTH };
+enum { ROWS = 4, VECTORS = 2, BROAD = 2, WIDE = 8, HEIGHT = DEPTH };
 #endif
 enum {
+    LARGE = 1 << 20,            /* bytes of b from which panels are broad */
     FAR = 2048,                 /* rows this many bytes apart or more crowd a few sets of a cache */
     MANY = 8,                   /* panels for which packing a pays, */
     SPREAD_OUT = 1 << 21,       /* and bytes from its first element to its last from which two do, if it
@@ -62,6 +65,9 @@ typedef struct {
     const void *a;              /* columns p to p + k of a, packed, or NULL */
     void *sums;                 /* where sums are until the last rows of b, or NULL: in c */
 } Panel;
+
+/* From one row of a panel to the next, where it is copied. */
+#define PITCH(vectors) ((vectors) == BROAD ? BROAD * WIDTH : VECTORS * WIDTH)
 
 /* The rows of the next tile, of those that are left. A few rows more than a tile make two halves,
  * since a tile of so few would wait for its own additions. */

@@ -67,21 +67,22 @@ RELUME_INLINE void NAMED(tile)(const Panel *s, int rows, int vectors, int edge, 
     floating *sums = c, *to = c;
     const floating *from = c;
     ptrdiff_t a_row = q->a_row, a_column = q->a_column * (ptrdiff_t)sizeof *a;
-    ptrdiff_t b_row = how == PACKED ? VECTORS * WIDTH : q->b_row;
+    const ptrdiff_t pitch = PITCH(vectors);
+    ptrdiff_t b_row = how == PACKED ? pitch : q->b_row;
     ptrdiff_t from_row = q->c_row, to_row = q->c_row, rest = s->k;
     vector sum[ROWS][WIDE], part[WIDE];
 
-    if (s->sums != NULL) sums = (floating *)s->sums + i * VECTORS * WIDTH;
+    if (s->sums != NULL) sums = (floating *)s->sums + i * pitch;
     if (begins) {
         from = q->bias ? (const floating *)q->bias + s->j : NAMED(zeros);
         from_row = 0;
     } else if (s->p > 0 && sums != c) {
         from = sums;
-        from_row = VECTORS * WIDTH;
+        from_row = pitch;
     }
     if (!ends && sums != c) {
         to = sums;
-        to_row = VECTORS * WIDTH;
+        to_row = pitch;
     }
     if (packed) {
         a = (const floating *)s->a + i * s->k;
@@ -97,7 +98,7 @@ RELUME_INLINE void NAMED(tile)(const Panel *s, int rows, int vectors, int edge, 
         if (rows == 1)
             UNROLLED for (int v = 0; v < vectors; v++) FETCH(b + AHEAD * b_row + v * WIDTH);
         if (how == COPIED)                                      /* and the next panel */
-            UNROLLED for (int v = 0; v < vectors; v++) FETCH_NEAR(b + (VECTORS + v) * WIDTH);
+            UNROLLED for (int v = 0; v < vectors; v++) FETCH_NEAR(b + pitch + v * WIDTH);
         UNROLLED for (int v = 0; v < vectors; v++)
             part[v] = NAMED(load)(b, v, vectors, edge && how != PACKED, last);
         if (how == COPIED)
@@ -108,7 +109,7 @@ RELUME_INLINE void NAMED(tile)(const Panel *s, int rows, int vectors, int edge, 
         }
         a = (const floating *)((const char *)a + a_column);
         b += b_row;
-        if (how == COPIED) copy += VECTORS * WIDTH;
+        if (how == COPIED) copy += pitch;
     } while (--rest);
     if (ends) {
         if (q->rectify)
@@ -233,6 +234,13 @@ RELUME_INLINE void NAMED(packed_tiles)(const Panel *s, ptrdiff_t i, int packed)
 static void NAMED(packed_panel)(const Panel *s, int copies)
 {
     ptrdiff_t i = 0;
+#if defined(__AVX512F__)
+    if (s->n == BROAD * WIDTH) {
+        NAMED(tile)(s, ROWS, BROAD, 0, 0, COPIED, 1);
+        NAMED(tiles)(s, BROAD, 0, ROWS, PACKED, 1);
+        return;
+    }
+#endif
     if (copies) {
         if (s->a != NULL) NAMED(copying_tile)(s, 1);
         else NAMED(copying_tile)(s, 0);
@@ -351,17 +359,32 @@ RELUME_INLINE int NAMED(packs_b)(const Product *q)
            || (q->m >= 4 * ROWS && (far || (q->b_row % WIDTH != 0 && q->k >= LONG)));
 }
 
+/* The columns of a panel: more where a is packed and b is large. */
+RELUME_INLINE ptrdiff_t NAMED(panel_of)(const Product *q, int packs_a)
+{
+    const ptrdiff_t size = q->k * q->n * (ptrdiff_t)sizeof(floating);
+    const int broad = packs_a && !q->transposed && q->n >= MANY * BROAD * WIDTH && size >= LARGE;
+    return broad ? BROAD * WIDTH : VECTORS * WIDTH;
+}
+/* The rows of b that a panel takes at a time: even parts, in whole vectors. */
+RELUME_INLINE ptrdiff_t NAMED(depth_of)(ptrdiff_t k, ptrdiff_t panel)
+{
+    const ptrdiff_t height = HEIGHT * VECTORS * WIDTH / panel, parts = (k + height - 1) / height + (k == 0);
+    return ((k + parts - 1) / parts + WIDTH - 1) / WIDTH * WIDTH;
+}
+
 /* c, in panels of columns, and these by `depth` rows of b at a time. If a is packed, many panels take
  * one part of it before the next. Their sums are in contiguous memory in between, because in c their
  * rows may be far apart, too. */
 static void NAMED(matmul)(const Product *q)
 {
     floating memory[HEIGHT * VECTORS * WIDTH + LINE / sizeof(floating)];
-    const ptrdiff_t parts = (q->k + HEIGHT - 1) / HEIGHT + (q->k == 0), panel = VECTORS * WIDTH;
-    const ptrdiff_t depth = ((q->k + parts - 1) / parts + WIDTH - 1) / WIDTH * WIDTH;
-    const ptrdiff_t size = q->m * depth + WIDTH, room = q->n_scratch - size - 2 * LINE;
+    const ptrdiff_t narrow = VECTORS * WIDTH;
+    const ptrdiff_t size = q->m * NAMED(depth_of)(q->k, narrow) + WIDTH;
+    const ptrdiff_t room = q->n_scratch - size - 2 * LINE;
     const int packs_a = room >= 0 && NAMED(packs_a)(q);
     const int packs_b = packs_a || NAMED(packs_b)(q);
+    const ptrdiff_t panel = NAMED(panel_of)(q, packs_a), depth = NAMED(depth_of)(q->k, panel);
     floating *a = NULL, *sums = NULL;
     ptrdiff_t columns = panel;
     if (q->m == 1 && !q->transposed) {
@@ -378,20 +401,22 @@ static void NAMED(matmul)(const Product *q)
     }
     for (ptrdiff_t first = 0; first < q->n; first += columns)
         for (ptrdiff_t p = 0; p < q->k; p += depth) {
+            const ptrdiff_t last = q->n - first < columns ? q->n : first + columns;
             Panel s = {.q = q, .p = p, .k = q->k - p < depth ? q->k - p : depth};
             s.copy = (void *)ALIGNED(memory);
             if (a != NULL) NAMED(pack_a)(q, p, s.k, a);
             s.a = a;
-            for (s.j = first; s.j < q->n && s.j < first + columns; s.j += panel) {
-                s.n = q->n - s.j < panel ? q->n - s.j : panel;
+            for (s.j = first; s.j < last; s.j += s.n) {
+                const ptrdiff_t left = last - s.j;
+                s.n = left >= panel ? panel : left < narrow ? left : narrow;
                 s.b = (const floating *)q->b
                     + (q->transposed ? s.j * q->b_row + p : p * q->b_row + s.j);
                 if (sums != NULL) s.sums = sums + (s.j - first) * q->m;
                 if (q->transposed) NAMED(pack_b)(&s);
 #if PACKS_NARROW
-                else if (s.n < panel) NAMED(pack_narrow)(&s);
-                if (packs_b || s.n < panel)
-                    NAMED(packed_panel)(&s, !q->transposed && s.n == panel);
+                else if (s.n < narrow) NAMED(pack_narrow)(&s);
+                if (packs_b || s.n < narrow)
+                    NAMED(packed_panel)(&s, !q->transposed && s.n == narrow);
 #else
                 if (packs_b) NAMED(packed_panel)(&s, !q->transposed);
 #endif
