@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from relume.runtime import threads
+
 # A shell starts jobs in the background with SIGINT ignored, and Python then leaves it so: tests of
 # Ctrl-C need the handler that Python usually installs.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -161,3 +163,11 @@ def missing_tool(reason):
     match = match or re.match(r"could not import '([\w.]+)'", reason)
     match = match or re.match(r"(?:there is no|needs) (.+)", reason)
     return match[1] if match else None
+
+
+@pytest.fixture
+def _all_threads():
+    """Work uses all threads that it may, also where one is faster."""
+    threads.force_threads(True)
+    yield
+    threads.force_threads(False)

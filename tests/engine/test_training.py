@@ -8,7 +8,6 @@ import relume
 from relume import nn
 from relume.engine.training import STATUS
 from relume.nn.training.run import new_training
-from relume.runtime import threads
 from tests.support import twin as plain
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
@@ -108,14 +107,6 @@ def test_bits_do_not_depend_on_threads():
     plain.assert_same_bits(nets[2], nets[0])
 
 
-@pytest.fixture
-def _all_threads():
-    """Work uses all threads that it may, also where one is faster."""
-    threads.force_threads(True)
-    yield
-    threads.force_threads(False)
-
-
 def with_activity():
     layers = [nn.Dense(37, "relu"), nn.ActivityL1(0.01), nn.Dropout(0.3), nn.Dense(3)]
     return nn.Network(layers, loss="mse", optimizer=nn.Adam(0.01), seed=0)
@@ -141,8 +132,45 @@ def test_bits_do_not_depend_on_shards(make, rows):
             np.testing.assert_array_equal(z, expected)
 
 
+def wide(sparse="auto"):
+    """Weights of 2 MB and more, whose products are computed in tiles; odd widths."""
+    layers = [
+        nn.Dense(801, "relu"), nn.BatchNorm(), nn.Dense(677, "gelu"), nn.Dropout(0.3),
+        nn.Dense(777, "relu", use_bias=False), nn.Dense(3),
+    ]  # fmt: skip
+    return nn.Network(layers, loss="mse", optimizer=nn.Adam(0.01), seed=0, sparse=sparse)
+
+
+@pytest.mark.usefixtures("_all_threads")
+@pytest.mark.parametrize("rows", [20, 257, 520])
+def test_bits_do_not_depend_on_tiles(rows):
+    """One thread computes wide products in shards; two and more in tiles of rows and columns."""
+    X, y = plain.data(2 * rows + 7, 700, 3, "mse")
+    X[:, ::3] = 0
+    with relume.num_threads(1):
+        expected = wide("never")
+        losses = expected.fit(X, y, batch_size=rows)["loss"]
+    for n, sparse in ((2, "never"), (2, "auto"), (2, "always"), (3, "auto"), (16, "never")):
+        with relume.num_threads(n):
+            net = wide(sparse)
+            history = net.fit(X, y, batch_size=rows)
+        plain.assert_same_bits(net, expected)
+        assert history["loss"] == losses, (n, sparse)
+        assert sparse != "always" or min(history["skipped"]) > 0.1
+
+
+@pytest.mark.usefixtures("_all_threads")
+def test_products_in_tiles_are_compared_with_those_that_skip_zeros():
+    X, y = plain.data(1024, 700, 3, "mse")
+    with relume.num_threads(2):
+        net = wide()
+        net.fit(X, y, batch_size=128)
+    compared = [each.layer for each in net.choices().products if each.product == "forward"]
+    assert compared == ["0", "3", "6", "8"]
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 16, 64])
-@pytest.mark.parametrize(("units", "most"), [(3, 112), (2000, 224)], ids=["narrow", "wide"])
+@pytest.mark.parametrize(("units", "most"), [(3, 112), (2000, 448)], ids=["narrow", "wide"])
 def test_shards_follow_the_threads(n, units, most):
     """No thread has more than its share of the rows, but for whole groups of eight."""
     plan = nn.Network([nn.Dense(units)]).build(1000)._weights.plan
@@ -152,7 +180,7 @@ def test_shards_follow_the_threads(n, units, most):
         assert shard % 8 == 0, rows
         assert 16 <= shard <= most, rows
         if n == 1:
-            assert shard == (128 if units > 3 and rows >= 512 else 64), rows
+            assert shard == (256 if units > 3 else 64), rows
         elif rounds < 4 and shard > 16:
             assert rounds * shard < rows / n + 8 * rounds, rows
 

@@ -51,9 +51,11 @@ def test_products_and_gradients_are_numpys(dtype, tolerance):
         np.testing.assert_array_equal(net.forward(X), found["z"])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_step_in_larger_shards_is_the_twins(threads):
-    X, y = plain.data(601, 520, 10)
+@pytest.mark.usefixtures("_all_threads")
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+@pytest.mark.parametrize("rows", [9, 130, 601])
+def test_a_step_in_larger_shards_or_tiles_is_the_twins(rows, threads):
+    X, y = plain.data(rows, 520, 10)
     net, twin = plain.pair(520, [1100, 10], [("relu", {}), None], optimizer=("SGD", {"lr": 0.1}))
     with relume.num_threads(threads):
         assert net.train_on_batch(X, y) == pytest.approx(twin.train_on_batch(X, y), rel=1e-12)
