@@ -30,6 +30,7 @@ cdef extern from "runtime/platform.h" nogil:
     void* load_pointer(void** address)
     uint64_t shared_uint64(const uint64_t* at)
     void set_shared_uint64(uint64_t* at, uint64_t value)
+    double shared_double(const double* at)
     double seconds()
     int add_to_int(int* at, int value)
     int load_int(const int* at)
@@ -129,7 +130,7 @@ cdef class Predictor:
         cdef Plan plan = self.plan
         if self.kept:
             plan = Plan(plan.n_in, self.specs, plan.dtype, self.sparse)
-            plan.row_took(self.plan.row_seconds)
+            plan.row_took(shared_double(&self.plan.row_seconds))
         self.kept.append(plan)
         exchange_pointer(&self.plans[line], <PyObject*> plan)
         return <PyObject*> plan
