@@ -95,7 +95,8 @@ cdef class Plan:
                               Py_ssize_t n) noexcept nogil
     cdef void backward_segment(self, const Pass* p, Py_ssize_t segment, Py_ssize_t first,
                                Py_ssize_t n) noexcept nogil
-    cdef Tiles tiles_of(self, const Op* op, Py_ssize_t rows, bint back, int threads) noexcept nogil
+    cdef Tiles tiles_of(self, const Op* op, Py_ssize_t rows, bint back,
+                        int threads) noexcept nogil
     cdef void tile(self, const Pass* p, const Op* op, const Tiles* tiles, Py_ssize_t i, bint back,
                    char* scratch) noexcept nogil
     cdef void before_segment(self, const Pass* p, Py_ssize_t segment) noexcept nogil
@@ -129,7 +130,7 @@ cdef inline Py_ssize_t shard_of(Plan plan, Py_ssize_t rows, int threads) noexcep
     return max(ceil_div(shard, GRAIN) * GRAIN, <Py_ssize_t> MIN_SHARD)
 
 
-# The way back through a segment: through the first op behind it, and through all but its own first.
+# The way back through a segment: from the first op behind it, through all but its own first.
 cdef inline Py_ssize_t back_from(Plan plan, Py_ssize_t segment) noexcept nogil:
     return min(plan.segments[segment + 1], plan.n_ops - 1)
 

@@ -488,7 +488,8 @@ cdef class Plan:
         for i in range(back_from(self, segment), back_to(self, segment) - 1, -1):
             backward(p, &self.ops[i], first, n)
 
-    cdef Tiles tiles_of(self, const Op* op, Py_ssize_t rows, bint back, int threads) noexcept nogil:
+    cdef Tiles tiles_of(self, const Op* op, Py_ssize_t rows, bint back,
+                        int threads) noexcept nogil:
         """Those of a wide product where there are too few shards for all threads.
 
         A shard of half the rows reads the same weights for half the arithmetic. No bit depends on
