@@ -11,7 +11,8 @@ in its caches, so it is measured, for each product of each op, while the product
 
 Of lines of n elements a share z of which is 0, skipping takes c + s (1 - z + 1 / n), which is less
 than d from z = 1 + 1 / n - (d - c) / s on. The zeros in a sample of the rows are compared with
-that, so the choice follows them at once; no time has to be taken for it.
+that, or in x W those of the last rows that were compressed, which cost nothing to count. So the
+choice follows them at once, or a call later; no time has to be taken for it.
 
 The first calls are timed, BURST of each form; later as many are, so rarely that the slower form
 and the clock cost about 1 / COST of the time. The shortest time of a burst counts: the first call
@@ -203,11 +204,12 @@ cdef bint skips(const Pass* p, const Op* op, int product, const char* x, Py_ssiz
     min_share = shared_double(&choice.min_share)
     if min_share > 1:
         return False
+    # Compressing counts the zeros of the rows that it takes, which stand for those of the next.
+    if product != GRADIENT and shared_double(&choice.share) >= min_share:
+        return True
     if product == ONE_ROW:
-        # Compressing counts the zeros of each row. Before a dense product, counting them takes
-        # too long where there are few outputs: those of a row before stand for them.
-        if shared_double(&choice.share) >= min_share:
-            return True
+        # Before a dense product, counting them takes too long where there are few outputs: those
+        # of a row before stand for them.
         if op.n_out < ROW_COUNTED and shared_int64(&choice.wait) % 16 != 0:
             return False
     elif min_share <= 0:
@@ -308,12 +310,14 @@ cdef bint skip_in_forward(const Pass* p, const Op* op, const char* x, Py_ssize_t
     cdef Compressed c = compressed_at(at(p, op.compressed, first, op.n_compressed), n * op.n_in,
                                       p.itemsize)
     cdef double begin = trial.begin, share
+    cdef SkipChoice* choice
     p.spans.compress_rows(x, n, op.n_in, op.n_in, c.values, c.index, c.starts)
     add_compressing(trial, begin)
-    if n == 1 and p.sparsity == AUTO and trial.choice == NULL:
-        share = 1 - <double> c.starts[1] / op.n_in
-        set_shared_double(&op.choices[ONE_ROW].share, share)
-        if share < shared_double(&op.choices[ONE_ROW].min_share):
+    if p.sparsity == AUTO and trial.choice == NULL:
+        choice = op.choices + (ONE_ROW if n == 1 else FORWARD)
+        share = 1 - <double> c.starts[n] / (n * op.n_in)
+        set_shared_double(&choice.share, share)
+        if n == 1 and share < shared_double(&choice.min_share):
             return False
     p.spans.sparse_times_dense(c.values, c.index, c.starts, weights, n, op.n_in, op.n_out, bias,
                                False, z)
