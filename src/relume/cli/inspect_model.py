@@ -10,7 +10,7 @@ from relume.cli import terminal
 from relume.cli.terminal import CommandError, about
 
 NAMES = ("digits", "fashion-mnist")
-STARTS = {".npz": (b"PK\x03\x04", b"PK\x05\x06"), ".npy": b"\x93NUMPY"}
+STARTS = {".npz": (b"PK\x03\x04", b"PK\x05\x06"), ".npy": (b"\x93NUMPY",)}
 
 
 def run(options: argparse.Namespace) -> int:
